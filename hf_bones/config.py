@@ -1,0 +1,218 @@
+"""Recipes: one YAML file is one whole run, read into a dataclass per stage.
+
+Every field has a line of help, which becomes the `--help` of `scripts/train.py` and `hf-bones train`. An unknown key is an error that
+names the nearest known one. Values given on the command line win over the recipe's, the recipe's over the defaults here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class RecipeError(ValueError):
+    """A recipe or override that cannot be used; the message names the file, the key and what is wanted."""
+
+
+def option(default: Any, text: str) -> Any:
+    """A dataclass field with a default and its line of help."""
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata={"help": text})
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass
+class DataConfig:
+    """Which images to train on."""
+
+    dataset: str = option("", "Folder that `hf-bones build` wrote, or a Hub dataset id. Empty: drawn radiographs only.")
+    label_scheme: str = option("three-class", "`three-class`, `two-class`, or a YAML file of your own classes.")
+    train_licences: list[str] = option([], "Train and validate only on rows with these licences (SPDX ids); empty means every row.")
+    drawn_images: int = option(0, "Drawn radiographs added to the training rows, a third of them of each class.")
+    drawn_validation_images: int = option(0, "Drawn radiographs for validation, used where `dataset` is empty.")
+    drawn_size: int = option(320, "Long side of the drawn radiographs, px.")
+    max_train_rows: int | None = option(None, "Keep only this many training rows, stratified by label (for trials).")
+
+
+@dataclass
+class ModelConfig:
+    """Which network, and how much of it learns."""
+
+    model: str = option("bundled", "Hub id, folder of a checkpoint, or `bundled` (the model inside this package).")
+    revision: str | None = option(None, "Branch, tag or commit of a Hub model.")
+    from_scratch: bool = option(False, "Take only the architecture of `model` and start from random weights.")
+    keep_blocks: int | None = option(None, "Keep only the first N transformer blocks of the backbone (a smaller, faster model).")
+    trainable: str = option("all", "`all`, `head`, or `last:K` (head, final norm and the last K blocks or stages).")
+    drop_path: float = option(0.0, "Stochastic depth rate in [0, 1), where the architecture has it.")
+    image_size: int = option(224, "Side of the square model input, px; the long side of the image is scaled to it.")
+
+
+@dataclass
+class AugmentConfig:
+    """Random changes to a training image that keep its label. There is no shear, on purpose: it can mimic displacement."""
+
+    augment: bool = option(True, "Augment training batches on the device.")
+    rotation_degrees: float = option(15.0, "Rotation drawn from ± this many degrees.")
+    scale: float = option(0.1, "Isotropic scale drawn from 1 ± this.")
+    shift: float = option(0.05, "Shift drawn from ± this share of the side, in x and y.")
+    horizontal_flip: float = option(0.5, "Probability of a mirror image.")
+    vertical_flip: float = option(0.0, "Probability of turning it upside down.")
+    gamma: float = option(0.2, "Gamma drawn from 1/(1+g) … 1+g.")
+    contrast: float = option(0.2, "Contrast factor drawn from 1 ± this.")
+    brightness: float = option(0.1, "Brightness added, drawn from ± this (of the [0, 1] range).")
+
+
+@dataclass
+class TrainConfig:
+    """How the fine-tuning goes. Anything else that TrainingArguments knows stands under `trainer:` in the recipe."""
+
+    output_dir: str = option("runs/latest", "Folder for the checkpoint, curves and record.json.")
+    epochs: float = option(10.0, "Passes over the training rows (or over `samples_per_epoch`).")
+    max_steps: int = option(-1, "Stop after this many optimiser steps; -1 leaves it to `epochs`.")
+    learning_rate: float = option(5e-5, "Peak learning rate of the backbone.")
+    head_learning_rate: float | None = option(None, "Peak learning rate of the new head; empty: ten times `learning_rate`.")
+    layer_decay: float = option(1.0, "Each block below the top learns at this factor of the one above; 1 turns it off.")
+    weight_decay: float = option(0.05, "AdamW weight decay; none on biases, norms, tokens and position embeddings.")
+    warmup: float = option(0.1, "Share of the steps spent warming up; cosine decay after it.")
+    batch_size: int = option(16, "Images per optimiser step over all processes, before accumulation.")
+    gradient_accumulation_steps: int = option(1, "Batches summed before each optimiser step.")
+    eval_batch_size: int = option(32, "Images per forward pass in evaluation, per process.")
+    class_weights: str = option("sqrt", "Loss weights by class frequency: `none`, `sqrt` or `balanced`.")
+    sampling: str = option("uniform", "`uniform`; `balanced`: classes equally often; `sqrt`: by the square root of frequency.")
+    samples_per_epoch: int | None = option(None, "With `balanced` or `sqrt` sampling, images drawn an epoch; empty: as many as rows.")
+    label_smoothing: float = option(0.0, "Label smoothing in [0, 1).")
+    mixed_precision: str = option("auto", "`auto` (bf16 where the GPU has it, else fp16 on a GPU, none on a CPU), `no`, `bf16` or `fp16`.")
+    early_stopping_patience: int = option(0, "Stop after this many evaluations without a better score; 0 turns it off.")
+    evaluations_per_epoch: int = option(1, "Validations and checkpoints in each epoch.")
+    seed: int = option(0, "Seed of everything random.")
+    data_loader_workers: int = option(0, "Processes that decode images; 0 decodes in the training process.")
+    resume: bool = option(True, "Go on from the last complete checkpoint in `output_dir`, if it is of the same recipe.")
+    processes: int | None = option(None, "Stop unless the run has this many processes (one CPU or GPU each).")
+    cpu: bool = option(False, "Stay on the CPU even where there is a GPU.")
+    save_dtype: str = option("float32", "Type of the weights on disk: `float32`, `float16` or `float8` (e4m3 in the blocks); loaded as float32.")
+    report_to: str = option("none", "`none`, `trackio` or `tensorboard`.")
+    push_to_hub: str | None = option(None, "Hub id to push the finished checkpoint to (private unless the repo exists).")
+
+
+@dataclass
+class Recipe:
+    """One whole run. `trainer` holds further `transformers.TrainingArguments` fields by name."""
+
+    name: str = "custom"
+    description: str = ""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    training: TrainConfig = field(default_factory=TrainConfig)
+    trainer: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+STAGES: dict[str, type] = {"data": DataConfig, "model": ModelConfig, "augment": AugmentConfig, "training": TrainConfig}
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that ship with the package."""
+    folder = resources.files("hf_bones") / "recipes"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(name_or_path: str | Path) -> Recipe:
+    """A shipped recipe by name, or a YAML file. Raises `RecipeError` naming the file, the key and the nearest known key."""
+    text = str(name_or_path)
+    path = Path(name_or_path)
+    if path.is_file():
+        source, content = str(path), path.read_text(encoding="utf-8")
+    elif text in recipe_names():
+        source = f"recipe {text!r}"
+        content = (resources.files("hf_bones") / "recipes" / f"{text}.yaml").read_text(encoding="utf-8")
+    else:
+        hint = nearest(text, recipe_names())
+        raise RecipeError(f"recipe {text!r} is neither a file nor one of: {', '.join(recipe_names())}{hint}")
+    try:
+        data = yaml.safe_load(content)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{source}: not valid YAML: {error}") from error
+    if not isinstance(data, Mapping):
+        raise RecipeError(f"{source}: a recipe is a mapping with some of: {', '.join(['name', 'description', *STAGES, 'trainer'])}")
+    return recipe_from_dict(data, source)
+
+
+def recipe_from_dict(data: Mapping[str, Any], source: str = "recipe") -> Recipe:
+    """A `Recipe` from plain data, each value checked against its field's type."""
+    known = ["name", "description", *STAGES, "trainer"]
+    recipe = Recipe()
+    for key, value in data.items():
+        if key not in known:
+            raise RecipeError(f"{source}: unknown key {key!r}{nearest(str(key), known)}; known: {', '.join(known)}")
+        if key in STAGES:
+            if not isinstance(value, Mapping):
+                raise RecipeError(f"{source}: {key!r} must be a mapping of {STAGES[key].__name__} fields")
+            setattr(recipe, key, _stage_from_dict(STAGES[key], value, f"{source}: {key}"))
+        elif key == "trainer":
+            if not isinstance(value, Mapping):
+                raise RecipeError(f"{source}: 'trainer' must be a mapping of TrainingArguments fields")
+            recipe.trainer = dict(value)
+        else:
+            setattr(recipe, key, str(value).strip())
+    return recipe
+
+
+def override(recipe: Recipe, changes: Mapping[str, Any], source: str = "command line") -> Recipe:
+    """A copy of `recipe` with flat `key: value` changes, each put into the stage that has the key."""
+    data = recipe.as_dict()
+    owner = {f.name: stage for stage, kind in STAGES.items() for f in dataclasses.fields(kind)}
+    for key, value in changes.items():
+        if key not in owner:
+            raise RecipeError(f"{source}: unknown key {key!r}{nearest(key, owner)}")
+        data[owner[key]][key] = value
+    return recipe_from_dict(data, source)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint for an error message: "; did you mean 'epochs'?", or nothing when no known word is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _stage_from_dict(kind: type, data: Mapping[str, Any], source: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        if key not in hints:
+            raise RecipeError(f"{source}: unknown key {key!r}{nearest(str(key), hints)}; known: {', '.join(hints)}")
+        values[key] = _checked(value, hints[key], f"{source}.{key}")
+    return kind(**values)
+
+
+def _checked(value: Any, wanted: Any, source: str) -> Any:
+    """`value` as the field's type; YAML reads `5e-5` as text, so text that is a number is taken as one."""
+    if typing.get_origin(wanted) in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        wanted = next(kind for kind in typing.get_args(wanted) if kind is not type(None))
+    if typing.get_origin(wanted) is list:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise RecipeError(f"{source}: expected a list of words, got {value!r}")
+        return list(value)
+    if wanted is float and not isinstance(value, bool):
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            pass
+    elif wanted is int and isinstance(value, (int, float)) and not isinstance(value, bool) and int(value) == value:
+        return int(value)
+    elif wanted in (bool, str) and isinstance(value, wanted):
+        return value
+    raise RecipeError(f"{source}: expected {wanted.__name__}, got {value!r}")

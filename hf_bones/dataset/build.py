@@ -1,0 +1,246 @@
+"""Rows in, a dataset folder out: opened, labelled, split by whole groups, written with its card.
+
+The folder is what `save_to_disk` writes (so `load_from_disk` reads it) with a card whose front matter points at the same Arrow files
+(so `load_dataset` reads it too), `summary.json` and `refused.csv`. It appears in one step: an interrupted build leaves no folder.
+
+Not here: reading sources (`sources.py`, `importers/`), which image is which copy (`curate/`).
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_bones.curate.splits import (
+    DEFAULT_PROPORTIONS,
+    SPLITS,
+    UNUSED,
+    GroupLeakError,
+    assign_splits,
+    check_proportions,
+    find_leaks,
+    merge_groups,
+    require_no_leaks,
+)
+from hf_bones.dataset.card import write_card
+from hf_bones.dataset.encode import RefusedImage
+from hf_bones.dataset.schema import load_bones
+from hf_bones.dataset.sources import LeftOut, SourceRow
+from hf_bones.dataset.writing import put_in_place, stage_images, write_refused, write_splits
+from hf_bones.imaging import Limits
+from hf_bones.labels import THREE_CLASS, LabelScheme, UnknownLabelError, normalise_name
+from hf_bones.record import sha256_rows, write_json
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+__all__ = ["BuildError", "BuildResult", "build_dataset", "load_bones"]
+
+
+class BuildError(ValueError):
+    """The rows cannot become a dataset: unknown labels, nothing readable, or an output folder in the way."""
+
+
+@dataclass(frozen=True, eq=False)
+class BuildResult:
+    """What was built: the dataset as reloaded from `folder`, the images refused, notes to read, and `summary` (as in summary.json)."""
+
+    folder: Path
+    dataset: DatasetDict
+    refused: list[RefusedImage]
+    notes: list[str]
+    summary: dict[str, Any]
+
+
+def build_dataset(
+    rows: Iterable[SourceRow],
+    output: Path,
+    *,
+    scheme: LabelScheme = THREE_CLASS,
+    label_map: Mapping[str, str] | None = None,
+    proportions: Mapping[str, float] = DEFAULT_PROPORTIONS,
+    seed: int = 0,
+    max_side: int | None = None,
+    limits: Limits | None = None,
+    overwrite: bool = False,
+    left_out: Sequence[LeftOut] = (),
+    notes: Sequence[str] = (),
+    made_with: str = "",
+    workers: int = 2,
+    progress: bool = True,
+) -> BuildResult:
+    """Builds the dataset of `rows` in the folder `output`.
+
+    Rows whose split is `unused` are left out and counted. Given splits are kept; where there are none, whole groups are dealt out by
+    `proportions` and `seed`. Rows without a group stand alone, together with byte-identical files. `max_side` shrinks images to that
+    long side in pixels. `left_out`, `notes` and `made_with` (the command) go into summary and card.
+
+    Raises `BuildError` for unknown labels (each with its count, before any image is opened), for a folder in the way, and where every
+    image of a class is refused; `curate.splits.GroupLeakError` where a group stands in two given splits.
+    """
+    check_proportions(proportions)
+    _require_free(output, overwrite)
+    every = list(rows)
+    used = [row for row in every if row.split != UNUSED]
+    if not used:
+        raise BuildError(f"no rows to build from: {len(every)} rows, all marked {UNUSED!r}" if every else "no rows to build from")
+    labels = resolve_labels(used, scheme, label_map)
+    # Checked before any image is opened, so that hours of decoding do not end in an error that was there from the start.
+    alone = [f"row {index}" for index in range(len(used))]
+    stated = merge_groups([row.group for row in used], [row.copy_group for row in used], alone)
+    require_no_leaks(stated, [row.split for row in used])
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    workspace = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        staged = workspace / "all.arrow"
+        subtypes = [resolve_subtype(row, scheme) for row in used]
+        kept, refused = stage_images(
+            used, labels, subtypes, scheme.names, staged, limits=limits or Limits(), max_side=max_side, workers=workers, progress=progress
+        )
+        _require_classes(labels, kept, refused)
+        table = [used[index] for index in kept]
+        digests = list(kept.values())
+        _require_no_twins(table, digests)
+        groups = merge_groups([row.group for row in table], [row.copy_group for row in table], digests)
+        names = [labels[index] for index in kept]
+        splits, decided = assign_splits(
+            groups, names, [row.source for row in table], [row.split for row in table], proportions=proportions, seed=seed
+        )
+        every_note = [*notes, *decided, *_group_notes(table), *_twin_notes(digests, names), *_class_notes(names, splits, scheme)]
+        # A folder of its own inside the workspace: the staged file must not end up in the dataset.
+        folder = workspace / "dataset"
+        write_splits(staged, groups, splits, folder)
+        staged.unlink()
+        summary = {
+            "schema_version": 1,
+            "made_with": made_with,
+            "labels": scheme.as_dict(),
+            "seed": seed,
+            "proportions": dict(proportions),
+            "max_side": max_side,
+            "counts": _count(splits, names, table),
+            "groups": {split: len({g for g, s in zip(groups, splits, strict=True) if s == split}) for split in SPLITS if split in splits},
+            "refused": dict(Counter(image.reason for image in refused)),
+            "left_out": dict(Counter(["marked unused"] * (len(every) - len(used)) + [row.reason for row in left_out])),
+            "synthetic": {"all": all(row.synthetic for row in table), "rows": sum(row.synthetic for row in table)},
+            "notes": every_note,
+            "data_sha256": sha256_rows(zip(digests, names, (row.image_id for row in table), strict=True)),
+            "split_sha256": sha256_rows(zip(digests, (row.image_id for row in table), splits, strict=True)),
+        }
+        write_json(folder / "summary.json", summary)
+        write_refused(folder / "refused.csv", refused, left_out)
+        write_card(folder / "README.md", summary, title=output.name)
+        put_in_place(folder, output)
+    finally:
+        shutil.rmtree(workspace, ignore_errors=True)
+    return BuildResult(output, load_bones(output), refused, every_note, summary)
+
+
+def resolve_labels(rows: Sequence[SourceRow], scheme: LabelScheme, label_map: Mapping[str, str] | None = None) -> list[str]:
+    """The class of each row. Raises `BuildError` listing every word that stands for no class, with its count and why."""
+    known: dict[str, str] = {}
+    problems: dict[str, str] = {}
+    for word in dict.fromkeys(row.label for row in rows):
+        try:
+            known[word] = scheme.resolve(word, label_map)
+        except UnknownLabelError as error:
+            problems[word] = str(error)
+    if problems:
+        counts = Counter(row.label for row in rows)
+        lines = "\n".join(f"  {counts[word]:>6} × {word!r}: {why}" for word, why in sorted(problems.items(), key=lambda p: -counts[p[0]]))
+        raise BuildError(f"{sum(counts[word] for word in problems)} of {len(rows)} rows have labels that stand for no class:\n{lines}")
+    return [known[row.label] for row in rows]
+
+
+def resolve_subtype(row: SourceRow, scheme: LabelScheme) -> str:
+    """The subtype as the scheme spells it, from the row's subtype or else its label; a word unknown to the scheme stays as it is."""
+    # Without separators, so that "nonunion", "non-union" and "Non union" are one.
+    known = {_squeezed(subtype): normalise_name(subtype) for label in scheme.classes for subtype in label.subtypes}
+    for word in (row.subtype, row.label):
+        if _squeezed(word) in known:
+            return known[_squeezed(word)]
+    try:
+        scheme.resolve(row.subtype)
+    except UnknownLabelError:
+        return normalise_name(row.subtype)
+    return ""  # it only repeats the class
+
+
+def _squeezed(word: str) -> str:
+    return normalise_name(word).replace("_", "")
+
+
+def _require_free(output: Path, overwrite: bool) -> None:
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not overwrite:
+        raise BuildError(f"{output} is already there: choose another --output, or replace it with --overwrite")
+    if not (output / "dataset_dict.json").is_file():
+        raise BuildError(f"{output} is not a dataset folder (no dataset_dict.json), so it is not replaced: choose another --output")
+
+
+def _require_classes(labels: Sequence[str], kept: Mapping[int, str], refused: Sequence[RefusedImage]) -> None:
+    before, after = Counter(labels), Counter(labels[index] for index in kept)
+    lost = sorted(set(before) - set(after))
+    if lost:
+        reasons = ", ".join(f"{count} × {reason}" for reason, count in Counter(image.reason for image in refused).most_common())
+        which = "every image was" if not kept else f"every image of {' and '.join(f'{name!r} ({before[name]})' for name in lost)} was"
+        raise BuildError(f"{which} refused ({reasons}); the first: {refused[0].name}: {refused[0].detail}")
+
+
+def _require_no_twins(rows: Sequence[SourceRow], digests: Sequence[str]) -> None:
+    """Byte-identical files in two given splits are a leak, whatever the groups say."""
+    leaks = find_leaks(digests, [row.split for row in rows])
+    if leaks:
+        pairs = [
+            " = ".join(f"{row.image_id} ({row.split})" for row, other in zip(rows, digests, strict=True) if other == digest)
+            for digest in list(leaks)[:5]
+        ]
+        raise GroupLeakError(
+            f"{len(leaks)} file(s) stand in more than one split, byte for byte: {'; '.join(pairs)}. Mark all copies but one as 'unused'"
+        )
+
+
+def _group_notes(rows: Sequence[SourceRow]) -> list[str]:
+    alone = sum(not row.group and not row.copy_group for row in rows)
+    if not alone:
+        return []
+    return [
+        f"{alone} of {len(rows)} images have no group (patient, study): each stands alone, identical files together. Near-duplicates and "
+        "further films of one patient may be in two splits, which makes scores look better than they are"
+    ]
+
+
+def _twin_notes(digests: Sequence[str], labels: Sequence[str]) -> list[str]:
+    words: dict[str, list[str]] = {}
+    for digest, label in zip(digests, labels, strict=True):
+        words.setdefault(digest, []).append(label)
+    twins = [given for given in words.values() if len(given) > 1]
+    torn = sum(len(set(given)) > 1 for given in twins)
+    return [f"{len(twins)} files stand there more than once, byte for byte, {torn} of them under different labels"] if twins else []
+
+
+def _class_notes(labels: Sequence[str], splits: Sequence[str], scheme: LabelScheme) -> list[str]:
+    there = Counter(zip(labels, splits, strict=True))
+    notes = [f"no images of class {name!r}" for name in scheme.names if name not in labels]
+    return notes + [
+        f"no images of class {name!r} in {split}: too few groups, or the given splits are so"
+        for name in scheme.names
+        for split in dict.fromkeys(splits)
+        if name in labels and not there[name, split]
+    ]
+
+
+def _count(splits: Sequence[str], labels: Sequence[str], rows: Sequence[SourceRow]) -> list[dict[str, Any]]:
+    counts = Counter(zip(splits, labels, (row.source for row in rows), (row.licence for row in rows), strict=True))
+    order = {name: place for place, name in enumerate([*SPLITS, *labels])}
+    return [
+        {"split": split, "label": label, "source": source, "licence": licence, "count": count}
+        for (split, label, source, licence), count in sorted(counts.items(), key=lambda c: (order[c[0][0]], c[0][2], order[c[0][1]], c[0][3]))
+    ]

@@ -1,0 +1,112 @@
+"""The card of a dataset folder: its README.md, made from the summary of the build and never typed.
+
+The front matter points `load_dataset` at the Arrow files that `save_to_disk` wrote, so that one folder serves both.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hf_bones.curate.splits import SPLITS
+
+# What each source asks to be said of it.
+ATTRIBUTION: Mapping[str, str] = {
+    "fracatlas": "FracAtlas: Abedeen et al., *Scientific Data* 10, 521 (2023), data doi:10.6084/m9.figshare.22363012, CC BY 4.0. "
+    "Healthy or fractured is the radiologists' word; which fractures are beyond repair is not part of FracAtlas.",
+    "grazpedwri": "GRAZPEDWRI-DX: Nagy et al., *Scientific Data* 9, 222 (2022), doi:10.1038/s41597-022-01328-z, CC BY 4.0.",
+    "mura": "MURA: Rajpurkar et al., arXiv:1712.06957, Stanford's research use agreement: not to be passed on.",
+    "drawn": "Drawn by hf_bones itself (`hf_bones.dataset.synthetic`), CC0 1.0. No patient was imaged.",
+}
+_HUB_LICENCES = {"CC-BY-4.0": "cc-by-4.0", "CC-BY-SA-4.0": "cc-by-sa-4.0", "CC0-1.0": "cc0-1.0", "CC-BY-NC-4.0": "cc-by-nc-4.0"}
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def write_card(path: Path, summary: Mapping[str, Any], *, title: str) -> None:
+    """Writes the card for a build's `summary` (see `build.build_dataset`) to `path`."""
+    path.write_text(card_text(summary, title=title), encoding="utf-8")
+
+
+def card_text(summary: Mapping[str, Any], *, title: str) -> str:
+    """The card: front matter, counts by split, label, source and licence, label definitions, attribution, and how it was made."""
+    counts: Sequence[Mapping[str, Any]] = summary["counts"]
+    splits = [split for split in SPLITS if any(row["split"] == split for row in counts)]
+    sources = list(dict.fromkeys(row["source"] for row in counts))
+    licences = Counter[str]()
+    for row in counts:
+        licences[row["licence"]] += row["count"]
+    sections = [
+        _front_matter(splits, list(licences), sum(licences.values()), title),
+        f"# {title}",
+        "Bone radiographs for image classification, as 8-bit grey images. **Not for diagnosis**: the labels carry no clinical claim.",
+        "## Counts",
+        _count_table(counts, summary["labels"], splits),
+        "Groups (patients, studies, or what stands in for them) by split: "
+        + ", ".join(f"{split} {count:,}" for split, count in summary["groups"].items())
+        + ". No group is in two splits.",
+        "## Labels",
+        "\n".join(f"- `{label['name']}`: {label['definition']}" for label in summary["labels"]["classes"]),
+        "## Licences and attribution",
+        "\n".join(f"- {licence}: {count:,} images" for licence, count in licences.most_common()),
+        "\n".join(f"- **{source}**: {ATTRIBUTION.get(source, 'see whoever gave you these images.')}" for source in sources),
+        "## How it was made",
+        "\n".join(_history(summary)),
+        "## Loading",
+        "```python\nfrom datasets import load_dataset, load_from_disk\n"
+        f'data = load_from_disk("{title}")   # or load_dataset("{title}")\n```',
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _front_matter(splits: Sequence[str], licences: Sequence[str], total: int, title: str) -> str:
+    known = _HUB_LICENCES.get(licences[0]) if len(licences) == 1 else None
+    data: dict[str, Any] = {"license": known or "other"}
+    if known is None:
+        data["license_name"] = "mixed" if len(licences) > 1 else licences[0].lower().replace(" ", "-")
+    data |= {
+        "pretty_name": title,
+        "task_categories": ["image-classification"],
+        "tags": ["medical", "x-ray", "radiograph", "bone-fracture"],
+        "size_categories": [next((name for limit, name in _SIZES if total < limit), "1M<n<10M")],
+        "configs": [
+            {"config_name": "default", "data_files": [{"split": split, "path": f"{split}/*.arrow"} for split in splits]},
+        ],
+    }
+    return f"---\n{yaml.safe_dump(data, sort_keys=False, allow_unicode=True)}---"
+
+
+def _count_table(counts: Sequence[Mapping[str, Any]], labels: Mapping[str, Any], splits: Sequence[str]) -> str:
+    """Rows by split, source and licence; a column for each label."""
+    names = [label["name"] for label in labels["classes"]]
+    cells = Counter[tuple[str, str, str, str]]()
+    for row in counts:
+        cells[row["split"], row["source"], row["licence"], row["label"]] += row["count"]
+    lines = [f"| split | source | licence | {' | '.join(names)} | all |", "| --- | --- | --- |" + " ---: |" * (len(names) + 1)]
+    for split in splits:
+        for source, licence in sorted({(key[1], key[2]) for key in cells if key[0] == split}):
+            row_counts = [cells[split, source, licence, name] for name in names]
+            lines.append(f"| {split} | {source} | {licence} | {' | '.join(f'{c:,}' for c in row_counts)} | {sum(row_counts):,} |")
+    totals = [sum(count for key, count in cells.items() if key[3] == name) for name in names]
+    lines.append(f"| **all** | | | {' | '.join(f'{c:,}' for c in totals)} | {sum(totals):,} |")
+    return "\n".join(lines)
+
+
+def _history(summary: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if summary["made_with"]:
+        lines.append(f"- Made with `{summary['made_with']}`.")
+    shrunk = f"shrunk to a long side of at most {summary['max_side']} px" if summary["max_side"] else "in the size they came in"
+    lines.append(f"- Images were opened by `hf_bones.imaging.open_image` and are stored without further loss, {shrunk}, without metadata.")
+    if summary["synthetic"]["rows"]:
+        lines.append(f"- {summary['synthetic']['rows']:,} images are drawn (`synthetic`), {'all of them' if summary['synthetic']['all'] else 'not all'}.")
+    for what, found in (("Refused", summary["refused"]), ("Left out", summary["left_out"])):
+        listed = ", ".join(f"{count:,} × {reason}" for reason, count in found.items())
+        lines.append(f"- {what}: {listed or 'none'}.")
+    lines += [f"- {note[0].upper()}{note[1:]}." for note in summary["notes"]]
+    lines.append(f"- sha256 of the content (labels, image ids and source hashes): `{summary['data_sha256']}`")
+    lines.append(f"- sha256 of the splits: `{summary['split_sha256']}`")
+    return lines

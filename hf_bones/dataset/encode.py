@@ -1,0 +1,89 @@
+"""From a source row to the bytes that a dataset stores: opened by `open_image`, kept or re-encoded without loss, hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from hf_bones.dataset.sources import SourceRow
+from hf_bones.imaging import ImageRefusedError, Limits, Radiograph, Refusal, open_image
+from hf_bones.preprocess import fit_to
+
+# Rows are opened in chunks of this many, which bounds memory: at 20 megapixels an image a chunk is about 600 MB at worst.
+_CHUNK = 32
+# JPEG segments that hold no text: JFIF and Adobe's colour transform. All others (EXIF, XMP, comments) may name a patient.
+_HARMLESS_SEGMENTS = {"APP0", "APP14"}
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An opened image: `data` decodes to the grey pixels as `open_image` gave them; `sha256` is that of the source."""
+
+    data: bytes
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RefusedImage:
+    """An image that could not be used: the row's name, the reason (a `Refusal`) and what was wrong."""
+
+    name: str
+    reason: str
+    detail: str
+
+
+def encode_row(row: SourceRow, limits: Limits, max_side: int | None) -> Encoded | RefusedImage:
+    """Opens and encodes one row; `max_side` shrinks the long side to that many pixels."""
+    if row.file is None and row.content is None:
+        raise ValueError(f"row {row.name!r} has neither a file nor content")
+    try:
+        if row.file is not None:
+            # A pipe must not be waited for, nor a huge file read just to be refused: the opener knows what to say of both.
+            if not row.file.is_file() or row.file.stat().st_size > limits.max_bytes:
+                open_image(row.file, limits)
+            source = row.file.read_bytes()
+        else:
+            source = row.content() if callable(row.content) else row.content or b""
+        opened = open_image(source, limits)
+    except ImageRefusedError as error:
+        return RefusedImage(row.name, str(error.reason), error.detail)
+    except OSError as error:
+        return RefusedImage(row.name, str(Refusal.UNREADABLE_FILE), error.strerror or type(error).__name__)
+    pixels = opened.pixels
+    if max_side is not None and max(pixels.shape) > max_side:
+        pixels = fit_to(pixels, max_side)
+    digest = row.sha256 if row.file is None else ""
+    if not digest:
+        digest = hashlib.sha256(pixels.tobytes() if row.synthetic and row.file is None else source).hexdigest()
+    return Encoded(source if _is_plain_jpeg(source, opened, pixels) else _png(pixels), digest)
+
+
+def encode_rows(
+    rows: Sequence[SourceRow], limits: Limits, max_side: int | None, workers: int
+) -> Iterator[tuple[SourceRow, Encoded | RefusedImage]]:
+    """`encode_row` over all rows, in order, a chunk at a time on `workers` threads (Pillow decodes outside the interpreter lock)."""
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        for start in range(0, len(rows), _CHUNK):
+            chunk = rows[start : start + _CHUNK]
+            yield from zip(chunk, pool.map(lambda row: encode_row(row, limits, max_side), chunk), strict=True)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _is_plain_jpeg(source: bytes, opened: Radiograph, pixels: np.ndarray) -> bool:
+    """Whether the source can be stored as it is: a grey upright JPEG of exactly these pixels that carries nothing but the picture."""
+    if opened.source_format != "JPEG" or opened.source_mode != "L" or not source.endswith(b"\xff\xd9"):
+        return False
+    with Image.open(io.BytesIO(source)) as image:
+        segments = {name for name, _ in getattr(image, "applist", [("unknown", b"")])}
+        return segments <= _HARMLESS_SEGMENTS and np.array_equal(np.asarray(image), pixels)

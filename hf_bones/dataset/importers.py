@@ -1,0 +1,226 @@
+"""The folder layouts of three public sets, as their authors publish them: FracAtlas, GRAZPEDWRI-DX, MURA.
+
+Sources of the layouts: FracAtlas, doi:10.1038/s41597-023-02432-4; GRAZPEDWRI-DX, doi:10.1038/s41597-022-01328-z; MURA v1.1,
+arXiv:1712.06957. What none of them states is not made up: MURA's "positive" is any abnormality, so the build refuses it unless the
+caller maps it by hand, and no set says which fractures are beyond repair.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from xml.etree import ElementTree
+
+from hf_bones.curate.splits import TRAIN, VALIDATION
+from hf_bones.dataset.sources import Box, LeftOut, Reading, SourceError, SourceRow, image_files
+from hf_bones.labels import FRACTURED, HEALTHY
+
+PACKAGED_ROWS = "packaged"
+# FracAtlas publishes no patient ids; films of one patient have neighbouring numbers, so runs of numbers stand in for patients.
+FRACATLAS_RUN = 25
+_FRACATLAS_REGIONS = ("hand", "leg", "hip", "shoulder")
+_FRACATLAS_VIEWS = ("frontal", "lateral", "oblique")
+_GRAZ_VIEWS = {"1": "frontal", "2": "lateral", "3": "oblique"}
+# Order of the classes in the YOLO files of GRAZPEDWRI-DX: boneanomaly, bonelesion, foreignbody, fracture, metal, …
+_GRAZ_FRACTURE = 3
+
+
+def fracatlas_rows(root: Path, *, rows: str | Path | None = None) -> Reading:
+    """Rows of a FracAtlas folder: `images/{Fractured,Non_fractured}/IMG*.jpg`, `dataset.csv`, `Annotations/{YOLO,PASCAL VOC}/`.
+
+    Groups are runs of 25 image numbers. `rows` takes labels, splits, groups and severities from a list of rows instead (columns
+    image_id, label, split, group, severity) and only the images it names: "packaged" is the list that this project's figures were
+    measured on, `fracatlas_rows.csv`. Raises `SourceError` where files or columns of the layout are missing.
+    """
+    records = _read_csv(root / "dataset.csv", ("image_id", "fractured"))
+    paths = {path.name: path for path in image_files(root / "images")}
+    listed = None if rows is None else read_row_list(rows)
+    found, left_out = [], []
+    for record in records:
+        name = record["image_id"]
+        entry = None if listed is None else listed.get(Path(name).stem)
+        if listed is not None and entry is None:
+            left_out.append(LeftOut(name, "not in the list of rows"))
+            continue
+        fractured = _flag(record, "fractured")
+        folder = "Fractured" if fractured else "Non_fractured"
+        path = paths.get(name, root / "images" / folder / name)
+        found.append(
+            SourceRow(
+                label=entry["label"] if entry else (FRACTURED if fractured else HEALTHY),
+                file=path,
+                group=entry["group"] if entry else fracatlas_group(name),
+                source="fracatlas",
+                region="+".join(part for part in _FRACATLAS_REGIONS if _flag(record, part)),
+                view="+".join(view for view in _FRACATLAS_VIEWS if _flag(record, view)),
+                licence="CC-BY-4.0",
+                boxes=_fracatlas_boxes(root / "Annotations", Path(name).stem) if fractured else (),
+                severity=float(entry["severity"]) if entry and entry["severity"] else (math.nan if fractured else 0.0),
+                split=entry["split"] if entry else "",
+                image_id=Path(name).stem,
+            )
+        )
+    if not found:
+        raise SourceError(f"{root / 'dataset.csv'}: no usable rows")
+    notes = [f"FracAtlas has no patient ids: runs of {FRACATLAS_RUN} image numbers stand in for patients"]
+    if listed is not None and (absent := listed.keys() - {row.image_id for row in found}):
+        notes.append(f"{len(absent)} images of the list are not in {root.name}/dataset.csv")
+    return Reading(found, left_out, notes)
+
+
+def fracatlas_group(image_id: str) -> str:
+    """The run of 25 image numbers that an image stands in: "IMG0000051.jpg" is in "fa002". Raises `SourceError` for other names."""
+    digits = Path(image_id).stem.removeprefix("IMG")
+    if not digits.isdigit():
+        raise SourceError(f"{image_id!r} is not named as FracAtlas names its images (IMG0000000.jpg)")
+    return f"fa{int(digits) // FRACATLAS_RUN:03d}"
+
+
+def read_row_list(path: str | Path) -> dict[str, dict[str, str]]:
+    """A pixel-free list of rows by image id (without suffix), each with label, split, group, severity. "packaged" is the project's own."""
+    if path == PACKAGED_ROWS:
+        text = files("hf_bones.dataset").joinpath("fracatlas_rows.csv").read_text(encoding="utf-8")
+        table = list(csv.DictReader(text.splitlines()))
+    else:
+        table = _read_csv(Path(path), ("image_id", "label", "split", "group", "severity"))
+    return {Path(record["image_id"]).stem: record for record in table}
+
+
+def grazpedwri_rows(root: Path, *, keep_uncertain: bool = False) -> Reading:
+    """Rows of a GRAZPEDWRI-DX folder: `dataset.csv`, `images_part1/` … (or any folders of PNGs), `…/yolov5/labels/*.txt`.
+
+    Groups are patients. `fracture_visible` makes a film fractured, else healthy; films whose diagnosis is marked uncertain, and
+    films without a visible fracture but with metal in them, are neither and are left out unless `keep_uncertain`.
+    Raises `SourceError` where files or columns of the layout are missing.
+    """
+    records = _read_csv(root / "dataset.csv", ("filestem", "patient_id", "fracture_visible"))
+    paths = {path.stem: path for path in image_files(root)}
+    boxes = {path.stem: path for path in root.rglob("labels/*.txt")}
+    found, left_out = [], []
+    for record in records:
+        stem = record["filestem"]
+        fractured = _flag(record, "fracture_visible")
+        doubt = ""
+        if _flag(record, "diagnosis_uncertain"):
+            doubt = "diagnosis marked uncertain"
+        elif _flag(record, "metal") and not fractured:
+            doubt = "metal but no visible fracture"
+        if doubt and not keep_uncertain:
+            left_out.append(LeftOut(stem, doubt))
+            continue
+        found.append(
+            SourceRow(
+                label=FRACTURED if fractured else HEALTHY,
+                file=paths.get(stem, root / f"{stem}.png"),
+                group=f"graz-{record['patient_id']}",
+                source="grazpedwri",
+                region="wrist",
+                view=_GRAZ_VIEWS.get(record.get("projection", "").split(".")[0], "unknown"),
+                licence="CC-BY-4.0",
+                boxes=tuple(_yolo_boxes(boxes[stem], keep=_GRAZ_FRACTURE)) if fractured and stem in boxes else (),
+                severity=math.nan if fractured else 0.0,
+                image_id=stem,
+            )
+        )
+    if not found:
+        raise SourceError(f"{root / 'dataset.csv'}: no usable rows")
+    return Reading(found, left_out, ["GRAZPEDWRI-DX: children's wrists only"])
+
+
+def mura_rows(root: Path) -> Reading:
+    """Rows of a MURA folder: `train|valid/XR_REGION/patientNNNNN/studyN_{positive,negative}/imageN.png`, in `root` or in `root/MURA-v1.1`.
+
+    Labels are MURA's own words, which the build refuses unless mapped by hand. Groups are patients; `valid` is validation, and the
+    build takes a test split from train. Raises `SourceError` where there are no such folders.
+    """
+    base = root / "MURA-v1.1" if (root / "MURA-v1.1").is_dir() else root
+    found = []
+    for folder, split in (("train", TRAIN), ("valid", VALIDATION)):
+        for path in image_files(base / folder):
+            parts = path.relative_to(base / folder).parts
+            if len(parts) != 4 or not parts[1].startswith("patient") or "_" not in parts[2]:
+                raise SourceError(f"{path}: expected {folder}/XR_REGION/patientNNNNN/studyN_positive/imageN.png")
+            found.append(
+                SourceRow(
+                    label=parts[2].split("_", 1)[1],
+                    file=path,
+                    group=f"mura-{parts[1]}",
+                    source="mura",
+                    region=parts[0].removeprefix("XR_").lower(),
+                    view="unknown",
+                    licence="MURA-research-use",
+                    split=split,
+                    image_id=path.relative_to(base).as_posix(),
+                )
+            )
+    if not found:
+        raise SourceError(f"{base}: expected MURA's folders train/XR_… and valid/XR_…, found no images there")
+    return Reading(found, notes=["MURA's labels are of studies, not of films, and 'positive' is any abnormality"])
+
+
+def _read_csv(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
+    """A CSV's rows with cells stripped. Raises `SourceError` naming the file, and the columns found and missing."""
+    if not path.is_file():
+        raise SourceError(f"{path} is missing: point at the folder that holds it, unpacked as published")
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream)
+        columns = [column.strip() for column in reader.fieldnames or ()]
+        missing = [name for name in needed if name not in columns]
+        if missing:
+            raise SourceError(f"{path}: no column {', '.join(missing)}; columns found: {', '.join(columns) or 'none'}")
+        return [{key.strip(): (value or "").strip() for key, value in record.items() if key} for record in reader]
+
+
+def _flag(record: Mapping[str, str], column: str) -> bool:
+    """Whether a 0/1 cell says yes; spreadsheets write it as 1, 1.0 or true, and leave no empty."""
+    return record.get(column, "").casefold() in {"1", "1.0", "true", "yes"}
+
+
+def _fracatlas_boxes(annotations: Path, stem: str) -> tuple[Box, ...]:
+    """Fracture boxes from the YOLO file, or else the PASCAL VOC file; none where there is neither."""
+    yolo, voc = annotations / "YOLO" / f"{stem}.txt", annotations / "PASCAL VOC" / f"{stem}.xml"
+    if yolo.is_file():
+        return tuple(_yolo_boxes(yolo))
+    return tuple(_voc_boxes(voc)) if voc.is_file() else ()
+
+
+def _yolo_boxes(path: Path, keep: int | None = None) -> Iterator[Box]:
+    """Boxes of a YOLO file: "class cx cy w h" a line, or a polygon "class x y x y …", whose bounding box is taken."""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        cells = line.split()
+        if not cells:
+            continue
+        try:
+            kind, values = int(float(cells[0])), [float(cell) for cell in cells[1:]]
+        except ValueError as error:
+            raise SourceError(f"{path}, line {number}: {line!r} is not 'class cx cy w h'") from error
+        if keep is not None and kind != keep:
+            continue
+        if len(values) == 4:
+            cx, cy, width, height = values
+            yield _clip(cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
+        elif len(values) >= 6 and len(values) % 2 == 0:
+            yield _clip(min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
+        else:
+            raise SourceError(f"{path}, line {number}: {line!r} is neither 'class cx cy w h' nor a polygon")
+
+
+def _voc_boxes(path: Path) -> Iterator[Box]:
+    """Boxes of a PASCAL VOC file, whose corners are in pixels of the `size` it states."""
+    try:
+        tree = ElementTree.parse(path).getroot()
+        width, height = float(tree.findtext("size/width", "")), float(tree.findtext("size/height", ""))
+        for box in tree.iterfind("object/bndbox"):
+            left, top, right, bottom = (float(box.findtext(key, "")) for key in ("xmin", "ymin", "xmax", "ymax"))
+            yield _clip(left / width, top / height, right / width, bottom / height)
+    except (ElementTree.ParseError, ValueError, ZeroDivisionError) as error:
+        raise SourceError(f"{path}: not a readable PASCAL VOC file: {error}") from error
+
+
+def _clip(left: float, top: float, right: float, bottom: float) -> Box:
+    """(cx, cy, w, h) of a box given by its corners, cut at the image's edges, where hand-drawn boxes overshoot a little."""
+    left, top, right, bottom = (min(max(edge, 0.0), 1.0) for edge in (left, top, right, bottom))
+    return ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)

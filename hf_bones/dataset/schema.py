@@ -1,0 +1,87 @@
+"""The columns of a bone dataset, and loading one: what `build.py` writes and what training and evaluation read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict, Features
+
+COLUMNS = (
+    "image", "label", "subtype", "group", "source", "region", "view", "licence", "sha256", "boxes", "severity", "synthetic", "image_id",
+)  # fmt: skip
+
+
+class DatasetSchemaError(ValueError):
+    """A dataset lacks columns, or its labels are not classes."""
+
+
+def bone_features(names: Sequence[str]) -> Features:
+    """The features of a bone dataset whose classes are `names`, in the order of the model's outputs.
+
+    `image` is 8-bit grey; `boxes` are lists of (cx, cy, w, h) in [0, 1]; `severity` is in [0, 1], NaN where unknown; `sha256` is that of
+    the source's bytes, of the pixels for drawn images.
+    """
+    from datasets import ClassLabel, Features, Image, List, Value
+
+    text = Value("string")
+    return Features(
+        {
+            "image": Image(),
+            "label": ClassLabel(names=list(names)),
+            "subtype": text,
+            "group": text,
+            "source": text,
+            "region": text,
+            "view": text,
+            "licence": text,
+            "sha256": text,
+            "boxes": List(List(Value("float32"))),
+            "severity": Value("float32"),
+            "synthetic": Value("bool"),
+            "image_id": text,
+        }
+    )
+
+
+def load_any(path_or_id: str, revision: str | None = None) -> DatasetDict:
+    """Any saved, local or Hub dataset as a DatasetDict; a single saved Dataset becomes its train split.
+
+    Raises FileNotFoundError naming the path where it is neither a folder nor looks like a Hub id.
+    """
+    import datasets
+
+    folder = Path(path_or_id).expanduser()
+    if folder.is_dir():
+        if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+            loaded = datasets.load_from_disk(str(folder))
+        else:
+            loaded = datasets.load_dataset(str(folder))
+    elif folder.exists() or path_or_id.startswith((".", "/", "~")) or path_or_id.count("/") > 1:
+        raise FileNotFoundError(f"{path_or_id}: no such dataset folder (write one with: hf-bones build SOURCE --output {path_or_id})")
+    else:
+        loaded = datasets.load_dataset(path_or_id, revision=revision)
+    return loaded if isinstance(loaded, datasets.DatasetDict) else datasets.DatasetDict(train=loaded)
+
+
+def load_bones(path_or_id: str | Path, revision: str | None = None) -> DatasetDict:
+    """A bone dataset from the folder that `hf-bones build` wrote, or from the Hub (`revision` pins it).
+
+    Raises `DatasetSchemaError` naming missing columns, and FileNotFoundError for a folder that is not there.
+    """
+    loaded = load_any(str(path_or_id), revision)
+    for split, part in loaded.items():
+        missing = [name for name in COLUMNS if name not in part.features]
+        if missing:
+            raise DatasetSchemaError(
+                f"{path_or_id} ({split}) lacks the columns {', '.join(missing)}; it has {', '.join(part.features)}. "
+                f"Bring it into the form that training reads with: hf-bones build {path_or_id} --output FOLDER"
+            )
+        if not getattr(part.features["label"], "names", None):
+            raise DatasetSchemaError(
+                f"{path_or_id} ({split}): column 'label' holds {part.features['label']}, not classes by name. "
+                f"Rebuild it with: hf-bones build {path_or_id} --output FOLDER"
+            )
+    return loaded

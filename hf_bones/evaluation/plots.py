@@ -1,0 +1,141 @@
+"""The pictures of a report: confusion matrix, ROC curves, reliability diagram. Matplotlib's objects, no pyplot, no display."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Canvas
+
+from hf_bones.evaluation.figures import SliceFigures
+from hf_bones.evaluation.rows import ScoredRows, Slice
+from hf_bones.metrics import MIN_ROWS
+from hf_bones.metrics.figures import CALIBRATION_BINS, Floats, calibration_bins
+
+# Okabe and Ito's palette: told apart with any common colour vision. Line styles differ as well, for print.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_STYLES = ("-", "--", "-.", ":")
+_DPI = 130
+
+
+def confusion_counts(rows: ScoredRows, part: Slice) -> np.ndarray:
+    """(C, C) int64: rows are the true class, columns the predicted one."""
+    count = len(rows.names)
+    cells = rows.labels[part.mask] * count + rows.predicted[part.mask]
+    return np.bincount(cells, minlength=count * count).reshape(count, count)
+
+
+def plot_confusion(rows: ScoredRows, parts: Sequence[Slice], path: Path) -> None:
+    """One matrix for each part; each cell has its count and its share of the true class."""
+    size = 1.15 * len(rows.names) + 1.7
+    figure, axes = _panels(len(parts), size, size - 0.2)
+    for axis, part in zip(axes, parts, strict=True):
+        counts = confusion_counts(rows, part)
+        support = counts.sum(axis=1, keepdims=True)
+        shares = np.divide(counts, support, out=np.zeros(counts.shape), where=support > 0)
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for true, predicted in np.ndindex(counts.shape):
+            share = f"\n{_share(shares[true, predicted])}" if support[true, 0] else ""
+            colour = "white" if shares[true, predicted] > 0.55 else "black"
+            axis.text(predicted, true, f"{counts[true, predicted]}{share}", ha="center", va="center", color=colour, fontsize=10)
+        ticks = range(len(rows.names))
+        axis.set_xticks(ticks, [_words(name) for name in rows.names])
+        axis.set_yticks(ticks, [f"{_words(name)}\nn = {support[i, 0]}" for i, name in enumerate(rows.names)])
+        axis.set_xlabel("predicted")
+        axis.set_ylabel("true")
+        axis.set_title(f"{part.title}, n = {counts.sum()}")
+    figure.suptitle("Confusion matrix: counts and share of each true class")
+    _save(figure, path)
+
+
+def plot_roc(rows: ScoredRows, parts: Sequence[tuple[Slice, SliceFigures]], path: Path) -> None:
+    """ROC curves of abnormal against normal and of each class against the rest, one panel for each part."""
+    from sklearn.metrics import roc_curve
+
+    figure, axes = _panels(len(parts), 5.2, 5.2)
+    for axis, (part, figures) in zip(axes, parts, strict=True):
+        labels, scores = rows.labels[part.mask], rows.probabilities[part.mask]
+        curves = [("auroc_abnormal", "any abnormal", labels != rows.normal_id, 1 - scores[:, rows.normal_id])]
+        curves += [(f"auroc_ovr_{name}", name, labels == index, scores[:, index]) for index, name in enumerate(rows.names)]
+        axis.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
+        for index, (key, name, positive, score) in enumerate(curves):
+            if not 0 < positive.sum() < len(positive):
+                continue
+            found = figures.figures[key]
+            interval = f" ({found.interval[0]:.2f}–{found.interval[1]:.2f})" if found.interval else ""
+            label = f"{_words(name)} ({int(positive.sum())} of {len(positive)}): {found.value:.2f}{interval}"
+            false, true, _ = roc_curve(positive, score)
+            width = 2.6 if index == 0 else 1.5
+            axis.plot(
+                false, true, label=label, color="black" if index == 0 else COLOURS[(index - 1) % len(COLOURS)],
+                linestyle=_STYLES[index % len(_STYLES)], linewidth=width,
+            )  # fmt: skip
+        _square(axis)
+        axis.set_xlabel("1 − specificity")
+        axis.set_ylabel("sensitivity")
+        axis.set_title(f"{part.title}, n = {len(labels)}")
+        axis.legend(loc="lower right", fontsize=8, title="against the rest: AUROC (95 %)", title_fontsize=8)
+    figure.suptitle("ROC curves")
+    _save(figure, path)
+
+
+def plot_reliability(rows: ScoredRows, versions: Mapping[str, Floats], path: Path) -> None:
+    """How often the likeliest class is right against how sure the model was, for each version (N, C) of the probabilities."""
+    figure = Canvas(figsize=(5.6, 6.6), layout="constrained")
+    axes = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
+    axes[0].plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":", label="perfect")
+    for index, (name, scores) in enumerate(versions.items()):
+        confidence = scores.max(axis=1)
+        right = scores.argmax(axis=1) == rows.labels
+        bins = calibration_bins(confidence)
+        counts = np.bincount(bins, minlength=CALIBRATION_BINS)
+        full = np.flatnonzero(counts)
+        sure = np.array([confidence[bins == b].mean() for b in full])
+        share = np.array([right[bins == b].mean() for b in full])
+        error = np.abs(share - sure) @ counts[full] / counts.sum()
+        look = {"color": COLOURS[index % len(COLOURS)], "linestyle": _STYLES[index % len(_STYLES)]}
+        sparse = counts[full] < MIN_ROWS
+        mark = {"marker": "os^D"[index % 4], "linestyle": "none", "markersize": 6, "color": look["color"]}
+        axes[0].plot(sure, share, linewidth=1.5, **look)
+        axes[0].plot(sure[sparse], share[sparse], markerfacecolor="white", **mark)
+        axes[0].plot(sure[~sparse], share[~sparse], label=f"{name}: ECE {error:.3f}", **mark)
+        axes[1].stairs(counts, edges, label=name, linewidth=1.5, **look)
+    axes[0].set_ylim(-0.02, 1.02)
+    axes[0].set_ylabel("share right")
+    axes[0].grid(color="#dddddd", linewidth=0.6)
+    axes[0].legend(loc="upper left", fontsize=9)
+    note = f"{CALIBRATION_BINS} bins of equal width; hollow: fewer than {MIN_ROWS} rows"
+    axes[0].set_title(f"Reliability of the likeliest class, n = {len(rows.labels)}\n{note}")
+    axes[1].set_xlim(0, 1)
+    axes[1].set_xlabel("probability given to the likeliest class")
+    axes[1].set_ylabel("rows in bin")
+    _save(figure, path)
+
+
+def _share(share: float) -> str:
+    return "<1 %" if 0 < share < 0.005 else f"{share * 100:.0f} %"
+
+
+def _panels(count: int, width: float, height: float) -> tuple[Any, list[Any]]:
+    figure = Canvas(figsize=(width * count, height), layout="constrained")
+    return figure, list(figure.subplots(1, count, squeeze=False)[0])
+
+
+def _square(axis: Any) -> None:
+    axis.set_xlim(-0.01, 1.01)
+    axis.set_ylim(-0.01, 1.01)
+    axis.set_aspect("equal")
+    axis.grid(color="#dddddd", linewidth=0.6)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace("$", r"\$")
+
+
+def _save(figure: Any, path: Path) -> None:
+    FigureCanvasAgg(figure)
+    figure.savefig(path, dpi=_DPI, metadata={"Software": None})

@@ -1,0 +1,161 @@
+"""From scored rows to a folder: metrics.json, report.md, plots and the page of the worst errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hf_bones.evaluation.figures import CHECKPOINT, Figure, Resampling, SliceFigures, figures_of
+from hf_bones.evaluation.markdown import report_text
+from hf_bones.evaluation.plots import confusion_counts, plot_confusion, plot_reliability, plot_roc
+from hf_bones.evaluation.rows import ScoredRows, slices_of
+from hf_bones.evaluation.worst import NOTICE, worst_rows, write_page, write_sheet
+from hf_bones.metrics import CALIBRATION_BINS, SPECIFICITY
+from hf_bones.metrics.figures import Floats
+from hf_bones.record import environment, now, write_json
+
+SCHEMA_VERSION = 1
+CALIBRATION_KEYS = ("ece", "brier", "log_loss")
+# Panels beside each other in one picture; more sources than this stay in the tables.
+_MAX_PANELS = 3
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What was evaluated, for the head of the report and for metrics.json.
+
+    left_out: image id → why a row has no figures (unreadable, unlabelled). looks: how often this split was looked at, None where it
+    is not counted; looks_in: the file that holds the count. notes: sentences for the report, such as why a baseline is missing.
+    """
+
+    checkpoint: str
+    dataset: str
+    split: str
+    dataset_sha256: str = ""
+    revision: str | None = None
+    calibrated: bool = False
+    command: str = ""
+    looks: int | None = None
+    looks_in: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation wrote and found. `tables[0]` is the checkpoint on all rows."""
+
+    report: Path
+    metrics: Path
+    errors: Path | None
+    tables: tuple[SliceFigures, ...]
+
+    @property
+    def overall(self) -> SliceFigures:
+        return self.tables[0]
+
+    def of(self, name: str, model: str = CHECKPOINT) -> SliceFigures:
+        """The figures of `model` on the slice called `name` ("all", a source or a region). Raises KeyError naming the slices there are."""
+        for table in self.tables:
+            if table.name == name and table.model == model:
+                return table
+        raise KeyError(f"no figures of {model!r} on {name!r}; slices: {sorted({table.name for table in self.tables})}")
+
+
+def evaluate_probabilities(
+    rows: ScoredRows,
+    out_dir: str | Path,
+    about: Circumstances,
+    *,
+    baselines: Mapping[str, Floats] | None = None,
+    specificity: float = SPECIFICITY,
+    resampling: Resampling = Resampling(),  # noqa: B008 - frozen
+    worst: int = 40,
+) -> Evaluation:
+    """Scores `rows` and writes metrics.json, report.md, confusion.png, roc.png, reliability.png and, where rows have pictures,
+    worst_errors.html and worst_errors.png into `out_dir` (made if missing; files of these names are replaced).
+
+    baselines: name → (N, C) probabilities on the same rows, for the same tables. worst: at most this many errors on the page.
+    Raises ValueError where there are no rows.
+    """
+    if not len(rows.labels):
+        raise ValueError(f"{about.dataset}, split {about.split!r}: no row to score ({len(about.left_out)} left out)")
+    folder = Path(out_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = list(slices_of(rows))
+    models: dict[str, Floats | None] = {CHECKPOINT: None, **(baselines or {})}
+    tables = {
+        (part.kind, part.name, model): figures_of(rows, part, specificity, resampling, model, scores)
+        for part in parts
+        for model, scores in models.items()
+    }
+    panels = [part for part in parts if part.kind in {"all", "source"}][:_MAX_PANELS]
+    plot_confusion(rows, panels, folder / "confusion.png")
+    with_normal = [part for part in panels if 0 < rows.supports(part.mask)[rows.normal] < part.mask.sum()]
+    shown = with_normal or panels[:1]
+    plot_roc(rows, [(part, tables[part.kind, part.name, CHECKPOINT]) for part in shown], folder / "roc.png")
+    plot_reliability(rows, _versions(rows, about), folder / "reliability.png")
+    calibration = {
+        name: {key: figures_of(rows, parts[0], specificity, resampling, name, scores).figures[key] for key in CALIBRATION_KEYS}
+        for name, scores in _versions(rows, about).items()
+    }
+    chosen = worst_rows(rows, worst)
+    for stale in ("worst_errors.html", "worst_errors.png"):
+        (folder / stale).unlink(missing_ok=True)  # a page of an earlier run must not pass for this one's
+    if rows.image is not None:
+        write_page(rows, chosen, folder / "worst_errors.html", f"Worst errors of {about.checkpoint} on {about.split}")
+        if chosen:
+            write_sheet(rows, chosen, folder / "worst_errors.png")
+    measured = tuple(tables.values())
+    confusions = {f"{part.kind}:{part.name}": confusion_counts(rows, part) for part in parts}
+    write_json(folder / "metrics.json", _as_json(rows, about, measured, confusions, calibration, specificity, resampling))
+    (folder / "report.md").write_text(
+        report_text(rows, about, measured, calibration, specificity, resampling, folder, len(chosen)), encoding="utf-8"
+    )
+    page = folder / "worst_errors.html"
+    return Evaluation(folder / "report.md", folder / "metrics.json", page if rows.image is not None else None, measured)
+
+
+def _versions(rows: ScoredRows, about: Circumstances) -> dict[str, Floats]:
+    """The probabilities before and after calibration, or the only ones there are."""
+    if rows.raw_probabilities is None or not about.calibrated:
+        return {"as given" if about.calibrated else "not calibrated": rows.probabilities}
+    return {"before calibration": rows.raw_probabilities, "after calibration": rows.probabilities}
+
+
+def _as_json(
+    rows: ScoredRows,
+    about: Circumstances,
+    tables: tuple[SliceFigures, ...],
+    confusions: Mapping[str, Any],
+    calibration: Mapping[str, Mapping[str, Figure]],
+    specificity: float,
+    resampling: Resampling,
+) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "notice": NOTICE,
+        "checkpoint": {"name": about.checkpoint, "revision": about.revision, "calibrated": about.calibrated},
+        "dataset": {"name": about.dataset, "split": about.split, "sha256": about.dataset_sha256},
+        "command": about.command,
+        "date": now(),
+        "environment": environment(),
+        "looks": {"count": about.looks, "recorded_in": about.looks_in},
+        "classes": list(rows.names),
+        "normal": rows.normal,
+        "rows": {"scored": len(rows.labels), "left_out": dict(about.left_out)},
+        "notes": list(about.notes),
+        "method": {
+            **asdict(resampling),
+            "bootstrap_over": "groups",
+            "specificity": specificity,
+            "threshold": "chosen on the same rows",
+            "calibration_bins": CALIBRATION_BINS,
+            "calibration_binning": "equal width, top label",
+        },
+        "slices": [table.as_dict() for table in tables],
+        "confusion_rows_true": confusions,
+        "calibration": {name: {key: asdict(figure) for key, figure in figures.items()} for name, figures in calibration.items()},
+    }

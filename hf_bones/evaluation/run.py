@@ -1,0 +1,225 @@
+"""Runs a checkpoint over one split of a dataset and writes the report: what `hf-bones evaluate` does."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from hf_bones.evaluation.baselines import FOREST, MAJORITY, forest_probabilities, keep_licences, majority_probabilities, statistics_table
+from hf_bones.evaluation.figures import Resampling
+from hf_bones.evaluation.looks import count_look_somewhere
+from hf_bones.evaluation.report import Circumstances, Evaluation, evaluate_probabilities
+from hf_bones.evaluation.rows import ScoredRows
+from hf_bones.labels import LabelScheme
+from hf_bones.metrics import SPECIFICITY
+from hf_bones.metrics.figures import Floats, Ints
+from hf_bones.record import sha256_rows
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+
+    from hf_bones.inference.finding import Finding
+
+# Splits that are there to be looked at; a look at any other one is counted.
+OPEN_SPLITS = ("train", "validation")
+
+
+class Predictor(Protocol):
+    """The part of `BonePredictor` that an evaluation uses."""
+
+    @property
+    def scheme(self) -> LabelScheme: ...
+
+    def predict(self, images: Sequence[Image.Image], *, batch_size: int = ...) -> list[Finding]: ...
+
+
+def evaluate_checkpoint(
+    model: str | Path | Predictor,
+    dataset: str | Path | DatasetDict,
+    out_dir: str | Path,
+    *,
+    split: str = "test",
+    batch_size: int = 16,
+    device: str | None = None,
+    revision: str | None = None,
+    specificity: float = SPECIFICITY,
+    repeats: int = 1000,
+    seed: int = 0,
+    baselines: bool = True,
+    baseline_licences: Sequence[str] | None = None,
+    worst: int = 40,
+    command: str | None = None,
+) -> Evaluation:
+    """Evaluates `model` ("bundled", a folder, a Hub id or a predictor) on `split` of `dataset` (a folder, a Hub id or a DatasetDict).
+
+    baselines: also fit the trivial baselines on the train split of the same dataset; `baseline_licences` limits them to rows of these
+    licences (a model trained on those alone should be compared with baselines of the same rows). worst: at most this many errors are
+    shown. command: what the report says was run; by default the `hf-bones evaluate` line that does the same. Files: see
+    `evaluate_probabilities`. A look at a split other than train and validation is counted in the record.json of a checkpoint folder;
+    for the bundled model, a Hub id or a read-only folder in test_looks.json of `out_dir`.
+
+    Raises ValueError for a split or licence that is not there, a dataset with labelled rows of a class that the checkpoint lacks, or
+    no row to score.
+    """
+    data = _load_dataset(dataset)
+    if split not in data:
+        raise ValueError(f"{_name_of(dataset)}: no split {split!r}; it has {sorted(data)}")
+    predictor = _load_predictor(model, revision, device)
+    scheme, part = predictor.scheme, data[split]
+    labels = scheme_labels(part, scheme, f"{_name_of(dataset)}, split {split!r}")
+    findings = _predict(predictor, part, batch_size)
+    rows, left_out = _scored(part, labels, findings, scheme)
+    fingerprint = sha256_rows((s, label, g) for s, label, g in zip(_texts(part, "sha256"), labels, _texts(part, "group"), strict=True))
+    kept = [index for index, (label, finding) in enumerate(zip(labels, findings, strict=True)) if label >= 0 and finding.readable]
+    fitted, notes = _baselines(data, part.select(kept), scheme, baseline_licences, seed) if baselines else ({}, [])
+    out = Path(out_dir)
+    looks, looks_in = None, ""
+    if split not in OPEN_SPLITS:
+        looks, ledger = count_look_somewhere(_own_folder(model), out / "test_looks.json", split, fingerprint)
+        looks_in = ledger.name if ledger.parent == out else f"the checkpoint's {ledger.name}"
+    about = Circumstances(
+        checkpoint=findings[0].checkpoint,
+        revision=findings[0].revision,
+        calibrated=findings[0].calibrated,
+        dataset=_name_of(dataset),
+        split=split,
+        dataset_sha256=fingerprint,
+        command=command or _command(model, dataset, split, out, baseline_licences),
+        looks=looks,
+        looks_in=looks_in,
+        left_out=left_out,
+        notes=tuple(notes),
+    )
+    resampling = Resampling(repeats=repeats, seed=seed)
+    return evaluate_probabilities(rows, out, about, baselines=fitted, specificity=specificity, resampling=resampling, worst=worst)
+
+
+def _load_dataset(dataset: str | Path | DatasetDict) -> DatasetDict:
+    if not isinstance(dataset, (str, Path)):
+        return dataset
+    from hf_bones.dataset.schema import load_bones
+
+    return load_bones(dataset)
+
+
+def _load_predictor(model: str | Path | Predictor, revision: str | None, device: str | None) -> Predictor:
+    if not isinstance(model, (str, Path)):
+        return model
+    from hf_bones.inference.predictor import BonePredictor
+
+    return BonePredictor.from_pretrained(model, revision=revision, device=device)
+
+
+def scheme_labels(part: Dataset, scheme: LabelScheme, where: str) -> Ints:
+    """(N,) labels of `part` as indices into `scheme`; −1 stays −1 (unlabelled). Raises ValueError naming rows of a class it lacks."""
+    names = part.features["label"].names
+    given = np.asarray(part.with_format(None)["label"][:], dtype=np.int64)
+    to_scheme = np.array([scheme.names.index(name) if name in scheme.names else -2 for name in names] + [-1], dtype=np.int64)
+    labels: Ints = to_scheme[given]
+    if (labels == -2).any():
+        unknown = {names[i]: int((given == i).sum()) for i in sorted(set(given[labels == -2].tolist()))}
+        raise ValueError(
+            f"{where}: rows of classes that the checkpoint does not know: {unknown}; it knows {list(scheme.names)}. "
+            "Leave those rows out, or grow the checkpoint's head to these classes and train it"
+        )
+    return labels
+
+
+def _predict(predictor: Predictor, part: Dataset, batch_size: int) -> list[Finding]:
+    from tqdm import tqdm
+
+    findings: list[Finding] = []
+    # A few batches at a time: decoded images of a whole split need not fit into memory.
+    step = 8 * batch_size
+    with tqdm(total=len(part), unit="image", desc="predict", disable=None) as progress:
+        for start in range(0, len(part), step):
+            images = part[start : start + step]["image"]
+            findings += predictor.predict(images, batch_size=batch_size)
+            progress.update(len(images))
+    return findings
+
+
+def _scored(part: Dataset, labels: Ints, findings: Sequence[Finding], scheme: LabelScheme) -> tuple[ScoredRows, dict[str, str]]:
+    """The rows that can be scored, and image id → reason for the others."""
+    ids = [text or f"row {index}" for index, text in enumerate(_texts(part, "image_id"))]
+    left_out: dict[str, str] = {}
+    kept: list[int] = []
+    for index, finding in enumerate(findings):
+        if labels[index] < 0:
+            left_out[ids[index]] = "without a label"
+        elif not finding.readable:
+            left_out[ids[index]] = f"unreadable: {finding.reasons[0] if finding.reasons else 'no reason given'}"
+        else:
+            kept.append(index)
+
+    def column(name: str) -> list[str]:
+        values = _texts(part, name)
+        return [values[index] for index in kept]
+
+    def table(which: str) -> Floats:
+        return np.array([[getattr(findings[i], which)[name] for name in scheme.names] for i in kept]).reshape(-1, len(scheme.names))
+
+    rows = ScoredRows(
+        names=scheme.names,
+        normal_id=scheme.normal_id,
+        labels=labels[kept],
+        probabilities=table("probabilities"),
+        raw_probabilities=table("raw_probabilities"),
+        # A row without a group is a group of its own.
+        groups=[group or f"row {index}" for group, index in zip(column("group"), kept, strict=True)],
+        sources=column("source"),
+        regions=column("region"),
+        image_ids=[ids[index] for index in kept],
+        verdicts=[findings[index].verdict for index in kept],
+        image=lambda index: part[kept[index]]["image"],
+    )
+    return rows, left_out
+
+
+def _baselines(
+    data: Mapping[str, Any], part: Dataset, scheme: LabelScheme, licences: Sequence[str] | None, seed: int
+) -> tuple[dict[str, Floats], list[str]]:
+    """Baselines fitted on the train split and applied to the rows of `part`, with a sentence on what they were fitted on."""
+    if "train" not in data or not len(data["train"]):
+        return {}, ["No baselines: the dataset has no train split to fit them on."]
+    known = keep_licences(_texts(data["train"], "licence"), licences)
+    train = data["train"].select(known)
+    labels = scheme_labels(train, scheme, "split 'train'")
+    train, labels = train.select(np.flatnonzero(labels >= 0)), labels[labels >= 0]
+    which = f" with licence {' or '.join(licences)}" if licences is not None else ""
+    notes = [f"Baselines were fitted on {len(labels)} training rows{which}."]
+    fitted = {MAJORITY: majority_probabilities(labels, len(scheme.names), len(part))}
+    if len(set(labels.tolist())) < 2:
+        return fitted, [*notes, "No statistics-only forest: the training rows hold one class only."]
+    tables = [statistics_table(row["image"] for row in rows) for rows in (train, part)]
+    return {FOREST: forest_probabilities(tables[0], labels, tables[1], len(scheme.names), seed), **fitted}, notes
+
+
+def _texts(part: Dataset, column: str) -> list[str]:
+    """A text column, "" for missing values or a missing column (datasets from elsewhere need not have all of ours)."""
+    if column not in part.column_names:
+        return [""] * len(part)
+    return [str(value) if value is not None else "" for value in part[column][:]]
+
+
+def _own_folder(model: str | Path | Predictor) -> Path | None:
+    """The checkpoint's folder where the caller named one; "bundled" is the package's own and is never written to."""
+    if isinstance(model, (str, Path)) and str(model) != "bundled" and Path(model).is_dir():
+        return Path(model)
+    return None
+
+
+def _name_of(dataset: object) -> str:
+    return str(dataset) if isinstance(dataset, (str, Path)) else "dataset in memory"
+
+
+def _command(model: object, dataset: object, split: str, out: Path, licences: Sequence[str] | None) -> str:
+    if not isinstance(model, (str, Path)) or not isinstance(dataset, (str, Path)):
+        return ""
+    words = ["hf-bones", "evaluate", str(model), str(dataset), "--split", split, "--out", str(out)]
+    return shlex.join(words + [word for licence in licences or () for word in ("--baseline-licence", licence)])

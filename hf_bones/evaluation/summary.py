@@ -1,0 +1,31 @@
+"""What a terminal shows of an evaluation: the main figures of each source, baselines beside them, and where the report is."""
+
+from __future__ import annotations
+
+from hf_bones.evaluation.figures import SliceFigures
+from hf_bones.evaluation.markdown import count_cell, figure_cell
+from hf_bones.evaluation.report import Evaluation
+
+
+def summary_text(done: Evaluation) -> str:
+    """A few lines for people."""
+    lines = []
+    for table in done.tables:
+        if table.kind == "region":
+            continue
+        lines.append(f"{'all rows' if table.kind == 'all' else table.name}, {table.model} (n = {table.n})")
+        lines.append(f"  AUROC(abnormal) {figure_cell(table.figures['auroc_abnormal'])}")
+        lines.append(f"  balanced accuracy {figure_cell(table.figures['balanced_accuracy'])}")
+        lines.append(f"  sensitivity {_sensitivities(table)}")
+    lines.append(f"report: {done.report}")
+    if done.errors is not None:
+        lines.append(f"worst errors: {done.errors}")
+    return "\n".join(lines).replace("\\", "")
+
+
+def _sensitivities(table: SliceFigures) -> str:
+    cells = (
+        f"{name} {count_cell(table.counts[f'correct_{name}'], table.figures[f'sensitivity_{name}'], count)}"
+        for name, count in table.supports.items()
+    )
+    return "; ".join(cells)

@@ -1,0 +1,115 @@
+"""One whole fine-tuning run, from a recipe to a checkpoint that can be loaded, judged and pushed.
+
+train (training) → calibrate on validation (inference) → curves, record.json, model card → push (hub). `scripts/train.py`,
+`hf-bones train` and the quickstart all come through `main`. Heavy libraries are imported inside, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hf_bones.config import STAGES, Recipe, RecipeError, load_recipe, nearest, override, recipe_names
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of `scripts/train.py` and `hf-bones train`: `--recipe`, then every recipe field as `--key value`."""
+    from transformers import HfArgumentParser
+
+    parser = HfArgumentParser(
+        list(STAGES.values()),
+        prog="hf-bones train",
+        description="Fine-tune a ViT or ConvNeXt on bone radiographs. Values given here win over the recipe's.",
+    )
+    parser.add_argument("--recipe", default="quickstart", help=f"A shipped recipe ({', '.join(recipe_names())}) or a YAML file.")
+    return parser
+
+
+def parse_recipe(arguments: Sequence[str]) -> Recipe:
+    """The recipe that a command line asks for.
+
+    Raises `RecipeError` for an unknown `--key`, naming the nearest one, and for values of the wrong type.
+    """
+    parser = make_parser()
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS  # so that only what was typed overrides the recipe
+    given, unknown = parser.parse_known_args(list(arguments))
+    if unknown:
+        known = [f"--{field.name}" for kind in STAGES.values() for field in dataclasses.fields(kind)]
+        first = next((word for word in unknown if word.startswith("--")), unknown[0])
+        raise RecipeError(f"unknown option {first!r}{nearest(first.replace('-', '_').replace('__', '--', 1), known)}; see --help")
+    changes = dict(vars(given))
+    recipe = load_recipe(changes.pop("recipe", "quickstart"))
+    return override(recipe, changes)
+
+
+def run(recipe: Recipe) -> Path:
+    """Trains, calibrates, records and, where asked, pushes. Returns the folder of the finished checkpoint."""
+    from hf_bones.record import environment, now
+    from hf_bones.training.trainer import save_checkpoint, train
+
+    started = now()
+    trained = train(recipe)
+    folder = Path(recipe.training.output_dir)
+    if not trained.is_main_process:
+        return folder
+    from hf_bones.hub.card import write_card
+    from hf_bones.inference.decision import calibrate, write_decision
+    from hf_bones.record import write_json
+    from hf_bones.training.curves import plot_curves
+
+    save_checkpoint(trained.model, trained.spec, folder, recipe.training.save_dtype)
+    write_decision(calibrate(trained.logits, trained.labels, scheme=trained.scheme, image_size=trained.spec.size), folder)
+    plot_curves(trained.history, folder / "curves.png")
+    write_json(
+        folder / "record.json",
+        {
+            "schema_version": 1,
+            "recipe": recipe.as_dict(),
+            "base_model": recipe.model.model,
+            "data": trained.data,
+            "metrics": {"validation": trained.metrics},
+            "history": trained.history,
+            "train_seconds": trained.seconds,
+            "environment": environment(),
+            "started": started,
+            "finished": now(),
+            "test_looks": [],
+        },
+    )
+    write_card(folder)
+    _report(folder, trained.metrics, trained.data)
+    if recipe.training.push_to_hub:
+        from hf_bones.hub.push import push_checkpoint
+
+        print(f"pushed      {push_checkpoint(folder, recipe.training.push_to_hub).url}")
+    return folder
+
+
+def _report(folder: Path, metrics: dict[str, Any], data: dict[str, Any]) -> None:
+    keys = ("auroc_abnormal", "auroc_ovr_macro", "balanced_accuracy", "accuracy")
+    print("validation  " + ", ".join(f"{key} {metrics[key]:.3f}" for key in keys))
+    print(f"checkpoint  {folder} (record.json, curves.png, README.md beside it)")
+    if data["synthetic_only"]:
+        print("note        it learnt from drawn radiographs only: a demonstration, of no worth on real ones")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command-line entry. Returns 0, or 2 after printing what is wrong with the recipe or a path in it."""
+    try:
+        run(parse_recipe(sys.argv[1:] if arguments is None else arguments))
+    except (RecipeError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

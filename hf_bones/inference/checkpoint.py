@@ -1,0 +1,158 @@
+"""Where a checkpoint's files are: the bundled model, a folder, or one download from the Hub.
+
+Only the files a prediction needs are fetched, and only safetensors weights are accepted: a pickle can run code when it is loaded.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from hf_bones.inference.decision import FILE_NAME as DECISION_FILE
+from hf_bones.labels import SHIPPED_SCHEMES, LabelClass, LabelScheme
+from hf_bones.record import read_json
+
+BUNDLED = "bundled"
+CONFIG_FILE = "config.json"
+PROCESSOR_FILE = "preprocessor_config.json"
+WEIGHTS_FILE = "model.safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
+RECORD_FILE = "record.json"
+
+# What is fetched from the Hub.
+NEEDED_FILES = (CONFIG_FILE, PROCESSOR_FILE, WEIGHTS_FILE, WEIGHTS_INDEX, "model-*-of-*.safetensors", DECISION_FILE, RECORD_FILE)
+PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be found or used; the message names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A complete checkpoint on disk. `revision` is the commit a Hub id resolved to, else None."""
+
+    name: str
+    folder: Path
+    revision: str | None = None
+
+
+def find_checkpoint(name: str | Path, revision: str | None = None) -> Checkpoint:
+    """The checkpoint called `name`: `bundled`, a folder, or a Hub id `owner/name` (with `revision` a branch, tag or commit).
+
+    A folder wins over a Hub id of the same name. Raises `CheckpointError` when there is none, or when it is incomplete.
+    """
+    text = str(name)
+    if text == BUNDLED:
+        found = Checkpoint(BUNDLED, Path(str(resources.files("hf_bones").joinpath("checkpoint"))))
+    elif Path(text).expanduser().is_dir():
+        found = Checkpoint(text, Path(text).expanduser())
+    elif Path(text).expanduser().is_file():
+        raise CheckpointError(f"{text} is a file; name the folder that holds config.json and model.safetensors")
+    elif isinstance(name, str) and _HUB_ID.fullmatch(text):
+        found = _download(text, revision)
+    else:
+        raise CheckpointError(f"no checkpoint {text!r}: it is neither '{BUNDLED}', nor a folder here, nor a Hub id such as 'owner/name'")
+    if revision is not None and found.revision is None:
+        raise CheckpointError(f"revision {revision!r} was given for {text!r}, but only Hub ids have revisions; leave it out")
+    _check_complete(found)
+    return found
+
+
+def _download(repo_id: str, revision: str | None) -> Checkpoint:
+    import httpx2
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    at = f" at revision {revision!r}" if revision else ""
+    try:
+        folder = Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(NEEDED_FILES)))
+    except HFValidationError as error:
+        raise CheckpointError(f"no folder {repo_id!r} here, and it cannot be a Hub id: {error}") from error
+    except GatedRepoError as error:
+        raise CheckpointError(f"{repo_id} is gated: accept its terms on the Hub, then log in with `hf auth login`") from error
+    except RepositoryNotFoundError as error:
+        raise CheckpointError(
+            f"no folder {repo_id!r} here, and no model of that name on the Hub that this token may read. "
+            "Check the spelling; for a private model log in with `hf auth login` or set HF_TOKEN"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise CheckpointError(f"{repo_id} has no revision {revision!r} on the Hub; name a branch, tag or commit that it has") from error
+    except LocalEntryNotFoundError as error:
+        raise CheckpointError(
+            f"no folder {repo_id!r} here, and the Hub cannot be reached to look for it. "
+            f"Check the network (or HF_HUB_OFFLINE), or name a folder, or use '{BUNDLED}'"
+        ) from error
+    except (HfHubHTTPError, EntryNotFoundError, httpx2.HTTPError) as error:
+        raise CheckpointError(f"the Hub did not hand over {repo_id}{at}: {error}") from error
+    return Checkpoint(repo_id, folder, folder.name if _COMMIT.fullmatch(folder.name) else revision)
+
+
+def _check_complete(checkpoint: Checkpoint) -> None:
+    folder = checkpoint.folder
+    where = f"{checkpoint.name}" if checkpoint.revision is None else f"{checkpoint.name} at {checkpoint.revision[:12]}"
+    if checkpoint.name == BUNDLED and not (folder / CONFIG_FILE).is_file():
+        raise CheckpointError(
+            f"this copy of hf-bones has no bundled model ({folder} holds no {CONFIG_FILE}); reinstall it, or name a folder or a Hub id"
+        )
+    if not (folder / CONFIG_FILE).is_file():
+        raise CheckpointError(f"{where}: no {CONFIG_FILE}; a checkpoint folder is what `save_pretrained` or `hf-bones train` writes")
+    if not (folder / WEIGHTS_FILE).is_file() and not (folder / WEIGHTS_INDEX).is_file():
+        pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLE_SUFFIXES)
+        found = f" (found {', '.join(pickles)})" if pickles else ""
+        raise CheckpointError(
+            f"{where}: no {WEIGHTS_FILE}{found}. Pickled weights can run code and are not loaded; if you trust them, convert them once: "
+            "`AutoModelForImageClassification.from_pretrained(...).save_pretrained(FOLDER)`"
+        )
+    if not (folder / PROCESSOR_FILE).is_file():
+        raise CheckpointError(
+            f"{where}: no {PROCESSOR_FILE}, so the input size is unknown; "
+            "save one with `hf_bones.preprocess.image_processor(InputSpec(SIZE)).save_pretrained(FOLDER)`"
+        )
+
+
+def scheme_of(config: dict[str, Any], source: str) -> LabelScheme:
+    """The classes of a checkpoint that carries no written definitions, from `id2label` of its config.json.
+
+    A shipped scheme with the same names lends its definitions. Raises `CheckpointError` when there are fewer than two distinct names.
+    """
+    by_id = {int(index): str(label) for index, label in (config.get("id2label") or {}).items()}
+    names = tuple(by_id[index] for index in sorted(by_id))
+    for shipped in SHIPPED_SCHEMES.values():
+        if shipped.names == names:
+            return shipped
+    try:
+        classes = tuple(LabelClass(name, "No definition came with this checkpoint.") for name in names)
+        return LabelScheme("from config.json", classes, normal="healthy" if "healthy" in names else names[0] if names else "healthy")
+    except ValueError as error:
+        raise CheckpointError(f"{source}: 'id2label' does not name two or more classes: {error}") from error
+
+
+def check_labels(scheme: LabelScheme, config: dict[str, Any], source: str) -> None:
+    """Raises `CheckpointError` unless decision.json and config.json name the same classes in the same order."""
+    by_id = {int(index): str(label) for index, label in (config.get("id2label") or {}).items()}
+    names = tuple(by_id[index] for index in sorted(by_id))
+    if names != scheme.names:
+        raise CheckpointError(
+            f"{source}: {DECISION_FILE} is for classes {list(scheme.names)}, but {CONFIG_FILE} has {list(names)}; "
+            "they must name the same classes in the same order: calibrate this checkpoint again"
+        )
+
+
+def read_config(checkpoint: Checkpoint) -> dict[str, Any]:
+    """config.json of a checkpoint."""
+    return read_json(checkpoint.folder / CONFIG_FILE)

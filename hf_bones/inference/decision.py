@@ -1,0 +1,170 @@
+"""decision.json: how a checkpoint's logits become calibrated probabilities and a prediction set.
+
+Temperature scaling follows Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017, arXiv 1706.04599): one number T > 0,
+fitted on validation logits, divides the logits; the order of the classes never changes.
+
+Not here: fitting the thresholds. They are read and applied where a checkpoint carries them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hf_bones.labels import LabelScheme, scheme_from_dict
+from hf_bones.record import read_json, write_json
+
+SCHEMA_VERSION = 1
+FILE_NAME = "decision.json"
+
+# Temperatures outside say more about a tiny or separable validation set than about the model.
+TEMPERATURE_RANGE = (0.05, 20.0)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What turns logits into a decision.
+
+    temperature: divides the logits; > 0.
+    scheme: the classes with their written definitions, in the order of the model's outputs.
+    image_size: side of the model input in px.
+    thresholds: class name → [0, 1]; a class is in the prediction set when its calibrated probability reaches its threshold (one threshold
+        a class: class-conditional conformal prediction). None: the set is the likeliest class alone.
+    fitted_on: counts and losses of the fit, for the card.
+    """
+
+    temperature: float
+    scheme: LabelScheme
+    image_size: int
+    thresholds: dict[str, float] | None = None
+    fitted_on: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.temperature) and self.temperature > 0):
+            raise ValueError(f"temperature must be a positive number, got {self.temperature}")
+        if self.thresholds is not None and set(self.thresholds) != set(self.scheme.names):
+            raise ValueError(f"thresholds are for {sorted(self.thresholds)}, but the classes are {list(self.scheme.names)}")
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Logits (N, C) → calibrated probabilities, float64 (N, C), rows summing to 1."""
+        return softmax(np.asarray(logits, dtype=np.float64) / self.temperature)
+
+    def prediction_set(self, probabilities: Sequence[float]) -> tuple[str, ...]:
+        """The classes left open by one row of calibrated probabilities, likeliest first; empty when none reaches its threshold."""
+        order = sorted(range(len(probabilities)), key=lambda index: -probabilities[index])
+        names = self.scheme.names
+        if self.thresholds is None:
+            return (names[order[0]],)
+        return tuple(names[index] for index in order if probabilities[index] >= self.thresholds[names[index]])
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Softmax over the last axis."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean of −log P(true class), in nats, for logits (N, C) and labels (N,)."""
+    top = logits.max(axis=1)
+    log_sum = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+    return float(np.mean(log_sum - logits[np.arange(len(labels)), labels]))
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature in `TEMPERATURE_RANGE` that minimises the negative log-likelihood of labels (N,) under logits (N, C).
+
+    In the inverse temperature b the loss is convex with slope mean(Σ p_c z_c − z_true), so the root of the slope is found by bisection.
+    Raises ValueError when there is nothing to fit on or the shapes do not match.
+    """
+    z = np.asarray(logits, dtype=np.float64)
+    y = np.asarray(labels, dtype=np.int64)
+    if z.ndim != 2 or y.shape != (len(z),) or len(z) == 0:
+        raise ValueError(f"temperature needs logits (N, C) and labels (N,) with N ≥ 1, got {z.shape} and {y.shape}")
+    if not np.isfinite(z).all() or y.min() < 0 or y.max() >= z.shape[1]:
+        raise ValueError(f"temperature needs finite logits and labels in [0, {z.shape[1]}), got labels {y.min()}–{y.max()}")
+
+    def slope(inverse: float) -> float:
+        return float(np.mean((softmax(z * inverse) * z).sum(axis=1) - z[np.arange(len(y)), y]))
+
+    low, high = 1 / TEMPERATURE_RANGE[1], 1 / TEMPERATURE_RANGE[0]
+    if slope(low) >= 0:  # even at the highest temperature the logits claim too much
+        return TEMPERATURE_RANGE[1]
+    if slope(high) <= 0:  # every sharpening still helps: the classes are separated
+        return TEMPERATURE_RANGE[0]
+    for _ in range(60):
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
+    return 1 / (low * high) ** 0.5
+
+
+def calibrate(logits: np.ndarray, labels: np.ndarray, *, scheme: LabelScheme, image_size: int) -> Decision:
+    """Fits the temperature on validation logits (N, C) and labels (N,), class ids in the order of `scheme`."""
+    z = np.asarray(logits, dtype=np.float64)
+    y = np.asarray(labels, dtype=np.int64)
+    if z.ndim != 2 or z.shape[1] != len(scheme.names):
+        raise ValueError(f"logits have shape {z.shape}, but the label scheme has {len(scheme.names)} classes {list(scheme.names)}")
+    temperature = fit_temperature(z, y)
+    counts = np.bincount(y, minlength=len(scheme.names))
+    return Decision(
+        temperature=temperature,
+        scheme=scheme,
+        image_size=image_size,
+        fitted_on={
+            "n": len(y),
+            "counts": {name: int(count) for name, count in zip(scheme.names, counts, strict=True)},
+            "log_loss_before": negative_log_likelihood(z, y),
+            "log_loss_after": negative_log_likelihood(z / temperature, y),
+        },
+    )
+
+
+def write_decision(decision: Decision, folder: Path) -> Path:
+    """Writes `folder`/decision.json and returns its path."""
+    path = folder / FILE_NAME
+    write_json(
+        path,
+        {
+            "schema_version": SCHEMA_VERSION,
+            "temperature": decision.temperature,
+            "thresholds": decision.thresholds,
+            "labels": decision.scheme.as_dict(),
+            "image_size": decision.image_size,
+            "fitted_on": decision.fitted_on,
+        },
+    )
+    return path
+
+
+def read_decision(folder: Path) -> Decision | None:
+    """The decision beside a checkpoint, or None when it has none. Raises ValueError naming the file and key of a malformed one."""
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return None
+    data = read_json(path)
+    version = data.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise ValueError(f"{path}: schema_version is {version!r}, this hf-bones reads {SCHEMA_VERSION}; update hf-bones")
+    labels, thresholds = data.get("labels"), data.get("thresholds")
+    if not isinstance(labels, Mapping):
+        raise ValueError(f"{path}: 'labels' must be a label scheme (a mapping with 'classes')")
+    if thresholds is not None and not isinstance(thresholds, Mapping):
+        raise ValueError(f"{path}: 'thresholds' must be null or map each class to a number")
+    try:
+        return Decision(
+            temperature=float(data["temperature"]),
+            scheme=scheme_from_dict(labels, f"{path}: labels"),
+            image_size=int(data["image_size"]),
+            thresholds=None if thresholds is None else {str(name): float(value) for name, value in thresholds.items()},
+            fitted_on=dict(data.get("fitted_on") or {}),
+        )
+    except KeyError as error:
+        raise ValueError(
+            f"{path}: key {error} is missing; write the file again with `hf_bones.inference.decision.write_decision`"
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error

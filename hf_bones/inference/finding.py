@@ -1,0 +1,95 @@
+"""`Finding`: what the model says about one image, as data, as JSON and as a row of a CSV.
+
+Not here: how it is found (`predictor.py`).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+SCHEMA_VERSION = 1
+
+# Verdicts beside the names of the classes.
+REFER = "refer"
+NOT_A_BONE_XRAY = "not_a_bone_xray"
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """What was found on one image.
+
+    source: the path as given, or `image[3]` for the fourth of a list of images without a name.
+    verdict: a class name, `refer`, `not_a_bone_xray` or `unreadable`.
+    probabilities, raw_probabilities: class name → [0, 1], calibrated and as the softmax gave them; empty when unreadable.
+    prediction_set: the classes that the calibrated probabilities leave open; the likeliest one alone without thresholds.
+    reasons: for `unreadable` the refusal (`too_small`, …), what to do about it, and the detail; for `refer` sentences; otherwise empty.
+    heatmap: float32 (H, W) in [0, 1] on the upright image as opened, or None.
+    checkpoint, revision: what answered; the revision is the commit of a Hub model and None for a folder.
+    """
+
+    source: str
+    verdict: str
+    checkpoint: str
+    revision: str | None = None
+    probabilities: dict[str, float] = field(default_factory=dict)
+    raw_probabilities: dict[str, float] = field(default_factory=dict)
+    prediction_set: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    heatmap: np.ndarray | None = None
+    calibrated: bool = False
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def readable(self) -> bool:
+        return self.verdict != UNREADABLE
+
+    def to_dict(self, *, heatmap: bool = False) -> dict[str, Any]:
+        """Plain data for `json.dumps`. The heat map, a list of rows, only when asked for: it is large."""
+        data: dict[str, Any] = {
+            "schema_version": self.schema_version,
+            "source": self.source,
+            "verdict": self.verdict,
+            "probabilities": dict(self.probabilities),
+            "raw_probabilities": dict(self.raw_probabilities),
+            "prediction_set": list(self.prediction_set),
+            "reasons": list(self.reasons),
+            "calibrated": self.calibrated,
+            "checkpoint": self.checkpoint,
+            "revision": self.revision,
+        }
+        if heatmap:
+            data["heatmap"] = None if self.heatmap is None else [[round(float(v), 4) for v in row] for row in self.heatmap]
+        return data
+
+
+def csv_columns(names: Sequence[str]) -> list[str]:
+    """The columns of a findings CSV for classes `names`: file, verdict, one calibrated probability a class, reasons."""
+    return ["file", "verdict", *(f"p_{name}" for name in names), "reasons"]
+
+
+def csv_row(finding: Finding, names: Sequence[str]) -> list[str]:
+    """One finding under `csv_columns(names)`; the probabilities of an unreadable image are left empty."""
+    values = [f"{finding.probabilities[name]:.6f}" if name in finding.probabilities else "" for name in names]
+    return [finding.source, finding.verdict, *values, "; ".join(finding.reasons)]
+
+
+def open_csv(path: Path, mode: str) -> IO[str]:
+    """Opens a findings CSV. `surrogateescape`: file names that are not valid UTF-8 exist, and must not end a run."""
+    return path.open(mode, encoding="utf-8", errors="surrogateescape", newline="")
+
+
+def write_findings_csv(findings: Iterable[Finding], path: str | Path) -> None:
+    """Writes findings of one model to a CSV. The classes are those of the first readable finding."""
+    rows = list(findings)
+    names = next((list(f.probabilities) for f in rows if f.readable), [])
+    with open_csv(Path(path), "w") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(csv_columns(names))
+        writer.writerows(csv_row(finding, names) for finding in rows)

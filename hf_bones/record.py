@@ -1,0 +1,97 @@
+"""record.json: what a run was made of and what came out, so that it can be repeated and checked.
+
+Layout (schema 1): `recipe`, `data` (name, hashes, counts, licences, whether all of it is synthetic), `environment` (versions, hardware),
+`metrics` by split, `base_model`, `started`, `finished`, `test_looks`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+PACKAGES = ("hf-bones", "torch", "transformers", "datasets", "accelerate", "huggingface_hub", "kornia", "scikit-learn", "numpy", "pillow")
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).replace(microsecond=0).isoformat()
+
+
+def environment() -> dict[str, Any]:
+    """Versions, platform and hardware. Names the GPU only where torch is already imported, so that it stays cheap."""
+    import sys
+
+    found: dict[str, Any] = {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu_count": os.cpu_count(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name)) is not None},
+    }
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        found["gpus"] = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return found
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_rows(rows: Iterable[Iterable[object]]) -> str:
+    """Hex SHA-256 of a table, independent of row order: each row is joined with tabs, rows are sorted."""
+    lines = sorted("\t".join(str(value) for value in row) for row in rows)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Writes JSON in one step (temporary file, then rename); NaN becomes null, so that every JSON reader can read it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(_plain(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
+        stream.write(text)
+    Path(stream.name).chmod(0o644)
+    Path(stream.name).replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises ValueError naming the file when it holds anything else."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not valid JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise ValueError(f"{path}: expected a JSON object")
+    return data
+
+
+def _plain(value: Any) -> Any:
+    """JSON-safe data: numpy scalars and arrays become numbers and lists, paths become text, NaN and infinities become null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value

@@ -1,0 +1,39 @@
+"""The curves of a run: training and validation loss, and the scores that chose the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+SCORES = {
+    "eval_selection": "selection score (mean of the two below)",
+    "eval_auroc_abnormal": "AUROC (abnormal)",
+    "eval_auroc_ovr_macro": "AUROC (one against rest, macro)",
+    "eval_balanced_accuracy": "balanced accuracy",
+}
+
+
+def plot_curves(history: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draws the Trainer's log history to a PNG; steps are optimiser steps."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    losses, scores = figure.subplots(1, 2)
+    for key, label in (("loss", "training"), ("eval_loss", "validation")):
+        points = [(entry["step"], entry[key]) for entry in history if key in entry]
+        if points:
+            losses.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label)
+    losses.set(xlabel="optimiser step", ylabel="weighted cross-entropy", title="Loss")
+    evaluations = [entry for entry in history if "eval_selection" in entry]
+    for key, label in SCORES.items():
+        scores.plot([e["step"] for e in evaluations], [e[key] for e in evaluations], marker="o", markersize=3, label=label)
+    if evaluations:
+        best = max(evaluations, key=lambda entry: entry["eval_selection"])
+        scores.axvline(best["step"], color="grey", linestyle=":", label="kept checkpoint")
+    scores.set(xlabel="optimiser step", title="Validation", ylim=(0, 1.02))
+    for axes in (losses, scores):
+        axes.grid(alpha=0.3)
+        if axes.has_data():
+            axes.legend(fontsize=8)
+    figure.savefig(path, dpi=120)

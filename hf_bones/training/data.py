@@ -1,0 +1,128 @@
+"""From dataset rows to batches: decoded, scaled to the training size, kept grey and 8-bit until they are on the device.
+
+A row leaves the loader as uint8 grey pixels with their height and width, a twelfth of what three float channels take; `batch_to_input`
+turns a batch into model input on the device, the same arithmetic as `preprocess.normalise`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from hf_bones.config import AugmentConfig, RecipeError
+from hf_bones.preprocess import InputSpec, fit_to
+from hf_bones.training.augment import augment_batch, augmentation_draw
+
+
+class PixelSource(Protocol):
+    """Anything that gives grey uint8 (H, W) images by row number."""
+
+    def __len__(self) -> int: ...
+
+    def pixels(self, row: int) -> np.ndarray: ...
+
+
+class TrainingRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """Rows of one or more sources as `{pixels, label, draw}`; asked for by row, or by (row, position in the run)."""
+
+    def __init__(self, sources: Sequence[PixelSource], labels: np.ndarray, size: int, seed: int) -> None:
+        self.sources = list(sources)
+        self.labels = np.asarray(labels, dtype=np.int64)
+        self.starts = np.cumsum([0] + [len(source) for source in self.sources])
+        if self.starts[-1] != len(self.labels):
+            raise ValueError(f"{self.starts[-1]} images but {len(self.labels)} labels")
+        self.size = size
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
+        row, position = key if isinstance(key, tuple) else (key, 0)
+        which = int(np.searchsorted(self.starts, row, side="right")) - 1
+        pixels = fit_to(self.sources[which].pixels(row - int(self.starts[which])), self.size)
+        return {"pixels": pixels, "label": int(self.labels[row]), "draw": augmentation_draw(self.seed, position)}
+
+
+class RunSampler(torch.utils.data.Sampler[tuple[int, int]]):
+    """Yields (row, position in the run): a fresh order each epoch, the same in every process, in whole batches.
+
+    `uniform` is a permutation. `balanced` and `sqrt` draw with replacement, classes equally often in expectation or by the square root
+    of their frequency. Positions number the images of the whole run, so that each image's augmentation can be seeded by its own. What
+    is left over from the last whole batch waits for another epoch's order: a short batch would weigh its images more.
+    """
+
+    def __init__(self, labels: np.ndarray, mode: str, seed: int, batch_size: int, length: int | None = None) -> None:
+        if mode not in ("uniform", "balanced", "sqrt"):
+            raise RecipeError(f"sampling: expected 'uniform', 'balanced' or 'sqrt', got {mode!r}")
+        if mode == "uniform" and length is not None:
+            raise RecipeError("samples_per_epoch needs sampling: balanced or sqrt; with sampling: uniform every row is seen once an epoch")
+        self.labels = np.asarray(labels)
+        self.mode = mode
+        self.seed = seed
+        wanted = length or len(self.labels)
+        self.length = wanted - wanted % batch_size if wanted >= batch_size else wanted
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by accelerate before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        epoch = self.epoch
+        random = np.random.default_rng([self.seed, 1, epoch])
+        if self.mode == "uniform":
+            order = random.permutation(len(self.labels))[: self.length]
+        else:
+            weights = np.bincount(self.labels)[self.labels] ** (-1.0 if self.mode == "balanced" else -0.5)
+            order = random.choice(len(self.labels), size=self.length, p=weights / weights.sum())
+        for offset, row in enumerate(order):
+            yield int(row), epoch * self.length + offset
+
+
+def collate(rows: Sequence[dict[str, Any]], size: int) -> dict[str, torch.Tensor]:
+    """Pads uint8 images right and below to (B, 1, size, size); heights and widths say where the image ends."""
+    grey = np.zeros((len(rows), 1, size, size), dtype=np.uint8)
+    for index, row in enumerate(rows):
+        height, width = row["pixels"].shape
+        grey[index, 0, :height, :width] = row["pixels"]
+    return {
+        "grey": torch.from_numpy(grey),
+        "heights": torch.tensor([row["pixels"].shape[0] for row in rows]),
+        "widths": torch.tensor([row["pixels"].shape[1] for row in rows]),
+        "draws": torch.from_numpy(np.stack([row["draw"] for row in rows])),
+        "labels": torch.tensor([row["label"] for row in rows]),
+    }
+
+
+@dataclass(frozen=True)
+class SquareCollator:
+    """`collate` with its size bound; a class at module level so that loader workers can be spawned with it."""
+
+    size: int
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        return collate(rows, self.size)
+
+
+def batch_to_input(batch: dict[str, torch.Tensor], spec: InputSpec, policy: AugmentConfig | None = None) -> torch.Tensor:
+    """Model input, float32 (B, 3, S, S), from a collated batch on any device; augmented where a policy is given.
+
+    Without a policy this equals `preprocess.normalise` of each image: padding is exactly 0.
+    """
+    grey = batch["grey"].to(torch.float32) / 255
+    heights, widths = batch["heights"], batch["widths"]
+    if policy is not None and policy.augment:
+        grey = augment_batch(grey, heights, widths, batch["draws"], policy)
+    side = torch.arange(spec.size, device=grey.device)
+    inside = (side[None, :, None] < heights[:, None, None]) & (side[None, None, :] < widths[:, None, None])
+    mean = torch.tensor(spec.mean, device=grey.device)[None, :, None, None]
+    std = torch.tensor(spec.std, device=grey.device)[None, :, None, None]
+    return torch.where(inside[:, None], (grey - mean) / std, torch.zeros((), device=grey.device))

@@ -1,0 +1,231 @@
+"""The network: loading any image-classification checkpoint, cutting it to its first blocks, choosing what learns, growing its head."""
+
+from __future__ import annotations
+
+import logging
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForImageClassification, PreTrainedModel
+from transformers.image_processing_base import ImageProcessingMixin
+
+from hf_bones.config import ModelConfig
+from hf_bones.labels import LabelScheme
+from hf_bones.preprocess import InputSpec, spec_from_processor
+
+log = logging.getLogger(__name__)
+
+
+def resolve_model(name: str) -> str:
+    """What to hand to `from_pretrained`: the package's own checkpoint folder for `bundled`, else `name` as it is.
+
+    Raises FileNotFoundError when a path-like name or the bundled folder holds no config.json.
+    """
+    if name == "bundled":
+        folder = Path(str(resources.files("hf_bones") / "checkpoint"))
+    elif Path(name).is_dir() or name.startswith((".", "/", "~")):
+        folder = Path(name).expanduser()
+    else:
+        return name
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"model {name!r}: {folder} holds no config.json; give a checkpoint folder or a Hub id")
+    return str(folder)
+
+
+def load_model(config: ModelConfig, scheme: LabelScheme) -> tuple[PreTrainedModel, InputSpec]:
+    """The model with a head for `scheme`, float32, and the input it expects.
+
+    A checkpoint that already classifies into some of the scheme's labels keeps those rows of its head (`grow_head`); any other head is
+    replaced by a new one. Weights are read from safetensors only, and no remote code runs.
+
+    Raises ValueError naming the recipe key for a combination that the architecture cannot do.
+    """
+    source = resolve_model(config.model)
+    settings = AutoConfig.from_pretrained(source, revision=config.revision)
+    old_labels = _head_labels(settings)
+    extra = _depth_settings(settings, config)
+    kept_head = bool(old_labels) and set(old_labels) <= set(scheme.names) and not config.from_scratch
+    if not kept_head:
+        extra |= {"id2label": scheme.id2label, "label2id": scheme.label2id, "num_labels": len(scheme.names)}
+    for key, value in extra.items():
+        setattr(settings, key, value)
+    settings.dtype = torch.float32
+    if config.from_scratch:
+        settings.image_size = config.image_size
+        model = AutoModelForImageClassification.from_config(settings)
+    else:
+        model = AutoModelForImageClassification.from_pretrained(
+            source,
+            config=settings,
+            revision=config.revision,
+            use_safetensors=True,
+            ignore_mismatched_sizes=not kept_head,
+            dtype=torch.float32,
+        )
+        resize_position_embeddings(model, config.image_size)
+    if kept_head and tuple(old_labels) != scheme.names:
+        grow_head(model, scheme)
+    freeze(model, config.trainable)
+    return model, _input_spec(source, config)
+
+
+def _head_labels(settings: Any) -> tuple[str, ...]:
+    """Label names of a checkpoint's head in order, or () where they are only placeholders such as LABEL_0."""
+    names = tuple(settings.id2label[index] for index in sorted(settings.id2label))
+    return () if all(name.startswith("LABEL_") for name in names) else names
+
+
+def _depth_settings(settings: Any, config: ModelConfig) -> dict[str, Any]:
+    extra: dict[str, Any] = {}
+    if config.keep_blocks is not None:
+        depth = getattr(settings, "num_hidden_layers", None)
+        if depth is None:
+            raise ValueError(f"keep_blocks: {settings.model_type} has stages of different widths; only plain transformers can be cut")
+        if not 1 <= config.keep_blocks <= depth:
+            raise ValueError(f"keep_blocks: expected 1 to {depth} for {config.model!r}, got {config.keep_blocks}")
+        extra["num_hidden_layers"] = config.keep_blocks
+        if hasattr(settings, "stage_names"):
+            names = ["stem", *(f"stage{index}" for index in range(1, config.keep_blocks + 1))]
+            extra |= {"stage_names": names, "_out_features": names[-1:], "_out_indices": [config.keep_blocks]}
+    if config.drop_path:
+        if not hasattr(settings, "drop_path_rate"):
+            raise ValueError(f"drop_path: {settings.model_type} has no stochastic depth; set drop_path to 0")
+        extra["drop_path_rate"] = config.drop_path
+    return extra
+
+
+def _input_spec(source: str, config: ModelConfig) -> InputSpec:
+    """The training size with the checkpoint's own mean and std, ImageNet's where it ships no processor."""
+    try:
+        processor, _ = ImageProcessingMixin.get_image_processor_dict(source, revision=config.revision)
+    except OSError:
+        log.warning("%s has no preprocessor_config.json: normalising with ImageNet's mean and std", config.model)
+        return InputSpec(config.image_size)
+    found = spec_from_processor(processor, f"{config.model}: preprocessor_config.json")
+    return InputSpec(config.image_size, found.mean, found.std)
+
+
+def resize_position_embeddings(model: PreTrainedModel, image_size: int) -> None:
+    """Interpolates square position embeddings (bicubic, as DINOv2 does) to `image_size`, in place, and stores them so.
+
+    Stored at the training size, plain `pipeline` needs no special flag, and a small model carries no table for 518 px. Does nothing for
+    a network without position embeddings.
+    """
+    for module in model.modules():
+        table = getattr(module, "position_embeddings", None)
+        patches = getattr(module, "patch_embeddings", None)
+        if not isinstance(table, torch.nn.Parameter) or patches is None:
+            continue
+        patch = patches.patch_size[0] if isinstance(patches.patch_size, (tuple, list)) else patches.patch_size
+        grid = image_size // patch
+        old = round((table.shape[1] - 1) ** 0.5)
+        if old * old != table.shape[1] - 1:
+            raise ValueError(f"image_size: cannot interpolate {table.shape[1]} position embeddings, which are not one token and a square")
+        if grid != old:
+            square = table[:, 1:].detach().reshape(1, old, old, -1).permute(0, 3, 1, 2)
+            square = torch.nn.functional.interpolate(square, size=(grid, grid), mode="bicubic", align_corners=False)
+            resized = torch.cat([table[:, :1].detach(), square.permute(0, 2, 3, 1).reshape(1, grid * grid, -1)], dim=1)
+            module.position_embeddings = torch.nn.Parameter(resized)
+        patches.num_patches = grid * grid
+        patches.image_size = (image_size, image_size)
+    if hasattr(model.config, "image_size"):
+        model.config.image_size = image_size
+
+
+def head_of(model: PreTrainedModel) -> torch.nn.Linear:
+    """The final linear layer. Raises ValueError where the classifier is something else."""
+    head = getattr(model, "classifier", None)
+    if not isinstance(head, torch.nn.Linear):
+        raise ValueError(f"{type(model).__name__}: its classifier is not a linear layer; this step needs one")
+    return head
+
+
+def grow_head(model: PreTrainedModel, scheme: LabelScheme) -> None:
+    """Gives the head one output per class of `scheme`, in place, keeping what it learnt.
+
+    Rows of labels that it has are copied. The new abnormal classes and the last old abnormal one start as equal shares of that old
+    one: same weights, bias lowered by log(shares). Softmax then gives every other class, P(healthy) above all, exactly the probability
+    it had, and fine-tuning starts from there.
+
+    Raises ValueError when the old head has a label that the scheme lacks, or no abnormal class to split.
+    """
+    old_names = _head_labels(model.config)
+    missing = sorted(set(old_names) - set(scheme.names))
+    if missing:
+        raise ValueError(f"label_scheme: {scheme.name!r} lacks {missing}, which the checkpoint predicts")
+    head = head_of(model)
+    old_abnormal = [name for name in old_names if name != scheme.normal]
+    if not old_abnormal:
+        raise ValueError("label_scheme: the checkpoint has no abnormal class to grow from")
+    split = max(old_abnormal, key=scheme.names.index)
+    sharing = [name for name in scheme.names if name not in old_names or name == split]
+    grown = torch.nn.Linear(head.in_features, len(scheme.names), device=head.weight.device, dtype=head.weight.dtype)
+    with torch.no_grad():
+        for index, name in enumerate(scheme.names):
+            source = old_names.index(split if name in sharing else name)
+            grown.weight[index] = head.weight[source]
+            grown.bias[index] = head.bias[source]
+            if name in sharing:
+                grown.bias[index] -= torch.log(torch.tensor(float(len(sharing))))
+    model.classifier = grown
+    model.config.id2label, model.config.label2id = scheme.id2label, scheme.label2id
+    model.config.num_labels = len(scheme.names)
+    model.num_labels = len(scheme.names)
+
+
+def blocks_of(model: PreTrainedModel) -> torch.nn.ModuleList:
+    """The backbone's blocks or stages, input side first: the outermost module list that holds the most weights."""
+    lists = [(name, module) for name, module in model.named_modules() if isinstance(module, torch.nn.ModuleList) and len(module) > 1]
+    outer = [(name, module) for name, module in lists if not any(name.startswith(f"{other}.") for other, _ in lists if other != name)]
+    if not outer:
+        raise ValueError(f"{type(model).__name__}: no list of blocks found; use trainable: all or head")
+    return max((module for _, module in outer), key=lambda module: sum(p.numel() for p in module.parameters()))
+
+
+def freeze(model: PreTrainedModel, trainable: str) -> None:
+    """Sets which weights learn: `all`, `head`, or `last:K` (head, what follows the blocks, and the last K blocks or stages)."""
+    if trainable == "all":
+        return
+    kind, _, count = trainable.partition(":")
+    if trainable != "head" and not (kind == "last" and count.isdigit() and int(count) > 0):
+        raise ValueError(f"trainable: expected 'all', 'head' or 'last:K', got {trainable!r}")
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    for parameter in head_of(model).parameters():
+        parameter.requires_grad = True
+    if kind == "last":
+        blocks = blocks_of(model)
+        if int(count) > len(blocks):
+            raise ValueError(f"trainable: {trainable!r} but {type(model).__name__} has {len(blocks)} blocks")
+        for block in list(blocks)[-int(count) :]:
+            for parameter in block.parameters():
+                parameter.requires_grad = True
+        for name, module in model.named_modules():
+            if name.endswith(("layernorm", "layer_norm")) and name.count(".") == 1:
+                for parameter in module.parameters():
+                    parameter.requires_grad = True
+
+
+def parameter_groups(
+    model: PreTrainedModel, learning_rate: float, head_learning_rate: float, weight_decay: float, layer_decay: float
+) -> list[dict[str, Any]]:
+    """Optimiser groups: layer-wise learning rates (Clark et al. 2020, Bao et al. 2022), no decay on biases, norms, tokens, positions."""
+    blocks = blocks_of(model) if layer_decay != 1 else torch.nn.ModuleList()
+    depth = {id(p): index for index, block in enumerate(blocks) for p in block.parameters()}
+    head = {id(p) for p in head_of(model).parameters()}
+    seen_blocks = False
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        seen_blocks = seen_blocks or id(parameter) in depth
+        if not parameter.requires_grad:
+            continue
+        if id(parameter) in head:
+            rate = head_learning_rate
+        else:
+            above = len(blocks) - depth[id(parameter)] - 1 if id(parameter) in depth else (0 if seen_blocks else len(blocks))
+            rate = learning_rate * layer_decay**above
+        plain = parameter.ndim == 1 or name.endswith(("position_embeddings", "cls_token", "mask_token", "register_tokens"))
+        groups.setdefault((rate, 0.0 if plain else weight_decay), []).append(parameter)
+    return [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]

@@ -1,0 +1,338 @@
+"""Fine-tuning with transformers' Trainer: our batches, loss, sampling and parameter groups; everything else is the Trainer's."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, TrainingArguments
+
+from hf_bones.config import AugmentConfig, Recipe, RecipeError, TrainConfig, nearest
+from hf_bones.labels import LabelScheme, load_scheme
+from hf_bones.metrics import classification_metrics, selection_score
+from hf_bones.preprocess import InputSpec, image_processor
+from hf_bones.record import read_json, write_json
+from hf_bones.training.data import RunSampler, SquareCollator, TrainingRows, batch_to_input
+from hf_bones.training.loss import class_weights, weighted_cross_entropy
+from hf_bones.training.model import load_model, parameter_groups
+from hf_bones.training.sources import Rows, describe_rows, training_rows
+
+log = logging.getLogger(__name__)
+
+RUN_FILE = "run.json"
+CHECKPOINT_FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
+
+
+@dataclass
+class TrainedModel:
+    """What a finished run hands on: the best model, its input, and its validation logits (N, C) with labels and groups."""
+
+    model: PreTrainedModel
+    spec: InputSpec
+    scheme: LabelScheme
+    logits: np.ndarray
+    labels: np.ndarray
+    groups: list[str]
+    metrics: dict[str, Any]
+    data: dict[str, Any]
+    history: list[dict[str, Any]]
+    seconds: float
+    is_main_process: bool
+
+
+class BoneTrainer(Trainer):
+    """A Trainer whose batches stay 8-bit grey until they are on the device, where they are augmented and normalised."""
+
+    def __init__(self, *, spec: InputSpec, policy: AugmentConfig, sampler: RunSampler, optimiser_groups: list[dict[str, Any]], **arguments: Any):
+        self.spec = spec
+        self.policy = policy
+        self.sampler = sampler
+        self.optimiser_groups = optimiser_groups
+        super().__init__(**arguments)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> RunSampler:
+        return self.sampler
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            self.optimizer = torch.optim.AdamW(self.optimiser_groups, fused=torch.cuda.is_available())
+        return self.optimizer
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_weights(self.model, Path(resume_from_checkpoint))
+
+    def _load_best_model(self) -> None:
+        load_weights(self.model, Path(self.state.best_model_checkpoint))
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        batch = super()._prepare_inputs(inputs)
+        if "grey" not in batch:
+            return batch
+        policy = self.policy if self.model.training else None
+        return {"pixel_values": batch_to_input(batch, self.spec, policy), "labels": batch["labels"]}
+
+
+def train(recipe: Recipe) -> TrainedModel:
+    """Runs a recipe to its best checkpoint; call it in each process that accelerate or torchrun started.
+
+    Goes on from the last complete checkpoint in `output_dir` when that is of the same recipe. Raises `RecipeError` for keys that do not
+    go together, and when the number of processes is not the one asked for.
+    """
+    config = recipe.training
+    check_processes(config)
+    scheme = load_scheme(recipe.data.label_scheme)
+    output = Path(config.output_dir)
+    resume_from = prepare_output(recipe, output)
+    train_rows, validation_rows = training_rows(recipe.data, scheme, config.seed)
+    torch.manual_seed(config.seed)  # before the new head is drawn
+    model, spec = load_model(recipe.model, scheme)
+    trainer = make_trainer(recipe, model, spec, scheme, train_rows, validation_rows)
+    if trainer.is_world_process_zero():
+        _announce(trainer, recipe, scheme, train_rows, validation_rows, resume_from)
+    result = trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    round_weights(model, config.save_dtype)
+    prediction = trainer.predict(trainer.eval_dataset, metric_key_prefix="validation")
+    logits = np.asarray(prediction.predictions, dtype=np.float64)
+    labels = np.asarray(prediction.label_ids)
+    return TrainedModel(
+        model=model,
+        spec=spec,
+        scheme=scheme,
+        logits=logits,
+        labels=labels,
+        groups=validation_rows.groups,
+        metrics=classification_metrics(labels, softmax(logits), scheme.names, scheme.normal_id),
+        data=describe_rows(train_rows, validation_rows, recipe.data, scheme),
+        history=trainer.state.log_history,
+        seconds=float(result.metrics["train_runtime"]),
+        is_main_process=trainer.is_world_process_zero(),
+    )
+
+
+def make_trainer(
+    recipe: Recipe, model: PreTrainedModel, spec: InputSpec, scheme: LabelScheme, train_rows: Rows, validation_rows: Rows
+) -> BoneTrainer:
+    """The Trainer of a recipe, ready to run."""
+    config = recipe.training
+    labels = np.asarray(train_rows.labels)
+    weights = class_weights(np.bincount(labels, minlength=len(scheme.names)), config.class_weights)
+    head_rate = config.head_learning_rate or 10 * config.learning_rate
+    sampler = RunSampler(labels, config.sampling, config.seed, config.batch_size, config.samples_per_epoch)
+
+    def score(prediction: Any) -> dict[str, float]:
+        probabilities = softmax(np.asarray(prediction.predictions, dtype=np.float64))
+        figures = classification_metrics(prediction.label_ids, probabilities, scheme.names, scheme.normal_id)
+        kept = {key: figures[key] for key in ("accuracy", "balanced_accuracy", "auroc_abnormal", "auroc_ovr_macro")}
+        return {"selection": selection_score(prediction.label_ids, probabilities, scheme.normal_id), **kept}
+
+    callbacks = [EarlyStoppingCallback(config.early_stopping_patience)] if config.early_stopping_patience else []
+    return BoneTrainer(
+        spec=spec,
+        policy=recipe.augment,
+        sampler=sampler,
+        optimiser_groups=parameter_groups(model, config.learning_rate, head_rate, config.weight_decay, config.layer_decay),
+        model=model,
+        args=training_arguments(recipe, len(sampler)),
+        train_dataset=TrainingRows(train_rows.sources, labels, spec.size, config.seed),
+        eval_dataset=TrainingRows(validation_rows.sources, np.asarray(validation_rows.labels), spec.size, config.seed),
+        data_collator=SquareCollator(spec.size),
+        compute_loss_func=weighted_cross_entropy(weights, config.label_smoothing),
+        compute_metrics=score,
+        callbacks=callbacks,
+    )
+
+
+def training_arguments(recipe: Recipe, images_per_epoch: int) -> TrainingArguments:
+    """transformers' TrainingArguments for a recipe; `trainer:` entries win. Raises `RecipeError` naming an unknown or clashing key."""
+    config = recipe.training
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    devices = max(1, torch.cuda.device_count()) if world == 1 and not config.cpu else world
+    if config.batch_size % devices:
+        raise RecipeError(f"batch_size: {config.batch_size} images cannot be split evenly over {devices} devices; choose a multiple")
+    steps = max(1, images_per_epoch // config.batch_size // config.gradient_accumulation_steps)
+    settings: dict[str, Any] = {
+        "output_dir": config.output_dir,
+        "num_train_epochs": config.epochs,
+        "max_steps": config.max_steps,
+        "per_device_train_batch_size": config.batch_size // devices,
+        "per_device_eval_batch_size": config.eval_batch_size,
+        "gradient_accumulation_steps": config.gradient_accumulation_steps,
+        "learning_rate": config.learning_rate,
+        "weight_decay": config.weight_decay,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": config.warmup,
+        "seed": config.seed,
+        "data_seed": config.seed,
+        "dataloader_num_workers": config.data_loader_workers,
+        "dataloader_persistent_workers": config.data_loader_workers > 0,
+        "dataloader_pin_memory": torch.cuda.is_available() and not config.cpu,
+        "remove_unused_columns": False,
+        "label_names": ["labels"],
+        "eval_strategy": "epoch",
+        "save_strategy": "epoch",
+        "logging_strategy": "steps",
+        "logging_steps": max(1, steps // 10),
+        "save_total_limit": 2,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "selection",
+        "greater_is_better": True,
+        "report_to": config.report_to,
+        "use_cpu": config.cpu,
+        "ddp_find_unused_parameters": False,
+        **_precision(config),
+    }
+    if config.evaluations_per_epoch > 1 or 0 < config.max_steps < steps:
+        every = max(1, steps // config.evaluations_per_epoch)
+        every = min(every, config.max_steps) if config.max_steps > 0 else every
+        settings |= {"eval_strategy": "steps", "save_strategy": "steps", "eval_steps": every, "save_steps": every}
+    known = set(TrainingArguments.__dataclass_fields__)
+    for key in recipe.trainer:
+        if key not in known:
+            raise RecipeError(f"trainer: TrainingArguments has no field {key!r}{nearest(key, known)}")
+    return TrainingArguments(**{**settings, **recipe.trainer})
+
+
+def _precision(config: TrainConfig) -> dict[str, bool]:
+    choice = config.mixed_precision
+    gpu = torch.cuda.is_available() and not config.cpu
+    if choice not in ("auto", "no", "bf16", "fp16"):
+        raise RecipeError(f"mixed_precision: expected auto, no, bf16 or fp16, got {choice!r}")
+    if choice == "auto":
+        choice = ("bf16" if torch.cuda.is_bf16_supported() else "fp16") if gpu else "no"
+    if choice == "fp16" and not gpu:
+        raise RecipeError("mixed_precision: fp16 needs a GPU; choose no or bf16, or drop cpu: true")
+    return {"bf16": choice == "bf16", "fp16": choice == "fp16"}
+
+
+def check_processes(config: TrainConfig) -> None:
+    """Stops a run that is not on as many processes as it was asked to be.
+
+    `accelerate launch --cpu --num_processes 2` starts one process and says nothing; `torchrun --nproc_per_node 2` starts two.
+    """
+    found = int(os.environ.get("WORLD_SIZE", "1"))
+    if config.processes is not None and found != config.processes:
+        raise RecipeError(
+            f"processes: {config.processes} asked for, {found} running. For several processes on a CPU start with "
+            f"`torchrun --nproc_per_node {config.processes} scripts/train.py …`; for GPUs with "
+            f"`accelerate launch --multi_gpu --num_processes {config.processes} scripts/train.py …`"
+        )
+
+
+def prepare_output(recipe: Recipe, output: Path) -> Path | None:
+    """Notes the recipe in the output folder and gives the checkpoint to resume from, if any.
+
+    Raises `RecipeError` when the folder holds another recipe's run, naming the keys that differ.
+    """
+    run_file = output / RUN_FILE
+    mine = _comparable(recipe)
+    latest = last_complete_checkpoint(output)
+    if latest is not None and recipe.training.resume:
+        theirs = read_json(run_file) if run_file.is_file() else {}
+        differing = sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key))
+        if differing:
+            raise RecipeError(
+                f"output_dir: {output} holds a run whose {', '.join(differing)} differ; choose another output_dir, "
+                "or start over in this one with --resume false"
+            )
+        return latest
+    if int(os.environ.get("RANK", "0")) == 0:
+        write_json(run_file, mine)
+    return None
+
+
+def _comparable(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as flat JSON data, without what may differ between a run and its resumption."""
+    free = {"output_dir", "resume", "processes", "data_loader_workers", "push_to_hub", "report_to", "eval_batch_size"}
+    data = recipe.as_dict()
+    stages = {key: value for stage in ("data", "model", "augment", "training") for key, value in data[stage].items() if key not in free}
+    return json.loads(json.dumps({**stages, "trainer": data["trainer"]}))
+
+
+def last_complete_checkpoint(output: Path) -> Path | None:
+    """The newest `checkpoint-N` that was written to its end; trainer_state.json comes last, so a run killed while saving has none."""
+    found = sorted(output.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    for folder in found:
+        if all((folder / name).is_file() for name in CHECKPOINT_FILES) and _parses(folder / "trainer_state.json"):
+            return folder
+        log.warning("%s is incomplete (the run was stopped while saving it): passed over", folder)
+    return None
+
+
+def _parses(path: Path) -> bool:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True
+
+
+def stored_dtype(name: str, tensor: torch.Tensor, save_dtype: str) -> torch.dtype:
+    """The type in which a weight is written. With `float8`, matrices of the blocks take a byte each (e4m3), everything else two."""
+    if not tensor.is_floating_point() or save_dtype == "float32":
+        return tensor.dtype
+    if save_dtype == "float16":
+        return torch.float16
+    if save_dtype == "float8":
+        in_block = tensor.ndim == 2 and any(part.isdigit() for part in name.split("."))
+        return torch.float8_e4m3fn if in_block else torch.float16
+    raise RecipeError(f"save_dtype: expected float32, float16 or float8, got {save_dtype!r}")
+
+
+def round_weights(model: PreTrainedModel, save_dtype: str) -> None:
+    """Rounds the weights, in place, to what `save_checkpoint` will store, so that what is measured is what is shipped."""
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            tensor.copy_(tensor.to(stored_dtype(name, tensor, save_dtype)).to(tensor.dtype))
+
+
+def save_checkpoint(model: PreTrainedModel, spec: InputSpec, folder: Path, save_dtype: str = "float32") -> None:
+    """Writes model, config and processor as plain transformers files.
+
+    A file in a smaller type still says `"dtype": "float32"` in its config, so that it is loaded and run in single precision.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.to(stored_dtype(name, tensor, save_dtype)).contiguous() for name, tensor in model.state_dict().items()}
+    model.save_pretrained(folder, state_dict=state)
+    config = read_json(folder / "config.json")
+    write_json(folder / "config.json", {**config, "dtype": "float32"})
+    image_processor(spec).save_pretrained(folder)
+
+
+def load_weights(model: PreTrainedModel, folder: Path) -> None:
+    """Reads a checkpoint's weights into `model`, in place; every weight must be there.
+
+    The Trainer's own way hands the file's names to `load_state_dict(strict=False)`. transformers 5 saves some networks (DINOv2, ViT)
+    under other names than the modules have, so that way leaves attention weights as they were and only warns.
+    """
+    stored = type(model).from_pretrained(folder, config=model.config, dtype=torch.float32, use_safetensors=True)
+    model.load_state_dict(stored.state_dict())
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities (N, C) from logits (N, C), each row less its maximum for stability."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _announce(
+    trainer: BoneTrainer, recipe: Recipe, scheme: LabelScheme, train_rows: Rows, validation_rows: Rows, resume_from: Path | None
+) -> None:
+    arguments = trainer.args
+    learning = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in trainer.model.parameters())
+    precision = "bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "fp32"
+    print(f"recipe      {recipe.name}: {recipe.model.model} at {trainer.spec.size} px")
+    print(f"processes   {arguments.world_size} on {arguments.device.type}, {precision}")
+    print(f"weights     {learning:,} of {total:,} learn ({recipe.model.trainable})")
+    for name, rows in (("train", train_rows), ("validation", validation_rows)):
+        counts = ", ".join(f"{label} {count}" for label, count in rows.counts(scheme).items())
+        print(f"{name:<11} {len(rows)} images: {counts}; {sum(rows.synthetic)} of them drawn")
+    if resume_from is not None:
+        print(f"resuming    from {resume_from}")
