@@ -84,7 +84,7 @@ def check_png(data: bytes, limits: Limits) -> None:
         length, kind = struct.unpack_from(">I4s", data, position)
         if chunks == 0 and kind != b"IHDR":
             raise ImageRefusedError(Refusal.UNDECODABLE, "PNG does not start with its header chunk")
-        if chunks == 0 and length >= 8:
+        if chunks == 0 and len(data) >= position + 16:
             # Before the checksum: an absurd size is the plainer reason, whatever else is wrong.
             width, height = struct.unpack_from(">II", data, position + 8)
             check_size(width, height, limits)
@@ -129,6 +129,31 @@ def check_jpeg(data: bytes, limits: Limits) -> None:
             exif_facts(data[position + 6 : end], limits)
         position = end
     exif_facts(exif, limits)
+
+
+def count_gif_frames(data: bytes, limits: Limits) -> int:
+    """1, or 2 where there are more. Checks their sizes: Pillow fills a frame's area as it opens the file, before it tells the size."""
+    if len(data) < 13:
+        return 1
+    width, height = struct.unpack_from("<HH", data, 6)
+    areas = [(width, height)]
+    position = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
+    frames = 0
+    while frames < 2 and position + 10 < len(data) and data[position] in b"\x21\x2c":
+        if data[position] == 0x2C:
+            left, top, width, height, flags = struct.unpack_from("<4HB", data, position + 1)
+            areas.append((left + width, top + height))
+            frames += 1
+            position += 11 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+        else:
+            position += 2
+        while position < len(data) and data[position]:
+            position += 1 + data[position]
+        position += 1
+    for width, height in areas:
+        if width * height > limits.max_pixels:  # only this: some sound files give their screen no size
+            raise ImageRefusedError(Refusal.BOMB, f"GIF of {width} x {height} pixels")
+    return max(frames, 1)
 
 
 def check_webp(data: bytes, limits: Limits) -> None:

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from PIL import Image, ImageChops, ImageFile, UnidentifiedImageError, features
 
 from hf_bones.dicom import read_dicom
-from hf_bones.headers import CHECKS, exif_facts, sniff, walk_tiff
+from hf_bones.headers import CHECKS, count_gif_frames, exif_facts, sniff, walk_tiff
 from hf_bones.refusals import DEFAULT_LIMITS, ImageRefusedError, Limits, Refusal, check_size, explain
 
 __all__ = ["DEFAULT_LIMITS", "ImageRefusedError", "Limits", "Radiograph", "Refusal", "explain", "open_image"]
@@ -119,16 +119,18 @@ def _from_bytes(data: bytes, limits: Limits) -> Radiograph:
     if kind in _CODEC_FEATURE and not features.check(_CODEC_FEATURE[kind]):
         raise ImageRefusedError(Refusal.UNSUPPORTED, f"this Pillow was built without {kind}")
     tiff = walk_tiff(data, limits) if kind == "TIFF" else None
+    gif_frames = count_gif_frames(data, limits) if kind == "GIF" else 0  # Pillow would decode its way to the second to know
     if kind in CHECKS:
         CHECKS[kind](data, limits)
     with Image.open(BytesIO(data), formats=[kind]) as image:
+        frames = tiff.pages if tiff is not None else gif_frames or getattr(image, "n_frames", 1)
         turned = tiff is not None and tiff.orientation in (5, 6, 7, 8)
         opened = _from_pillow(image, limits, image.format or kind, white_is_zero=tiff is not None and tiff.photometric == 0)
         steps = opened.steps
         # Pillow turns TIFF upright by itself as it decodes.
         if tiff is not None and tiff.orientation in _TRANSPOSE:
             steps = (f"EXIF orientation {tiff.orientation} applied", *steps)
-        if tiff.pages > 1 if tiff is not None else getattr(image, "is_animated", False):
+        if frames > 1:
             steps = ("first of several frames", *steps)
     width, height = opened.original_size
     size = (height, width) if turned else (width, height)
@@ -228,8 +230,8 @@ def _from_array(array: npt.NDArray[Any], limits: Limits) -> Radiograph:
     values = np.asarray(array)[..., 0] if array.ndim == 3 and array.shape[2] == 1 else np.asarray(array)
     steps: list[str] = []
     if values.dtype.kind == "b":
-        pixels = values.astype(np.uint8) * np.uint8(255)
-    elif values.dtype == np.uint8:
+        values = values.astype(np.uint8) * np.uint8(255)
+    if values.dtype == np.uint8:
         pixels = np.array(_grey(Image.fromarray(np.ascontiguousarray(values)), steps))
     elif values.ndim == 2:
         pixels = _window(values, None, False, steps)

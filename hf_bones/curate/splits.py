@@ -120,7 +120,7 @@ def assign_splits(
     present = {split for split in given if split}
     if not present:
         return split_groups(groups, labels, sources, proportions=shares, seed=seed), []
-    notes = []
+    notes: list[str] = []
     fixed = list(given)
     if all(given):
         missing = [split for split in SPLITS if split not in present and shares[split] > 0]
@@ -195,7 +195,7 @@ def split_groups(
 
 
 def _overfill(group: Counter[tuple[str, str]], filled: Counter[tuple[str, str]], totals: Counter[tuple[str, str]], share: float) -> float:
-    """How much a split's squared distance from its targets, relative to them, grows when it takes the group; each stratum weighs the same."""
+    """How much a split's squared distance from its targets, relative to them, grows with the group; all strata weigh the same."""
     growth = 0.0
     for stratum, count in group.items():
         target = share * totals[stratum]
@@ -237,9 +237,7 @@ def _search(
 ) -> bool:
     """Depth-first: the need with the fewest candidates left first. Fills `placed`; False when there is no way, or no step, left."""
     open_needs = [
-        (label, split)
-        for label, split in needs
-        if not any(home == split and label in labels_of[group] for group, home in placed.items())
+        (label, split) for label, split in needs if not any(home == split and label in labels_of[group] for group, home in placed.items())
     ]
     if not open_needs:
         return True

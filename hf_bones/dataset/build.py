@@ -124,7 +124,7 @@ def build_dataset(
             "seed": seed,
             "proportions": dict(proportions),
             "max_side": max_side,
-            "counts": _count(splits, names, table),
+            "counts": _count(splits, names, table, scheme.names),
             "groups": {split: len({g for g, s in zip(groups, splits, strict=True) if s == split}) for split in SPLITS if split in splits},
             "refused": dict(Counter(image.reason for image in refused)),
             "left_out": dict(Counter(["marked unused"] * (len(every) - len(used)) + [row.reason for row in left_out])),
@@ -237,10 +237,12 @@ def _class_notes(labels: Sequence[str], splits: Sequence[str], scheme: LabelSche
     ]
 
 
-def _count(splits: Sequence[str], labels: Sequence[str], rows: Sequence[SourceRow]) -> list[dict[str, Any]]:
+def _count(splits: Sequence[str], labels: Sequence[str], rows: Sequence[SourceRow], names: Sequence[str]) -> list[dict[str, Any]]:
     counts = Counter(zip(splits, labels, (row.source for row in rows), (row.licence for row in rows), strict=True))
-    order = {name: place for place, name in enumerate([*SPLITS, *labels])}
+    order = {name: place for place, name in enumerate([*SPLITS, *names])}
     return [
         {"split": split, "label": label, "source": source, "licence": licence, "count": count}
-        for (split, label, source, licence), count in sorted(counts.items(), key=lambda c: (order[c[0][0]], c[0][2], order[c[0][1]], c[0][3]))
+        for (split, label, source, licence), count in sorted(
+            counts.items(), key=lambda c: (order[c[0][0]], c[0][2], order[c[0][1]], c[0][3])
+        )
     ]

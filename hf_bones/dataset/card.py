@@ -102,7 +102,8 @@ def _history(summary: Mapping[str, Any]) -> list[str]:
     shrunk = f"shrunk to a long side of at most {summary['max_side']} px" if summary["max_side"] else "in the size they came in"
     lines.append(f"- Images were opened by `hf_bones.imaging.open_image` and are stored without further loss, {shrunk}, without metadata.")
     if summary["synthetic"]["rows"]:
-        lines.append(f"- {summary['synthetic']['rows']:,} images are drawn (`synthetic`), {'all of them' if summary['synthetic']['all'] else 'not all'}.")
+        drawn, extent = summary["synthetic"]["rows"], "all of them" if summary["synthetic"]["all"] else "not all"
+        lines.append(f"- {drawn:,} images are drawn (`synthetic`), {extent}.")
     for what, found in (("Refused", summary["refused"]), ("Left out", summary["left_out"])):
         listed = ", ".join(f"{count:,} × {reason}" for reason, count in found.items())
         lines.append(f"- {what}: {listed or 'none'}.")

@@ -12,7 +12,8 @@ from pathlib import Path
 from hf_bones.curate.splits import DEFAULT_PROPORTIONS, SPLITS
 from hf_bones.dataset import importers, sources
 from hf_bones.dataset.build import BuildResult, build_dataset
-from hf_bones.dataset.sources import Reading, SourceError
+from hf_bones.dataset.sources import Reading
+from hf_bones.dataset.tables import SourceError
 from hf_bones.imaging import Limits
 from hf_bones.labels import load_scheme
 
@@ -55,7 +56,7 @@ def build_command(
     for spec in source:
         chosen = kind or detect_kind(spec)
         if chosen == "drawn":
-            readings.append(sources.drawn_rows(count, seed=seed, size=drawn_size, split=drawn_split))
+            readings.append(sources.drawn_rows(count, seed=seed, size=drawn_size, split=drawn_split, progress=progress))
         else:
             readings.append(
                 read_source(

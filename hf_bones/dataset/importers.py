@@ -15,7 +15,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from hf_bones.curate.splits import TRAIN, VALIDATION
-from hf_bones.dataset.sources import Box, LeftOut, Reading, SourceError, SourceRow, image_files
+from hf_bones.dataset.sources import LeftOut, Reading, SourceRow, image_files
+from hf_bones.dataset.tables import Box, SourceError
 from hf_bones.labels import FRACTURED, HEALTHY
 
 PACKAGED_ROWS = "packaged"
@@ -32,8 +33,8 @@ def fracatlas_rows(root: Path, *, rows: str | Path | None = None) -> Reading:
     """Rows of a FracAtlas folder: `images/{Fractured,Non_fractured}/IMG*.jpg`, `dataset.csv`, `Annotations/{YOLO,PASCAL VOC}/`.
 
     Groups are runs of 25 image numbers. `rows` takes labels, splits, groups and severities from a list of rows instead (columns
-    image_id, label, split, group, severity) and only the images it names: "packaged" is the list that this project's figures were
-    measured on, `fracatlas_rows.csv`. Raises `SourceError` where files or columns of the layout are missing.
+    image_id, label, split, group, severity, and subtype if there is one), and only the images it names: "packaged" is the list that
+    this project's figures were measured on, `fracatlas_rows.csv`. Raises `SourceError` where files or columns are missing.
     """
     records = _read_csv(root / "dataset.csv", ("image_id", "fractured"))
     paths = {path.name: path for path in image_files(root / "images")}
@@ -52,6 +53,7 @@ def fracatlas_rows(root: Path, *, rows: str | Path | None = None) -> Reading:
             SourceRow(
                 label=entry["label"] if entry else (FRACTURED if fractured else HEALTHY),
                 file=path,
+                subtype=entry.get("subtype", "") if entry else "",
                 group=entry["group"] if entry else fracatlas_group(name),
                 source="fracatlas",
                 region="+".join(part for part in _FRACATLAS_REGIONS if _flag(record, part)),

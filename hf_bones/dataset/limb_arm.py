@@ -7,7 +7,6 @@ not to be measured. The elbow stands at (0, 0).
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
@@ -15,7 +14,8 @@ from hf_bones.dataset.limb_shapes import Bone, Flesh, Frame, Joint, Limb, Point,
 
 ELBOW = frozenset({"elbow"})
 WRIST = ELBOW | {"wrist"}
-SPONGY = ((0.0, 0.24), (0.1, 0.2), (0.3, 0.06), (0.7, 0.06), (0.9, 0.2), (1.0, 0.24))
+SPONGY = ((0.0, 0.22), (0.1, 0.18), (0.3, 0.05), (0.7, 0.05), (0.9, 0.18), (1.0, 0.22))
+SPARSE = ((0.0, 0.13), (0.1, 0.11), (0.3, 0.03), (0.7, 0.03), (0.9, 0.11), (1.0, 0.13))  # the thick ends of the big bones
 # per ray from thumb to little finger: base v, fan angle (degrees), lengths of metacarpal and phalanges, half-width
 RAYS = (
     (19.0, 34.0, (45.0, 31.0, 22.0), 5.2),
@@ -46,16 +46,22 @@ def digit(
         slim = half * (1.0, 0.92, 0.78, 0.6)[order]
         last = order == len(lengths) - 1
         flare = 1.5 if order else 1.45
-        profile = ((0.0, slim * flare), (0.18, slim * 1.2), (0.5, slim * 0.82), (0.8, slim * 1.05), (0.93, slim * (1.3 if not last else 1.25)))
+        profile = (
+            (0.0, slim * flare),
+            (0.18, slim * 1.2),
+            (0.5, slim * 0.82),
+            (0.8, slim * 1.05),
+            (0.93, slim * (1.3 if not last else 1.25)),
+        )
         shape = tube(
             length, profile, wall=((0.0, 0.7), (0.25, slim * 0.3), (0.5, slim * 0.42), (0.8, slim * 0.25), (1.0, 0.7)), spongy=SPONGY,
             caps=(2.2, slim * 0.9), depth=((0.0, 0.85),), bow=rng.normal(0, 0.3), plate=0.8,
         )  # fmt: skip
-        name = f"{('metacarpal', 'proximal phalanx', 'middle phalanx', 'distal phalanx')[order if not (ray == 0 and last) else 3]} {ray + 1}"
-        physis = (length * 0.12,) if order else (length * 0.88,)
-        bones.append(
-            Bone(name, frame, (shape,), length, slim, (0.15, 0.85), 0.3 if order == 0 else 0.22, physis if child else (), beyond)
+        name = (
+            f"{('metacarpal', 'proximal phalanx', 'middle phalanx', 'distal phalanx')[order if not (ray == 0 and last) else 3]} {ray + 1}"
         )
+        physis = (length * 0.12,) if order else (length * 0.88,)
+        bones.append(Bone(name, frame, (shape,), length, slim, (0.15, 0.85), 0.3 if order == 0 else 0.22, physis if child else (), beyond))
         if order:
             wide = slim * 1.2 + 5.2
             sleeve = tube(
@@ -82,7 +88,7 @@ def draw_hand(rng: np.random.Generator, wrist: Frame, lateral: bool, child: bool
     for name, u, v, half_length, half_width in CARPALS:
         if child and rng.random() < 0.3:
             continue  # not yet ossified
-        a, b = half_length * rng.normal(1, 0.05), half_width * rng.normal(1, 0.05)
+        a, b = half_length * rng.normal(1.08, 0.05), half_width * rng.normal(1.08, 0.05)
         block = tube(2 * a, ((0.0, b),), wall=((0.0, 0.8),), spongy=((0.0, 0.22),), caps=(a, a), squareness=2.2, depth=((0.0, 0.95),))
         frame = wrist.at(u - a, v * squeeze + rng.normal(0, 0.5), rng.normal(0, 0.12))
         bones.append(Bone(name, frame, (block,), 2 * a, b, (0.4, 0.6), 0.25 if name == "scaphoid" else 0.0, (), WRIST))
@@ -98,10 +104,10 @@ def draw_hand(rng: np.random.Generator, wrist: Frame, lateral: bool, child: bool
         bones += parts[0]
         flesh += parts[1]
         joints += parts[2]
-    half = 24.0 if not lateral else 15.0
+    half = 24.0 if not lateral else 12.0
     palm = tube(
         112.0, ((0.0, half), (0.3, half * 1.35), (0.75, half * 1.6), (1.0, half * 1.5)), wall=((0.0, 2.5),), caps=(8.0, 22.0),
-        depth=((0.0, 0.62), (0.4, 0.5), (1.0, 0.36)) if not lateral else ((0.0, 1.7), (1.0, 2.4)), lean=((0.0, 0.0), (1.0, -2.0)),
+        depth=((0.0, 0.62), (0.4, 0.5), (1.0, 0.36)) if not lateral else ((0.0, 1.4), (0.6, 1.5), (1.0, 1.4)), lean=((0.0, 0.0), (1.0, -2.0)),
     )  # fmt: skip
     flesh.append(Flesh("palm", wrist.at(-8.0), (palm,), ELBOW | {"wrist"}))
     thenar = tube(62.0, ((0.0, 9.0), (0.4, 14.0), (1.0, 10.0)), wall=((0.0, 2.0),), caps=(8.0, 12.0), depth=((0.0, 0.95),))
@@ -121,12 +127,16 @@ def draw_arm(rng: np.random.Generator, region: str, lateral: bool, child: bool) 
     condyles, flat = (30.0, 0.42) if not lateral else (15.0, 1.5)
     upper = tube(
         h,
-        ((0.0, 20), (0.08, 24), (0.2, 15), (0.35, shaft), (0.7, shaft * 0.95), (0.86, shaft * 1.25), (0.95, condyles), (1.0, condyles * 0.85)),
-        wall=((0.0, 1.2), (0.15, 2.0), (0.35, 4.4), (0.75, 4.6), (0.9, 2.0), (1.0, 1.2)), spongy=SPONGY, bow=bow,
+        ((0.0, 20), (0.08, 24), (0.2, 15), (0.35, shaft), (0.7, shaft * 0.95), (0.86, shaft * 1.25), (0.95, condyles), (1.0, condyles * 0.6)),
+        wall=((0.0, 1.2), (0.15, 2.0), (0.35, 4.4), (0.75, 4.6), (0.9, 2.0), (1.0, 1.2)), spongy=SPARSE, bow=bow,
         lean=((0.0, -8.0), (0.12, -5.0), (0.25, 0.0), (1.0, 0.0)), depth=((0.0, 1.0), (0.75, 1.0), (0.93, flat), (1.0, flat)), caps=(18, 8),
     )  # fmt: skip
+    lobes = [
+        tube(2 * a, ((0.0, b),), wall=((0.0, 1.4),), spongy=((0.0, 0.14),), caps=(a, a), squareness=2.1, depth=((0.0, d),), frame=Frame((v, h - 2 * a + out), 0.0))
+        for a, b, d, v, out in (((9.0, 9.5, 1.1, -11.0, 3.0), (9.5, 11.0, 0.9, 8.0, 4.0)) if not lateral else ((12.0, 12.0, 1.6, 3.0, 6.0),))
+    ]  # fmt: skip
     bones = [
-        Bone("humerus", Frame((0.0, -h - 1.0), 0.0), (upper,), h, shaft, (0.14, 0.93), 1.6, (h * 0.93, h * 0.09) if child else ())
+        Bone("humerus", Frame((0.0, -h - 4.0), 0.0), (upper, *lobes), h, shaft, (0.14, 0.93), 1.6, (h * 0.93, h * 0.09) if child else ())
     ]
     fore = Frame((0.0, 0.0), flexion)
     apart, u_shift = (1.0, -6.0) if not lateral else (rng.uniform(0.05, 0.35), -12.0)
@@ -153,7 +163,7 @@ def draw_arm(rng: np.random.Generator, region: str, lateral: bool, child: bool) 
             u_len, 6.8 * thick, (0.12, 0.95), 1.1, (u_len * 0.95,) if child else (), ELBOW, "radius",
         ),
     ]  # fmt: skip
-    wrist = fore.at(r_len + 6.5, 1.0, rng.normal(0, 0.1))
+    wrist = fore.at(r_len + 5.0, 1.0, rng.normal(0, 0.1))
     plump = rng.normal(1, 0.1)
     sleeves = [
         Flesh("upper arm", Frame((0.0, -h - 60), 0.0), (tube(h + 95, ((0.0, 62 * plump), (0.35, 48 * plump), (0.75, 42 * plump), (1.0, 41)), wall=((0.0, 6.0 * plump),), caps=(1, 26)),)),
@@ -167,7 +177,6 @@ def draw_arm(rng: np.random.Generator, region: str, lateral: bool, child: bool) 
         "elbow": ((0.0, 5.0), 190.0),
         "humerus": ((0.0, -h * 0.5), 320.0),
     }[region]
-    bones = [replace(bone, weight=bone.weight * (2.0 if region == "hand" and "beyond" and "wrist" in bone.beyond else 1.0)) for bone in bones]
     return Limb(
         tuple(bones + hand[0]), tuple(sleeves + hand[1]), joints, jitter(rng, focus, 14.0), span, rng.uniform(0.5, 0.8) if child else 1.0,
         rng.uniform(0.55, 1.0),

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from hf_bones.dataset.limb_arm import SPONGY, jitter
+from hf_bones.dataset.limb_arm import SPARSE, SPONGY, jitter
 from hf_bones.dataset.limb_shapes import Bone, Flesh, Frame, Joint, Limb, Tube, tube
 
 KNEE = frozenset({"knee"})
@@ -77,7 +77,9 @@ def toes(
     return bones, flesh, joints
 
 
-def draw_foot(rng: np.random.Generator, ankle: Frame, lateral: bool, region: str, child: bool) -> tuple[list[Bone], list[Flesh], list[Joint]]:
+def draw_foot(
+    rng: np.random.Generator, ankle: Frame, lateral: bool, region: str, child: bool
+) -> tuple[list[Bone], list[Flesh], list[Joint]]:
     """The foot beyond the frame of the ankle. Its u points down the shin; from the side the foot turns forward."""
     bones: list[Bone] = []
     joints = [Joint("ankle", ankle, 24.0)]
@@ -89,7 +91,14 @@ def draw_foot(rng: np.random.Generator, ankle: Frame, lateral: bool, region: str
             bones.append(Bone(name, spot, (part,), part.length, b, (0.3, 0.7), 0.35 if name == "calcaneus" else 0.05, (), ANKLE))
         rays = toes(rng, foot.at(62.0, -16.0, -0.28), 0.16, 1.0, child)
         heel = tube(92.0, ((0.0, 26.0), (0.4, 36.0), (1.0, 33.0)), wall=((0.0, 5.0),), caps=(20, 8), depth=((0.0, 0.9),))
-        sole = tube(170.0, ((0.0, 30.0), (0.3, 30.0), (0.75, 19.0), (1.0, 13.0)), lean=((0.0, -3.0), (1.0, -23.0)), wall=((0.0, 5.0),), caps=(10, 12), depth=((0.0, 1.1), (1.0, 2.2)))
+        sole = tube(
+            170.0,
+            ((0.0, 30.0), (0.3, 30.0), (0.75, 19.0), (1.0, 13.0)),
+            lean=((0.0, -3.0), (1.0, -23.0)),
+            wall=((0.0, 5.0),),
+            caps=(10, 12),
+            depth=((0.0, 1.1), (1.0, 2.2)),
+        )
         flesh = [Flesh("heel", foot.at(-58.0, -18.0), (heel,), ANKLE), Flesh("sole", foot.at(-20.0, -8.0), (sole,), ANKLE)]  # fmt: skip
     else:
         # from above when the foot itself is filmed; foreshortened under the shin when the leg is
@@ -116,23 +125,38 @@ def draw_leg(rng: np.random.Generator, region: str, lateral: bool, child: bool) 
     shaft = 14.0 * thick
     ends = 39.0 if not lateral else 30.0
     thigh = tube(
-        f_len, ((0.0, 16), (0.06, 26), (0.14, 20), (0.25, shaft), (0.65, shaft * 1.03), (0.82, shaft * 1.5), (0.95, ends), (1.0, ends * 0.96)),
-        wall=((0.0, 1.4), (0.15, 3.5), (0.35, 6.5), (0.65, 6.0), (0.85, 2.0), (1.0, 1.3)), spongy=SPONGY, bow=rng.normal(2, 2) + (8 if lateral else 0),
-        caps=(14, 13), squareness=2.8, depth=((0.0, 1.0), (0.8, 1.0), (1.0, 0.8)), lean=((0.0, -6), (0.15, -3), (0.3, 0), (1.0, 0.0)),
+        f_len, ((0.0, 16), (0.06, 26), (0.14, 20), (0.25, shaft), (0.65, shaft * 1.03), (0.82, shaft * 1.5), (0.95, ends), (1.0, ends * 0.7)),
+        wall=((0.0, 1.4), (0.15, 3.5), (0.35, 6.5), (0.65, 6.0), (0.85, 2.0), (1.0, 1.3)), spongy=SPARSE, bow=rng.normal(2, 2) + (8 if lateral else 0),
+        caps=(14, 9), squareness=2.8, depth=((0.0, 1.0), (0.8, 1.0), (1.0, 0.8)), lean=((0.0, -6), (0.15, -3), (0.3, 0), (1.0, 0.0)),
     )  # fmt: skip
-    neck = tube(84.0, ((0.0, 21.0), (0.4, 17.0), (0.62, 20.0), (0.8, 24.0)), wall=((0.0, 1.5),), spongy=((0.0, 0.2),), caps=(6, 24), squareness=2.0, frame=Frame((-2.0, 46.0), 2.25))
-    femur = Frame((0.0, -f_len - 3), 0.0).at(0, 0, rng.normal(0, 0.02))
-    bones = [Bone("femur", femur, (thigh, neck), f_len, shaft, (0.16, 0.93), 1.6, (f_len * 0.945,) if child else ())]  # fmt: skip
+    neck = tube(
+        84.0,
+        ((0.0, 21.0), (0.4, 17.0), (0.62, 20.0), (0.8, 24.0)),
+        wall=((0.0, 1.5),),
+        spongy=((0.0, 0.2),),
+        caps=(6, 24),
+        squareness=2.0,
+        frame=Frame((-2.0, 46.0), 2.25),
+    )
+    lobes = [
+        tube(46.0, ((0.0, 13), (0.6, half), (1.0, half)), wall=((0.0, 1.6),), spongy=((0.0, 0.12),), caps=(18, 17), squareness=2.1, depth=((0.0, 1.3),), frame=Frame((v, f_len - 42), 0.0))
+        for half, v in (((17.5, -20.0), (18.5, 20.0)) if not lateral else ((25.0, -2.0),))
+    ]  # fmt: skip
+    femur = Frame((0.0, -f_len - 7), 0.0).at(0, 0, rng.normal(0, 0.02))
+    bones = [Bone("femur", femur, (thigh, neck, *lobes), f_len, shaft, (0.16, 0.93), 1.6, (f_len * 0.945,) if child else ())]  # fmt: skip
     kneecap = block(21.0, 20.0 if not lateral else 10.0, 0.5 if not lateral else 1.9)
     bones.append(Bone("patella", Frame((0.0 if not lateral else 42.0 + 6 * flexion, -44.0 if not lateral else -34.0), 0.0 if not lateral else -0.1), (kneecap,), 42.0, 20.0, (0.3, 0.7), 0.12, (), frozenset()))  # fmt: skip
     shin = Frame((0.0, 0.0), flexion if lateral else rng.normal(0, 0.03))
     plateau = 37.0 if not lateral else 27.0
     tibial = tube(
         t_len, ((0.0, plateau), (0.05, plateau * 0.97), (0.16, 18), (0.32, 13.5 * thick), (0.7, 11.5 * thick), (0.86, 14), (0.96, 22 if not lateral else 17), (1.0, 22 if not lateral else 17)),
-        wall=((0.0, 1.3), (0.15, 2.6), (0.35, 5.2), (0.7, 4.8), (0.88, 1.8), (1.0, 1.2)), spongy=SPONGY, caps=(6, 5), squareness=3.2, bow=rng.normal(0, 2),
+        wall=((0.0, 1.3), (0.15, 2.6), (0.35, 5.2), (0.7, 4.8), (0.88, 1.8), (1.0, 1.2)), spongy=SPARSE, caps=(6, 5), squareness=3.2, bow=rng.normal(0, 2),
         depth=((0.0, 0.75), (0.3, 1.0), (1.0, 0.9)), lean=((0.0, 0.0), (0.25, 1.0 if not lateral else 4.0), (1.0, 0.0)),
     )  # fmt: skip
-    malleolus = tube(26.0, ((0.0, 8.0), (1.0, 6.0)), wall=((0.0, 1.2),), caps=(3, 6), frame=Frame((15.0 if not lateral else 2.0, t_len - 14), 0.05))
+    malleolus = tube(
+        26.0, ((0.0, 8.0), (1.0, 6.0)), wall=((0.0, 1.2),), caps=(3, 6), frame=Frame((15.0 if not lateral else 2.0, t_len - 14), 0.05)
+    )
+    spine = tube(22.0, ((0.0, 3.0), (1.0, 9.0)), wall=((0.0, 1.2),), spongy=((0.0, 0.12),), caps=(3, 6), frame=Frame((0.0, -5.0), 0.0))
     fibular = tube(
         b_len, ((0.0, 9.5), (0.05, 10), (0.13, 6.2), (0.5, 6.4), (0.85, 5.8), (0.94, 9.5), (1.0, 7.0)),
         wall=((0.0, 1.0), (0.15, 2.0), (0.5, 3.2), (0.85, 2.2), (1.0, 1.2)), spongy=SPONGY, caps=(7, 9), bow=rng.normal(0, 1.5),
@@ -140,7 +164,7 @@ def draw_leg(rng: np.random.Generator, region: str, lateral: bool, child: bool) 
     top, bottom = (-31.0, -24.0) if not lateral else (-20.0 + rng.normal(0, 3), -4.0 + rng.normal(0, 3))
     tilt = math.atan2(bottom - top, b_len)
     bones += [
-        Bone("tibia", shin.at(3.0), (tibial, malleolus), t_len, 12.5 * thick, (0.06, 0.97), 1.7, (t_len * 0.045, t_len * 0.955) if child else (), KNEE, "fibula"),
+        Bone("tibia", shin.at(3.0), (tibial, malleolus, spine), t_len, 12.5 * thick, (0.06, 0.97), 1.7, (t_len * 0.045, t_len * 0.955) if child else (), KNEE, "fibula"),
         Bone("fibula", shin.at(26.0, top, tilt), (fibular,), b_len, 6.2, (0.06, 0.97), 1.0, (b_len * 0.05, b_len * 0.94) if child else (), KNEE, "tibia"),
     ]  # fmt: skip
     ankle = shin.at(t_len + 6)

@@ -20,6 +20,7 @@ Point = tuple[float, float]
 Knots = Sequence[tuple[float, float]]
 
 TABLE = 512  # entries along a tube: under 1 mm each for the longest bone
+AT = np.linspace(0, 1, TABLE, dtype=np.float32)  # where along the tube each entry stands
 GRAIN = 256  # side of the tile of trabecular texture, in steps of GRAIN_MM
 GRAIN_MM = 0.55
 
@@ -108,13 +109,14 @@ class Limb:
     density: float  # 1 is a young adult's bone, 0.6 an osteoporotic one
 
 
-def ease(knots: Knots, at: Array) -> Array:
-    """Interpolates knots (share of the length, value) with level tangents, so that profiles have no kinks."""
+@lru_cache(maxsize=512)
+def ease(knots: tuple[tuple[float, float], ...]) -> Array:
+    """(TABLE,) values from knots (share of the length, value) with level tangents, so that profiles have no kinks. Not to be written to."""
+    if len(knots) == 1:
+        return np.full(TABLE, knots[0][1], dtype=np.float32)
     xs, ys = np.array(knots, dtype=np.float32).T
-    k = np.clip(np.searchsorted(xs, at) - 1, 0, max(len(xs) - 2, 0))
-    if len(xs) == 1:
-        return np.full_like(at, ys[0])
-    t = np.clip((at - xs[k]) / (xs[k + 1] - xs[k]), 0, 1)
+    k = np.clip(np.searchsorted(xs, AT) - 1, 0, len(xs) - 2)
+    t = np.minimum(np.maximum((AT - xs[k]) / (xs[k + 1] - xs[k]), 0), 1)
     return (ys[k] + (ys[k + 1] - ys[k]) * t * t * (3 - 2 * t)).astype(np.float32)
 
 
@@ -137,25 +139,24 @@ def tube(
     `half_width` and `wall` are in mm, `lean` moves the axis sideways in mm and `bow` arches it by that many mm; `depth` is thickness over
     width; `caps` are the lengths over which the two ends round off, `plate` the dense bone under them.
     """
-    at = np.linspace(0, 1, TABLE, dtype=np.float32)
-    u = at * length
-    half = ease(half_width, at)
+    half = ease(tuple(half_width))
 
     def closed(inset: float) -> Array:
-        shrink = np.ones_like(u)
-        for distance, cap in ((u - inset, caps[0]), (length - inset - u, caps[1])):
-            inside = np.clip(distance / max(cap, 0.1), 0, 1)
-            shrink = shrink * (1 - (1 - inside) ** squareness) ** (1 / squareness)
-        return shrink.astype(np.float32)
+        shrink = np.ones(TABLE, dtype=np.float32)
+        for cap, part in ((caps[0], shrink), (caps[1], shrink[::-1])):
+            ends = part[: min(TABLE, int((cap + inset) / length * TABLE) + 2)]
+            inside = np.minimum(np.maximum((AT[: len(ends)] * length - inset) / max(cap, 0.1), 0), 1)
+            ends *= (1 - (1 - inside) ** squareness) ** (1 / squareness)
+        return shrink
 
     return Tube(
         frame=frame or Frame((0.0, 0.0), 0.0),
         length=length,
-        centre=(ease(lean, at) + bow * np.sin(np.pi * at)).astype(np.float32),
+        centre=(ease(tuple(lean)) + bow * np.sin(np.pi * AT)).astype(np.float32) if bow else ease(tuple(lean)),
         radius=half * closed(0.0),
-        inner=np.maximum(half - ease(wall, at), 0).astype(np.float32) * closed(plate),
-        depth=ease(depth, at),
-        spongy=ease(spongy, at),
+        inner=np.maximum(half - ease(tuple(wall)), 0) * closed(plate),
+        depth=ease(tuple(depth)),
+        spongy=ease(tuple(spongy)),
     )
 
 

@@ -6,47 +6,19 @@ image has been opened. The layouts of public sets are read by `importers.py`; `d
 
 from __future__ import annotations
 
-import csv
 import io
-import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hf_bones.curate.splits import TRAIN, split_name
+from hf_bones.dataset.tables import COLUMN_NAMES, UNKNOWN_WORDS, Box, SourceError, cell_text, find_columns, parse_boxes, read_table
 
-Box = tuple[float, float, float, float]
-
-# The names under which each column of a manifest is recognised (case does not matter); the first that is there wins.
-COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
-    "file": ("file", "path", "image_path", "file_path", "filepath", "filename", "file_name", "image"),
-    "label": ("label", "class", "class_name", "category", "diagnosis", "target"),
-    "subtype": ("subtype", "break_type", "fracture_type"),
-    "original_label": ("original_label", "source_label"),
-    "group": ("group", "patient", "patient_id", "patientid", "block", "subject", "subject_id", "study", "study_id"),
-    "copy_group": ("copy_group", "duplicate_group", "near_duplicate_group"),
-    "source": ("source", "dataset", "origin"),
-    "region": ("region", "body_part", "anatomy"),
-    "view": ("view", "projection"),
-    "licence": ("licence", "license"),
-    "boxes": ("boxes", "boxes_xywh_norm"),
-    "severity": ("severity",),
-    "split": ("split", "partition", "fold", "subset"),
-    "image_id": ("image_id", "id"),
-    "synthetic": ("synthetic", "is_synthetic"),
-    "sha256": ("sha256",),
-}
-# Words by which people say that they do not know; no subtype is better than one of these.
-_UNKNOWN_WORDS = {"", "unclear", "unknown", "none", "nan", "n/a"}
 # Files that lie beside images in downloaded sets; whatever else lies there is opened, and refused by name where it is no image.
 SIDECARS = {".txt", ".csv", ".json", ".xml", ".md", ".yaml", ".yml", ".html", ".pdf", ".db", ".ini", ".zip", ".npz"}
-
-
-class SourceError(ValueError):
-    """A source cannot be read as what it should be: a missing file, column, folder or value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +49,8 @@ class SourceRow:
 
     @property
     def name(self) -> str:
-        """What errors and refusals call this row."""
-        return str(self.file) if self.file is not None else self.image_id
+        """What refusals call this row: they go into the dataset folder, where the paths of whoever built it have no place."""
+        return self.image_id or str(self.file)
 
 
 @dataclass(frozen=True)
@@ -147,12 +119,12 @@ def _is_split(word: str) -> bool:
 
 
 def manifest_rows(path: Path, *, root: Path | None = None, source: str = "", licence: str = "") -> Reading:
-    """Rows from a CSV, TSV or Parquet table with columns as in `COLUMN_NAMES`; `file` and `label` are needed.
+    """Rows from a CSV, TSV or Parquet table with columns as in `tables.COLUMN_NAMES`; `file` and `label` are needed.
 
     File names are relative to `root`, by default the table's folder. `boxes` is "cx cy w h;cx cy w h" or a list of lists.
     Raises `SourceError` naming the file, the columns found and those wanted, or the line and value that cannot be read.
     """
-    columns, records = _read_table(path)
+    columns, records = read_table(path)
     found = find_columns(columns)
     missing = [name for name in ("file", "label") if name not in found]
     if missing:
@@ -163,7 +135,7 @@ def manifest_rows(path: Path, *, root: Path | None = None, source: str = "", lic
     for line, record in enumerate(records, start=2):
         cells = {name: record.get(column) for name, column in found.items()}
         try:
-            name = _text(cells["file"])
+            name = cell_text(cells["file"])
             if not name:
                 raise SourceError("the file name is empty")
             rows.append(_row_from_cells(cells, file=base / name, image_id=name, source=source or path.stem, licence=licence))
@@ -174,84 +146,45 @@ def manifest_rows(path: Path, *, root: Path | None = None, source: str = "", lic
     return Reading(rows)
 
 
-def find_columns(columns: Iterable[str]) -> dict[str, str]:
-    """Our name → the table's column, for each of `COLUMN_NAMES` that `columns` has."""
-    by_key = {column.strip().casefold(): column for column in columns}
-    return {name: next(by_key[alias] for alias in aliases if alias in by_key) for name, aliases in COLUMN_NAMES.items() if by_key.keys() & set(aliases)}
-
-
-def _read_table(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    """Column names and rows of a CSV, TSV or Parquet file. Raises `SourceError` naming a file that is none of these."""
-    try:
-        if path.suffix.lower() == ".parquet":
-            import pyarrow.parquet as pq
-
-            table = pq.read_table(path)
-            return table.column_names, table.to_pylist()
-        text = path.read_text(encoding="utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-        return list(reader.fieldnames or ()), list(reader)
-    except (ValueError, csv.Error) as error:  # pyarrow's errors and UnicodeDecodeError are ValueErrors
-        raise SourceError(f"{path} cannot be read as a table: {error}") from error
-
-
 def _row_from_cells(
-    cells: Mapping[str, Any], *, image_id: str, source: str, licence: str, file: Path | None = None, content: Callable[[], bytes] | None = None
+    cells: Mapping[str, Any],
+    *,
+    image_id: str,
+    source: str,
+    licence: str,
+    file: Path | None = None,
+    content: Callable[[], bytes] | None = None,
 ) -> SourceRow:
     """A row from a table's cells under our names. Raises ValueError for a cell that cannot be read."""
-    subtype = _text(cells.get("subtype"))
-    if subtype.casefold() in _UNKNOWN_WORDS:
-        subtype = _text(cells.get("original_label"))
-    severity = _text(cells.get("severity"))
+    subtype = cell_text(cells.get("subtype"))
+    if subtype.casefold() in UNKNOWN_WORDS:
+        subtype = cell_text(cells.get("original_label"))
+    severity = cell_text(cells.get("severity"))
     return SourceRow(
-        label=_text(cells.get("label")),
+        label=cell_text(cells.get("label")),
         file=file,
         content=content,
-        subtype="" if subtype.casefold() in _UNKNOWN_WORDS else subtype,
-        group=_text(cells.get("group")),
-        copy_group=_text(cells.get("copy_group")),
-        source=_text(cells.get("source")) or source,
-        region=_text(cells.get("region")),
-        view=_text(cells.get("view")),
-        licence=_text(cells.get("licence")) or licence or "unknown",
+        subtype="" if subtype.casefold() in UNKNOWN_WORDS else subtype,
+        group=cell_text(cells.get("group")),
+        copy_group=cell_text(cells.get("copy_group")),
+        source=cell_text(cells.get("source")) or source,
+        region=cell_text(cells.get("region")),
+        view=cell_text(cells.get("view")),
+        licence=cell_text(cells.get("licence")) or licence or "unknown",
         boxes=parse_boxes(cells.get("boxes")),
         severity=float(severity) if severity else math.nan,
-        split=split_name(_text(cells.get("split"))),
-        image_id=_text(cells.get("image_id")) or image_id,
-        synthetic=_text(cells.get("synthetic")).casefold() in {"1", "true", "yes"},
-        sha256=_text(cells.get("sha256")),
+        split=split_name(cell_text(cells.get("split"))),
+        image_id=cell_text(cells.get("image_id")) or image_id,
+        synthetic=cell_text(cells.get("synthetic")).casefold() in {"1", "true", "yes"},
+        sha256=cell_text(cells.get("sha256")),
     )
-
-
-def _text(value: object) -> str:
-    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value).strip()
-
-
-def parse_boxes(value: object) -> tuple[Box, ...]:
-    """Boxes from "cx cy w h;cx cy w h", the same as JSON, or a sequence of four numbers each. Raises ValueError unless all are in [0, 1]."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ()
-    if isinstance(value, str):
-        text = value.strip()
-        rows = json.loads(text) if text.startswith("[") else [part.split() for part in text.split(";") if part.strip()]
-    elif isinstance(value, Sequence):
-        rows = list(value)
-    else:
-        raise ValueError(f"boxes {value!r} are neither text nor a list")
-    boxes = []
-    for row in rows:
-        numbers = tuple(float(number) for number in row)
-        if len(numbers) != 4 or not all(0 <= number <= 1 for number in numbers):
-            raise ValueError(f"box {row!r} is not 'cx cy w h' with each in [0, 1]")
-        boxes.append((numbers[0], numbers[1], numbers[2], numbers[3]))
-    return tuple(boxes)
 
 
 def dataset_rows(path_or_id: str, *, source: str = "", licence: str = "") -> Reading:
     """Rows from a saved dataset (`save_to_disk`) or one that `load_dataset` reads: a Hub id, or a folder of Parquet files.
 
-    Takes the first image column; the other columns as in `COLUMN_NAMES`. A lone "train" split counts as no split. Images are read from
-    the dataset one at a time, when they are needed. Raises `SourceError` naming the columns found where image or label is missing.
+    Takes the first image column; the other columns as in `tables.COLUMN_NAMES`. A lone "train" split counts as no split. Images are read
+    one at a time, when they are needed. Raises `SourceError` naming the columns found where image or label is missing.
     """
     import datasets
 
@@ -263,7 +196,9 @@ def dataset_rows(path_or_id: str, *, source: str = "", licence: str = "") -> Rea
         images = [name for name, feature in part.features.items() if isinstance(feature, datasets.Image)]
         found = find_columns(name for name in part.features if name not in images)
         if not images or "label" not in found:
-            raise SourceError(f"{path_or_id} ({split}): needs an image column and a label column; columns found: {', '.join(part.features)}")
+            raise SourceError(
+                f"{path_or_id} ({split}): needs an image column and a label column; columns found: {', '.join(part.features)}"
+            )
         part = part.cast_column(images[0], datasets.Image(decode=False))
         names = getattr(part.features[found["label"]], "names", None)
         for index, record in enumerate(part.select_columns(list(found.values()))):
@@ -287,17 +222,18 @@ def _image_bytes(part: Any, index: int, column: str) -> bytes:
     return data
 
 
-def drawn_rows(count: int, *, seed: int = 0, size: int = 320, split: str = "") -> Reading:
+def drawn_rows(count: int, *, seed: int = 0, size: int = 320, split: str = "", progress: bool = False) -> Reading:
     """`count` radiographs drawn by the project itself (`synthetic.draw_set`), PNG-encoded; licence CC0-1.0, one group per drawing.
 
     `size` is the long side in pixels; `split` puts all of them into one split, "" leaves that to the build.
     """
     from PIL import Image
+    from tqdm import tqdm
 
     from hf_bones.dataset.synthetic import draw_set
 
     rows = []
-    for drawn in draw_set(count, seed, size=size):
+    for drawn in tqdm(draw_set(count, seed, size=size), total=count, desc="drawn", unit="img", disable=not progress):
         stream = io.BytesIO()
         Image.fromarray(drawn.pixels).save(stream, "PNG")
         rows.append(

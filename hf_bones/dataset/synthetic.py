@@ -1,7 +1,8 @@
 """Drawn radiographs: limbs from a simple physical model, whole or broken, with label, subtype, severity, boxes and mask.
 
 `draw_radiograph` draws one, `draw_set` a balanced stream of them. A seed fixes the person, the film, the noise and the break in separate
-random streams, so the same seed with another label is the same limb on the same film with or without its break.
+random streams, so the same seed with another label is the same limb on the same film with or without its break (unless a dislocation was asked
+for and the first film showed no joint).
 
 Not here: the limbs (`limb_arm`, `limb_leg`), the breaks (`synthetic_breaks`), the film (`synthetic_film`). What these pictures are worth
 for training has to be measured on real ones; they are crude.
@@ -10,19 +11,21 @@ for training has to be measured on real ones; they are crude.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hf_bones.dataset.limb_arm import draw_arm
 from hf_bones.dataset.limb_leg import draw_leg
-from hf_bones.dataset.limb_shapes import Array, Bone, Flesh, Joint, Limb, bone_thickness, flesh_thickness, reach
-from hf_bones.dataset.synthetic_breaks import SEVERITY, Break, break_bone, width_at
-from hf_bones.dataset.synthetic_extras import cast_attenuation, hardware, markers
-from hf_bones.dataset.synthetic_film import CORTEX, FAT, LEAD, METAL, MUSCLE, PLASTER, Film, broad_blur, draw_film, expose
+from hf_bones.dataset.limb_shapes import Bone, Limb
+from hf_bones.dataset.synthetic_breaks import SEVERITY, Break, break_bone
+from hf_bones.dataset.synthetic_film import Film, draw_film
+from hf_bones.dataset.synthetic_scene import Box, Dislocation, dislocate, take
 from hf_bones.labels import BEYOND_REPAIR, FRACTURED, HEALTHY, THREE_CLASS, UnknownLabelError
 
+SUBTLE = ("hairline", "minor", "greenstick", "avulsion")
+DESTRUCTIVE = THREE_CLASS.classes[THREE_CLASS.label2id[BEYOND_REPAIR]].subtypes
 ARM_REGIONS = ("hand", "forearm", "elbow", "humerus")
 LEG_REGIONS = ("femur", "knee", "leg", "ankle", "foot")
 REGIONS = ARM_REGIONS + LEG_REGIONS
@@ -37,7 +40,7 @@ SUBTYPE_CHANCE: dict[str, dict[str, float]] = {
         "comminuted": 0.32, "shattered": 0.12, "crushed": 0.12, "segmental": 0.14, "bone loss": 0.12, "non union": 0.1, "pseudarthrosis": 0.08,
     },
 }  # fmt: skip
-CAST_CHANCE, METAL_CHANCE, LATERAL_CHANCE, CHILD_CHANCE = 0.14, 0.07, 0.42, 0.25
+CAST_CHANCE, LATERAL_CHANCE, CHILD_CHANCE = 0.14, 0.42, 0.25
 MARGIN = 0.06  # of the film's side: no break is drawn nearer to its edge
 TRIES = 12
 
@@ -51,7 +54,7 @@ class DrawnRadiograph:
     label: str
     subtype: str
     severity: float
-    boxes: tuple[tuple[float, float, float, float], ...]
+    boxes: tuple[Box, ...]
     mask: npt.NDArray[np.bool_]
     region: str
     view: str
@@ -81,20 +84,23 @@ def draw_radiograph(
         has_cast = has_cast if cast is None else cast
         film = draw_film(taking, limb, size)
         sites = broken_sites(limb, film)
-        joints = [j for j in limb.joints if visible(film, j.frame.origin, 0.02)]
+        shown = film.shows(np.array([joint.frame.origin for joint in limb.joints]), MARGIN + 0.02)
+        joints = [joint for joint, seen in zip(limb.joints, shown, strict=True) if seen]
         if sites and (joints or subtype != "dislocation"):
             break
+    else:
+        raise RuntimeError(f"seed {seed}: no {subtype or 'break'} could be brought into view in {TRIES} tries; use another seed or region")
     k = float(breaking.random())
     breaks: list[Break] = []
-    moved: Joint | None = None
+    out: Dislocation | None = None
     if label != HEALTHY and subtype == "":
         options = {s: p for s, p in SUBTYPE_CHANCE[label].items() if s != "dislocation" or joints}
         subtype = str(breaking.choice(list(options), p=np.array(list(options.values())) / sum(options.values())))
     if subtype == "dislocation":
-        moved = joints[int(breaking.integers(len(joints)))]
+        out = dislocate(breaking, joints[int(breaking.integers(len(joints)))], k)
     elif label != HEALTHY:
-        breaks = plan_breaks(breaking, sites, limb, subtype, k)
-    pixels, mask, boxes = take(limb, film, breaks, moved, k, who, noise, breaking, has_cast)
+        breaks = plan_breaks(breaking, sites, limb, subtype, k, view == "lateral")
+    pixels, mask, boxes = take(limb, film, breaks, out, who, noise, has_cast)
     low, high = SEVERITY.get(subtype, (0.0, 0.0))
     return DrawnRadiograph(pixels, label, subtype, low + (high - low) * k, boxes, mask, where, view, has_cast, seed)
 
@@ -152,27 +158,33 @@ def draw_limb(rng: np.random.Generator, region: str | None) -> tuple[Limb, str, 
     return limb, where, "lateral" if lateral else "frontal"
 
 
-def visible(film: Film, point: tuple[float, float], margin: float = 0.0) -> bool:
-    """Whether a scene point lies well inside the film and its collimation."""
-    j, i = film.pixel(point)
-    x, y = j / film.width, i / film.height
-    left, top, right, bottom = (m + MARGIN + margin for m in film.margins)
-    return left < x < 1 - right and top < y < 1 - bottom
-
-
 def broken_sites(limb: Limb, film: Film) -> list[tuple[Bone, float, float]]:
     """(bone, u, weight) of places in view where a bone could break."""
-    sites = []
-    for bone in limb.bones:
-        low, high = bone.breakable
-        spots = [u for u in np.linspace(low, high, 24) * bone.length if visible(film, bone.frame.point(u))]
-        sites += [(bone, float(u), bone.weight / len(spots)) for u in spots]
-    return [site for site in sites if site[2] > 0]
+    shares = np.linspace(0, 1, 14)
+    along = [
+        np.array([bone.breakable[0] + (bone.breakable[1] - bone.breakable[0]) * share for share in shares]) * bone.length
+        for bone in limb.bones
+    ]
+    ends = [(bone.frame.point(float(u[0])), bone.frame.point(float(u[-1]))) for bone, u in zip(limb.bones, along, strict=True)]
+    points = np.concatenate([np.outer(1 - shares, first) + np.outer(shares, last) for first, last in ends])
+    seen = film.shows(points, MARGIN).reshape(len(limb.bones), -1)
+    return [
+        (bone, float(u), bone.weight / len(us[inside]))
+        for bone, us, inside in zip(limb.bones, along, seen, strict=True)
+        for u in us[inside]
+        if bone.weight
+    ]
 
 
-def plan_breaks(rng: np.random.Generator, sites: list[tuple[Bone, float, float]], limb: Limb, subtype: str, k: float) -> list[Break]:
+def plan_breaks(
+    rng: np.random.Generator, sites: list[tuple[Bone, float, float]], limb: Limb, subtype: str, k: float, lateral: bool
+) -> list[Break]:
     """One break of the subtype, and often a second one in the bone beside it."""
-    weights = np.array([weight for _, _, weight in sites])
+    # what shows only as a thin line would be lost where the small bones overlap; what shatters is drawn on bones large enough to show it
+    large = [site for site in sites if site[0].length > (120 if subtype in SUBTLE else 42)]
+    if large and (subtype in DESTRUCTIVE or (subtype in SUBTLE and lateral)):
+        sites = large
+    weights = np.array([weight * (bone.calibre if subtype in DESTRUCTIVE else 1.0) for bone, _, weight in sites])
     bone, u, _ = sites[int(rng.choice(len(sites), p=weights / weights.sum()))]
     if subtype == "impacted":  # the shaft is driven into the wide end
         ends = [s for s in sites if s[0] is bone and not 0.2 < s[1] / bone.length < 0.8]
@@ -186,117 +198,3 @@ def plan_breaks(rng: np.random.Generator, sites: list[tuple[Bone, float, float]]
         if any(s[0] is partner and abs(s[1] - beside) < 0.06 * partner.length for s in sites):
             breaks.append(break_bone(rng, partner, float(beside), subtype, k * 0.8))
     return breaks
-
-
-def shifted(part: Bone | Flesh, moved: Joint | None, by: tuple[float, float]) -> Bone | Flesh:
-    """The part, moved if it hangs beyond the dislocated joint; `by` is (u, v) in mm of the joint's frame."""
-    if moved is None or moved.name not in part.beyond:
-        return part
-    x, y = moved.frame.point(*by)
-    dx, dy = x - moved.frame.origin[0], y - moved.frame.origin[1]
-    return replace(part, frame=replace(part.frame, origin=(part.frame.origin[0] + dx, part.frame.origin[1] + dy)))
-
-
-def take(
-    limb: Limb, film: Film, breaks: list[Break], moved: Joint | None, k: float, who: np.random.Generator, noise: np.random.Generator,
-    breaking: np.random.Generator, cast: bool,
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], tuple[tuple[float, float, float, float], ...]]:  # fmt: skip
-    """Adds up what each ray crosses, with and without the break, and develops it: (pixels, mask, boxes)."""
-    shape = (film.height, film.width)
-    scale = np.float32(limb.scale)
-    by = (0.0, 0.0)
-    if moved is not None:
-        side = float(breaking.choice([-1.0, 1.0]))
-        by = (-moved.radius * (0.1 + 0.4 * k), side * moved.radius * (0.55 + 0.6 * k))
-    soft = layers(limb, film, None, by)
-    bone = np.zeros(shape, dtype=np.float32)
-    change = np.zeros(shape, dtype=np.float32)
-    mask = np.zeros(shape, dtype=bool)
-    boxes = []
-    for one in limb.bones:
-        where = film.patch(one.frame, reach(one.tubes, 3.0))
-        if where is not None:
-            bone[where] += bone_thickness(one, *film.local(one.frame, where))
-    for event in breaks:
-        area = lay_break(event, film, change)
-        mask |= area
-        boxes.append(box_of(area))
-    soft_change: Array | None = None
-    if moved is not None:
-        for one in limb.bones:
-            other = shifted(one, moved, by)
-            if other is not one and isinstance(other, Bone):
-                for part, sign in ((one, -1), (other, 1)):
-                    where = film.patch(part.frame, reach(part.tubes, 3.0))
-                    if where is not None:
-                        change[where] += sign * bone_thickness(part, *film.local(part.frame, where))
-        soft_change = layers(limb, film, moved, by) - soft
-        rows, columns = np.mgrid[: film.height, : film.width]
-        j, i = film.pixel(moved.frame.point(by[0] / 2, by[1] / 2))
-        near = np.hypot(rows - i, columns - j) < (moved.radius * 1.3 + abs(by[1]) / 2) / film.pitch
-        mask = near & ((bone + change > 0.5) | (np.abs(change) > 0.5))
-        mask[min(max(round(i), 0), film.height - 1), min(max(round(j), 0), film.width - 1)] = True
-        boxes.append(box_of(mask))
-    grain = broad_blur(who.standard_normal(shape, dtype=np.float32), 0.02)
-    soft = soft * (1 + np.float32(0.03) * grain / grain.std())
-    extra = np.zeros(shape, dtype=np.float32)
-    shell, metal_too = who.uniform(4.0, 9.0), who.random() < METAL_CHANCE
-    plaster, metal = np.random.Generator(np.random.PCG64(who.integers(2**62))), np.random.Generator(np.random.PCG64(who.integers(2**62)))
-    if cast:
-        extra += PLASTER * cast_attenuation(plaster, limb, film, shell)
-    if metal_too:
-        extra += METAL * hardware(metal, limb, film)
-    lead, text = markers(who, film)
-    if lead is not None:
-        extra += LEAD * 2 * lead
-    per_mm = np.float32((CORTEX - MUSCLE) * limb.density) * scale
-    intact = soft * scale + per_mm * bone + extra
-    after = intact + per_mm * change
-    if soft_change is not None:
-        after = after + soft_change * scale
-    pixels = expose(np.maximum(after, 0), intact, film, noise)
-    if text is not None:
-        pixels = np.maximum(pixels, np.rint(text * 235).astype(np.uint8))
-    return pixels, mask, tuple(boxes)
-
-
-def layers(limb: Limb, film: Film, moved: Joint | None, by: tuple[float, float]) -> Array:
-    """(H, W) attenuation of the soft tissue of an adult's limb."""
-    whole = np.zeros((film.height, film.width), dtype=np.float32)
-    muscle = np.zeros_like(whole)
-    for one in limb.flesh:
-        part = shifted(one, moved, by)
-        where = film.patch(part.frame, reach(part.tubes, 2.0))
-        if where is None or not isinstance(part, Flesh):
-            continue
-        outer, inner = flesh_thickness(part, *film.local(part.frame, where))
-        whole[where], muscle[where] = np.maximum(whole[where], outer), np.maximum(muscle[where], inner)
-    return np.float32(FAT) * (whole - muscle) + np.float32(MUSCLE) * muscle
-
-
-def lay_break(event: Break, film: Film, change: Array) -> npt.NDArray[np.bool_]:
-    """Adds the break's change of thickness to `change` and returns the broken area (H, W), never empty."""
-    area = np.zeros(change.shape, dtype=bool)
-    bone = event.bone
-    where = film.patch(bone.frame, reach(bone.tubes, 0.8 * bone.calibre + 12.0))
-    if where is not None:
-        u, v = film.local(bone.frame, where)
-        difference = event.thickness(u, v, film.pitch) - bone_thickness(bone, u, v)
-        change[where] += difference
-        centre, half = width_at(bone, event.u)
-        near = (np.abs(u - event.u) < event.reach) & (np.abs(v - centre) < 2.2 * half + 6)
-        area[where] = near & (np.abs(difference) > max(0.08 * half, 0.35))
-    if not area.any():
-        j, i = film.pixel(bone.frame.point(event.u, width_at(bone, event.u)[0]))
-        i, j = min(max(round(i), 1), film.height - 2), min(max(round(j), 1), film.width - 2)
-        area[i - 1 : i + 2, j - 1 : j + 2] = True
-    return area
-
-
-def box_of(area: npt.NDArray[np.bool_], margin: int = 2) -> tuple[float, float, float, float]:
-    """The (centre x, centre y, width, height) box, normalised to [0, 1], round the true pixels and `margin` more."""
-    rows, columns = np.nonzero(area.any(axis=1))[0], np.nonzero(area.any(axis=0))[0]
-    h, w = area.shape
-    top, bottom = max(int(rows[0]) - margin, 0), min(int(rows[-1]) + 1 + margin, h)
-    left, right = max(int(columns[0]) - margin, 0), min(int(columns[-1]) + 1 + margin, w)
-    return (left + right) / 2 / w, (top + bottom) / 2 / h, (right - left) / w, (bottom - top) / h

@@ -144,7 +144,7 @@ def parted(
             total = np.maximum(total, solid) + np.float32(overlap) * np.minimum(total, solid)
         return total
 
-    span = half * (0.9 + 1.6 * abs(slope)) + shorten + gap + 4 + (half if round_ends else 0)
+    span = half * (0.5 + 1.3 * abs(slope)) + shorten + gap + 3 + (half if round_ends else 0)
     return Break(bone, at, span, thickness)
 
 
@@ -243,7 +243,8 @@ def segmented(rng: np.random.Generator, bone: Bone, at: float, k: float) -> Brea
             total += bone_thickness(bone, u, v_from) * share * np.float32(0.5)
         v_from = v - np.float32(shove) - np.float32(math.tan(lean)) * (u - np.float32(at))
         share = sum(
-            step(u - cuts[0].line(p, v_from) - np.float32(0.5), px) * step(cuts[1].line(p, v_from) - u - np.float32(0.5), px) for p in (0, 1)
+            step(u - cuts[0].line(p, v_from) - np.float32(0.5), px) * step(cuts[1].line(p, v_from) - u - np.float32(0.5), px)
+            for p in (0, 1)
         )
         return total + bone_thickness(bone, u, v_from) * share * np.float32(0.5)
 
@@ -291,7 +292,16 @@ def break_bone(rng: np.random.Generator, bone: Bone, at: float, subtype: str, k:
     if subtype == "greenstick":
         bend = side * half * (0.3 + 0.55 * k)
         return parted(
-            rng, bone, at, slope=rng.normal(0, 0.2), offset=(bend, bend), shorten=0.0, gap=1.2 + 1.6 * k, apart=0.06, hinge=side, overlap=0.5
+            rng,
+            bone,
+            at,
+            slope=rng.normal(0, 0.2),
+            offset=(bend, bend),
+            shorten=0.0,
+            gap=1.2 + 1.6 * k,
+            apart=0.06,
+            hinge=side,
+            overlap=0.5,
         )
     if subtype in ("non union", "pseudarthrosis"):
         old = subtype == "pseudarthrosis"

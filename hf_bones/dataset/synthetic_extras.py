@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from hf_bones.dataset.limb_shapes import Array, Bone, Flesh, Limb, Tube, chords, reach
-from hf_bones.dataset.synthetic_film import Film
+from hf_bones.dataset.synthetic_film import Film, small_blur
 
 # strokes of a few capitals and digits on a 2 x 4 grid, (x0, y0, x1, y1); drawn by hand so that no font has to be found
 STROKES = {
@@ -73,9 +73,19 @@ def cast_attenuation(rng: np.random.Generator, limb: Limb, film: Film, shell: fl
     for flesh in sorted(sleeves, key=far)[: int(rng.integers(1, 3))]:
         skin = flesh.tubes[0]
         air = rng.uniform(0.5, 3.0)
-        ripple = np.interp(np.arange(skin.radius.size), np.arange(0, skin.radius.size + 9, 9), rng.normal(0, 0.7, skin.radius.size // 9 + 2))
+        ripple = np.interp(
+            np.arange(skin.radius.size), np.arange(0, skin.radius.size + 32, 32), rng.normal(0, 0.5, skin.radius.size // 32 + 1)
+        )
         inner = skin.radius + np.float32(air)
-        tube = Tube(skin.frame, skin.length, skin.centre, (inner + shell + ripple).astype(np.float32), inner.astype(np.float32), skin.depth, skin.spongy)
+        tube = Tube(
+            skin.frame,
+            skin.length,
+            skin.centre,
+            (inner + shell + ripple).astype(np.float32),
+            inner.astype(np.float32),
+            skin.depth,
+            skin.spongy,
+        )
         where = film.patch(flesh.frame, reach([tube], 2.0))
         if where is None:
             continue
@@ -84,8 +94,8 @@ def cast_attenuation(rng: np.random.Generator, limb: Limb, film: Film, shell: fl
         along = entry / np.float32(skin.radius.size)
         inside = np.clip((along - share[0]) * 60, 0, 1) * np.clip((share[1] - along) * 60, 0, 1)
         plaster[where] = np.maximum(plaster[where], (outer - hollow) * inside)
-    weave = rng.normal(1, 0.12, (film.height // 4 + 2, film.width // 4 + 2)).astype(np.float32)
-    return plaster * np.kron(weave, np.ones((4, 4), dtype=np.float32))[: film.height, : film.width]
+    weave = small_blur(rng.standard_normal(plaster.shape, dtype=np.float32), 1.2)
+    return plaster * (1 + 0.25 * weave)
 
 
 def hardware(rng: np.random.Generator, limb: Limb, film: Film) -> Array:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from hf_bones.dataset.limb_shapes import Array, Frame, Limb, Point
 
-# linear attenuation per mm near 55 keV (after NIST tables, rounded); bone and metal replace soft tissue, so they enter less MUSCLE
-MUSCLE, FAT, CORTEX, PLASTER, METAL, LEAD = 0.0215, 0.0185, 0.064, 0.028, 0.28, 1.2
+# linear attenuation per mm near 45 keV, the middle of a 60 kV beam (after NIST tables, rounded); CORTEX and METAL in place of MUSCLE
+MUSCLE, FAT, CORTEX, PLASTER, METAL, LEAD = 0.0225, 0.0185, 0.1, 0.024, 0.28, 1.2
 BORDERS = ("open", "edge", "shutter")
 
 
@@ -38,6 +38,7 @@ class Film:
     photons: float  # per pixel in the open beam
     blur: float  # pixels
     sharpen: float  # edge enhancement of the reader
+    latitude: float  # how much of the broad swings in depth the reader takes out, 0 to 1
     gamma: float
     black: float  # where the open beam comes out, of 1
     white: float
@@ -47,7 +48,7 @@ class Film:
     margins: tuple[float, float, float, float]  # left, top, right, bottom, shares of the side that the beam spares
     edge_blur: float
 
-    @property
+    @cached_property
     def matrix(self) -> npt.NDArray[np.float64]:
         """(2, 2): pixels (column, row) from the middle to scene mm (x, y) from the focus."""
         s, c = math.sin(self.angle), math.cos(self.angle)
@@ -55,8 +56,17 @@ class Film:
 
     def pixel(self, point: Point) -> Point:
         """(column, row) of a scene point."""
-        j, i = np.linalg.solve(self.matrix, np.array(point) - np.array(self.focus))
-        return float(j + (self.width - 1) / 2), float(i + (self.height - 1) / 2)
+        dx, dy = (point[0] - self.focus[0]) / self.pitch, (point[1] - self.focus[1]) / self.pitch
+        s, c = math.sin(self.angle), math.cos(self.angle)  # the inverse of `matrix`
+        j, i = dx * c - dy * s, dx * s + dy * c
+        return (-j if self.mirror else j) + (self.width - 1) / 2, i + (self.height - 1) / 2
+
+    def shows(self, points: npt.NDArray[np.float64], margin: float) -> npt.NDArray[np.bool_]:
+        """Which scene points (N, 2) lie inside the film and its collimation by `margin`, a share of the film's side."""
+        middle = np.array([(self.width - 1) / 2, (self.height - 1) / 2])
+        share = ((points - np.array(self.focus)) @ np.linalg.inv(self.matrix).T + middle) / np.array([self.width, self.height])
+        left, top, right, bottom = (m + margin for m in self.margins)
+        return np.all((share > (left, top)) & (share < (1 - right, 1 - bottom)), axis=1)
 
     def patch(self, frame: Frame, box: tuple[Point, Point]) -> tuple[slice, slice] | None:
         """Rows and columns that hold the (u, v) box of a frame; None where it misses the film."""
@@ -78,6 +88,7 @@ class Film:
         v = (v0 + to_local[1, 0] * j + to_local[1, 1] * i).astype(np.float32)
         return u, v
 
+    @cached_property
     def beam(self) -> Array:
         """(H, W) in [0, 1]: the share of the beam that reaches each pixel past the collimator."""
         x = np.linspace(-0.5, 0.5, self.width, dtype=np.float32)[None, :]
@@ -105,7 +116,7 @@ def draw_film(rng: np.random.Generator, limb: Limb, size: int) -> Film:
     aspect = 373 / 454 if kind < 0.6 else (454 / 373 if kind < 0.82 else rng.uniform(0.6, 1.5))
     width, height = (size, round(size / aspect)) if aspect >= 1 else (round(size * aspect), size)
     angle = rng.normal(0, 0.16) + rng.choice([0.0, math.pi, math.pi / 2, -math.pi / 2], p=[0.72, 0.08, 0.1, 0.1])
-    field = limb.span * rng.uniform(0.95, 1.6)
+    field = limb.span * rng.uniform(0.9, 2.0)
     border = str(rng.choice(BORDERS, p=[0.4, 0.25, 0.35]))
     margins = [0.0, 0.0, 0.0, 0.0]
     if border == "edge":
@@ -117,24 +128,30 @@ def draw_film(rng: np.random.Generator, limb: Limb, size: int) -> Film:
         width=width, height=height, focus=limb.focus, pitch=field / size, angle=angle, mirror=bool(rng.random() < 0.5), scale=limb.scale,
         heel=(rng.normal(0, 0.1), rng.normal(0, 0.1)), falloff=rng.uniform(0.0, 0.2), scatter=rng.uniform(0.08, 0.45), grid=rng.uniform(0.08, 0.2),
         photons=10 ** rng.uniform(3.3, 4.4), blur=rng.uniform(0.35, 0.75), sharpen=rng.choice([0.0, 0.6, 1.2]) * rng.uniform(0.5, 1.0),
-        gamma=rng.uniform(0.75, 1.5), black=rng.uniform(0.02, 0.16), white=rng.uniform(0.7, 1.0), streaks=rng.uniform(0.0, 0.012), border=border,
+        latitude=rng.uniform(0.0, 0.45), gamma=rng.uniform(0.75, 1.5), black=rng.uniform(0.02, 0.16), white=rng.uniform(0.7, 1.0), streaks=rng.uniform(0.0, 0.012), border=border,
         tilt=rng.normal(0, 0.03) if border != "open" else 0.0, margins=(margins[0], margins[1], margins[2], margins[3]),
         edge_blur=rng.uniform(0.004, 0.04) if border == "edge" else 0.0,
     )  # fmt: skip
 
 
-@lru_cache(maxsize=64)
-def blur_matrix(side: int, sigma: float) -> Array:
-    """(side, side) Gaussian blur of `sigma` pixels along one axis; rows sum to 1, so edges keep their level."""
-    at = np.arange(side, dtype=np.float32)
-    weight = np.exp(-0.5 * ((at[:, None] - at[None, :]) / max(sigma, 1e-3)) ** 2)
+@lru_cache(maxsize=128)
+def spread_matrix(side: int, cells: int, sigma: float) -> Array:
+    """(side, cells) weights of a Gaussian of `sigma` pixels from `cells` blocks to `side` pixels; rows sum to 1, so edges keep their level."""
+    to = np.arange(side, dtype=np.float32) + 0.5
+    start = (np.arange(cells, dtype=np.float32) + 0.5) * (side / cells)
+    weight = np.exp(-0.5 * ((to[:, None] - start[None, :]) / max(sigma, 1.0)) ** 2)
     return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def broad_blur(image: Array, share: float) -> Array:
-    """Gaussian blur of `share` of the long side, by matrix products: exact and fast for the sizes drawn here."""
-    sigma = round(share * max(image.shape), 1)
-    return blur_matrix(image.shape[0], sigma) @ image @ blur_matrix(image.shape[1], sigma).T
+    """Gaussian blur of `share` of the long side, for blurs of several pixels: by way of 40 blocks or so a side."""
+    h, w = image.shape
+    sigma = round(share * max(h, w), 1)
+    fine = max(int(sigma / 2), 1)
+    rows, columns = np.arange(0, h, fine), np.arange(0, w, fine)
+    blocks = np.add.reduceat(np.add.reduceat(image, rows, axis=0), columns, axis=1)
+    sizes = np.outer(np.diff(np.append(rows, h)), np.diff(np.append(columns, w))).astype(np.float32)
+    return spread_matrix(h, len(rows), sigma) @ (blocks / sizes) @ spread_matrix(w, len(columns), sigma).T
 
 
 def small_blur(image: Array, sigma: float) -> Array:
@@ -154,7 +171,7 @@ def expose(attenuation: Array, intact: Array, film: Film, noise: np.random.Gener
     h, w = attenuation.shape
     x, y = np.linspace(-1, 1, w, dtype=np.float32)[None, :], np.linspace(-1, 1, h, dtype=np.float32)[:, None]
     tube = 1 + np.float32(film.heel[0]) * x + np.float32(film.heel[1]) * y - np.float32(film.falloff) * (x * x + y * y) / 2
-    light = film.beam()
+    light = film.beam
     open_beam = tube * (light if film.border == "edge" else 1)
     primary = open_beam * np.exp(-attenuation)
     signal = primary + np.float32(film.scatter) * broad_blur(primary, film.grid)
@@ -166,8 +183,10 @@ def expose(attenuation: Array, intact: Array, film: Film, noise: np.random.Gener
         depth = depth + np.float32(film.streaks) * small_blur(noise.standard_normal((1, w), dtype=np.float32), 1.2)
     if film.sharpen:
         depth = depth + np.float32(film.sharpen) * (depth - small_blur(depth, 1.6))
-    expected = intact[::4, ::4][light[::4, ::4] > 0.7] + np.float32(0.0)
-    mean_scatter = math.log(1 + film.scatter * 0.7)
+    calm = np.float32(1 - film.latitude)
+    depth = depth - np.float32(film.latitude) * broad_blur(depth, 0.12)
+    expected = calm * intact[::4, ::4][light[::4, ::4] > 0.7]
+    mean_scatter = calm * math.log(1 + film.scatter * 0.7)
     low, high = float(np.percentile(expected, 2)) - mean_scatter - 0.25, float(np.percentile(expected, 99.6)) * 0.92 - mean_scatter
     level = np.clip((depth - low) / max(high - low, 0.6), 0, 1.15) ** np.float32(film.gamma)
     level = np.float32(film.black) + np.float32(film.white - film.black) * level

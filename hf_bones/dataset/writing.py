@@ -82,11 +82,7 @@ def write_splits(staged: Path, groups: Sequence[str], splits: Sequence[str], fol
     # A column beside memory-mapped ones: no image is copied.
     whole = whole.remove_columns("group").add_column("group", list(groups), feature=text).select_columns(list(COLUMNS))
     parts = DatasetDict(
-        {
-            split: whole.select([index for index, name in enumerate(splits) if name == split])
-            for split in SPLITS
-            if split in set(splits)
-        }
+        {split: whole.select([index for index, name in enumerate(splits) if name == split]) for split in SPLITS if split in set(splits)}
     )
     were_off = are_progress_bars_disabled()
     disable_progress_bars()

@@ -5,11 +5,10 @@ What the forest reaches is what can be had from how the images were made. A clas
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from hf_bones.metrics.figures import Floats, Ints
 
@@ -36,12 +35,6 @@ def image_statistics(pixels: npt.NDArray[np.uint8]) -> Floats:
     whole = [pixels.mean(), pixels.std(), (pixels == 0).mean(), (pixels == 255).mean()]
     size = [width, height, width / height, max(width, height), width * height]
     return np.array([*size, *whole, *np.percentile(pixels, _PERCENTILES), *borders], dtype=np.float64)
-
-
-def statistics_table(images: Iterable[Image.Image]) -> Floats:
-    """`image_statistics` of each 8-bit grey image: (N, F)."""
-    table = [image_statistics(np.asarray(image.convert("L"))) for image in images]
-    return np.array(table).reshape(len(table), len(STATISTICS))
 
 
 def majority_probabilities(train_labels: Ints, class_count: int, rows: int) -> Floats:

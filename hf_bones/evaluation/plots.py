@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 
@@ -26,6 +27,15 @@ def confusion_counts(rows: ScoredRows, part: Slice) -> np.ndarray:
     count = len(rows.names)
     cells = rows.labels[part.mask] * count + rows.predicted[part.mask]
     return np.bincount(cells, minlength=count * count).reshape(count, count)
+
+
+def roc_points(positive: npt.NDArray[np.bool_], score: Floats) -> tuple[Floats, Floats]:
+    """False and true positive rates at every threshold, from (0, 0) to (1, 1); equal scores make one step. Both sides must have rows."""
+    order = np.argsort(-score, kind="stable")
+    last_of_ties = np.r_[np.diff(score[order]) != 0, True]
+    true = np.cumsum(positive[order])[last_of_ties] / positive.sum()
+    false = np.cumsum(~positive[order])[last_of_ties] / (~positive).sum()
+    return np.r_[0.0, false], np.r_[0.0, true]
 
 
 def plot_confusion(rows: ScoredRows, parts: Sequence[Slice], path: Path) -> None:
@@ -53,8 +63,6 @@ def plot_confusion(rows: ScoredRows, parts: Sequence[Slice], path: Path) -> None
 
 def plot_roc(rows: ScoredRows, parts: Sequence[tuple[Slice, SliceFigures]], path: Path) -> None:
     """ROC curves of abnormal against normal and of each class against the rest, one panel for each part."""
-    from sklearn.metrics import roc_curve
-
     figure, axes = _panels(len(parts), 5.2, 5.2)
     for axis, (part, figures) in zip(axes, parts, strict=True):
         labels, scores = rows.labels[part.mask], rows.probabilities[part.mask]
@@ -67,7 +75,7 @@ def plot_roc(rows: ScoredRows, parts: Sequence[tuple[Slice, SliceFigures]], path
             found = figures.figures[key]
             interval = f" ({found.interval[0]:.2f}–{found.interval[1]:.2f})" if found.interval else ""
             label = f"{_words(name)} ({int(positive.sum())} of {len(positive)}): {found.value:.2f}{interval}"
-            false, true, _ = roc_curve(positive, score)
+            false, true = roc_points(positive, score)
             width = 2.6 if index == 0 else 1.5
             axis.plot(
                 false, true, label=label, color="black" if index == 0 else COLOURS[(index - 1) % len(COLOURS)],

@@ -8,13 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from hf_bones.evaluation.baselines import FOREST, MAJORITY, forest_probabilities, keep_licences, majority_probabilities, statistics_table
+from hf_bones.evaluation.baselines import (
+    FOREST,
+    MAJORITY,
+    STATISTICS,
+    forest_probabilities,
+    image_statistics,
+    keep_licences,
+    majority_probabilities,
+)
 from hf_bones.evaluation.figures import Resampling
 from hf_bones.evaluation.looks import count_look_somewhere
 from hf_bones.evaluation.report import Circumstances, Evaluation, evaluate_probabilities
 from hf_bones.evaluation.rows import ScoredRows
+from hf_bones.imaging import ImageRefusedError, open_image
+from hf_bones.inference.checkpoint import BUNDLED
 from hf_bones.labels import LabelScheme
 from hf_bones.metrics import SPECIFICITY
 from hf_bones.metrics.figures import Floats, Ints
@@ -35,7 +46,7 @@ class Predictor(Protocol):
     @property
     def scheme(self) -> LabelScheme: ...
 
-    def predict(self, images: Sequence[Image.Image], *, batch_size: int = ...) -> list[Finding]: ...
+    def predict(self, images: Sequence[bytes | str], *, batch_size: int = ...) -> list[Finding]: ...
 
 
 def evaluate_checkpoint(
@@ -130,15 +141,28 @@ def scheme_labels(part: Dataset, scheme: LabelScheme, where: str) -> Ints:
     return labels
 
 
+def _sources(part: Dataset) -> Dataset:
+    """The image column undecoded: bytes or paths go to the predictor as they are, so that a broken one is a row without figures."""
+    from datasets import Image as ImageFeature
+
+    return part.select_columns("image").cast_column("image", ImageFeature(decode=False))
+
+
+def _source(image: Mapping[str, Any]) -> bytes | str:
+    found = image["bytes"] if image["bytes"] is not None else image["path"]
+    return bytes(found) if isinstance(found, bytes) else str(found)
+
+
 def _predict(predictor: Predictor, part: Dataset, batch_size: int) -> list[Finding]:
     from tqdm import tqdm
 
     findings: list[Finding] = []
-    # A few batches at a time: decoded images of a whole split need not fit into memory.
+    sources = _sources(part)
+    # A few batches at a time: the files of a whole split need not fit into memory.
     step = 8 * batch_size
     with tqdm(total=len(part), unit="image", desc="predict", disable=None) as progress:
         for start in range(0, len(part), step):
-            images = part[start : start + step]["image"]
+            images = [_source(image) for image in sources[start : start + step]["image"]]
             findings += predictor.predict(images, batch_size=batch_size)
             progress.update(len(images))
     return findings
@@ -164,6 +188,7 @@ def _scored(part: Dataset, labels: Ints, findings: Sequence[Finding], scheme: La
     def table(which: str) -> Floats:
         return np.array([[getattr(findings[i], which)[name] for name in scheme.names] for i in kept]).reshape(-1, len(scheme.names))
 
+    sources = _sources(part)
     rows = ScoredRows(
         names=scheme.names,
         normal_id=scheme.normal_id,
@@ -176,7 +201,7 @@ def _scored(part: Dataset, labels: Ints, findings: Sequence[Finding], scheme: La
         regions=column("region"),
         image_ids=[ids[index] for index in kept],
         verdicts=[findings[index].verdict for index in kept],
-        image=lambda index: part[kept[index]]["image"],
+        image=lambda index: Image.fromarray(open_image(_source(sources[kept[index]]["image"])).pixels),
     )
     return rows, left_out
 
@@ -187,17 +212,30 @@ def _baselines(
     """Baselines fitted on the train split and applied to the rows of `part`, with a sentence on what they were fitted on."""
     if "train" not in data or not len(data["train"]):
         return {}, ["No baselines: the dataset has no train split to fit them on."]
-    known = keep_licences(_texts(data["train"], "licence"), licences)
-    train = data["train"].select(known)
+    train = data["train"].select(keep_licences(_texts(data["train"], "licence"), licences))
     labels = scheme_labels(train, scheme, "split 'train'")
-    train, labels = train.select(np.flatnonzero(labels >= 0)), labels[labels >= 0]
+    statistics, readable = _statistics(train)
+    usable = readable & (labels >= 0)
+    labels, statistics = labels[usable], statistics[usable]
     which = f" with licence {' or '.join(licences)}" if licences is not None else ""
     notes = [f"Baselines were fitted on {len(labels)} training rows{which}."]
     fitted = {MAJORITY: majority_probabilities(labels, len(scheme.names), len(part))}
     if len(set(labels.tolist())) < 2:
         return fitted, [*notes, "No statistics-only forest: the training rows hold one class only."]
-    tables = [statistics_table(row["image"] for row in rows) for rows in (train, part)]
-    return {FOREST: forest_probabilities(tables[0], labels, tables[1], len(scheme.names), seed), **fitted}, notes
+    scored, _ = _statistics(part)
+    return {FOREST: forest_probabilities(statistics, labels, scored, len(scheme.names), seed), **fitted}, notes
+
+
+def _statistics(part: Dataset) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """`image_statistics` of every row (N, F), zeros where an image cannot be opened, and which ones could be (N,)."""
+    table, readable = np.zeros((len(part), len(STATISTICS))), np.zeros(len(part), dtype=bool)
+    for index, row in enumerate(_sources(part)):
+        try:
+            table[index] = image_statistics(open_image(_source(row["image"])).pixels)
+        except ImageRefusedError:
+            continue  # training leaves such rows out as well
+        readable[index] = True
+    return table, readable
 
 
 def _texts(part: Dataset, column: str) -> list[str]:
@@ -209,9 +247,10 @@ def _texts(part: Dataset, column: str) -> list[str]:
 
 def _own_folder(model: str | Path | Predictor) -> Path | None:
     """The checkpoint's folder where the caller named one; "bundled" is the package's own and is never written to."""
-    if isinstance(model, (str, Path)) and str(model) != "bundled" and Path(model).is_dir():
-        return Path(model)
-    return None
+    if not isinstance(model, (str, Path)) or str(model) == BUNDLED:
+        return None
+    folder = Path(model).expanduser()
+    return folder if folder.is_dir() else None
 
 
 def _name_of(dataset: object) -> str:

@@ -8,9 +8,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure as Canvas
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from hf_bones.evaluation.rows import NOT_STATED, ScoredRows
 
@@ -18,6 +16,8 @@ NOTICE = "A research and teaching tool, not a medical device: it must not be use
 _THUMBNAIL = 256
 _SHEET = 24
 _COLUMNS = 6
+_GAP = 8
+_LINE = 17
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; color: #222; background: #fff; }
@@ -25,7 +25,7 @@ ol { list-style: none; padding: 0; display: grid; gap: 1rem; grid-template-colum
 li { border: 1px solid #ccc; border-radius: 6px; padding: .7rem; }
 img { display: block; width: 100%; height: 15rem; object-fit: contain; background: #000; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: .1rem .6rem; margin: .6rem 0 0; font-size: .85rem; }
-dt { color: #555; } dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
+dt { color: #555; } dd { margin: 0; overflow-wrap: anywhere; white-space: pre-line; font-variant-numeric: tabular-nums; }
 .notice { border-left: 4px solid #d55e00; padding: .4rem .8rem; background: #fdf3ec; }
 """
 
@@ -61,20 +61,25 @@ def write_sheet(rows: ScoredRows, chosen: list[int], path: Path) -> None:
     """A PNG with the first 24 of `chosen`, six to a line, each captioned with the true and the predicted class."""
     assert rows.image is not None, "the caller leaves the sheet out where there are no pictures"
     shown = chosen[:_SHEET]
+    cell, caption, head = _THUMBNAIL + 2 * _GAP, 3 * _LINE + _GAP, 2 * _LINE
     lines = -(-len(shown) // _COLUMNS)
-    figure = Canvas(figsize=(2.3 * _COLUMNS, 2.95 * lines + 0.5), layout="constrained")
-    axes = figure.subplots(lines, _COLUMNS, squeeze=False).ravel()
-    for axis in axes:
-        axis.axis("off")
-    for axis, index in zip(axes, shown, strict=False):
-        axis.imshow(np.asarray(_thumbnail(rows.image(index))), cmap="gray", vmin=0, vmax=255)
+    sheet = Image.new("L", (_COLUMNS * cell, head + lines * (cell + caption)), 255)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=13)
+    draw.text((_GAP, _GAP), f"The {len(shown)} errors that gave the true class least. Not a medical device.", fill=0, font=font)
+    for place, index in enumerate(shown):
+        left, top = place % _COLUMNS * cell, head + place // _COLUMNS * (cell + caption)
         true, predicted = (rows.names[k].replace("_", " ") for k in (rows.labels[index], rows.predicted[index]))
-        given = rows.probabilities[index, rows.labels[index]]
-        caption = f"true: {true}, P = {given:.2f}\npredicted: {predicted}\n{_short(rows.image_ids[index])}"
-        axis.set_title(caption, fontsize=8, parse_math=False)
-    figure.suptitle(f"The {len(shown)} errors that gave the true class least. Not a medical device.", fontsize=11)
-    FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=100, metadata={"Software": None})
+        words = (
+            f"true: {true}, P = {rows.probabilities[index, rows.labels[index]]:.2f}",
+            f"predicted: {predicted}",
+            _short(rows.image_ids[index]),
+        )
+        for line, text in enumerate(words):
+            draw.text((left + _GAP, top + line * _LINE), text, fill=0, font=font)
+        small = _thumbnail(rows.image(index))
+        sheet.paste(small, (left + (cell - small.width) // 2, top + caption + (cell - small.height) // 2))
+    sheet.save(path)
 
 
 def _item(rows: ScoredRows, index: int) -> str:
@@ -83,7 +88,7 @@ def _item(rows: ScoredRows, index: int) -> str:
     _thumbnail(rows.image(index)).save(stream, format="JPEG", quality=80)
     data = base64.b64encode(stream.getvalue()).decode("ascii")
     true, predicted = rows.names[rows.labels[index]], rows.names[rows.predicted[index]]
-    shares = ", ".join(f"{name} {rows.probabilities[index, k]:.3f}" for k, name in enumerate(rows.names))
+    shares = "\n".join(f"{rows.probabilities[index, k]:.3f} {name}" for k, name in enumerate(rows.names))
     facts = {
         "image": rows.image_ids[index],
         "true": true,

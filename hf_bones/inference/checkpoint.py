@@ -98,6 +98,8 @@ def _download(repo_id: str, revision: str | None) -> Checkpoint:
             f"Check the network (or HF_HUB_OFFLINE), or name a folder, or use '{BUNDLED}'"
         ) from error
     except (HfHubHTTPError, EntryNotFoundError, httpx2.HTTPError) as error:
+        if isinstance(error, HfHubHTTPError) and error.response.status_code == 401:
+            raise CheckpointError(f"the Hub refused the token sent for {repo_id}: log in with `hf auth login`, or mend HF_TOKEN") from error
         raise CheckpointError(f"the Hub did not hand over {repo_id}{at}: {error}") from error
     return Checkpoint(repo_id, folder, folder.name if _COMMIT.fullmatch(folder.name) else revision)
 

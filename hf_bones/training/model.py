@@ -81,7 +81,7 @@ def _depth_settings(settings: Any, config: ModelConfig) -> dict[str, Any]:
     extra: dict[str, Any] = {}
     if config.keep_blocks is not None:
         depth = getattr(settings, "num_hidden_layers", None)
-        if depth is None:
+        if depth is None or hasattr(settings, "depths"):
             raise ValueError(f"keep_blocks: {settings.model_type} has stages of different widths; only plain transformers can be cut")
         if not 1 <= config.keep_blocks <= depth:
             raise ValueError(f"keep_blocks: expected 1 to {depth} for {config.model!r}, got {config.keep_blocks}")
@@ -129,7 +129,7 @@ def resize_position_embeddings(model: PreTrainedModel, image_size: int) -> None:
             resized = torch.cat([table[:, :1].detach(), square.permute(0, 2, 3, 1).reshape(1, grid * grid, -1)], dim=1)
             module.position_embeddings = torch.nn.Parameter(resized)
         patches.num_patches = grid * grid
-        patches.image_size = (image_size, image_size)
+        module.image_size = patches.image_size = (image_size, image_size)
     if hasattr(model.config, "image_size"):
         model.config.image_size = image_size
 

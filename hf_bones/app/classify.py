@@ -1,0 +1,84 @@
+"""One image in, everything the page shows out. No gradio here, so that it can be read and tested without a page.
+
+The file's own bytes reach `imaging.open_image`, as in training; gradio's own image loading, which would convert 16-bit files badly and
+fail on DICOM, has no part in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from hf_bones.imaging import ImageRefusedError, Radiograph, open_image
+from hf_bones.inference.explain import overlay
+from hf_bones.inference.finding import Finding
+from hf_bones.inference.predictor import BonePredictor
+
+VIEW_SIDE = 1024  # px, long side of what is sent to the browser; the model and the finding see all of the image
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What is known about one image.
+
+    finding: its `source` is the file's name alone and its `checkpoint` never a path, since both are shown to whoever opens the page.
+    radiograph: the opened image, or None when it was refused.
+    view, heat: the image as the model sees it, mode L, and the heat map over it, mode RGB, both at most `VIEW_SIDE` px long.
+    explained: the class that the heat map is for. A map without any warm area is all zero: `silent`.
+    no_heat: why there is no heat map, or "".
+    """
+
+    finding: Finding
+    radiograph: Radiograph | None = None
+    view: Image.Image | None = None
+    heat: Image.Image | None = None
+    explained: str = ""
+    silent: bool = False
+    no_heat: str = ""
+
+
+def answer(predictor: BonePredictor, source: str | Path | bytes | npt.NDArray[np.uint8], name: str) -> Answer:
+    """Classifies one image: a path, a file's bytes or opened pixels (H, W). `name` stands for it in the finding.
+
+    Never raises for a bad image: its finding has the verdict `unreadable` and the reasons.
+    """
+    try:
+        radiograph = open_image(source)
+    except ImageRefusedError:
+        return Answer(_public(predictor.predict(source)[0], predictor, name))
+    pixels = radiograph.pixels
+    finding = predictor.predict(pixels)[0]
+    explained = likeliest_abnormal(finding, predictor.scheme.normal)
+    view = Image.fromarray(pixels)
+    view.thumbnail((VIEW_SIDE, VIEW_SIDE), Image.Resampling.BICUBIC)
+    try:
+        heatmap = predictor.explain([pixels], [explained])[0]
+    except ValueError as error:  # a network whose answer does not pass through feature maps
+        return Answer(_public(finding, predictor, name), radiograph, view, explained=explained, no_heat=str(error))
+    warmth = np.asarray(Image.fromarray(heatmap).resize(view.size, Image.Resampling.BILINEAR))
+    return Answer(
+        _public(replace(finding, heatmap=heatmap), predictor, name),
+        radiograph,
+        view,
+        Image.fromarray(overlay(np.asarray(view), warmth)),
+        explained,
+        silent=not heatmap.any(),
+    )
+
+
+def likeliest_abnormal(finding: Finding, normal: str) -> str:
+    """The likeliest class other than the normal one."""
+    return max((name for name in finding.probabilities if name != normal), key=finding.probabilities.__getitem__)
+
+
+def public_name(checkpoint: str) -> str:
+    """A checkpoint's name for the page: `bundled` and Hub ids as they are, of a folder only its own name."""
+    return Path(checkpoint).resolve().name if Path(checkpoint).expanduser().is_dir() else checkpoint
+
+
+def _public(finding: Finding, predictor: BonePredictor, name: str) -> Finding:
+    return replace(finding, source=name, checkpoint=public_name(predictor.checkpoint))

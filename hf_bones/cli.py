@@ -1,0 +1,232 @@
+"""The `hf-bones` command. Each subcommand parses, calls one function and prints; heavy libraries are imported inside.
+
+The scripts in `scripts/` come through here too, so that every option is written once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="hf-bones",
+    help="Fine-tune, evaluate and try a classifier of bone radiographs: healthy, fractured or beyond repair. "
+    "A research tool, not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Model = Annotated[str, typer.Argument(help="`bundled`, a checkpoint folder, or a Hub id.")]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub checkpoint.")]
+Device = Annotated[str | None, typer.Option(help="torch device; a GPU where there is one, if left out.")]
+BatchSize = Annotated[int, typer.Option(help="Images per forward pass.", min=1)]
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Prints what the user can mend as one line and exits with 2; anything else is a bug and keeps its trace."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError, FileExistsError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt as error:
+        typer.echo("\nstopped", err=True)
+        raise typer.Exit(130) from error
+
+
+@app.command()
+def build(
+    source: Annotated[list[str], typer.Argument(help="Folder, CSV or Parquet manifest, dataset folder or Hub id, or `drawn`.")],
+    output: Annotated[Path, typer.Option(help="Folder to write.")],
+    kind: Annotated[str | None, typer.Option(help="folder, manifest, dataset, fracatlas, grazpedwri, mura or drawn; else detected.")] = None,
+    labels: Annotated[str, typer.Option(help="Label scheme: three-class, two-class or a YAML file.")] = "three-class",
+    label_map: Annotated[list[str] | None, typer.Option(metavar="WORD=CLASS", help="Their word for our class; may be repeated.")] = None,
+    proportions: Annotated[tuple[float, float, float], typer.Option(help="Shares of train, validation and test.")] = (0.7, 0.15, 0.15),
+    seed: Annotated[int, typer.Option(help="Seed of the split and of drawn images.")] = 0,
+    max_side: Annotated[int | None, typer.Option(help="Shrink images to this long side, px.")] = None,
+    count: Annotated[int, typer.Option(help="How many to draw (source `drawn`).")] = 300,
+    drawn_size: Annotated[int, typer.Option(help="Long side of drawn images, px.")] = 320,
+    drawn_split: Annotated[str, typer.Option(help="Put all drawn images into this split.")] = "",
+    fracatlas_rows: Annotated[str | None, typer.Option(help="Labels and splits from a list of rows: `packaged`, or a CSV.")] = None,
+    keep_uncertain: Annotated[bool, typer.Option(help="GRAZPEDWRI-DX: keep films of uncertain diagnosis.")] = False,
+    source_name: Annotated[str, typer.Option(help="Name of the source, where the input does not state it.")] = "",
+    licence: Annotated[str, typer.Option(help="Licence of the images, where the input does not state it.")] = "",
+    overwrite: Annotated[bool, typer.Option(help="Replace the dataset folder that is there.")] = False,
+) -> None:
+    """Build a dataset: images → train, validation and test with labels, groups and licences."""
+    from hf_bones.dataset.detect import build_command
+
+    with plain_errors():
+        result = build_command(
+            source,
+            output,
+            kind=kind,
+            labels=labels,
+            label_map=label_map or [],
+            proportions=proportions,
+            seed=seed,
+            max_side=max_side,
+            count=count,
+            drawn_size=drawn_size,
+            drawn_split=drawn_split,
+            fracatlas_rows=fracatlas_rows,
+            keep_uncertain=keep_uncertain,
+            source_name=source_name,
+            licence=licence,
+            overwrite=overwrite,
+        )
+    for row in result.summary["counts"]:
+        typer.echo(f"{row['split']:<11}{row['source']:<14}{row['label']:<16}{row['count']:>7,}")
+    for note in result.notes:
+        typer.echo(f"note: {note}")
+    if result.refused:
+        typer.echo(f"{len(result.refused)} images refused: see {result.folder / 'refused.csv'}")
+    typer.echo(f"dataset: {result.folder}")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
+def train(context: typer.Context) -> None:
+    """Fine-tune from a recipe, in this process (`hf-bones train --help` lists every key; several GPUs: accelerate launch)."""
+    from hf_bones.finetune import main as finetune
+
+    raise typer.Exit(finetune(context.args))
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes that ship with the package."""
+    from hf_bones.config import load_recipe, recipe_names
+
+    for name in recipe_names():
+        typer.echo(f"{name:<18}{load_recipe(name).description}")
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    dataset: Annotated[str, typer.Argument(help="A folder that `hf-bones build` wrote, or a Hub id.")],
+    out: Annotated[Path, typer.Option(help="Folder for report.md, metrics.json, plots and worst_errors.html.")],
+    split: Annotated[str, typer.Option(help="Split to score.")] = "test",
+    batch_size: BatchSize = 16,
+    device: Device = None,
+    revision: Revision = None,
+    specificity: Annotated[float, typer.Option(help="Healthy specificity of the threshold figures.")] = 0.85,
+    repeats: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of bootstrap and forest.")] = 0,
+    baselines: Annotated[bool, typer.Option(help="Fit the majority and statistics-only baselines beside the model.")] = True,
+    baseline_licence: Annotated[list[str] | None, typer.Option(help="Fit them on training rows of this licence only; may be repeated.")] = None,
+    worst: Annotated[int, typer.Option(help="Errors to show with pictures.")] = 40,
+) -> None:
+    """Score a checkpoint on a split, with intervals, baselines, plots and its worst errors. Looks at test are counted."""
+    from hf_bones.evaluation.run import evaluate_checkpoint
+    from hf_bones.evaluation.summary import summary_text
+
+    with plain_errors():
+        done = evaluate_checkpoint(
+            model,
+            dataset,
+            out,
+            split=split,
+            batch_size=batch_size,
+            device=device,
+            revision=revision,
+            specificity=specificity,
+            repeats=repeats,
+            seed=seed,
+            baselines=baselines,
+            baseline_licences=baseline_licence,
+            worst=worst,
+        )
+    typer.echo(summary_text(done))
+
+
+@app.command()
+def predict(
+    paths: Annotated[list[Path], typer.Argument(help="Images, or folders to walk through.")],
+    model: Annotated[str, typer.Option(help="`bundled`, a checkpoint folder, or a Hub id.")] = "bundled",
+    csv: Annotated[Path | None, typer.Option(help="Write one row an image here instead of printing.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with a CSV that is there, skipping the files it has.")] = False,
+    batch_size: BatchSize = 16,
+    device: Device = None,
+    revision: Revision = None,
+) -> None:
+    """Classify images. A file that cannot be read gets the verdict `unreadable` and the reason; the others go on."""
+    from hf_bones.inference.folder import list_files, predict_paths
+    from hf_bones.inference.predictor import BonePredictor
+
+    with plain_errors():
+        predictor = BonePredictor.from_pretrained(model, revision=revision, device=device)
+        if csv is not None:
+            verdicts = predict_paths(predictor, paths, csv, resume=resume, batch_size=batch_size)
+            typer.echo(f"{csv}: " + ", ".join(f"{verdict} {count}" for verdict, count in sorted(verdicts.items())))
+            return
+        for finding in predictor.predict_iter(list_files(paths), batch_size=batch_size):
+            shares = " ".join(f"{name} {share:.2f}" for name, share in (finding.probabilities or {}).items())
+            typer.echo(f"{finding.source}: {finding.verdict}  {shares or '; '.join(finding.reasons)}")
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="Checkpoint folder, as `hf-bones train` writes it.")],
+    repo_id: Annotated[str, typer.Argument(help="Model repository on the Hub: owner/name.")],
+    evaluation: Annotated[Path | None, typer.Option(help="Folder that `hf-bones evaluate` wrote: its figures go into the card.")] = None,
+    keep_card: Annotated[bool, typer.Option(help="Push README.md as it is instead of writing it anew.")] = False,
+    public: Annotated[bool, typer.Option(help="Make a new repository public.")] = False,
+    revision: Annotated[str | None, typer.Option(help="Branch to push to.")] = None,
+    message: Annotated[str | None, typer.Option(help="Commit message.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Write the card, check and list the files; send nothing.")] = False,
+) -> None:
+    """Write a checkpoint's card and push it to the Hub, in one commit. Needs `hf auth login` or HF_TOKEN."""
+    from hf_bones.hub.card import write_card
+    from hf_bones.hub.push import push_checkpoint
+
+    with plain_errors():
+        if keep_card and evaluation:
+            raise ValueError("--keep-card and --evaluation exclude each other: figures are put in by writing the card anew")
+        if not keep_card:
+            write_card(folder, name=repo_id, evaluation=evaluation)
+        pushed = push_checkpoint(
+            folder, repo_id, private=not public, revision=revision, commit_message=message, dry_run=dry_run
+        )
+    typer.echo("\n".join(pushed.files))
+    typer.echo(f"would push to {pushed.url}" if pushed.commit is None else f"pushed to {pushed.url} at {pushed.commit}")
+
+
+@app.command()
+def demo(
+    model: Annotated[str, typer.Option(help="`bundled`, a checkpoint folder, or a Hub id.")] = "bundled",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
+    share: Annotated[bool, typer.Option(help="Also open a public gradio link.")] = False,
+    browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = True,
+) -> None:
+    """Open the web demo."""
+    from hf_bones.app import launch
+
+    with plain_errors():
+        launch(model, host=host, port=port, share=share, open_browser=browser)
+
+
+@app.command()
+def quickstart(
+    out: Annotated[Path, typer.Option(help="Folder for the dataset, the checkpoint and the report.")] = Path("quickstart"),
+    images: Annotated[int, typer.Option(help="Radiographs to draw.", min=30)] = 300,
+    seed: Annotated[int, typer.Option(help="Seed of the drawings and of training.")] = 0,
+) -> None:
+    """The whole way in a few minutes on drawn radiographs: draw, build, fine-tune under accelerate, evaluate."""
+    from hf_bones.quickstart import run
+
+    with plain_errors():
+        run(out, images=images, seed=seed)
+
+
+def main() -> None:
+    """Entry point of the `hf-bones` command."""
+    sys.exit(app())

@@ -1,0 +1,108 @@
+"""Augmentation on the batch. Run: pytest tests/test_augment.py"""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hf_bones.config import AugmentConfig
+from hf_bones.preprocess import InputSpec, normalise
+from hf_bones.training.augment import DRAWS, affine_matrices, augment_batch, augmentation_draw
+from hf_bones.training.data import batch_to_input, collate
+
+STILL = AugmentConfig(rotation_degrees=0, scale=0, shift=0, horizontal_flip=0, vertical_flip=0, gamma=0, contrast=0, brightness=0)
+SPEC = InputSpec(48)
+
+
+def batch(count: int = 3, seed: int = 0) -> dict[str, torch.Tensor]:
+    random = np.random.default_rng(seed)
+    shapes = [(48, 30), (20, 48), (48, 48)]
+    rows = [
+        {
+            "pixels": random.integers(0, 256, shapes[index % 3], dtype=np.uint8),
+            "label": index % 3,
+            "draw": augmentation_draw(seed, index),
+        }
+        for index in range(count)
+    ]
+    return collate(rows, SPEC.size)
+
+
+def test_without_a_policy_a_batch_is_what_preprocessing_gives():
+    made = batch()
+    out = batch_to_input(made, SPEC)
+    for index in range(3):
+        height, width = int(made["heights"][index]), int(made["widths"][index])
+        np.testing.assert_allclose(out[index], normalise(made["grey"][index, 0, :height, :width].numpy(), SPEC), atol=1e-6)
+
+
+def test_a_policy_of_zeros_changes_nothing():
+    made = batch()
+    torch.testing.assert_close(batch_to_input(made, SPEC, STILL), batch_to_input(made, SPEC), atol=2e-4, rtol=0)
+
+
+def test_padding_is_zero_after_augmentation():
+    made = batch()
+    out = batch_to_input(made, SPEC, AugmentConfig())
+    for index in range(3):
+        assert (out[index, :, int(made["heights"][index]) :, :] == 0).all()
+        assert (out[index, :, :, int(made["widths"][index]) :] == 0).all()
+
+
+def test_the_same_draw_gives_the_same_image_whatever_batch_it_is_in():
+    made = batch(6)
+    together = batch_to_input(made, SPEC, AugmentConfig())
+    alone = batch_to_input({key: value[4:5] for key, value in made.items()}, SPEC, AugmentConfig())
+    torch.testing.assert_close(together[4:5], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_draws_differ_by_position_and_repeat_by_seed():
+    assert (augmentation_draw(0, 5) == augmentation_draw(0, 5)).all()
+    assert (augmentation_draw(0, 5) != augmentation_draw(0, 6)).any()
+    assert (augmentation_draw(0, 5) != augmentation_draw(1, 5)).any()
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.floats(0, 0.9999), min_size=DRAWS, max_size=DRAWS),
+    st.floats(0, 90),
+    st.floats(0, 0.3),
+    st.floats(0, 1),
+)
+def test_there_is_never_any_shear(numbers, rotation, scale, flip):
+    policy = AugmentConfig(rotation_degrees=rotation, scale=scale, horizontal_flip=flip, vertical_flip=flip)
+    matrix = affine_matrices(torch.tensor([numbers]), torch.tensor([40.0]), torch.tensor([30.0]), policy)[0, :, :2].double()
+    product = matrix @ matrix.T
+    # A similarity: columns orthogonal and of one length, so angles and proportions survive.
+    assert product[0, 1].abs() < 1e-5
+    assert product[0, 0] == pytest.approx(product[1, 1].item(), abs=1e-5)
+    assert 1 - scale - 1e-5 <= product[0, 0].sqrt() <= 1 + scale + 1e-5
+
+
+def test_the_mirror_keeps_the_image_inside_its_own_frame():
+    grey = torch.zeros(1, 1, 48, 48)
+    grey[0, 0, :, :5] = 1
+    draws = torch.full((1, DRAWS), 0.5)
+    draws[0, 4] = 0.0
+    policy = AugmentConfig(**{**vars(STILL), "horizontal_flip": 0.5})
+    out = augment_batch(grey, torch.tensor([48]), torch.tensor([30]), draws, policy)
+    assert out[0, 0, 10, 25:30].min() > 0.99 and out[0, 0, 10, :25].max() < 0.01
+
+
+def test_a_rotation_turns_about_the_centre_of_the_unpadded_image():
+    grey = torch.zeros(1, 1, 49, 49)
+    grey[0, 0, 24, 14] = 1  # the centre of a 29-wide image
+    draws = torch.full((1, DRAWS), 0.5)
+    draws[0, 0] = 0.999
+    policy = AugmentConfig(**{**vars(STILL), "rotation_degrees": 90})
+    out = augment_batch(grey, torch.tensor([49]), torch.tensor([29]), draws, policy)
+    assert out[0, 0].argmax().item() == 24 * 49 + 14
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10_000))
+def test_values_stay_in_range(seed):
+    made = batch(3, seed)
+    out = augment_batch(made["grey"].float() / 255, made["heights"], made["widths"], made["draws"], AugmentConfig())
+    assert out.min() >= 0 and out.max() <= 1 and torch.isfinite(out).all()

@@ -1,0 +1,83 @@
+"""Small real things for tests: checkpoints with random weights and a dataset folder of simple pictures."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from hf_bones.labels import THREE_CLASS, LabelScheme
+from hf_bones.preprocess import InputSpec, image_processor
+
+
+def tiny_checkpoint(folder: Path, kind: str = "dinov2", scheme: LabelScheme | None = THREE_CLASS, size: int = 56, blocks: int = 3) -> Path:
+    """A saved checkpoint of a few thousand random weights: `dinov2`, `vit` or `convnextv2`; without a scheme it has a placeholder head."""
+    import torch
+    from transformers import (
+        ConvNextV2Config,
+        ConvNextV2ForImageClassification,
+        Dinov2Config,
+        Dinov2ForImageClassification,
+        ViTConfig,
+        ViTForImageClassification,
+    )
+
+    torch.manual_seed(0)
+    head = {"id2label": scheme.id2label, "label2id": scheme.label2id} if scheme else {}
+    plain = {"hidden_size": 32, "num_hidden_layers": blocks, "num_attention_heads": 2, "image_size": size}
+    if kind == "dinov2":
+        model = Dinov2ForImageClassification(Dinov2Config(**plain, patch_size=14, **head))
+    elif kind == "vit":
+        model = ViTForImageClassification(ViTConfig(**plain, intermediate_size=64, patch_size=14, **head))
+    else:
+        model = ConvNextV2ForImageClassification(
+            ConvNextV2Config(hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1], image_size=size, **head)
+        )
+    model.save_pretrained(folder)
+    image_processor(InputSpec(size)).save_pretrained(folder)
+    return folder
+
+
+def bar_picture(label: int, seed: int, height: int = 64, width: int = 48) -> np.ndarray:
+    """A grey picture whose class a small network learns in a few steps: the class says how many bright bars cross it."""
+    random = np.random.default_rng(seed)
+    pixels = random.integers(0, 60, (height, width), dtype=np.uint8)
+    for bar in range(label + 1):
+        pixels[8 + 18 * bar : 16 + 18 * bar] = random.integers(170, 250)
+    return pixels
+
+
+def bar_dataset(folder: Path, train: int = 48, held_out: int = 18) -> Path:
+    """A dataset as `hf-bones build` writes it, of bar pictures, classes in turn."""
+    from datasets import Dataset, DatasetDict
+
+    from hf_bones.dataset.schema import bone_features
+
+    def part(count: int, start: int) -> Dataset:
+        rows = []
+        for index in range(start, start + count):
+            stream = io.BytesIO()
+            Image.fromarray(bar_picture(index % 3, index)).save(stream, "PNG")
+            rows.append(
+                {
+                    "image": {"bytes": stream.getvalue(), "path": None},
+                    "label": index % 3,
+                    "subtype": "",
+                    "group": f"g{index}",
+                    "source": "bars",
+                    "region": "hand",
+                    "view": "frontal",
+                    "licence": "CC0-1.0" if index % 2 else "CC-BY-4.0",
+                    "sha256": f"{index:064x}",
+                    "boxes": [],
+                    "severity": float("nan"),
+                    "synthetic": True,
+                    "image_id": f"bar{index}",
+                }
+            )
+        return Dataset.from_list(rows, features=bone_features(THREE_CLASS.names))
+
+    DatasetDict(train=part(train, 0), validation=part(held_out, 1000), test=part(held_out, 2000)).save_to_disk(str(folder))
+    return folder
