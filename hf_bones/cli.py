@@ -45,7 +45,9 @@ def plain_errors() -> Iterator[None]:
 def build(
     source: Annotated[list[str], typer.Argument(help="Folder, CSV or Parquet manifest, dataset folder or Hub id, or `drawn`.")],
     output: Annotated[Path, typer.Option(help="Folder to write.")],
-    kind: Annotated[str | None, typer.Option(help="folder, manifest, dataset, fracatlas, grazpedwri, mura or drawn; else detected.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="folder, manifest, dataset, fracatlas, grazpedwri, mura or drawn; else detected.")
+    ] = None,
     labels: Annotated[str, typer.Option(help="Label scheme: three-class, two-class or a YAML file.")] = "three-class",
     label_map: Annotated[list[str] | None, typer.Option(metavar="WORD=CLASS", help="Their word for our class; may be repeated.")] = None,
     proportions: Annotated[tuple[float, float, float], typer.Option(help="Shares of train, validation and test.")] = (0.7, 0.15, 0.15),
@@ -121,7 +123,9 @@ def evaluate(
     repeats: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of bootstrap and forest.")] = 0,
     baselines: Annotated[bool, typer.Option(help="Fit the majority and statistics-only baselines beside the model.")] = True,
-    baseline_licence: Annotated[list[str] | None, typer.Option(help="Fit them on training rows of this licence only; may be repeated.")] = None,
+    baseline_licence: Annotated[
+        list[str] | None, typer.Option(help="Fit them on training rows of this licence only; may be repeated.")
+    ] = None,
     worst: Annotated[int, typer.Option(help="Errors to show with pictures.")] = 40,
 ) -> None:
     """Score a checkpoint on a split, with intervals, baselines, plots and its worst errors. Looks at test are counted."""
@@ -192,9 +196,7 @@ def push(
             raise ValueError("--keep-card and --evaluation exclude each other: figures are put in by writing the card anew")
         if not keep_card:
             write_card(folder, name=repo_id, evaluation=evaluation)
-        pushed = push_checkpoint(
-            folder, repo_id, private=not public, revision=revision, commit_message=message, dry_run=dry_run
-        )
+        pushed = push_checkpoint(folder, repo_id, private=not public, revision=revision, commit_message=message, dry_run=dry_run)
     typer.echo("\n".join(pushed.files))
     typer.echo(f"would push to {pushed.url}" if pushed.commit is None else f"pushed to {pushed.url} at {pushed.commit}")
 

@@ -25,8 +25,6 @@ class RecipeError(ValueError):
 
 def option(default: Any, text: str) -> Any:
     """A dataclass field with a default and its line of help."""
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata={"help": text})
     return field(default=default, metadata={"help": text})
 
 
@@ -36,7 +34,9 @@ class DataConfig:
 
     dataset: str = option("", "Folder that `hf-bones build` wrote, or a Hub dataset id. Empty: drawn radiographs only.")
     label_scheme: str = option("three-class", "`three-class`, `two-class`, or a YAML file of your own classes.")
-    train_licences: list[str] = option([], "Train and validate only on rows with these licences (SPDX ids); empty means every row.")
+    train_licences: list[str] = field(
+        default_factory=list, metadata={"help": "Train and validate only on rows with these licences (SPDX ids); empty means every row."}
+    )
     drawn_images: int = option(0, "Drawn radiographs added to the training rows, a third of them of each class.")
     drawn_validation_images: int = option(0, "Drawn radiographs for validation, used where `dataset` is empty.")
     drawn_size: int = option(320, "Long side of the drawn radiographs, px.")
@@ -80,6 +80,8 @@ class TrainConfig:
     max_steps: int = option(-1, "Stop after this many optimiser steps; -1 leaves it to `epochs`.")
     learning_rate: float = option(5e-5, "Peak learning rate of the backbone.")
     head_learning_rate: float | None = option(None, "Peak learning rate of the new head; empty: ten times `learning_rate`.")
+    head_start: str = option("random", "`random`, or `probe`: start from logistic regression on the frozen backbone's features.")
+    probe_c: float = option(1e-3, "Inverse regularisation of that regression (on standardised features).")
     layer_decay: float = option(1.0, "Each block below the top learns at this factor of the one above; 1 turns it off.")
     weight_decay: float = option(0.05, "AdamW weight decay; none on biases, norms, tokens and position embeddings.")
     warmup: float = option(0.1, "Share of the steps spent warming up; cosine decay after it.")
@@ -98,7 +100,9 @@ class TrainConfig:
     resume: bool = option(True, "Go on from the last complete checkpoint in `output_dir`, if it is of the same recipe.")
     processes: int | None = option(None, "Stop unless the run has this many processes (one CPU or GPU each).")
     cpu: bool = option(False, "Stay on the CPU even where there is a GPU.")
-    save_dtype: str = option("float32", "Type of the weights on disk: `float32`, `float16` or `float8` (e4m3 in the blocks); loaded as float32.")
+    save_dtype: str = option(
+        "float32", "Type of the weights on disk: `float32`, `float16` or `float8` (e4m3 in the blocks); loaded as float32."
+    )
     report_to: str = option("none", "`none`, `trackio` or `tensorboard`.")
     push_to_hub: str | None = option(None, "Hub id to push the finished checkpoint to (private unless the repo exists).")
 

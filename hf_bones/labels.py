@@ -99,11 +99,7 @@ class LabelScheme:
             if by_hand[word] not in self.names:
                 raise UnknownLabelError(f"label map sends {name!r} to {by_hand[word]!r}, which is not one of {list(self.names)}")
             return by_hand[word]
-        known = {
-            normalise_name(term): label.name
-            for label in self.classes
-            for term in (label.name, *label.subtypes, *label.aliases)
-        }
+        known = {normalise_name(term): label.name for label in self.classes for term in (label.name, *label.subtypes, *label.aliases)}
         if word in known:
             return known[word]
         if word in self.refused:
@@ -126,8 +122,7 @@ class LabelScheme:
             "name": self.name,
             "normal": self.normal,
             "classes": [
-                {"name": c.name, "definition": c.definition, "subtypes": list(c.subtypes), "aliases": list(c.aliases)}
-                for c in self.classes
+                {"name": c.name, "definition": c.definition, "subtypes": list(c.subtypes), "aliases": list(c.aliases)} for c in self.classes
             ],
             "refused": dict(self.refused),
         }
@@ -151,7 +146,17 @@ _FRACTURED = LabelClass(
     FRACTURED,
     "Needs medical attention and heals with ordinary care: a hairline, greenstick, stable or minor or simple break, or a dislocation.",
     subtypes=(
-        "hairline", "greenstick", "stable", "minor", "simple", "transverse", "oblique", "spiral", "avulsion", "impacted", "dislocation",
+        "hairline",
+        "greenstick",
+        "stable",
+        "minor",
+        "simple",
+        "transverse",
+        "oblique",
+        "spiral",
+        "avulsion",
+        "impacted",
+        "dislocation",
     ),
     aliases=("fracture", "broken", "break", "dislocated", "simple fracture", "fracture dislocation"),
 )

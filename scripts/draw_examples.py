@@ -1,15 +1,13 @@
 """Writes the demo's drawn examples as PNG files, for trying the command line or the API without a radiograph at hand.
 
-    python scripts/draw_examples.py FOLDER
-    hf-bones predict FOLDER --csv findings.csv
+python scripts/draw_examples.py FOLDER
+hf-bones predict FOLDER --csv findings.csv
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-
-from PIL import Image
 
 from hf_bones.app.examples import draw_examples
 
@@ -22,8 +20,8 @@ def main() -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     for example in draw_examples(args.size):
         path = args.folder / example.name
-        Image.fromarray(example.pixels).save(path, optimize=True)
-        print(f"{path}  {path.stat().st_size / 1000:.0f} kB  {example.caption}")
+        path.write_bytes(example.png)
+        print(f"{path}  {len(example.png) / 1000:.0f} kB  {example.caption}")
 
 
 if __name__ == "__main__":

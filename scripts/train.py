@@ -1,9 +1,9 @@
 """Fine-tune a bone classifier from a recipe.
 
-    accelerate launch scripts/train.py --recipe quickstart
-    accelerate launch scripts/train.py --recipe dinov2-small --dataset data/bones --output-dir runs/dinov2-small
-    accelerate launch --multi_gpu --num_processes 4 scripts/train.py --recipe vit-base --dataset data/bones --processes 4
-    torchrun --nproc_per_node 2 scripts/train.py --recipe quickstart --processes 2      # two processes on a CPU
+accelerate launch scripts/train.py --recipe quickstart
+accelerate launch scripts/train.py --recipe dinov2-small --dataset data/bones --output-dir runs/dinov2-small
+accelerate launch --multi_gpu --num_processes 4 scripts/train.py --recipe vit-base --dataset data/bones --processes 4
+torchrun --nproc_per_node 2 scripts/train.py --recipe quickstart --processes 2      # two processes on a CPU
 """
 
 import sys

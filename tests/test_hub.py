@@ -85,10 +85,6 @@ def checkpoint(saved: Path, tmp_path: Path) -> Path:
 PUSHED = {"config.json", "model.safetensors", "preprocessor_config.json", "decision.json", "record.json", "README.md", "roc.png"}
 
 
-def put_aside(folder: Path, name: str) -> None:
-    (folder / name).unlink()
-
-
 # --- what goes up -----------------------------------------------------------------------------------------------------
 
 
@@ -100,7 +96,7 @@ def test_only_listed_files_go_up(checkpoint: Path) -> None:
 
 @pytest.mark.parametrize("name", ["README.md", "config.json", "preprocessor_config.json", "model.safetensors"])
 def test_an_incomplete_checkpoint_is_not_pushed(checkpoint: Path, name: str) -> None:
-    put_aside(checkpoint, name)
+    (checkpoint / name).unlink()
     with pytest.raises(PushError, match=re.escape(name)):
         files_to_push(checkpoint)
 
@@ -158,6 +154,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_a_checkpoint_goes_up_and_comes_back_the_same(hub: HubServer, checkpoint: Path, tmp_path: Path) -> None:
     picture = tmp_path / "wrist.png"
     small = np.random.default_rng(3).integers(0, 256, (5, 4), dtype=np.uint8)
@@ -368,7 +365,7 @@ def test_the_card_shows_each_source_apart_with_intervals_counts_and_baselines(ch
 
 def test_what_is_not_there_is_not_invented(checkpoint: Path) -> None:
     for name in ("record.json", "decision.json"):
-        put_aside(checkpoint, name)
+        (checkpoint / name).unlink()
     text = card_text(checkpoint)
     assert front_matter(text)["license"] == "other" and "base_model" not in front_matter(text)
     figures = text[text.index("## Figures") : text.index("## How to use")]
@@ -412,7 +409,7 @@ def test_the_script_writes_the_card_checks_and_lists(checkpoint: Path, evaluatio
     assert spec is not None and spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    put_aside(checkpoint, "README.md")
+    (checkpoint / "README.md").unlink()
     assert script.main([str(checkpoint), NAME, "--evaluation", str(evaluation), "--dry-run"]) == 0
     printed = capsys.readouterr().out
     assert "README.md" in printed and "metrics.json" in printed and "would push to" in printed

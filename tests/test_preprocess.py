@@ -45,7 +45,7 @@ def test_an_image_of_the_right_size_is_not_resampled():
 @given(st.integers(1, 4000), st.integers(1, 4000), st.integers(8, 600))
 def test_the_fitted_image_fits_and_touches_the_frame(height, width, size):
     fitted = fitted_shape(height, width, size)
-    assert 1 <= min(fitted) and size - 1 <= max(fitted) <= size
+    assert min(fitted) >= 1 and size - 1 <= max(fitted) <= size
 
 
 def test_colour_or_float_images_are_refused_with_a_hint():
@@ -76,5 +76,5 @@ def test_stock_processors_give_their_size(config, size):
 
 
 def test_a_processor_without_a_size_is_an_error_that_names_its_file():
-    with pytest.raises(ValueError, match="x/preprocessor_config.json"):
+    with pytest.raises(ValueError, match=r"x/preprocessor_config\.json"):
         spec_from_processor({"size": {}}, "x/preprocessor_config.json")

@@ -6,9 +6,9 @@ Drawn rather than stored: nothing to ship, no licence, no patient, and no copy t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 
-import numpy as np
-import numpy.typing as npt
+from PIL import Image
 
 from hf_bones.dataset.synthetic import draw_radiograph
 from hf_bones.labels import BEYOND_REPAIR, FRACTURED, HEALTHY
@@ -26,11 +26,11 @@ CHOSEN = (
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A drawn radiograph: pixels (H, W) uint8, a file name, and a caption that says that it is drawn."""
+    """A drawn radiograph as a PNG file: its bytes, its name, the label it was drawn with, and a caption."""
 
-    pixels: npt.NDArray[np.uint8]
-    label: str
+    png: bytes
     name: str
+    label: str
     caption: str
 
 
@@ -39,6 +39,8 @@ def draw_examples(size: int = 320) -> list[Example]:
     examples = []
     for seed, label, subtype, region in CHOSEN:
         drawn = draw_radiograph(seed, label, subtype=subtype or None, region=region, cast=False, size=size)
-        caption = f"Drawn {region}, {label.replace('_', ' ')}"
-        examples.append(Example(drawn.pixels, label, f"drawn-{label}-{region}.png", caption))
+        stream = BytesIO()
+        Image.fromarray(drawn.pixels).save(stream, "PNG")
+        caption = f"{region.capitalize()}, {label.replace('_', ' ')}"
+        examples.append(Example(stream.getvalue(), f"drawn-{label}-{region}.png", label, caption))
     return examples

@@ -29,6 +29,15 @@ class RadiographInput(gr.Image):
         return None if payload is None else payload.path
 
 
+class AnyFileButton(gr.UploadButton):
+    """gradio's upload button, likewise; its own way leaves an empty file behind for each upload."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> str | None:
+        return None if payload is None else payload.path
+
+
 def build_demo(model: str | Path = "bundled", *, revision: str | None = None) -> gr.Blocks:
     """The page for a checkpoint: `bundled`, a folder, or a Hub id with an optional `revision`.
 
@@ -58,8 +67,8 @@ def build_demo(model: str | Path = "bundled", *, revision: str | None = None) ->
         return outputs(None if path is None else answer(predictor, path, Path(path).name))
 
     def classify_example(event: gr.EventData) -> Outputs:
-        example = examples[event._data["example"]]
-        return outputs(answer(predictor, example.pixels, example.name))
+        example = examples[event.example]
+        return outputs(answer(predictor, example.png, example.name))
 
     with gr.Blocks(title="hf_bones", analytics_enabled=False, delete_cache=(CLEAN_EVERY, KEEP_FOR)) as demo:
         gr.HTML(texts.header_html(texts.model_facts(predictor)))
@@ -75,9 +84,9 @@ def build_demo(model: str | Path = "bundled", *, revision: str | None = None) ->
                     alt_text="The radiograph you gave, as the model sees it",
                     elem_id="radiograph",
                 )
-                other = gr.UploadButton("Open a file of another kind: DICOM, TIFF …", size="sm", elem_id="other-file")
+                other = AnyFileButton("Open a file of another kind: DICOM, TIFF …", size="sm", elem_id="other-file")
             with gr.Column(elem_classes="bones-answer"):
-                verdict = gr.HTML(texts.verdict_html(None, scheme), elem_id="verdict", js_on_load=script.ANNOUNCE)
+                verdict = gr.HTML(texts.verdict_html(None, scheme), label="Verdict", elem_id="verdict", js_on_load=script.ANNOUNCE)
                 with gr.Column(elem_classes="bones-results"):
                     probabilities = gr.Label(label="Probability of each class", show_heading=False, elem_id="probabilities")
                     heat = gr.Image(
@@ -89,7 +98,7 @@ def build_demo(model: str | Path = "bundled", *, revision: str | None = None) ->
                         alt_text="The radiograph; areas in warm colours raised the score of the class named below",
                         elem_id="heat",
                     )
-                    caption = gr.HTML(elem_id="caption")
+                    caption = gr.HTML(label="Caption", elem_id="caption")
                     with gr.Accordion("The finding as JSON", open=False):
                         finding = gr.JSON(label="Finding", show_label=False, elem_id="finding")
                 with gr.Accordion("What the classes mean", open=False, elem_id="definitions"):

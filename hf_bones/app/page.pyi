@@ -19,7 +19,6 @@ IMAGE_HEIGHT = 380  # px
 
 Outputs = tuple[dict[str, Any] | None, str, dict[str, float] | None, Any, str, Any]
 
-from gradio.events import Dependency
 
 class RadiographInput(gr.Image):
     """gradio's image input that hands over the uploaded file untouched, whatever it holds: `imaging.open_image` is to judge it."""
@@ -168,3 +167,16 @@ def launch(
 ) -> None:
     """Opens the demo for a checkpoint and stays until it is stopped. See `build_demo` and `serve`."""
     serve(build_demo(model, revision=revision), host=host, port=port, share=share, open_browser=open_browser)
+class AnyFileButton(gr.UploadButton):
+    """gradio's upload button, likewise; its own way leaves an empty file behind for each upload."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> str | None:
+        return None if payload is None else payload.path
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+

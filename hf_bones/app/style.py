@@ -59,11 +59,12 @@ CSS = """
 .examples p { margin: 0 0 .4rem; font-size: .9rem; }
 .examples div { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: .5rem; }
 .examples button { border: 1px solid var(--border-color-primary); border-radius: var(--block-radius); overflow: hidden; padding: 0;
-  background: var(--block-background-fill); color: var(--body-text-color); font-size: .8rem; line-height: 1.25; cursor: pointer; }
+  background: var(--block-background-fill); color: var(--body-text-color); font-size: .8rem; line-height: 1.25; font-weight: 400;
+  cursor: pointer; display: flex; flex-direction: column; }
 .examples button:hover { border-color: var(--color-accent); }
 .examples button:focus-visible { outline: 2px solid var(--color-accent); outline-offset: 1px; }
-.examples img { display: block; width: 100%; height: 96px; object-fit: cover; background: #000; margin: 0; border-radius: 0; }
-.examples span { display: block; padding: .25rem .3rem .3rem; }
+.examples img { display: block; width: 100%; height: 92px; object-fit: cover; background: #000; margin: 0; border-radius: 0; }
+.examples span { display: block; width: 100%; padding: .25rem .3rem .3rem; }
 
 .definitions { display: grid; gap: .7rem; margin: 0; }
 .definitions dt { font-weight: 600; display: flex; align-items: center; gap: .5rem; }
@@ -72,8 +73,8 @@ CSS = """
 
 .privacy { color: var(--quiet); font-size: .85rem; margin: 0; }
 #notice { position: sticky; bottom: 0; z-index: 20; border-top: 1px solid var(--border-color-primary) !important;
-  background: var(--body-background-fill); padding: .45rem .2rem; font-size: .85rem; text-align: center; }
-#notice p { margin: 0; font-size: inherit; }
+  background: var(--body-background-fill); padding: .4rem .2rem; text-align: center; }
+#notice p { margin: 0; font-size: .82rem !important; }
 """
 
 

@@ -23,9 +23,9 @@ from hf_bones.labels import BEYOND_REPAIR, FRACTURED, HEALTHY, LabelScheme
 from hf_bones.record import read_json
 
 TITLE = "Bone radiographs: healthy, fractured or beyond repair?"
-NOTICE = "<strong>Research tool, not a medical device.</strong> It misses fractures and sees some that are not there. Ask a clinician."
+NOTICE = "<strong>Research tool, not a medical device.</strong> It misses fractures and sees some that are not there."
 PRIVACY = "Images are not kept: they leave the server after 20 minutes at most. No history, no tracking; DICOM tags are never shown."
-EXAMPLES = "No radiograph at hand? These are <strong>drawn by a program</strong>, not taken of patients:"
+EXAMPLES = "No radiograph at hand? These are <strong>drawn, not real</strong>:"
 THUMBNAIL_SIDE = 200  # px
 HINT = "Drop, choose or paste a radiograph, or try one of the drawn examples."
 
@@ -118,13 +118,13 @@ def examples_html(examples: Sequence[Example]) -> str:
     """The drawn examples as buttons; `data-example` is the place in the list."""
     buttons = []
     for index, example in enumerate(examples):
-        thumbnail = Image.fromarray(example.pixels)
+        thumbnail = Image.open(BytesIO(example.png))
         thumbnail.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
         stream = BytesIO()
         thumbnail.save(stream, "JPEG", quality=80)
         source = f"data:image/jpeg;base64,{b64encode(stream.getvalue()).decode()}"
         buttons.append(f'<button type="button" data-example="{index}"><img src="{source}" alt=""><span>{escape(example.caption)}</span></button>')
-    return f'<div class="examples" role="group" aria-label="Examples"><p>{EXAMPLES}</p><div>{"".join(buttons)}</div></div>'
+    return f'<div class="examples" role="group" aria-label="Drawn examples"><p>{EXAMPLES}</p><div>{"".join(buttons)}</div></div>'
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ RAYS = (
     (-7.0, -5.0, (57.0, 41.0, 26.0, 18.0), 4.3),
     (-16.0, -12.0, (53.0, 33.0, 19.0, 16.0), 4.1),
 )
+PHALANGES = ("metacarpal", "proximal phalanx", "middle phalanx", "distal phalanx")
 CARPALS = (  # u, v from the wrist, half-length, half-width
     ("scaphoid", 9.0, 12.0, 10.0, 6.5), ("lunate", 8.0, 0.5, 8.0, 7.0), ("triquetrum", 11.0, -10.0, 8.0, 6.0),
     ("trapezium", 23.0, 17.0, 8.0, 7.5), ("trapezoid", 23.5, 9.0, 7.0, 5.5), ("capitate", 21.0, 1.0, 11.5, 7.0),
@@ -41,25 +42,19 @@ def digit(
     frame, beyond = start, WRIST
     _, _, lengths, half = RAYS[ray]
     half *= thick
+    names = PHALANGES if ray else PHALANGES[:2] + PHALANGES[3:]  # a thumb has no middle phalanx
     for order, adult in enumerate(lengths):
         length = adult * rng.normal(1, 0.02)
         slim = half * (1.0, 0.92, 0.78, 0.6)[order]
         last = order == len(lengths) - 1
         flare = 1.5 if order else 1.45
-        profile = (
-            (0.0, slim * flare),
-            (0.18, slim * 1.2),
-            (0.5, slim * 0.82),
-            (0.8, slim * 1.05),
-            (0.93, slim * (1.3 if not last else 1.25)),
-        )
+        head = 1.25 if last else 1.3
+        profile = ((0.0, slim * flare), (0.18, slim * 1.2), (0.5, slim * 0.82), (0.8, slim * 1.05), (0.93, slim * head))
         shape = tube(
             length, profile, wall=((0.0, 0.7), (0.25, slim * 0.3), (0.5, slim * 0.42), (0.8, slim * 0.25), (1.0, 0.7)), spongy=SPONGY,
             caps=(2.2, slim * 0.9), depth=((0.0, 0.85),), bow=rng.normal(0, 0.3), plate=0.8,
         )  # fmt: skip
-        name = (
-            f"{('metacarpal', 'proximal phalanx', 'middle phalanx', 'distal phalanx')[order if not (ray == 0 and last) else 3]} {ray + 1}"
-        )
+        name = f"{names[order]} {ray + 1}"
         physis = (length * 0.12,) if order else (length * 0.88,)
         bones.append(Bone(name, frame, (shape,), length, slim, (0.15, 0.85), 0.3 if order == 0 else 0.22, physis if child else (), beyond))
         if order:
@@ -107,7 +102,7 @@ def draw_hand(rng: np.random.Generator, wrist: Frame, lateral: bool, child: bool
     half = 24.0 if not lateral else 12.0
     palm = tube(
         112.0, ((0.0, half), (0.3, half * 1.35), (0.75, half * 1.6), (1.0, half * 1.5)), wall=((0.0, 2.5),), caps=(8.0, 22.0),
-        depth=((0.0, 0.62), (0.4, 0.5), (1.0, 0.36)) if not lateral else ((0.0, 1.4), (0.6, 1.5), (1.0, 1.4)), lean=((0.0, 0.0), (1.0, -2.0)),
+        depth=(((0.0, 0.62), (0.4, 0.5), (1.0, 0.36)), ((0.0, 1.4), (0.6, 1.5), (1.0, 1.4)))[int(lateral)], lean=((0.0, 0.0), (1.0, -2.0)),
     )  # fmt: skip
     flesh.append(Flesh("palm", wrist.at(-8.0), (palm,), ELBOW | {"wrist"}))
     thenar = tube(62.0, ((0.0, 9.0), (0.4, 14.0), (1.0, 10.0)), wall=((0.0, 2.0),), caps=(8.0, 12.0), depth=((0.0, 0.95),))
@@ -116,71 +111,94 @@ def draw_hand(rng: np.random.Generator, wrist: Frame, lateral: bool, child: bool
     return bones, flesh, joints
 
 
+def upper_arm(rng: np.random.Generator, lateral: bool, child: bool) -> tuple[Bone, Flesh]:
+    """The humerus, ending in capitulum and trochlea at the elbow, and its flesh."""
+    side = int(lateral)
+    length, shaft, plump = 305.0 * rng.normal(1, 0.03), 10.5 * rng.normal(1, 0.07), rng.normal(1, 0.1)
+    condyles, flat = (30.0, 15.0)[side], (0.42, 1.5)[side]
+    profile = (
+        (0.0, 20.0), (0.08, 24.0), (0.2, 15.0), (0.35, shaft), (0.7, shaft * 0.95), (0.86, shaft * 1.25), (0.95, condyles),
+        (1.0, condyles * 0.6),
+    )  # fmt: skip
+    stem = tube(
+        length, profile, wall=((0.0, 1.2), (0.15, 2.0), (0.35, 4.4), (0.75, 4.6), (0.9, 2.0), (1.0, 1.2)), spongy=SPARSE,
+        bow=rng.normal(0, 1.5), lean=((0.0, -8.0), (0.12, -5.0), (0.25, 0.0), (1.0, 0.0)),
+        depth=((0.0, 1.0), (0.75, 1.0), (0.93, flat), (1.0, flat)), caps=(18.0, 8.0),
+    )  # fmt: skip
+    # half-length, half-width, depth, v, how far beyond the stem
+    ends = (((9.0, 9.5, 1.1, -11.0, 3.0), (9.5, 11.0, 0.9, 8.0, 4.0)), ((12.0, 12.0, 1.6, 3.0, 6.0),))[side]
+    lobes = [
+        tube(
+            2 * a, ((0.0, b),), wall=((0.0, 1.4),), spongy=((0.0, 0.14),), caps=(a, a), squareness=2.1, depth=((0.0, d),),
+            frame=Frame((v, length - 2 * a + out), 0.0),
+        )
+        for a, b, d, v, out in ends
+    ]  # fmt: skip
+    physes = (length * 0.93, length * 0.09) if child else ()
+    bone = Bone("humerus", Frame((0.0, -length - 4.0), 0.0), (stem, *lobes), length, shaft, (0.14, 0.93), 1.6, physes)
+    outline = ((0.0, 62.0 * plump), (0.35, 48.0 * plump), (0.75, 42.0 * plump), (1.0, 41.0))
+    sleeve = tube(length + 95.0, outline, wall=((0.0, 6.0 * plump),), caps=(1.0, 26.0))
+    return bone, Flesh("upper arm", Frame((0.0, -length - 60.0), 0.0), (sleeve,))
+
+
+def forearm(rng: np.random.Generator, elbow: Frame, lateral: bool, child: bool) -> tuple[Bone, Bone, Flesh]:
+    """Radius, ulna and the flesh of the forearm; from the side the two bones overlap."""
+    side = int(lateral)
+    thick, plump, apart = rng.normal(1, 0.07), rng.normal(1, 0.1), rng.uniform(0.05, 0.35) if lateral else 1.0
+    r_length, u_length = 238.0 * rng.normal(1, 0.02), 256.0 * rng.normal(1, 0.02)
+    profile = (
+        (0.0, 11.0), (0.03, 11.0), (0.09, 7.0), (0.18, 7.8 * thick), (0.5, 7.4 * thick), (0.8, 8.2 * thick), (0.93, (14.5, 10.0)[side]),
+        (1.0, (15.5, 10.0)[side]),
+    )  # fmt: skip
+    stem = tube(
+        r_length, profile, wall=((0.0, 1.0), (0.1, 2.0), (0.3, 3.4), (0.7, 3.4), (0.88, 1.6), (1.0, 1.0)), spongy=SPONGY, caps=(3.0, 4.5),
+        squareness=2.8, lean=((0.0, 0.0), (1.0, 1.5)), bow=rng.normal(3.5, 0.8) * (1.0, 0.5)[side],
+        depth=((0.0, 1.0), (0.8, 1.0), (1.0, (0.75, 1.4)[side])),
+    )  # fmt: skip
+    physes = (r_length * 0.95,) if child else ()
+    place = elbow.at(5.0, 12.0 * apart, rng.normal(0, 0.01))
+    radius = Bone("radius", place, (stem,), r_length, 7.6 * thick, (0.08, 0.96), 1.6, physes, ELBOW, "ulna")
+    profile = (
+        (0.0, 10.5), (0.08, 12.5), (0.16, 10.5), (0.3, 7.6 * thick), (0.7, 6.4 * thick), (0.88, 5.4 * thick), (0.96, 7.6), (1.0, 7.0),
+    )  # fmt: skip
+    stem = tube(
+        u_length, profile, wall=((0.0, 1.6), (0.12, 2.2), (0.35, 3.2), (0.7, 3.0), (0.9, 1.8), (1.0, 1.0)), spongy=SPONGY, caps=(7.0, 4.0),
+        lean=((0.0, (6.0, 0.0)[side]), (0.15, 1.0), (1.0, 0.0)), bow=rng.normal(-1.5, 0.8),
+    )  # fmt: skip
+    place = elbow.at((-14.0, -20.0)[side], -13.0 * apart - (0.0, 9.0)[side], (0.0, 0.035)[side])
+    physes = (u_length * 0.95,) if child else ()
+    ulna = Bone("ulna", place, (stem,), u_length, 6.8 * thick, (0.12, 0.95), 1.1, physes, ELBOW, "radius")
+    outline = ((0.0, 40.0), (0.22, 45.0 * plump), (0.45, 40.0 * plump), (0.85, 27.0), (1.0, (24.0, 18.0)[side]))
+    depth = ((0.0, 0.9), (1.0, (0.72, 1.3)[side]))
+    sleeve = tube(r_length + 62.0, outline, wall=((0.0, 4.0 * plump),), caps=(26.0, 4.0), depth=depth)
+    return radius, ulna, Flesh("forearm", elbow.at(-38.0, -3.0), (sleeve,), ELBOW)
+
+
 def draw_arm(rng: np.random.Generator, region: str, lateral: bool, child: bool) -> Limb:
     """An arm; `region` (hand, forearm, elbow, humerus) sets where the film is centred and how much of it should show."""
-    flexion = rng.uniform(0.9, 1.75) if lateral and region in ("elbow", "forearm", "humerus") else rng.normal(0.12, 0.06)
-    if lateral and region == "hand":
-        flexion = rng.uniform(-0.1, 1.2)
-    thick, bow = rng.normal(1, 0.07), rng.normal(0, 1.5)
-    h = 305.0 * rng.normal(1, 0.03)
-    shaft = 10.5 * thick
-    condyles, flat = (30.0, 0.42) if not lateral else (15.0, 1.5)
-    upper = tube(
-        h,
-        ((0.0, 20), (0.08, 24), (0.2, 15), (0.35, shaft), (0.7, shaft * 0.95), (0.86, shaft * 1.25), (0.95, condyles), (1.0, condyles * 0.6)),
-        wall=((0.0, 1.2), (0.15, 2.0), (0.35, 4.4), (0.75, 4.6), (0.9, 2.0), (1.0, 1.2)), spongy=SPARSE, bow=bow,
-        lean=((0.0, -8.0), (0.12, -5.0), (0.25, 0.0), (1.0, 0.0)), depth=((0.0, 1.0), (0.75, 1.0), (0.93, flat), (1.0, flat)), caps=(18, 8),
-    )  # fmt: skip
-    lobes = [
-        tube(2 * a, ((0.0, b),), wall=((0.0, 1.4),), spongy=((0.0, 0.14),), caps=(a, a), squareness=2.1, depth=((0.0, d),), frame=Frame((v, h - 2 * a + out), 0.0))
-        for a, b, d, v, out in (((9.0, 9.5, 1.1, -11.0, 3.0), (9.5, 11.0, 0.9, 8.0, 4.0)) if not lateral else ((12.0, 12.0, 1.6, 3.0, 6.0),))
-    ]  # fmt: skip
-    bones = [
-        Bone("humerus", Frame((0.0, -h - 4.0), 0.0), (upper, *lobes), h, shaft, (0.14, 0.93), 1.6, (h * 0.93, h * 0.09) if child else ())
-    ]
-    fore = Frame((0.0, 0.0), flexion)
-    apart, u_shift = (1.0, -6.0) if not lateral else (rng.uniform(0.05, 0.35), -12.0)
-    r_len, u_len = 238.0 * rng.normal(1, 0.02), 256.0 * rng.normal(1, 0.02)
-    radius = tube(
-        r_len,
-        ((0.0, 11.0), (0.03, 11.0), (0.09, 7.0), (0.18, 7.8), (0.5, 7.4), (0.8, 8.2), (0.93, 14.5 if not lateral else 10), (1.0, 15.5 if not lateral else 10)),
-        wall=((0.0, 1.0), (0.1, 2.0), (0.3, 3.4), (0.7, 3.4), (0.88, 1.6), (1.0, 1.0)), spongy=SPONGY, caps=(3.0, 4.5), squareness=2.8,
-        lean=((0.0, 0.0), (1.0, 1.5)), bow=rng.normal(3.5, 0.8) * (1 if not lateral else 0.5), depth=((0.0, 1.0), (0.8, 1.0), (1.0, 0.75 if not lateral else 1.4)),
-    )  # fmt: skip
-    ulna = tube(
-        u_len,
-        ((0.0, 10.5), (0.08, 12.5), (0.16, 10.5), (0.3, 7.6), (0.7, 6.4), (0.88, 5.4), (0.96, 7.6), (1.0, 7.0)),
-        wall=((0.0, 1.6), (0.12, 2.2), (0.35, 3.2), (0.7, 3.0), (0.9, 1.8), (1.0, 1.0)), spongy=SPONGY, caps=(7.0, 4.0),
-        lean=((0.0, 6.0 if not lateral else 0.0), (0.15, 1.0), (1.0, 0.0)), bow=rng.normal(-1.5, 0.8),
-    )  # fmt: skip
-    bones += [
-        Bone(
-            "radius", fore.at(5.0, 12.0 * apart, rng.normal(0, 0.01)), (radius,), r_len, 7.6 * thick, (0.08, 0.96), 1.6,
-            (r_len * 0.95,) if child else (), ELBOW, "ulna",
-        ),
-        Bone(
-            "ulna", fore.at(-14.0 if not lateral else -20.0, -13.0 * apart + (-9.0 if lateral else 0), 0.0 if not lateral else 0.035), (ulna,),
-            u_len, 6.8 * thick, (0.12, 0.95), 1.1, (u_len * 0.95,) if child else (), ELBOW, "radius",
-        ),
-    ]  # fmt: skip
-    wrist = fore.at(r_len + 5.0, 1.0, rng.normal(0, 0.1))
-    plump = rng.normal(1, 0.1)
-    sleeves = [
-        Flesh("upper arm", Frame((0.0, -h - 60), 0.0), (tube(h + 95, ((0.0, 62 * plump), (0.35, 48 * plump), (0.75, 42 * plump), (1.0, 41)), wall=((0.0, 6.0 * plump),), caps=(1, 26)),)),
-        Flesh("forearm", fore.at(-38.0, -3.0), (tube(r_len + 62, ((0.0, 40), (0.22, 45 * plump), (0.45, 40 * plump), (0.85, 27), (1.0, 24 if not lateral else 18)), wall=((0.0, 4.0 * plump),), caps=(26, 4), depth=((0.0, 0.9), (1.0, 0.72 if not lateral else 1.3))),), ELBOW),
-    ]  # fmt: skip
-    hand = draw_hand(rng, wrist, lateral, child)
-    joints = (Joint("elbow", fore.at(0.0), 26.0), *hand[2])
+    flexion = rng.normal(0.12, 0.06)
+    if lateral:
+        flexion = rng.uniform(-0.1, 1.2) if region == "hand" else rng.uniform(0.9, 1.75)
+    humerus, upper = upper_arm(rng, lateral, child)
+    elbow = Frame((0.0, 0.0), flexion)
+    radius, ulna, lower = forearm(rng, elbow, lateral, child)
+    wrist = elbow.at(radius.length + 5.0, 1.0, rng.normal(0, 0.1))
+    bones, flesh, joints = draw_hand(rng, wrist, lateral, child)
     focus, span = {
         "hand": (wrist.point(62.0), 225.0),
-        "forearm": (fore.point(r_len * 0.55), 300.0),
+        "forearm": (elbow.point(radius.length * 0.55), 300.0),
         "elbow": ((0.0, 5.0), 190.0),
-        "humerus": ((0.0, -h * 0.5), 320.0),
+        "humerus": ((0.0, -humerus.length * 0.5), 320.0),
     }[region]
     return Limb(
-        tuple(bones + hand[0]), tuple(sleeves + hand[1]), joints, jitter(rng, focus, 14.0), span, rng.uniform(0.5, 0.8) if child else 1.0,
-        rng.uniform(0.55, 1.0),
-    )  # fmt: skip
+        bones=(humerus, radius, ulna, *bones),
+        flesh=(upper, lower, *flesh),
+        joints=(Joint("elbow", elbow, 26.0), *joints),
+        focus=jitter(rng, focus, 14.0),
+        span=span,
+        scale=rng.uniform(0.5, 0.8) if child else 1.0,
+        density=rng.uniform(0.55, 1.0),
+    )
 
 
 def jitter(rng: np.random.Generator, point: Point, spread: float) -> Point:

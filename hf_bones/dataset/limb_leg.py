@@ -92,14 +92,10 @@ def draw_foot(
         rays = toes(rng, foot.at(62.0, -16.0, -0.28), 0.16, 1.0, child)
         heel = tube(92.0, ((0.0, 26.0), (0.4, 36.0), (1.0, 33.0)), wall=((0.0, 5.0),), caps=(20, 8), depth=((0.0, 0.9),))
         sole = tube(
-            170.0,
-            ((0.0, 30.0), (0.3, 30.0), (0.75, 19.0), (1.0, 13.0)),
-            lean=((0.0, -3.0), (1.0, -23.0)),
-            wall=((0.0, 5.0),),
-            caps=(10, 12),
-            depth=((0.0, 1.1), (1.0, 2.2)),
-        )
-        flesh = [Flesh("heel", foot.at(-58.0, -18.0), (heel,), ANKLE), Flesh("sole", foot.at(-20.0, -8.0), (sole,), ANKLE)]  # fmt: skip
+            170.0, ((0.0, 30.0), (0.3, 30.0), (0.75, 19.0), (1.0, 13.0)), lean=((0.0, -3.0), (1.0, -23.0)), wall=((0.0, 5.0),),
+            caps=(10.0, 12.0), depth=((0.0, 1.1), (1.0, 2.2)),
+        )  # fmt: skip
+        flesh = [Flesh("heel", foot.at(-58.0, -18.0), (heel,), ANKLE), Flesh("sole", foot.at(-20.0, -8.0), (sole,), ANKLE)]
     else:
         # from above when the foot itself is filmed; foreshortened under the shin when the leg is
         short = rng.uniform(0.85, 1.0) if region == "foot" else rng.uniform(0.45, 0.75)
@@ -117,72 +113,97 @@ def draw_foot(
     return bones + rays[0], flesh + rays[1], joints + rays[2]
 
 
-def draw_leg(rng: np.random.Generator, region: str, lateral: bool, child: bool) -> Limb:
-    """A leg; `region` (femur, knee, leg, ankle, foot) sets where the film is centred and how much of it should show."""
-    flexion = -rng.uniform(0.05, 1.0) if lateral and region in ("knee", "femur") else -abs(rng.normal(0.0, 0.05 if not lateral else 0.12))
-    thick = rng.normal(1, 0.06)
-    f_len, t_len, b_len = 430 * rng.normal(1, 0.02), 365 * rng.normal(1, 0.02), 355 * rng.normal(1, 0.02)
-    shaft = 14.0 * thick
-    ends = 39.0 if not lateral else 30.0
-    thigh = tube(
-        f_len, ((0.0, 16), (0.06, 26), (0.14, 20), (0.25, shaft), (0.65, shaft * 1.03), (0.82, shaft * 1.5), (0.95, ends), (1.0, ends * 0.7)),
-        wall=((0.0, 1.4), (0.15, 3.5), (0.35, 6.5), (0.65, 6.0), (0.85, 2.0), (1.0, 1.3)), spongy=SPARSE, bow=rng.normal(2, 2) + (8 if lateral else 0),
-        caps=(14, 9), squareness=2.8, depth=((0.0, 1.0), (0.8, 1.0), (1.0, 0.8)), lean=((0.0, -6), (0.15, -3), (0.3, 0), (1.0, 0.0)),
+def thigh(rng: np.random.Generator, lateral: bool, child: bool) -> tuple[Bone, Flesh]:
+    """The femur with its neck and condyles, and the flesh of the thigh."""
+    side = int(lateral)
+    length, shaft, plump = 430.0 * rng.normal(1, 0.02), 14.0 * rng.normal(1, 0.06), rng.normal(1, 0.1)
+    ends = (39.0, 30.0)[side]
+    profile = (
+        (0.0, 16.0), (0.06, 26.0), (0.14, 20.0), (0.25, shaft), (0.65, shaft * 1.03), (0.82, shaft * 1.5), (0.95, ends), (1.0, ends * 0.7),
+    )  # fmt: skip
+    stem = tube(
+        length, profile, wall=((0.0, 1.4), (0.15, 3.5), (0.35, 6.5), (0.65, 6.0), (0.85, 2.0), (1.0, 1.3)), spongy=SPARSE,
+        bow=rng.normal(2, 2) + (0.0, 8.0)[side], caps=(14.0, 9.0), squareness=2.8, depth=((0.0, 1.0), (0.8, 1.0), (1.0, 0.8)),
+        lean=((0.0, -6.0), (0.15, -3.0), (0.3, 0.0), (1.0, 0.0)),
     )  # fmt: skip
     neck = tube(
-        84.0,
-        ((0.0, 21.0), (0.4, 17.0), (0.62, 20.0), (0.8, 24.0)),
-        wall=((0.0, 1.5),),
-        spongy=((0.0, 0.2),),
-        caps=(6, 24),
-        squareness=2.0,
-        frame=Frame((-2.0, 46.0), 2.25),
-    )
-    lobes = [
-        tube(46.0, ((0.0, 13), (0.6, half), (1.0, half)), wall=((0.0, 1.6),), spongy=((0.0, 0.12),), caps=(18, 17), squareness=2.1, depth=((0.0, 1.3),), frame=Frame((v, f_len - 42), 0.0))
-        for half, v in (((17.5, -20.0), (18.5, 20.0)) if not lateral else ((25.0, -2.0),))
+        84.0, ((0.0, 21.0), (0.4, 17.0), (0.62, 20.0), (0.8, 24.0)), wall=((0.0, 1.5),), spongy=((0.0, 0.15),), caps=(6.0, 24.0),
+        squareness=2.0, frame=Frame((-2.0, 46.0), 2.25),
+    )  # fmt: skip
+    condyles = [
+        tube(
+            46.0, ((0.0, 13.0), (0.6, half), (1.0, half)), wall=((0.0, 1.6),), spongy=((0.0, 0.12),), caps=(18.0, 17.0), squareness=2.1,
+            depth=((0.0, 1.3),), frame=Frame((v, length - 42.0), 0.0),
+        )
+        for half, v in (((17.5, -20.0), (18.5, 20.0)), ((25.0, -2.0),))[side]
     ]  # fmt: skip
-    femur = Frame((0.0, -f_len - 7), 0.0).at(0, 0, rng.normal(0, 0.02))
-    bones = [Bone("femur", femur, (thigh, neck, *lobes), f_len, shaft, (0.16, 0.93), 1.6, (f_len * 0.945,) if child else ())]  # fmt: skip
-    kneecap = block(21.0, 20.0 if not lateral else 10.0, 0.5 if not lateral else 1.9)
-    bones.append(Bone("patella", Frame((0.0 if not lateral else 42.0 + 6 * flexion, -44.0 if not lateral else -34.0), 0.0 if not lateral else -0.1), (kneecap,), 42.0, 20.0, (0.3, 0.7), 0.12, (), frozenset()))  # fmt: skip
-    shin = Frame((0.0, 0.0), flexion if lateral else rng.normal(0, 0.03))
-    plateau = 37.0 if not lateral else 27.0
-    tibial = tube(
-        t_len, ((0.0, plateau), (0.05, plateau * 0.97), (0.16, 18), (0.32, 13.5 * thick), (0.7, 11.5 * thick), (0.86, 14), (0.96, 22 if not lateral else 17), (1.0, 22 if not lateral else 17)),
-        wall=((0.0, 1.3), (0.15, 2.6), (0.35, 5.2), (0.7, 4.8), (0.88, 1.8), (1.0, 1.2)), spongy=SPARSE, caps=(6, 5), squareness=3.2, bow=rng.normal(0, 2),
-        depth=((0.0, 0.75), (0.3, 1.0), (1.0, 0.9)), lean=((0.0, 0.0), (0.25, 1.0 if not lateral else 4.0), (1.0, 0.0)),
+    frame = Frame((0.0, -length - 7.0), rng.normal(0, 0.02))
+    femur = Bone("femur", frame, (stem, neck, *condyles), length, shaft, (0.16, 0.93), 1.6, (length * 0.945,) if child else ())
+    outline = ((0.0, 105.0 * plump), (0.3, 90.0 * plump), (0.75, 64.0 * plump), (1.0, 56.0))
+    sleeve = tube(length + 120.0, outline, wall=((0.0, 10.0 * plump),), caps=(1.0, 36.0))
+    return femur, Flesh("thigh", frame.at(-60.0), (sleeve,))
+
+
+def calf(rng: np.random.Generator, knee: Frame, lateral: bool, child: bool) -> tuple[Bone, Bone, Flesh]:
+    """Tibia, fibula and the flesh of the shin; from the side the fibula crosses behind the tibia."""
+    side = int(lateral)
+    t_length, f_length = 365.0 * rng.normal(1, 0.02), 355.0 * rng.normal(1, 0.02)
+    thick, plump, plateau, pilon = rng.normal(1, 0.06), rng.normal(1, 0.1), (37.0, 27.0)[side], (22.0, 17.0)[side]
+    profile = (
+        (0.0, plateau), (0.05, plateau * 0.97), (0.16, 18.0), (0.32, 13.5 * thick), (0.7, 11.5 * thick), (0.86, 14.0), (0.96, pilon),
+        (1.0, pilon),
+    )  # fmt: skip
+    stem = tube(
+        t_length, profile, wall=((0.0, 1.3), (0.15, 2.6), (0.35, 5.2), (0.7, 4.8), (0.88, 1.8), (1.0, 1.2)), spongy=SPARSE, caps=(6.0, 5.0),
+        squareness=3.2, bow=rng.normal(0, 2), depth=((0.0, 0.75), (0.3, 1.0), (1.0, 0.9)),
+        lean=((0.0, 0.0), (0.25, (1.0, 4.0)[side]), (1.0, 0.0)),
     )  # fmt: skip
     malleolus = tube(
-        26.0, ((0.0, 8.0), (1.0, 6.0)), wall=((0.0, 1.2),), caps=(3, 6), frame=Frame((15.0 if not lateral else 2.0, t_len - 14), 0.05)
+        26.0, ((0.0, 8.0), (1.0, 6.0)), wall=((0.0, 1.2),), caps=(3.0, 6.0), frame=Frame(((15.0, 2.0)[side], t_length - 14.0), 0.05)
     )
-    spine = tube(22.0, ((0.0, 3.0), (1.0, 9.0)), wall=((0.0, 1.2),), spongy=((0.0, 0.12),), caps=(3, 6), frame=Frame((0.0, -5.0), 0.0))
-    fibular = tube(
-        b_len, ((0.0, 9.5), (0.05, 10), (0.13, 6.2), (0.5, 6.4), (0.85, 5.8), (0.94, 9.5), (1.0, 7.0)),
-        wall=((0.0, 1.0), (0.15, 2.0), (0.5, 3.2), (0.85, 2.2), (1.0, 1.2)), spongy=SPONGY, caps=(7, 9), bow=rng.normal(0, 1.5),
+    spine = tube(22.0, ((0.0, 3.0), (1.0, 9.0)), wall=((0.0, 1.2),), spongy=((0.0, 0.12),), caps=(3.0, 6.0), frame=Frame((0.0, -5.0), 0.0))
+    physes = (t_length * 0.045, t_length * 0.955) if child else ()
+    tubes = (stem, malleolus, spine)
+    tibia = Bone("tibia", knee.at(3.0), tubes, t_length, 12.5 * thick, (0.06, 0.97), 1.7, physes, KNEE, "fibula")
+    slender = ((0.0, 9.5), (0.05, 10.0), (0.13, 6.2), (0.5, 6.4), (0.85, 5.8), (0.94, 9.5), (1.0, 7.0))
+    stem = tube(
+        f_length, slender, wall=((0.0, 1.0), (0.15, 2.0), (0.5, 3.2), (0.85, 2.2), (1.0, 1.2)), spongy=SPONGY, caps=(7.0, 9.0),
+        bow=rng.normal(0, 1.5),
     )  # fmt: skip
-    top, bottom = (-31.0, -24.0) if not lateral else (-20.0 + rng.normal(0, 3), -4.0 + rng.normal(0, 3))
-    tilt = math.atan2(bottom - top, b_len)
-    bones += [
-        Bone("tibia", shin.at(3.0), (tibial, malleolus, spine), t_len, 12.5 * thick, (0.06, 0.97), 1.7, (t_len * 0.045, t_len * 0.955) if child else (), KNEE, "fibula"),
-        Bone("fibula", shin.at(26.0, top, tilt), (fibular,), b_len, 6.2, (0.06, 0.97), 1.0, (b_len * 0.05, b_len * 0.94) if child else (), KNEE, "tibia"),
-    ]  # fmt: skip
-    ankle = shin.at(t_len + 6)
-    plump = rng.normal(1, 0.1)
-    sleeves = [
-        Flesh("thigh", femur.at(-60), (tube(f_len + 120, ((0.0, 105 * plump), (0.3, 90 * plump), (0.75, 64 * plump), (1.0, 56)), wall=((0.0, 10 * plump),), caps=(1, 36)),)),
-        Flesh("shin", shin.at(-52, -2.0 if not lateral else -8.0), (tube(t_len + 88, ((0.0, 56), (0.14, 56), (0.36, 58 * plump), (0.6, 47 * plump), (0.86, 35), (1.0, 34)), wall=((0.0, 7 * plump),), caps=(34, 8), lean=((0.0, 0.0), (0.35, 0.0 if not lateral else -6.0), (0.8, 0.0 if not lateral else 4.0)), depth=((0.0, 0.95),)),), KNEE),
-    ]  # fmt: skip
-    foot = draw_foot(rng, ankle, lateral, region, child)
-    joints = (Joint("knee", shin, 40.0), *foot[2])
+    top, bottom = (-20.0 + rng.normal(0, 3), -4.0 + rng.normal(0, 3)) if lateral else (-31.0, -24.0)
+    place = knee.at(26.0, top, math.atan2(bottom - top, f_length))
+    physes = (f_length * 0.05, f_length * 0.94) if child else ()
+    fibula = Bone("fibula", place, (stem,), f_length, 6.2, (0.06, 0.97), 1.0, physes, KNEE, "tibia")
+    outline = ((0.0, 56.0), (0.14, 56.0), (0.36, 58.0 * plump), (0.6, 47.0 * plump), (0.86, 35.0), (1.0, 34.0))
+    lean = ((0.0, 0.0), (0.35, (0.0, -6.0)[side]), (0.8, (0.0, 4.0)[side]))  # from the side the calf bulges backwards
+    sleeve = tube(t_length + 88.0, outline, wall=((0.0, 7.0 * plump),), caps=(34.0, 8.0), lean=lean, depth=((0.0, 0.95),))
+    return tibia, fibula, Flesh("shin", knee.at(-52.0, (-2.0, -8.0)[side]), (sleeve,), KNEE)
+
+
+def draw_leg(rng: np.random.Generator, region: str, lateral: bool, child: bool) -> Limb:
+    """A leg; `region` (femur, knee, leg, ankle, foot) sets where the film is centred and how much of it should show."""
+    bent = rng.uniform(0.05, 1.0) if region in ("knee", "femur") else abs(rng.normal(0.0, 0.12))
+    knee = Frame((0.0, 0.0), -bent if lateral else rng.normal(0, 0.03))
+    femur, upper = thigh(rng, lateral, child)
+    tibia, fibula, lower = calf(rng, knee, lateral, child)
+    ankle = knee.at(tibia.length + 6.0)
+    kneecap = block(21.0, (20.0, 10.0)[int(lateral)], (0.5, 1.9)[int(lateral)])
+    place = Frame((42.0 - 6.0 * bent, -34.0), -0.1) if lateral else Frame((0.0, -44.0), 0.0)
+    patella = Bone("patella", place, (kneecap,), kneecap.length, 20.0, (0.3, 0.7), 0.12)
+    bones, flesh, joints = draw_foot(rng, ankle, lateral, region, child)
     focus, span = {
-        "femur": (femur.point(f_len * 0.55), 420.0),
+        "femur": (femur.frame.point(femur.length * 0.55), 420.0),
         "knee": ((0.0, 8.0), 240.0),
-        "leg": (shin.point(t_len * 0.55), 440.0),
+        "leg": (knee.point(tibia.length * 0.55), 440.0),
         "ankle": (ankle.point(5.0), 230.0),
-        "foot": (ankle.point(85.0) if not lateral else ankle.point(40.0, 45.0), 240.0),
+        "foot": (ankle.point(40.0, 45.0) if lateral else ankle.point(85.0), 240.0),
     }[region]
     return Limb(
-        tuple(bones + foot[0]), tuple(sleeves + foot[1]), joints, jitter(rng, focus, 14.0), span, rng.uniform(0.5, 0.8) if child else 1.0,
-        rng.uniform(0.55, 1.0),
-    )  # fmt: skip
+        bones=(femur, patella, tibia, fibula, *bones),
+        flesh=(upper, lower, *flesh),
+        joints=(Joint("knee", knee, 40.0), *joints),
+        focus=jitter(rng, focus, 14.0),
+        span=span,
+        scale=rng.uniform(0.5, 0.8) if child else 1.0,
+        density=rng.uniform(0.55, 1.0),
+    )

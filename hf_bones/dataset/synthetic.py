@@ -1,8 +1,8 @@
 """Drawn radiographs: limbs from a simple physical model, whole or broken, with label, subtype, severity, boxes and mask.
 
 `draw_radiograph` draws one, `draw_set` a balanced stream of them. A seed fixes the person, the film, the noise and the break in separate
-random streams, so the same seed with another label is the same limb on the same film with or without its break (unless a dislocation was asked
-for and the first film showed no joint).
+random streams, so the same seed with another label is the same limb on the same film with or without its break (unless a dislocation was
+asked for and the first film showed no joint).
 
 Not here: the limbs (`limb_arm`, `limb_leg`), the breaks (`synthetic_breaks`), the film (`synthetic_film`). What these pictures are worth
 for training has to be measured on real ones; they are crude.
@@ -19,11 +19,13 @@ import numpy.typing as npt
 from hf_bones.dataset.limb_arm import draw_arm
 from hf_bones.dataset.limb_leg import draw_leg
 from hf_bones.dataset.limb_shapes import Bone, Limb
-from hf_bones.dataset.synthetic_breaks import SEVERITY, Break, break_bone
+from hf_bones.dataset.synthetic_breaks import SEVERITY, break_bone
+from hf_bones.dataset.synthetic_cuts import Break
 from hf_bones.dataset.synthetic_film import Film, draw_film
 from hf_bones.dataset.synthetic_scene import Box, Dislocation, dislocate, take
 from hf_bones.labels import BEYOND_REPAIR, FRACTURED, HEALTHY, THREE_CLASS, UnknownLabelError
 
+Site = tuple[Bone, float, float]  # a bone, mm along it, how likely it is to break there
 SUBTLE = ("hairline", "minor", "greenstick", "avulsion")
 DESTRUCTIVE = THREE_CLASS.classes[THREE_CLASS.label2id[BEYOND_REPAIR]].subtypes
 ARM_REGIONS = ("hand", "forearm", "elbow", "humerus")
@@ -37,7 +39,8 @@ SUBTYPE_CHANCE: dict[str, dict[str, float]] = {
         "spiral": 0.07, "avulsion": 0.06, "impacted": 0.08, "dislocation": 0.05,
     },
     BEYOND_REPAIR: {
-        "comminuted": 0.32, "shattered": 0.12, "crushed": 0.12, "segmental": 0.14, "bone loss": 0.12, "non union": 0.1, "pseudarthrosis": 0.08,
+        "comminuted": 0.32, "shattered": 0.12, "crushed": 0.12, "segmental": 0.14, "bone loss": 0.12, "non union": 0.1,
+        "pseudarthrosis": 0.08,
     },
 }  # fmt: skip
 CAST_CHANCE, LATERAL_CHANCE, CHILD_CHANCE = 0.14, 0.42, 0.25
@@ -158,27 +161,20 @@ def draw_limb(rng: np.random.Generator, region: str | None) -> tuple[Limb, str, 
     return limb, where, "lateral" if lateral else "frontal"
 
 
-def broken_sites(limb: Limb, film: Film) -> list[tuple[Bone, float, float]]:
-    """(bone, u, weight) of places in view where a bone could break."""
-    shares = np.linspace(0, 1, 14)
-    along = [
-        np.array([bone.breakable[0] + (bone.breakable[1] - bone.breakable[0]) * share for share in shares]) * bone.length
-        for bone in limb.bones
-    ]
-    ends = [(bone.frame.point(float(u[0])), bone.frame.point(float(u[-1]))) for bone, u in zip(limb.bones, along, strict=True)]
-    points = np.concatenate([np.outer(1 - shares, first) + np.outer(shares, last) for first, last in ends])
-    seen = film.shows(points, MARGIN).reshape(len(limb.bones), -1)
-    return [
-        (bone, float(u), bone.weight / len(us[inside]))
-        for bone, us, inside in zip(limb.bones, along, seen, strict=True)
-        for u in us[inside]
-        if bone.weight
-    ]
+def broken_sites(limb: Limb, film: Film) -> list[Site]:
+    """Places in view where a bone could break."""
+    sites: list[Site] = []
+    for bone in limb.bones:
+        if not bone.weight:
+            continue
+        spots = np.linspace(*bone.breakable, 14) * bone.length
+        first, last = np.array(bone.frame.point(0.0)), np.array(bone.frame.point(bone.length))
+        shown = spots[film.shows(first + np.outer(spots / bone.length, last - first), MARGIN)]
+        sites += [(bone, float(u), bone.weight / len(shown)) for u in shown]
+    return sites
 
 
-def plan_breaks(
-    rng: np.random.Generator, sites: list[tuple[Bone, float, float]], limb: Limb, subtype: str, k: float, lateral: bool
-) -> list[Break]:
+def plan_breaks(rng: np.random.Generator, sites: list[Site], limb: Limb, subtype: str, k: float, lateral: bool) -> list[Break]:
     """One break of the subtype, and often a second one in the bone beside it."""
     # what shows only as a thin line would be lost where the small bones overlap; what shatters is drawn on bones large enough to show it
     large = [site for site in sites if site[0].length > (120 if subtype in SUBTLE else 42)]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from hf_bones.dataset.limb_shapes import Array, Bone, Flesh, Limb, Tube, chords, reach
+from hf_bones.dataset.limb_shapes import Array, Bone, Flesh, Limb, chords, reach
 from hf_bones.dataset.synthetic_film import Film, small_blur
 
 # strokes of a few capitals and digits on a 2 x 4 grid, (x0, y0, x1, y1); drawn by hand so that no font has to be found
@@ -37,7 +38,7 @@ def write(width: int, height: int, text: str, at: tuple[float, float], size: flo
                 ends.append((2 * (at[0] + unit * (x * c - y * s)), 2 * (at[1] + unit * (x * s + y * c))))
             pen.line(ends, fill=255, width=max(2, round(unit * 1.1)))
     small = sheet.resize((width, height), Image.Resampling.BOX)
-    return np.asarray(small, dtype=np.float32) / 255
+    return np.asarray(small, dtype=np.float32) / np.float32(255)
 
 
 def markers(rng: np.random.Generator, film: Film) -> tuple[Array | None, Array | None]:
@@ -73,25 +74,17 @@ def cast_attenuation(rng: np.random.Generator, limb: Limb, film: Film, shell: fl
     for flesh in sorted(sleeves, key=far)[: int(rng.integers(1, 3))]:
         skin = flesh.tubes[0]
         air = rng.uniform(0.5, 3.0)
-        ripple = np.interp(
-            np.arange(skin.radius.size), np.arange(0, skin.radius.size + 32, 32), rng.normal(0, 0.5, skin.radius.size // 32 + 1)
-        )
+        count = skin.radius.size
+        knots = np.arange(0, count + 32, 32)
+        ripple = np.interp(np.arange(count), knots, rng.normal(0, 0.5, len(knots))).astype(np.float32)
         inner = skin.radius + np.float32(air)
-        tube = Tube(
-            skin.frame,
-            skin.length,
-            skin.centre,
-            (inner + shell + ripple).astype(np.float32),
-            inner.astype(np.float32),
-            skin.depth,
-            skin.spongy,
-        )
+        tube = replace(skin, radius=inner + np.float32(shell) + ripple, inner=inner)
         where = film.patch(flesh.frame, reach([tube], 2.0))
         if where is None:
             continue
         u, v = film.local(flesh.frame, where)
         outer, hollow, entry = chords(tube, u, v)
-        along = entry / np.float32(skin.radius.size)
+        along = entry / np.float32(count)
         inside = np.clip((along - share[0]) * 60, 0, 1) * np.clip((share[1] - along) * 60, 0, 1)
         plaster[where] = np.maximum(plaster[where], (outer - hollow) * inside)
     weave = small_blur(rng.standard_normal(plaster.shape, dtype=np.float32), 1.2)

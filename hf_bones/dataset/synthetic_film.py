@@ -30,7 +30,6 @@ class Film:
     pitch: float  # mm of the scene per pixel
     angle: float
     mirror: bool
-    scale: float  # of the limb: a child's tissue is thinner as well as smaller
     heel: Point  # relative change of the beam across the film, each way
     falloff: float
     scatter: float  # scatter over primary
@@ -125,18 +124,34 @@ def draw_film(rng: np.random.Generator, limb: Limb, size: int) -> Film:
     if border == "shutter":
         margins = list(rng.uniform(0.0, 0.1, 4))
     return Film(
-        width=width, height=height, focus=limb.focus, pitch=field / size, angle=angle, mirror=bool(rng.random() < 0.5), scale=limb.scale,
-        heel=(rng.normal(0, 0.1), rng.normal(0, 0.1)), falloff=rng.uniform(0.0, 0.2), scatter=rng.uniform(0.08, 0.45), grid=rng.uniform(0.08, 0.2),
-        photons=10 ** rng.uniform(3.3, 4.4), blur=rng.uniform(0.35, 0.75), sharpen=rng.choice([0.0, 0.6, 1.2]) * rng.uniform(0.5, 1.0),
-        latitude=rng.uniform(0.0, 0.45), gamma=rng.uniform(0.75, 1.5), black=rng.uniform(0.02, 0.16), white=rng.uniform(0.7, 1.0), streaks=rng.uniform(0.0, 0.012), border=border,
-        tilt=rng.normal(0, 0.03) if border != "open" else 0.0, margins=(margins[0], margins[1], margins[2], margins[3]),
+        width=width,
+        height=height,
+        focus=limb.focus,
+        pitch=field / size,
+        angle=angle,
+        mirror=bool(rng.random() < 0.5),
+        heel=(rng.normal(0, 0.1), rng.normal(0, 0.1)),
+        falloff=rng.uniform(0.0, 0.2),
+        scatter=rng.uniform(0.08, 0.45),
+        grid=rng.uniform(0.08, 0.2),
+        photons=10 ** rng.uniform(3.3, 4.4),
+        blur=rng.uniform(0.35, 0.75),
+        sharpen=rng.choice([0.0, 0.6, 1.2]) * rng.uniform(0.5, 1.0),
+        latitude=rng.uniform(0.0, 0.45),
+        gamma=rng.uniform(0.75, 1.5),
+        black=rng.uniform(0.02, 0.16),
+        white=rng.uniform(0.7, 1.0),
+        streaks=rng.uniform(0.0, 0.012),
+        border=border,
+        tilt=rng.normal(0, 0.03) if border != "open" else 0.0,
+        margins=(margins[0], margins[1], margins[2], margins[3]),
         edge_blur=rng.uniform(0.004, 0.04) if border == "edge" else 0.0,
-    )  # fmt: skip
+    )
 
 
 @lru_cache(maxsize=128)
 def spread_matrix(side: int, cells: int, sigma: float) -> Array:
-    """(side, cells) weights of a Gaussian of `sigma` pixels from `cells` blocks to `side` pixels; rows sum to 1, so edges keep their level."""
+    """(side, cells) that spreads `cells` blocks over `side` pixels by a Gaussian of `sigma` pixels; rows sum to 1."""
     to = np.arange(side, dtype=np.float32) + 0.5
     start = (np.arange(cells, dtype=np.float32) + 0.5) * (side / cells)
     weight = np.exp(-0.5 * ((to[:, None] - start[None, :]) / max(sigma, 1.0)) ** 2)
@@ -151,7 +166,8 @@ def broad_blur(image: Array, share: float) -> Array:
     rows, columns = np.arange(0, h, fine), np.arange(0, w, fine)
     blocks = np.add.reduceat(np.add.reduceat(image, rows, axis=0), columns, axis=1)
     sizes = np.outer(np.diff(np.append(rows, h)), np.diff(np.append(columns, w))).astype(np.float32)
-    return spread_matrix(h, len(rows), sigma) @ (blocks / sizes) @ spread_matrix(w, len(columns), sigma).T
+    blurred: Array = spread_matrix(h, len(rows), sigma) @ (blocks / sizes) @ spread_matrix(w, len(columns), sigma).T
+    return blurred
 
 
 def small_blur(image: Array, sigma: float) -> Array:
@@ -173,7 +189,7 @@ def expose(attenuation: Array, intact: Array, film: Film, noise: np.random.Gener
     tube = 1 + np.float32(film.heel[0]) * x + np.float32(film.heel[1]) * y - np.float32(film.falloff) * (x * x + y * y) / 2
     light = film.beam
     open_beam = tube * (light if film.border == "edge" else 1)
-    primary = open_beam * np.exp(-attenuation)
+    primary = np.asarray(open_beam * np.exp(-attenuation), dtype=np.float32)
     signal = primary + np.float32(film.scatter) * broad_blur(primary, film.grid)
     signal = np.maximum(small_blur(signal, film.blur), 1e-4)
     grain = noise.standard_normal((h, w), dtype=np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hf_bones.dataset.limb_shapes import Array, Bone, Flesh, Frame, Joint, Limb, bone_thickness, flesh_thickness, reach
-from hf_bones.dataset.synthetic_breaks import Break, width_at
+from hf_bones.dataset.synthetic_cuts import Break, width_at
 from hf_bones.dataset.synthetic_extras import cast_attenuation, hardware, markers
 from hf_bones.dataset.synthetic_film import CORTEX, FAT, LEAD, METAL, MUSCLE, PLASTER, Film, broad_blur, expose
 

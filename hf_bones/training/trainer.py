@@ -21,6 +21,7 @@ from hf_bones.record import read_json, write_json
 from hf_bones.training.data import RunSampler, SquareCollator, TrainingRows, batch_to_input
 from hf_bones.training.loss import class_weights, weighted_cross_entropy
 from hf_bones.training.model import load_model, parameter_groups
+from hf_bones.training.probe import fit_head, head_features, start_head
 from hf_bones.training.sources import Rows, describe_rows, training_rows
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,9 @@ class TrainedModel:
 class BoneTrainer(Trainer):
     """A Trainer whose batches stay 8-bit grey until they are on the device, where they are augmented and normalised."""
 
-    def __init__(self, *, spec: InputSpec, policy: AugmentConfig, sampler: RunSampler, optimiser_groups: list[dict[str, Any]], **arguments: Any):
+    def __init__(
+        self, *, spec: InputSpec, policy: AugmentConfig, sampler: RunSampler, optimiser_groups: list[dict[str, Any]], **arguments: Any
+    ):
         self.spec = spec
         self.policy = policy
         self.sampler = sampler
@@ -60,8 +63,8 @@ class BoneTrainer(Trainer):
         return self.sampler
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        if self.optimizer is None:
-            self.optimizer = torch.optim.AdamW(self.optimiser_groups, fused=torch.cuda.is_available())
+        if getattr(self, "optimizer", None) is None:
+            self.optimizer: Any = torch.optim.AdamW(self.optimiser_groups, fused=torch.cuda.is_available())
         return self.optimizer
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -86,6 +89,8 @@ def train(recipe: Recipe) -> TrainedModel:
     """
     config = recipe.training
     check_processes(config)
+    if config.head_start not in ("random", "probe"):
+        raise RecipeError(f"head_start: expected 'random' or 'probe', got {config.head_start!r}")
     scheme = load_scheme(recipe.data.label_scheme)
     output = Path(config.output_dir)
     resume_from = prepare_output(recipe, output)
@@ -95,6 +100,8 @@ def train(recipe: Recipe) -> TrainedModel:
     trainer = make_trainer(recipe, model, spec, scheme, train_rows, validation_rows)
     if trainer.is_world_process_zero():
         _announce(trainer, recipe, scheme, train_rows, validation_rows, resume_from)
+    if config.head_start == "probe" and resume_from is None:
+        fit_probe(trainer, config, len(scheme.names))
     result = trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     model = trainer.accelerator.unwrap_model(trainer.model)
     round_weights(model, config.save_dtype)
@@ -147,6 +154,14 @@ def make_trainer(
         compute_metrics=score,
         callbacks=callbacks,
     )
+
+
+def fit_probe(trainer: BoneTrainer, config: TrainConfig, classes: int) -> None:
+    """Starts the trainer's model from a head fitted to its training rows."""
+    rows = trainer.train_dataset
+    features = head_features(trainer.model, trainer.spec, rows, config.eval_batch_size, trainer.args.device)
+    weights = class_weights(np.bincount(rows.labels, minlength=classes), "sqrt")
+    start_head(trainer.model, *fit_head(features, rows.labels, classes, config.probe_c, weights))
 
 
 def training_arguments(recipe: Recipe, images_per_epoch: int) -> TrainingArguments:
