@@ -50,7 +50,8 @@ def parse_recipe(arguments: Sequence[str]) -> Recipe:
 def run(recipe: Recipe) -> Path:
     """Trains, calibrates, records and, where asked, pushes. Returns the folder of the finished checkpoint."""
     from hf_bones.record import environment, now
-    from hf_bones.training.trainer import save_checkpoint, train
+    from hf_bones.training.checkpoints import save_checkpoint
+    from hf_bones.training.trainer import train
 
     started = now()
     trained = train(recipe)

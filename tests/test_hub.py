@@ -16,7 +16,9 @@ import yaml
 from hub_server import HubServer
 from PIL import Image
 from transformers import Dinov2Config, Dinov2ForImageClassification
+from typer.testing import CliRunner
 
+from hf_bones.cli import app
 from hf_bones.evaluation.figures import Resampling
 from hf_bones.evaluation.report import Circumstances, evaluate_probabilities
 from hf_bones.evaluation.rows import ScoredRows
@@ -401,20 +403,12 @@ def test_text_from_files_cannot_break_the_card(checkpoint: Path) -> None:
     assert "evil" not in front_matter(text) and "base_model" not in front_matter(text)
 
 
-def test_the_script_writes_the_card_checks_and_lists(checkpoint: Path, evaluation: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import importlib.util
-
-    path = Path(__file__).parent.parent / "scripts" / "push_to_hub.py"
-    spec = importlib.util.spec_from_file_location("push_to_hub_script", path)
-    assert spec is not None and spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+def test_the_command_writes_the_card_checks_and_lists(checkpoint: Path, evaluation: Path) -> None:
     (checkpoint / "README.md").unlink()
-    assert script.main([str(checkpoint), NAME, "--evaluation", str(evaluation), "--dry-run"]) == 0
-    printed = capsys.readouterr().out
-    assert "README.md" in printed and "metrics.json" in printed and "would push to" in printed
+    command = ["push", str(checkpoint), NAME, "--evaluation", str(evaluation), "--dry-run"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert {"README.md", "metrics.json", "confusion.png"} <= set(done.output.split()) and "would push to" in done.output
     assert f"# {NAME}" in (checkpoint / "README.md").read_text()
-    for wrong in (["nowhere", NAME], [str(checkpoint), NAME, "--keep-card", "--evaluation", str(evaluation)]):
-        with pytest.raises(SystemExit) as caught:
-            script.main([*wrong, "--dry-run"])
-        assert caught.value.code == 2
+    for wrong in (["push", "nowhere", NAME, "--dry-run"], [*command, "--keep-card"]):
+        assert CliRunner().invoke(app, wrong).exit_code == 2

@@ -10,8 +10,8 @@ from transformers import AutoModelForImageClassification
 from hf_bones.config import ModelConfig
 from hf_bones.labels import THREE_CLASS, TWO_CLASS
 from hf_bones.preprocess import InputSpec
+from hf_bones.training.checkpoints import load_weights, round_weights, save_checkpoint
 from hf_bones.training.model import blocks_of, head_of, load_model, parameter_groups
-from hf_bones.training.trainer import load_weights, round_weights, save_checkpoint
 
 
 def probabilities(model, size=56):

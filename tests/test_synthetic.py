@@ -23,8 +23,8 @@ SUBTYPES = [subtype for label in THREE_CLASS.classes for subtype in label.subtyp
 
 @pytest.fixture(scope="module")
 def drawn() -> list[DrawnRadiograph]:
-    """700 small films with balanced labels, shared by the tests that need many."""
-    return list(draw_set(700, seed=11, size=112))
+    """600 small films with balanced labels, shared by the tests that need many."""
+    return list(draw_set(600, seed=11, size=96))
 
 
 def digest(film: DrawnRadiograph) -> str:
@@ -73,7 +73,8 @@ def test_the_mask_is_empty_exactly_when_healthy_and_the_boxes_cover_it(drawn: li
         assert film.mask.any() == (film.label != HEALTHY) == bool(film.boxes) == bool(film.subtype) == (film.severity > 0)
         covered = np.zeros((h, w), dtype=bool)
         for cx, cy, bw, bh in film.boxes:
-            assert 0 <= cx - bw / 2 + 1e-9 and cx + bw / 2 <= 1 + 1e-9 and 0 <= cy - bh / 2 + 1e-9 and cy + bh / 2 <= 1 + 1e-9
+            corners = np.array([cx - bw / 2, cy - bh / 2, cx + bw / 2, cy + bh / 2])
+            assert corners.min() > -1e-9 and corners.max() < 1 + 1e-9
             rows = slice(round((cy - bh / 2) * h), round((cy + bh / 2) * h))
             covered[rows, round((cx - bw / 2) * w) : round((cx + bw / 2) * w)] = True
         assert not (film.mask & ~covered).any()
@@ -90,7 +91,7 @@ def test_severity_rises_from_healthy_over_hairline_to_shattered(drawn: list[Draw
 
 def test_a_worse_break_changes_more_of_the_film() -> None:
     def damage(subtype: str) -> float:
-        return float(np.mean([draw_radiograph(seed, subtype=subtype, region="forearm", size=160).mask.sum() for seed in range(12)]))
+        return float(np.mean([draw_radiograph(seed, subtype=subtype, region="forearm", size=160).mask.sum() for seed in range(10)]))
 
     assert damage("hairline") < damage("transverse") < damage("shattered")
 
@@ -98,7 +99,7 @@ def test_a_worse_break_changes_more_of_the_film() -> None:
 @pytest.mark.parametrize("subtype", ["hairline", "minor"])
 def test_a_broken_film_differs_from_its_healthy_twin_at_the_break_and_nowhere_else(subtype: str) -> None:
     changed = []
-    for seed in range(20, 32):
+    for seed in range(20, 29):
         twin, broken = draw_radiograph(seed, "healthy", size=256), draw_radiograph(seed, subtype=subtype, size=256)
         assert (twin.region, twin.view, twin.cast, twin.pixels.shape) == (broken.region, broken.view, broken.cast, broken.pixels.shape)
         difference = np.abs(twin.pixels.astype(int) - broken.pixels.astype(int))
@@ -113,11 +114,11 @@ def test_a_broken_film_differs_from_its_healthy_twin_at_the_break_and_nowhere_el
 
 
 def test_a_set_is_balanced_shuffled_and_repeatable() -> None:
-    first = list(draw_set(30, seed=4, size=64))
-    assert Counter(f.label for f in first) == dict.fromkeys(THREE_CLASS.names, 10)
+    first = list(draw_set(24, seed=4, size=64))
+    assert Counter(f.label for f in first) == dict.fromkeys(THREE_CLASS.names, 8)
     assert [f.label for f in first] != sorted(f.label for f in first)
-    assert [digest(f) for f in first] == [digest(f) for f in draw_set(30, seed=4, size=64)]
-    assert len({f.seed for f in first} | {f.seed for f in draw_set(30, seed=5, size=64)}) == 60
+    assert [digest(f) for f in first] == [digest(f) for f in draw_set(24, seed=4, size=64)]
+    assert len({f.seed for f in first} | {f.seed for f in draw_set(24, seed=5, size=64)}) == 48
     skewed = Counter(f.label for f in draw_set(10, seed=4, size=64, proportions={HEALTHY: 4, FRACTURED: 1}))
     assert skewed == {HEALTHY: 8, FRACTURED: 2}
 
@@ -157,8 +158,8 @@ def test_size_brightness_and_borders_do_not_give_the_label_away(drawn: list[Draw
 
     features = np.array([statistics(film.pixels) for film in drawn])
     labels = np.array([film.label for film in drawn])
-    forest = RandomForestClassifier(n_estimators=200, min_samples_leaf=2, random_state=0).fit(features[:400], labels[:400])
-    score = balanced_accuracy_score(labels[400:], forest.predict(features[400:]))
+    forest = RandomForestClassifier(n_estimators=100, min_samples_leaf=2, random_state=0).fit(features[:350], labels[:350])
+    score = balanced_accuracy_score(labels[350:], forest.predict(features[350:]))
     assert score <= 0.45, f"a forest reads the label off size, brightness and borders with balanced accuracy {score:.2f}; chance is 0.33"
 
 

@@ -11,7 +11,7 @@ ON_LOAD = """
   const hand_over = (event, data) => {
     const file = data && data.files && data.files[0];
     const button = document.getElementById("other-file");
-    const input = button && button.parentElement.querySelector("input[type=file]");
+    const input = button && button.parentElement.querySelector(":scope > input[type=file]");
     if (!file || !input) return;
     event.preventDefault();
     event.stopImmediatePropagation();

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from hf_bones.dataset.limb_shapes import Bone, Flesh, Frame, Joint, Limb, Point, tube
+from hf_bones.dataset.limb_shapes import Bone, Flesh, Frame, Joint, Limb, Point, Tube
 
 ELBOW = frozenset({"elbow"})
 WRIST = ELBOW | {"wrist"}
@@ -50,7 +50,7 @@ def digit(
         flare = 1.5 if order else 1.45
         head = 1.25 if last else 1.3
         profile = ((0.0, slim * flare), (0.18, slim * 1.2), (0.5, slim * 0.82), (0.8, slim * 1.05), (0.93, slim * head))
-        shape = tube(
+        shape = Tube(
             length, profile, wall=((0.0, 0.7), (0.25, slim * 0.3), (0.5, slim * 0.42), (0.8, slim * 0.25), (1.0, 0.7)), spongy=SPONGY,
             caps=(2.2, slim * 0.9), depth=((0.0, 0.85),), bow=rng.normal(0, 0.3), plate=0.8,
         )  # fmt: skip
@@ -59,7 +59,7 @@ def digit(
         bones.append(Bone(name, frame, (shape,), length, slim, (0.15, 0.85), 0.3 if order == 0 else 0.22, physis if child else (), beyond))
         if order:
             wide = slim * 1.2 + 5.2
-            sleeve = tube(
+            sleeve = Tube(
                 length + 8, ((0.0, wide + 1), (0.3, wide), (0.55, wide * 0.98), (1.0, wide * 0.94)), wall=((0.0, 2.0),), caps=(2.0, wide),
                 depth=((0.0, 0.95),), squareness=2.0,
             )  # fmt: skip
@@ -84,7 +84,7 @@ def draw_hand(rng: np.random.Generator, wrist: Frame, lateral: bool, child: bool
         if child and rng.random() < 0.3:
             continue  # not yet ossified
         a, b = half_length * rng.normal(1.08, 0.05), half_width * rng.normal(1.08, 0.05)
-        block = tube(2 * a, ((0.0, b),), wall=((0.0, 0.8),), spongy=((0.0, 0.22),), caps=(a, a), squareness=2.2, depth=((0.0, 0.95),))
+        block = Tube(2 * a, ((0.0, b),), wall=((0.0, 0.8),), spongy=((0.0, 0.22),), caps=(a, a), squareness=2.2, depth=((0.0, 0.95),))
         frame = wrist.at(u - a, v * squeeze + rng.normal(0, 0.5), rng.normal(0, 0.12))
         bones.append(Bone(name, frame, (block,), 2 * a, b, (0.4, 0.6), 0.25 if name == "scaphoid" else 0.0, (), WRIST))
     spread, curl = rng.uniform(0.6, 1.8), rng.normal(0, 0.05)
@@ -100,12 +100,12 @@ def draw_hand(rng: np.random.Generator, wrist: Frame, lateral: bool, child: bool
         flesh += parts[1]
         joints += parts[2]
     half = 24.0 if not lateral else 12.0
-    palm = tube(
+    palm = Tube(
         112.0, ((0.0, half), (0.3, half * 1.35), (0.75, half * 1.6), (1.0, half * 1.5)), wall=((0.0, 2.5),), caps=(8.0, 22.0),
         depth=(((0.0, 0.62), (0.4, 0.5), (1.0, 0.36)), ((0.0, 1.4), (0.6, 1.5), (1.0, 1.4)))[int(lateral)], lean=((0.0, 0.0), (1.0, -2.0)),
     )  # fmt: skip
     flesh.append(Flesh("palm", wrist.at(-8.0), (palm,), ELBOW | {"wrist"}))
-    thenar = tube(62.0, ((0.0, 9.0), (0.4, 14.0), (1.0, 10.0)), wall=((0.0, 2.0),), caps=(8.0, 12.0), depth=((0.0, 0.95),))
+    thenar = Tube(62.0, ((0.0, 9.0), (0.4, 14.0), (1.0, 10.0)), wall=((0.0, 2.0),), caps=(8.0, 12.0), depth=((0.0, 0.95),))
     flesh.append(Flesh("thenar", wrist.at(14.0, 12.0 * squeeze, 0.5 * (1 if not lateral else 0.4)), (thenar,), ELBOW | {"wrist"}))
     joints.append(Joint("wrist", wrist.at(2.0), 18.0))
     return bones, flesh, joints
@@ -120,7 +120,7 @@ def upper_arm(rng: np.random.Generator, lateral: bool, child: bool) -> tuple[Bon
         (0.0, 20.0), (0.08, 24.0), (0.2, 15.0), (0.35, shaft), (0.7, shaft * 0.95), (0.86, shaft * 1.25), (0.95, condyles),
         (1.0, condyles * 0.6),
     )  # fmt: skip
-    stem = tube(
+    stem = Tube(
         length, profile, wall=((0.0, 1.2), (0.15, 2.0), (0.35, 4.4), (0.75, 4.6), (0.9, 2.0), (1.0, 1.2)), spongy=SPARSE,
         bow=rng.normal(0, 1.5), lean=((0.0, -8.0), (0.12, -5.0), (0.25, 0.0), (1.0, 0.0)),
         depth=((0.0, 1.0), (0.75, 1.0), (0.93, flat), (1.0, flat)), caps=(18.0, 8.0),
@@ -128,7 +128,7 @@ def upper_arm(rng: np.random.Generator, lateral: bool, child: bool) -> tuple[Bon
     # half-length, half-width, depth, v, how far beyond the stem
     ends = (((9.0, 9.5, 1.1, -11.0, 3.0), (9.5, 11.0, 0.9, 8.0, 4.0)), ((12.0, 12.0, 1.6, 3.0, 6.0),))[side]
     lobes = [
-        tube(
+        Tube(
             2 * a, ((0.0, b),), wall=((0.0, 1.4),), spongy=((0.0, 0.14),), caps=(a, a), squareness=2.1, depth=((0.0, d),),
             frame=Frame((v, length - 2 * a + out), 0.0),
         )
@@ -136,9 +136,10 @@ def upper_arm(rng: np.random.Generator, lateral: bool, child: bool) -> tuple[Bon
     ]  # fmt: skip
     physes = (length * 0.93, length * 0.09) if child else ()
     bone = Bone("humerus", Frame((0.0, -length - 4.0), 0.0), (stem, *lobes), length, shaft, (0.14, 0.93), 1.6, physes)
-    outline = ((0.0, 62.0 * plump), (0.35, 48.0 * plump), (0.75, 42.0 * plump), (1.0, 41.0))
-    sleeve = tube(length + 95.0, outline, wall=((0.0, 6.0 * plump),), caps=(1.0, 26.0))
-    return bone, Flesh("upper arm", Frame((0.0, -length - 60.0), 0.0), (sleeve,))
+    outline = ((0.0, 150.0), (0.28, 125.0 * plump), (0.5, 52.0 * plump), (0.85, 42.0 * plump), (1.0, 41.0))  # up into the shoulder
+    lean = ((0.0, 95.0), (0.28, 75.0), (0.5, 0.0))
+    sleeve = Tube(length + 235.0, outline, wall=((0.0, 6.0 * plump),), lean=lean, caps=(1.0, 26.0), depth=((0.0, 0.7), (0.5, 1.0)))
+    return bone, Flesh("upper arm", Frame((0.0, -length - 200.0), 0.0), (sleeve,))
 
 
 def forearm(rng: np.random.Generator, elbow: Frame, lateral: bool, child: bool) -> tuple[Bone, Bone, Flesh]:
@@ -150,7 +151,7 @@ def forearm(rng: np.random.Generator, elbow: Frame, lateral: bool, child: bool) 
         (0.0, 11.0), (0.03, 11.0), (0.09, 7.0), (0.18, 7.8 * thick), (0.5, 7.4 * thick), (0.8, 8.2 * thick), (0.93, (14.5, 10.0)[side]),
         (1.0, (15.5, 10.0)[side]),
     )  # fmt: skip
-    stem = tube(
+    stem = Tube(
         r_length, profile, wall=((0.0, 1.0), (0.1, 2.0), (0.3, 3.4), (0.7, 3.4), (0.88, 1.6), (1.0, 1.0)), spongy=SPONGY, caps=(3.0, 4.5),
         squareness=2.8, lean=((0.0, 0.0), (1.0, 1.5)), bow=rng.normal(3.5, 0.8) * (1.0, 0.5)[side],
         depth=((0.0, 1.0), (0.8, 1.0), (1.0, (0.75, 1.4)[side])),
@@ -161,7 +162,7 @@ def forearm(rng: np.random.Generator, elbow: Frame, lateral: bool, child: bool) 
     profile = (
         (0.0, 10.5), (0.08, 12.5), (0.16, 10.5), (0.3, 7.6 * thick), (0.7, 6.4 * thick), (0.88, 5.4 * thick), (0.96, 7.6), (1.0, 7.0),
     )  # fmt: skip
-    stem = tube(
+    stem = Tube(
         u_length, profile, wall=((0.0, 1.6), (0.12, 2.2), (0.35, 3.2), (0.7, 3.0), (0.9, 1.8), (1.0, 1.0)), spongy=SPONGY, caps=(7.0, 4.0),
         lean=((0.0, (6.0, 0.0)[side]), (0.15, 1.0), (1.0, 0.0)), bow=rng.normal(-1.5, 0.8),
     )  # fmt: skip
@@ -170,7 +171,7 @@ def forearm(rng: np.random.Generator, elbow: Frame, lateral: bool, child: bool) 
     ulna = Bone("ulna", place, (stem,), u_length, 6.8 * thick, (0.12, 0.95), 1.1, physes, ELBOW, "radius")
     outline = ((0.0, 40.0), (0.22, 45.0 * plump), (0.45, 40.0 * plump), (0.85, 27.0), (1.0, (24.0, 18.0)[side]))
     depth = ((0.0, 0.9), (1.0, (0.72, 1.3)[side]))
-    sleeve = tube(r_length + 62.0, outline, wall=((0.0, 4.0 * plump),), caps=(26.0, 4.0), depth=depth)
+    sleeve = Tube(r_length + 62.0, outline, wall=((0.0, 4.0 * plump),), caps=(26.0, 4.0), depth=depth)
     return radius, ulna, Flesh("forearm", elbow.at(-38.0, -3.0), (sleeve,), ELBOW)
 
 

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from hf_bones.dataset.limb_arm import SPARSE, SPONGY, jitter
-from hf_bones.dataset.limb_shapes import Bone, Flesh, Frame, Joint, Limb, Tube, tube
+from hf_bones.dataset.limb_shapes import Bone, Flesh, Frame, Joint, Limb, Tube
 
 KNEE = frozenset({"knee"})
 ANKLE = KNEE | {"ankle"}
@@ -36,7 +36,7 @@ FLANKS = (
 def block(half_length: float, half_width: float, depth: float = 0.95) -> Tube:
     """A short bone such as a tarsal."""
     wall = 1.0 if half_width < 12 else 1.3
-    return tube(
+    return Tube(
         2 * half_length, ((0.0, half_width * 0.92), (0.5, half_width * 0.97), (1.0, half_width * 0.92)), wall=((0.0, wall),),
         spongy=((0.0, 0.2),), caps=(half_length * 0.7, half_length * 0.7), squareness=2.3, depth=((0.0, depth),),
     )  # fmt: skip
@@ -56,7 +56,7 @@ def toes(
         for order, adult in enumerate(lengths):
             length = adult * foreshorten * rng.normal(1, 0.03)
             slim = half * (1.0, 0.9, 0.75, 0.65)[order]
-            shape = tube(
+            shape = Tube(
                 length, ((0.0, slim * 1.75), (0.2, slim * 1.15), (0.5, slim * 0.9), (0.8, slim * 1.1), (0.93, slim * 1.45)),
                 wall=((0.0, 0.7), (0.25, slim * 0.3), (0.5, slim * 0.4), (0.8, slim * 0.25), (1.0, 0.7)), spongy=SPONGY, caps=(2.0, slim),
                 depth=((0.0, 0.9),), plate=0.8,
@@ -66,7 +66,7 @@ def toes(
             bones.append(Bone(name, frame, (shape,), length, slim, (0.12, 0.85), 0.35 if order == 0 else 0.08, physes, beyond))
             if order:
                 wide = slim * 1.2 + 4.6
-                sleeve = tube(length + 9, ((0.0, wide),), wall=((0.0, 2.0),), caps=(2.0, wide), squareness=2.0)
+                sleeve = Tube(length + 9, ((0.0, wide),), wall=((0.0, 2.0),), caps=(2.0, wide), squareness=2.0)
                 flesh.append(Flesh(name, frame.at(-4.0), (sleeve,), beyond))
             joint = f"toe {ray + 1} {order}"
             if order < len(lengths) - 1:
@@ -90,8 +90,8 @@ def draw_foot(
             spot = foot.at(u, v, turn).at(-part.length / 2)
             bones.append(Bone(name, spot, (part,), part.length, b, (0.3, 0.7), 0.35 if name == "calcaneus" else 0.05, (), ANKLE))
         rays = toes(rng, foot.at(62.0, -16.0, -0.28), 0.16, 1.0, child)
-        heel = tube(92.0, ((0.0, 26.0), (0.4, 36.0), (1.0, 33.0)), wall=((0.0, 5.0),), caps=(20, 8), depth=((0.0, 0.9),))
-        sole = tube(
+        heel = Tube(92.0, ((0.0, 26.0), (0.4, 36.0), (1.0, 33.0)), wall=((0.0, 5.0),), caps=(20, 8), depth=((0.0, 0.9),))
+        sole = Tube(
             170.0, ((0.0, 30.0), (0.3, 30.0), (0.75, 19.0), (1.0, 13.0)), lean=((0.0, -3.0), (1.0, -23.0)), wall=((0.0, 5.0),),
             caps=(10.0, 12.0), depth=((0.0, 1.1), (1.0, 2.2)),
         )  # fmt: skip
@@ -105,7 +105,7 @@ def draw_foot(
             spot = foot.at(u * short, v, rng.normal(0, 0.06)).at(-part.length / 2)
             bones.append(Bone(name, spot, (part,), part.length, b, (0.3, 0.7), 0.04, (), ANKLE))
         rays = toes(rng, foot.at(60.0 * short, 0.0), 1.0, short, child)
-        sole = tube(
+        sole = Tube(
             155.0 * short + 12, ((0.0, 27.0), (0.3, 33.0), (0.75, 42.0), (1.0, 40.0)), wall=((0.0, 3.0),), caps=(18, 18),
             depth=((0.0, 1.5), (0.35, 1.0), (0.8, 0.45), (1.0, 0.35)),
         )  # fmt: skip
@@ -121,17 +121,17 @@ def thigh(rng: np.random.Generator, lateral: bool, child: bool) -> tuple[Bone, F
     profile = (
         (0.0, 16.0), (0.06, 26.0), (0.14, 20.0), (0.25, shaft), (0.65, shaft * 1.03), (0.82, shaft * 1.5), (0.95, ends), (1.0, ends * 0.7),
     )  # fmt: skip
-    stem = tube(
+    stem = Tube(
         length, profile, wall=((0.0, 1.4), (0.15, 3.5), (0.35, 6.5), (0.65, 6.0), (0.85, 2.0), (1.0, 1.3)), spongy=SPARSE,
         bow=rng.normal(2, 2) + (0.0, 8.0)[side], caps=(14.0, 9.0), squareness=2.8, depth=((0.0, 1.0), (0.8, 1.0), (1.0, 0.8)),
         lean=((0.0, -6.0), (0.15, -3.0), (0.3, 0.0), (1.0, 0.0)),
     )  # fmt: skip
-    neck = tube(
+    neck = Tube(
         84.0, ((0.0, 21.0), (0.4, 17.0), (0.62, 20.0), (0.8, 24.0)), wall=((0.0, 1.5),), spongy=((0.0, 0.15),), caps=(6.0, 24.0),
         squareness=2.0, frame=Frame((-2.0, 46.0), 2.25),
     )  # fmt: skip
     condyles = [
-        tube(
+        Tube(
             46.0, ((0.0, 13.0), (0.6, half), (1.0, half)), wall=((0.0, 1.6),), spongy=((0.0, 0.12),), caps=(18.0, 17.0), squareness=2.1,
             depth=((0.0, 1.3),), frame=Frame((v, length - 42.0), 0.0),
         )
@@ -139,9 +139,10 @@ def thigh(rng: np.random.Generator, lateral: bool, child: bool) -> tuple[Bone, F
     ]  # fmt: skip
     frame = Frame((0.0, -length - 7.0), rng.normal(0, 0.02))
     femur = Bone("femur", frame, (stem, neck, *condyles), length, shaft, (0.16, 0.93), 1.6, (length * 0.945,) if child else ())
-    outline = ((0.0, 105.0 * plump), (0.3, 90.0 * plump), (0.75, 64.0 * plump), (1.0, 56.0))
-    sleeve = tube(length + 120.0, outline, wall=((0.0, 10.0 * plump),), caps=(1.0, 36.0))
-    return femur, Flesh("thigh", frame.at(-60.0), (sleeve,))
+    outline = ((0.0, 170.0), (0.36, 150.0 * plump), (0.5, 92.0 * plump), (0.85, 64.0 * plump), (1.0, 56.0))  # up into the hip
+    lean = ((0.0, 90.0), (0.36, 70.0), (0.5, 4.0), (0.6, 0.0))
+    sleeve = Tube(length + 300.0, outline, wall=((0.0, 10.0 * plump),), lean=lean, caps=(1.0, 36.0), depth=((0.0, 0.7), (0.5, 1.0)))
+    return femur, Flesh("thigh", frame.at(-240.0), (sleeve,))
 
 
 def calf(rng: np.random.Generator, knee: Frame, lateral: bool, child: bool) -> tuple[Bone, Bone, Flesh]:
@@ -153,20 +154,20 @@ def calf(rng: np.random.Generator, knee: Frame, lateral: bool, child: bool) -> t
         (0.0, plateau), (0.05, plateau * 0.97), (0.16, 18.0), (0.32, 13.5 * thick), (0.7, 11.5 * thick), (0.86, 14.0), (0.96, pilon),
         (1.0, pilon),
     )  # fmt: skip
-    stem = tube(
+    stem = Tube(
         t_length, profile, wall=((0.0, 1.3), (0.15, 2.6), (0.35, 5.2), (0.7, 4.8), (0.88, 1.8), (1.0, 1.2)), spongy=SPARSE, caps=(6.0, 5.0),
         squareness=3.2, bow=rng.normal(0, 2), depth=((0.0, 0.75), (0.3, 1.0), (1.0, 0.9)),
         lean=((0.0, 0.0), (0.25, (1.0, 4.0)[side]), (1.0, 0.0)),
     )  # fmt: skip
-    malleolus = tube(
+    malleolus = Tube(
         26.0, ((0.0, 8.0), (1.0, 6.0)), wall=((0.0, 1.2),), caps=(3.0, 6.0), frame=Frame(((15.0, 2.0)[side], t_length - 14.0), 0.05)
     )
-    spine = tube(22.0, ((0.0, 3.0), (1.0, 9.0)), wall=((0.0, 1.2),), spongy=((0.0, 0.12),), caps=(3.0, 6.0), frame=Frame((0.0, -5.0), 0.0))
+    spine = Tube(22.0, ((0.0, 3.0), (1.0, 9.0)), wall=((0.0, 1.2),), spongy=((0.0, 0.12),), caps=(3.0, 6.0), frame=Frame((0.0, -5.0), 0.0))
     physes = (t_length * 0.045, t_length * 0.955) if child else ()
     tubes = (stem, malleolus, spine)
     tibia = Bone("tibia", knee.at(3.0), tubes, t_length, 12.5 * thick, (0.06, 0.97), 1.7, physes, KNEE, "fibula")
     slender = ((0.0, 9.5), (0.05, 10.0), (0.13, 6.2), (0.5, 6.4), (0.85, 5.8), (0.94, 9.5), (1.0, 7.0))
-    stem = tube(
+    stem = Tube(
         f_length, slender, wall=((0.0, 1.0), (0.15, 2.0), (0.5, 3.2), (0.85, 2.2), (1.0, 1.2)), spongy=SPONGY, caps=(7.0, 9.0),
         bow=rng.normal(0, 1.5),
     )  # fmt: skip
@@ -176,7 +177,7 @@ def calf(rng: np.random.Generator, knee: Frame, lateral: bool, child: bool) -> t
     fibula = Bone("fibula", place, (stem,), f_length, 6.2, (0.06, 0.97), 1.0, physes, KNEE, "tibia")
     outline = ((0.0, 56.0), (0.14, 56.0), (0.36, 58.0 * plump), (0.6, 47.0 * plump), (0.86, 35.0), (1.0, 34.0))
     lean = ((0.0, 0.0), (0.35, (0.0, -6.0)[side]), (0.8, (0.0, 4.0)[side]))  # from the side the calf bulges backwards
-    sleeve = tube(t_length + 88.0, outline, wall=((0.0, 7.0 * plump),), caps=(34.0, 8.0), lean=lean, depth=((0.0, 0.95),))
+    sleeve = Tube(t_length + 88.0, outline, wall=((0.0, 7.0 * plump),), caps=(34.0, 8.0), lean=lean, depth=((0.0, 0.95),))
     return tibia, fibula, Flesh("shin", knee.at(-52.0, (-2.0, -8.0)[side]), (sleeve,), KNEE)
 
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
 Point = tuple[float, float]
-Knots = Sequence[tuple[float, float]]
+Knots = tuple[tuple[float, float], ...]
 
 TABLE = 512  # entries along a tube: under 1 mm each for the longest bone
 AT = np.linspace(0, 1, TABLE, dtype=np.float32)  # where along the tube each entry stands
@@ -48,17 +48,67 @@ class Frame:
         return Frame(self.point(u, v), self.angle + turn)
 
 
+HERE = Frame((0.0, 0.0), 0.0)
+
+
+@lru_cache(maxsize=512)
+def ease(knots: Knots) -> Array:
+    """(TABLE,) values from knots (share of the length, value) with level tangents, so that profiles have no kinks. Not to be written to."""
+    if len(knots) == 1:
+        return np.full(TABLE, knots[0][1], dtype=np.float32)
+    xs, ys = np.array(knots, dtype=np.float32).T
+    k = np.clip(np.searchsorted(xs, AT) - 1, 0, len(xs) - 2)
+    t = np.minimum(np.maximum((AT - xs[k]) / (xs[k + 1] - xs[k]), 0), 1)
+    return (ys[k] + (ys[k + 1] - ys[k]) * t * t * (3 - 2 * t)).astype(np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class Tube:
-    """A tapered tube along the u of its frame, 0 to `length`; tables have `TABLE` entries along it."""
+    """A tapered tube along the u of its frame, 0 to `length`, from knots: (share of the length, value) pairs.
 
-    frame: Frame  # in the frame of the bone or flesh that owns it
+    `half_width` and `wall` are in mm, `lean` moves the axis sideways in mm and `bow` arches it by that many mm; `depth` is thickness over
+    width; `spongy` is the bone in a millimetre of the inside, as a share of solid cortex; `caps` are the lengths over which the two ends
+    round off, `plate` the dense bone under them. The tables, (TABLE,) along the tube, are made when a film first needs them.
+    """
+
     length: float
-    centre: Array
-    radius: Array
-    inner: Array
-    depth: Array
-    spongy: Array  # bone per millimetre of the inside, as a share of solid cortex
+    half_width: Knots
+    wall: Knots = ((0.0, 1.0),)
+    spongy: Knots = ((0.0, 0.2),)
+    lean: Knots = ((0.0, 0.0),)
+    bow: float = 0.0
+    depth: Knots = ((0.0, 1.0),)
+    caps: tuple[float, float] = (4.0, 4.0)
+    squareness: float = 2.4
+    plate: float = 1.1
+    frame: Frame = HERE  # in the frame of the bone or flesh that owns it
+
+    @cached_property
+    def centre(self) -> Array:
+        return (ease(self.lean) + self.bow * np.sin(np.pi * AT)).astype(np.float32)
+
+    @cached_property
+    def radius(self) -> Array:
+        return ease(self.half_width) * self.closed(0.0)
+
+    @cached_property
+    def inner(self) -> Array:
+        return np.maximum(ease(self.half_width) - ease(self.wall), 0) * self.closed(self.plate)
+
+    def closed(self, inset: float) -> Array:
+        """(TABLE,) from 0 to 1: how the ends round off, `inset` mm short of the length at either end."""
+        shrink = np.ones(TABLE, dtype=np.float32)
+        for cap, part in ((self.caps[0], shrink), (self.caps[1], shrink[::-1])):
+            ends = part[: min(TABLE, int((cap + inset) / self.length * TABLE) + 2)]
+            inside = np.minimum(np.maximum((AT[: len(ends)] * self.length - inset) / max(cap, 0.1), 0), 1)
+            ends *= (1 - (1 - inside) ** self.squareness) ** (1 / self.squareness)
+        return shrink
+
+    @property
+    def edges(self) -> tuple[float, float]:
+        """v that the tube does not go beyond, either side."""
+        half, lean = max(value for _, value in self.half_width), [value for _, value in self.lean]
+        return min(lean) - half + min(self.bow, 0.0), max(lean) + half + max(self.bow, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,57 +159,6 @@ class Limb:
     density: float  # 1 is a young adult's bone, 0.6 an osteoporotic one
 
 
-@lru_cache(maxsize=512)
-def ease(knots: tuple[tuple[float, float], ...]) -> Array:
-    """(TABLE,) values from knots (share of the length, value) with level tangents, so that profiles have no kinks. Not to be written to."""
-    if len(knots) == 1:
-        return np.full(TABLE, knots[0][1], dtype=np.float32)
-    xs, ys = np.array(knots, dtype=np.float32).T
-    k = np.clip(np.searchsorted(xs, AT) - 1, 0, len(xs) - 2)
-    t = np.minimum(np.maximum((AT - xs[k]) / (xs[k + 1] - xs[k]), 0), 1)
-    return (ys[k] + (ys[k + 1] - ys[k]) * t * t * (3 - 2 * t)).astype(np.float32)
-
-
-def tube(
-    length: float,
-    half_width: Knots,
-    *,
-    wall: Knots = ((0.0, 1.0),),
-    spongy: Knots = ((0.0, 0.2),),
-    lean: Knots = ((0.0, 0.0),),
-    bow: float = 0.0,
-    depth: Knots = ((0.0, 1.0),),
-    caps: tuple[float, float] = (4.0, 4.0),
-    squareness: float = 2.4,
-    plate: float = 1.1,
-    frame: Frame | None = None,
-) -> Tube:
-    """A tube from its profile: knots are (share of the length, value) pairs.
-
-    `half_width` and `wall` are in mm, `lean` moves the axis sideways in mm and `bow` arches it by that many mm; `depth` is thickness over
-    width; `caps` are the lengths over which the two ends round off, `plate` the dense bone under them.
-    """
-    half = ease(tuple(half_width))
-
-    def closed(inset: float) -> Array:
-        shrink = np.ones(TABLE, dtype=np.float32)
-        for cap, part in ((caps[0], shrink), (caps[1], shrink[::-1])):
-            ends = part[: min(TABLE, int((cap + inset) / length * TABLE) + 2)]
-            inside = np.minimum(np.maximum((AT[: len(ends)] * length - inset) / max(cap, 0.1), 0), 1)
-            ends *= (1 - (1 - inside) ** squareness) ** (1 / squareness)
-        return shrink
-
-    return Tube(
-        frame=frame or Frame((0.0, 0.0), 0.0),
-        length=length,
-        centre=(ease(tuple(lean)) + bow * np.sin(np.pi * AT)).astype(np.float32) if bow else ease(tuple(lean)),
-        radius=half * closed(0.0),
-        inner=np.maximum(half - ease(tuple(wall)), 0) * closed(plate),
-        depth=ease(tuple(depth)),
-        spongy=ease(tuple(spongy)),
-    )
-
-
 @lru_cache(maxsize=1)
 def trabeculae() -> Array:
     """A tile (GRAIN, GRAIN) of bone texture, about -1 to 1, stretched along u and seamless. The same for every bone."""
@@ -180,7 +179,7 @@ def chords(tube: Tube, u: Array, v: Array) -> tuple[Array, Array, npt.NDArray[np
         u, v = dx * np.float32(s) + dy * np.float32(c), dx * np.float32(c) - dy * np.float32(s)
     entry = np.clip(u * np.float32((TABLE - 1) / tube.length), 0, TABLE - 1).astype(np.int32)
     r2 = (v - tube.centre[entry]) ** 2
-    depth = 2 * tube.depth[entry]
+    depth = 2 * ease(tube.depth)[entry]
     outer = depth * np.sqrt(np.maximum(tube.radius[entry] ** 2 - r2, 0))
     inner = depth * np.sqrt(np.maximum(tube.inner[entry] ** 2 - r2, 0))
     return outer, inner, entry
@@ -195,7 +194,7 @@ def bone_thickness(bone: Bone, u: Array, v: Array) -> Array:
     total: Array | None = None
     for tube in bone.tubes:
         outer, inner, entry = chords(tube, u, v)
-        thickness = (outer - inner) * (1 + 0.06 * (texture - 1)) + inner * tube.spongy[entry] * texture
+        thickness = (outer - inner) * (1 + 0.06 * (texture - 1)) + inner * ease(tube.spongy)[entry] * texture
         total = thickness if total is None else np.maximum(total, thickness)
     assert total is not None, f"bone {bone.name!r} has no tubes"
     for where in bone.physes:
@@ -219,9 +218,7 @@ def reach(tubes: Sequence[Tube], margin: float) -> tuple[Point, Point]:
     """The (u, v) box of the owner that holds all tubes and `margin` mm around."""
     corners = []
     for tube in tubes:
-        low = float(np.min(tube.centre - tube.radius)) - margin
-        high = float(np.max(tube.centre + tube.radius)) + margin
-        frame = Frame(tube.frame.origin, tube.frame.angle)
-        corners += [frame.point(u, v)[::-1] for u in (-margin, tube.length + margin) for v in (low, high)]
+        low, high = tube.edges
+        corners += [tube.frame.point(u, v)[::-1] for u in (-margin, tube.length + margin) for v in (low - margin, high + margin)]
     us, vs = zip(*corners, strict=True)
     return (min(us), min(vs)), (max(us), max(vs))

@@ -68,7 +68,7 @@ def break_bone(rng: np.random.Generator, bone: Bone, at: float, subtype: str, k:
             rough=0.05, round_ends=rng.uniform(0.2, 0.4) if old else 0.08, sclerosis=0.45 + 0.3 * rng.random(),
             flare=rng.uniform(0.1, 0.4) if rng.random() < 0.65 else -0.25,
         )  # fmt: skip
-    wide, burst = half * rng.uniform(2.2, 3.8), 0.12 * half
+    wide, burst = half * rng.uniform(2.2, 3.8), 0.1 * half
     plans = {
         "comminuted": (wide, 4 + int(4 * k), burst * (1 + 1.2 * k), 0.12 + 0.2 * k, 0.1, apart(0.2, 1.0), half * 0.3 * k),
         "shattered": (wide * 1.4, 8 + int(6 * k), burst * (1.6 + 1.4 * k), 0.3 + 0.3 * k, 0.1, apart(0.2, 1.1), half * 0.2),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageDraw
 
-from hf_bones.dataset.limb_shapes import Array, Bone, Flesh, Limb, chords, reach
+from hf_bones.dataset.limb_shapes import AT, TABLE, Array, Bone, Flesh, Limb, chords, ease, reach
 from hf_bones.dataset.synthetic_film import Film, small_blur
 
 # strokes of a few capitals and digits on a 2 x 4 grid, (x0, y0, x1, y1); drawn by hand so that no font has to be found
@@ -74,17 +74,19 @@ def cast_attenuation(rng: np.random.Generator, limb: Limb, film: Film, shell: fl
     for flesh in sorted(sleeves, key=far)[: int(rng.integers(1, 3))]:
         skin = flesh.tubes[0]
         air = rng.uniform(0.5, 3.0)
-        count = skin.radius.size
-        knots = np.arange(0, count + 32, 32)
-        ripple = np.interp(np.arange(count), knots, rng.normal(0, 0.5, len(knots))).astype(np.float32)
-        inner = skin.radius + np.float32(air)
-        tube = replace(skin, radius=inner + np.float32(shell) + ripple, inner=inner)
+        at = np.linspace(0, 1, 17)
+        # over the skin, air, then a shell of uneven thickness
+        outside = np.interp(at, AT, ease(skin.half_width)) + air + shell
+        ripple = rng.normal(0, 0.6, len(at))
+        half_width = tuple((float(t), float(h + r)) for t, h, r in zip(at, outside, ripple, strict=True))
+        wall = tuple((float(t), float(shell + r)) for t, r in zip(at, ripple, strict=True))
+        tube = replace(skin, half_width=half_width, wall=wall, plate=0.0)
         where = film.patch(flesh.frame, reach([tube], 2.0))
         if where is None:
             continue
         u, v = film.local(flesh.frame, where)
         outer, hollow, entry = chords(tube, u, v)
-        along = entry / np.float32(count)
+        along = entry / np.float32(TABLE)
         inside = np.clip((along - share[0]) * 60, 0, 1) * np.clip((share[1] - along) * 60, 0, 1)
         plaster[where] = np.maximum(plaster[where], (outer - hollow) * inside)
     weave = small_blur(rng.standard_normal(plaster.shape, dtype=np.float32), 1.2)

@@ -134,7 +134,7 @@ def draw_film(rng: np.random.Generator, limb: Limb, size: int) -> Film:
         falloff=rng.uniform(0.0, 0.2),
         scatter=rng.uniform(0.08, 0.45),
         grid=rng.uniform(0.08, 0.2),
-        photons=10 ** rng.uniform(3.3, 4.4),
+        photons=10 ** rng.uniform(3.5, 4.6),
         blur=rng.uniform(0.35, 0.75),
         sharpen=rng.choice([0.0, 0.6, 1.2]) * rng.uniform(0.5, 1.0),
         latitude=rng.uniform(0.0, 0.45),
@@ -166,8 +166,9 @@ def broad_blur(image: Array, share: float) -> Array:
     rows, columns = np.arange(0, h, fine), np.arange(0, w, fine)
     blocks = np.add.reduceat(np.add.reduceat(image, rows, axis=0), columns, axis=1)
     sizes = np.outer(np.diff(np.append(rows, h)), np.diff(np.append(columns, w))).astype(np.float32)
-    blurred: Array = spread_matrix(h, len(rows), sigma) @ (blocks / sizes) @ spread_matrix(w, len(columns), sigma).T
-    return blurred
+    means = np.asarray(blocks / sizes, dtype=np.float32)
+    blurred = spread_matrix(h, len(rows), sigma) @ means @ spread_matrix(w, len(columns), sigma).T
+    return np.asarray(blurred, dtype=np.float32)
 
 
 def small_blur(image: Array, sigma: float) -> Array:

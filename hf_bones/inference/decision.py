@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from hf_bones.labels import LabelScheme, scheme_from_dict
+from hf_bones.logits import softmax
 from hf_bones.record import read_json, write_json
 
 SCHEMA_VERSION = 1
@@ -60,12 +61,6 @@ class Decision:
         if self.thresholds is None:
             return (names[order[0]],)
         return tuple(names[index] for index in order if probabilities[index] >= self.thresholds[names[index]])
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Softmax over the last axis."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:

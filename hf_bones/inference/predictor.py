@@ -18,10 +18,11 @@ from PIL import Image
 
 from hf_bones.imaging import DEFAULT_LIMITS, ImageRefusedError, Limits, Radiograph, explain, open_image
 from hf_bones.inference import checkpoint as files
-from hf_bones.inference.decision import Decision, read_decision, softmax
+from hf_bones.inference.decision import Decision, read_decision
 from hf_bones.inference.explain import class_evidence, to_image_size
 from hf_bones.inference.finding import REFER, UNREADABLE, Finding
 from hf_bones.labels import LabelScheme
+from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec, fitted_shape, spec_from_processor, stack_inputs
 from hf_bones.record import read_json
 

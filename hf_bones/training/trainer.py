@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +13,15 @@ from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, Traini
 
 from hf_bones.config import AugmentConfig, Recipe, RecipeError, TrainConfig, nearest
 from hf_bones.labels import LabelScheme, load_scheme
+from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics, selection_score
-from hf_bones.preprocess import InputSpec, image_processor
-from hf_bones.record import read_json, write_json
+from hf_bones.preprocess import InputSpec
+from hf_bones.training.checkpoints import load_weights, prepare_output, round_weights
 from hf_bones.training.data import RunSampler, SquareCollator, TrainingRows, batch_to_input
 from hf_bones.training.loss import class_weights, weighted_cross_entropy
 from hf_bones.training.model import load_model, parameter_groups
 from hf_bones.training.probe import fit_head, head_features, start_head
 from hf_bones.training.sources import Rows, describe_rows, training_rows
-
-log = logging.getLogger(__name__)
-
-RUN_FILE = "run.json"
-CHECKPOINT_FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
 
 
 @dataclass
@@ -238,102 +232,6 @@ def check_processes(config: TrainConfig) -> None:
             f"`torchrun --nproc_per_node {config.processes} scripts/train.py …`; for GPUs with "
             f"`accelerate launch --multi_gpu --num_processes {config.processes} scripts/train.py …`"
         )
-
-
-def prepare_output(recipe: Recipe, output: Path) -> Path | None:
-    """Notes the recipe in the output folder and gives the checkpoint to resume from, if any.
-
-    Raises `RecipeError` when the folder holds another recipe's run, naming the keys that differ.
-    """
-    run_file = output / RUN_FILE
-    mine = _comparable(recipe)
-    latest = last_complete_checkpoint(output)
-    if latest is not None and recipe.training.resume:
-        theirs = read_json(run_file) if run_file.is_file() else {}
-        differing = sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key))
-        if differing:
-            raise RecipeError(
-                f"output_dir: {output} holds a run whose {', '.join(differing)} differ; choose another output_dir, "
-                "or start over in this one with --resume false"
-            )
-        return latest
-    if int(os.environ.get("RANK", "0")) == 0:
-        write_json(run_file, mine)
-    return None
-
-
-def _comparable(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as flat JSON data, without what may differ between a run and its resumption."""
-    free = {"output_dir", "resume", "processes", "data_loader_workers", "push_to_hub", "report_to", "eval_batch_size"}
-    data = recipe.as_dict()
-    stages = {key: value for stage in ("data", "model", "augment", "training") for key, value in data[stage].items() if key not in free}
-    return json.loads(json.dumps({**stages, "trainer": data["trainer"]}))
-
-
-def last_complete_checkpoint(output: Path) -> Path | None:
-    """The newest `checkpoint-N` that was written to its end; trainer_state.json comes last, so a run killed while saving has none."""
-    found = sorted(output.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    for folder in found:
-        if all((folder / name).is_file() for name in CHECKPOINT_FILES) and _parses(folder / "trainer_state.json"):
-            return folder
-        log.warning("%s is incomplete (the run was stopped while saving it): passed over", folder)
-    return None
-
-
-def _parses(path: Path) -> bool:
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return False
-    return True
-
-
-def stored_dtype(name: str, tensor: torch.Tensor, save_dtype: str) -> torch.dtype:
-    """The type in which a weight is written. With `float8`, matrices of the blocks take a byte each (e4m3), everything else two."""
-    if not tensor.is_floating_point() or save_dtype == "float32":
-        return tensor.dtype
-    if save_dtype == "float16":
-        return torch.float16
-    if save_dtype == "float8":
-        in_block = tensor.ndim == 2 and any(part.isdigit() for part in name.split("."))
-        return torch.float8_e4m3fn if in_block else torch.float16
-    raise RecipeError(f"save_dtype: expected float32, float16 or float8, got {save_dtype!r}")
-
-
-def round_weights(model: PreTrainedModel, save_dtype: str) -> None:
-    """Rounds the weights, in place, to what `save_checkpoint` will store, so that what is measured is what is shipped."""
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            tensor.copy_(tensor.to(stored_dtype(name, tensor, save_dtype)).to(tensor.dtype))
-
-
-def save_checkpoint(model: PreTrainedModel, spec: InputSpec, folder: Path, save_dtype: str = "float32") -> None:
-    """Writes model, config and processor as plain transformers files.
-
-    A file in a smaller type still says `"dtype": "float32"` in its config, so that it is loaded and run in single precision.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.to(stored_dtype(name, tensor, save_dtype)).contiguous() for name, tensor in model.state_dict().items()}
-    model.save_pretrained(folder, state_dict=state)
-    config = read_json(folder / "config.json")
-    write_json(folder / "config.json", {**config, "dtype": "float32"})
-    image_processor(spec).save_pretrained(folder)
-
-
-def load_weights(model: PreTrainedModel, folder: Path) -> None:
-    """Reads a checkpoint's weights into `model`, in place; every weight must be there.
-
-    The Trainer's own way hands the file's names to `load_state_dict(strict=False)`. transformers 5 saves some networks (DINOv2, ViT)
-    under other names than the modules have, so that way leaves attention weights as they were and only warns.
-    """
-    stored = type(model).from_pretrained(folder, config=model.config, dtype=torch.float32, use_safetensors=True)
-    model.load_state_dict(stored.state_dict())
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities (N, C) from logits (N, C), each row less its maximum for stability."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _announce(

@@ -21,6 +21,7 @@ from hf_bones.config import ModelConfig
 from hf_bones.dataset.build import load_bones
 from hf_bones.evaluation.run import evaluate_checkpoint
 from hf_bones.labels import THREE_CLASS
+from hf_bones.logits import softmax
 from hf_bones.metrics import bootstrap_intervals, classification_metrics
 from hf_bones.record import read_json
 from hf_bones.training.data import TrainingRows
@@ -28,7 +29,6 @@ from hf_bones.training.loss import class_weights
 from hf_bones.training.model import load_model
 from hf_bones.training.probe import fit_head, head_features
 from hf_bones.training.sources import StoredImages
-from hf_bones.training.trainer import softmax
 
 TARGETS = {"bundled": 0.77, "dinov2-small": 0.82}
 FIGURES = ("auroc_abnormal", "balanced_accuracy", "auroc_ovr_beyond_repair")

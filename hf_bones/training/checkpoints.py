@@ -1,0 +1,111 @@
+"""Checkpoints on disk: the one to resume from, reading weights back whole, and the finished folder that others load."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from hf_bones.config import Recipe, RecipeError
+from hf_bones.preprocess import InputSpec, image_processor
+from hf_bones.record import read_json, write_json
+
+log = logging.getLogger(__name__)
+
+RUN_FILE = "run.json"
+CHECKPOINT_FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
+
+
+def prepare_output(recipe: Recipe, output: Path) -> Path | None:
+    """Notes the recipe in the output folder and gives the checkpoint to resume from, if any.
+
+    Raises `RecipeError` when the folder holds another recipe's run, naming the keys that differ.
+    """
+    run_file = output / RUN_FILE
+    mine = _comparable(recipe)
+    latest = last_complete_checkpoint(output)
+    if latest is not None and recipe.training.resume:
+        theirs = read_json(run_file) if run_file.is_file() else {}
+        differing = sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key))
+        if differing:
+            raise RecipeError(
+                f"output_dir: {output} holds a run whose {', '.join(differing)} differ; choose another output_dir, "
+                "or start over in this one with --resume false"
+            )
+        return latest
+    if int(os.environ.get("RANK", "0")) == 0:
+        write_json(run_file, mine)
+    return None
+
+
+def _comparable(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as flat JSON data, without what may differ between a run and its resumption."""
+    free = {"output_dir", "resume", "processes", "data_loader_workers", "push_to_hub", "report_to", "eval_batch_size"}
+    data = recipe.as_dict()
+    stages = {key: value for stage in ("data", "model", "augment", "training") for key, value in data[stage].items() if key not in free}
+    return json.loads(json.dumps({**stages, "trainer": data["trainer"]}))
+
+
+def last_complete_checkpoint(output: Path) -> Path | None:
+    """The newest `checkpoint-N` that was written to its end; trainer_state.json comes last, so a run killed while saving has none."""
+    found = sorted(output.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    for folder in found:
+        if all((folder / name).is_file() for name in CHECKPOINT_FILES) and _parses(folder / "trainer_state.json"):
+            return folder
+        log.warning("%s is incomplete (the run was stopped while saving it): passed over", folder)
+    return None
+
+
+def _parses(path: Path) -> bool:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True
+
+
+def stored_dtype(name: str, tensor: torch.Tensor, save_dtype: str) -> torch.dtype:
+    """The type in which a weight is written. With `float8`, matrices of the blocks take a byte each (e4m3), everything else two."""
+    if not tensor.is_floating_point() or save_dtype == "float32":
+        return tensor.dtype
+    if save_dtype == "float16":
+        return torch.float16
+    if save_dtype == "float8":
+        in_block = tensor.ndim == 2 and any(part.isdigit() for part in name.split("."))
+        return torch.float8_e4m3fn if in_block else torch.float16
+    raise RecipeError(f"save_dtype: expected float32, float16 or float8, got {save_dtype!r}")
+
+
+def round_weights(model: PreTrainedModel, save_dtype: str) -> None:
+    """Rounds the weights, in place, to what `save_checkpoint` will store, so that what is measured is what is shipped."""
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            tensor.copy_(tensor.to(stored_dtype(name, tensor, save_dtype)).to(tensor.dtype))
+
+
+def save_checkpoint(model: PreTrainedModel, spec: InputSpec, folder: Path, save_dtype: str = "float32") -> None:
+    """Writes model, config and processor as plain transformers files.
+
+    A file in a smaller type still says `"dtype": "float32"` in its config, so that it is loaded and run in single precision.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.to(stored_dtype(name, tensor, save_dtype)).contiguous() for name, tensor in model.state_dict().items()}
+    model.save_pretrained(folder, state_dict=state)
+    config = read_json(folder / "config.json")
+    write_json(folder / "config.json", {**config, "dtype": "float32"})
+    image_processor(spec).save_pretrained(folder)
+
+
+def load_weights(model: PreTrainedModel, folder: Path) -> None:
+    """Reads a checkpoint's weights into `model`, in place; every weight must be there.
+
+    The Trainer's own way hands the file's names to `load_state_dict(strict=False)`. transformers 5 saves some networks (DINOv2, ViT)
+    under other names than the modules have, so that way leaves attention weights as they were and only warns.
+    """
+    stored = type(model).from_pretrained(folder, config=model.config, dtype=torch.float32, use_safetensors=True)
+    model.load_state_dict(stored.state_dict())
