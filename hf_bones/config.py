@@ -37,6 +37,11 @@ class DataConfig:
     train_licences: list[str] = field(
         default_factory=list, metadata={"help": "Train and validate only on rows with these licences (SPDX ids); empty means every row."}
     )
+    dataset_id: str | None = option(None, "Hub id of the data, for the card, where `dataset` is a folder.")
+    attribution: list[str] = field(
+        default_factory=list, metadata={"help": "Sentences that the licences of the data ask for; they go into record and card."}
+    )
+    label_noise: str = option("", "A sentence on how far the labels agree, for the card.")
     drawn_images: int = option(0, "Drawn radiographs added to the training rows, a third of them of each class.")
     drawn_validation_images: int = option(0, "Drawn radiographs for validation, used where `dataset` is empty.")
     drawn_size: int = option(320, "Long side of the drawn radiographs, px.")
@@ -49,6 +54,7 @@ class ModelConfig:
 
     model: str = option("bundled", "Hub id, folder of a checkpoint, or `bundled` (the model inside this package).")
     revision: str | None = option(None, "Branch, tag or commit of a Hub model.")
+    base_model_id: str | None = option(None, "Hub id that the weights come from, for the card, where `model` is a folder.")
     from_scratch: bool = option(False, "Take only the architecture of `model` and start from random weights.")
     keep_blocks: int | None = option(None, "Keep only the first N transformer blocks of the backbone (a smaller, faster model).")
     trainable: str = option("all", "`all`, `head`, or `last:K` (head, final norm and the last K blocks or stages).")
@@ -76,12 +82,15 @@ class TrainConfig:
     """How the fine-tuning goes. Anything else that TrainingArguments knows stands under `trainer:` in the recipe."""
 
     output_dir: str = option("runs/latest", "Folder for the checkpoint, curves and record.json.")
-    epochs: float = option(10.0, "Passes over the training rows (or over `samples_per_epoch`).")
+    epochs: float = option(
+        10.0, "Passes over the training rows (or over `samples_per_epoch`); 0 with `head_start: probe` leaves the backbone frozen."
+    )
     max_steps: int = option(-1, "Stop after this many optimiser steps; -1 leaves it to `epochs`.")
     learning_rate: float = option(5e-5, "Peak learning rate of the backbone.")
     head_learning_rate: float | None = option(None, "Peak learning rate of the new head; empty: ten times `learning_rate`.")
     head_start: str = option("random", "`random`, or `probe`: start from logistic regression on the frozen backbone's features.")
     probe_c: float = option(1e-3, "Inverse regularisation of that regression (on standardised features).")
+    probe_views: int = option(1, "Views of each training image that the regression sees: itself, then augmented ones.")
     layer_decay: float = option(1.0, "Each block below the top learns at this factor of the one above; 1 turns it off.")
     weight_decay: float = option(0.05, "AdamW weight decay; none on biases, norms, tokens and position embeddings.")
     warmup: float = option(0.1, "Share of the steps spent warming up; cosine decay after it.")

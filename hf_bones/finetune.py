@@ -65,13 +65,15 @@ def run(recipe: Recipe) -> Path:
 
     save_checkpoint(trained.model, trained.spec, folder, recipe.training.save_dtype)
     write_decision(calibrate(trained.logits, trained.labels, scheme=trained.scheme, image_size=trained.spec.size), folder)
-    plot_curves(trained.history, folder / "curves.png")
+    if any("eval_loss" in entry for entry in trained.history):
+        plot_curves(trained.history, folder / "curves.png")
     write_json(
         folder / "record.json",
         {
             "schema_version": 1,
             "recipe": recipe.as_dict(),
             "base_model": recipe.model.model,
+            "base_model_id": recipe.model.base_model_id,
             "data": trained.data,
             "metrics": {"validation": trained.metrics},
             "history": trained.history,
@@ -103,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command-line entry. Returns 0, or 2 after printing what is wrong with the recipe or a path in it."""
     try:
         run(parse_recipe(sys.argv[1:] if arguments is None else arguments))
-    except (RecipeError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -45,8 +45,7 @@ def main() -> None:
     address = serve(demo, wait=False)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        scheme = "dark" if args.dark else "light"
-        page = browser.new_page(viewport={"width": args.width, "height": args.height}, color_scheme=scheme)
+        page = browser.new_page(viewport={"width": args.width, "height": args.height}, color_scheme="dark" if args.dark else "light")
         page.goto(address)
         page.wait_for_selector("#verdict .verdict")
         if args.image:

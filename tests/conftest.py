@@ -18,3 +18,5 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("suite")
+
+from hub_server import hub  # noqa: E402, F401 - a fixture

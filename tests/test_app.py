@@ -26,8 +26,9 @@ from transformers import Dinov2Config, Dinov2ForImageClassification
 import hf_bones
 from hf_bones.app import texts
 from hf_bones.app.classify import VIEW_SIDE, answer
-from hf_bones.app.examples import draw_examples
+from hf_bones.app.examples import CHOSEN, draw_examples
 from hf_bones.app.page import CLEAN_EVERY, KEEP_FOR, build_demo, serve
+from hf_bones.dataset.synthetic import draw_radiograph
 from hf_bones.imaging import Refusal, explain
 from hf_bones.inference.decision import Decision, write_decision
 from hf_bones.inference.finding import REFER
@@ -40,7 +41,9 @@ ROOT = Path(__file__).parents[1]
 SIZE = 56
 
 
-def save_checkpoint(folder: Path, *, thresholds: dict[str, float] | None = None, calibrated: bool = True, drawn: bool | None = None) -> Path:
+def save_checkpoint(
+    folder: Path, *, thresholds: dict[str, float] | None = None, calibrated: bool = True, drawn: bool | None = None
+) -> Path:
     """A tiny checkpoint whose random weights are large enough that images differ."""
     torch.manual_seed(3)
     labels = {"id2label": THREE_CLASS.id2label, "label2id": THREE_CLASS.label2id}
@@ -275,6 +278,16 @@ def test_examples_are_drawn_two_of_a_class_and_the_same_each_time(predictor: Bon
     assert [example.png for example in draw_examples()] == [example.png for example in examples]
     assert all(answer(predictor, example.png, example.name).finding.readable for example in examples)
     assert "drawn, not real" in texts.examples_html(examples)
+
+
+def test_the_break_of_a_broken_example_is_plain_to_see() -> None:
+    for seed, label, subtype, region in CHOSEN:
+        if label == "healthy":
+            continue
+        broken = draw_radiograph(seed, label, subtype=subtype, region=region, cast=False)
+        whole = draw_radiograph(seed, "healthy", region=region, cast=False)
+        changed = np.abs(broken.pixels.astype(int) - whole.pixels)[broken.mask]
+        assert changed.mean() > 8 and broken.mask.mean() > 0.001, f"choose another seed than {seed} for {label}, {region}"
 
 
 def test_an_empty_page_shows_no_result() -> None:

@@ -13,14 +13,14 @@ from PIL import Image
 from hf_bones.dataset.synthetic import draw_radiograph
 from hf_bones.labels import BEYOND_REPAIR, FRACTURED, HEALTHY
 
-# (seed, label, subtype, region), chosen by eye: upright, clear, and of different limbs.
+# (seed, label, subtype, region), chosen by eye: clear, and of different limbs. Look at them again when the drawing changes.
 CHOSEN = (
     (105, HEALTHY, "", "hand"),
     (7, HEALTHY, "", "ankle"),
     (100, FRACTURED, "transverse", "forearm"),
-    (200, FRACTURED, "oblique", "leg"),
-    (300, BEYOND_REPAIR, "comminuted", "leg"),
-    (503, BEYOND_REPAIR, "shattered", "knee"),
+    (110, FRACTURED, "oblique", "leg"),
+    (116, BEYOND_REPAIR, "comminuted", "femur"),
+    (115, BEYOND_REPAIR, "shattered", "knee"),
 )
 
 

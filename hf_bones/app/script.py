@@ -26,8 +26,12 @@ ON_LOAD = """
 }
 """
 
-# Runs where a component is shown, with `element` and `trigger` from gradio.
-ANNOUNCE = "element.setAttribute('role', 'status'); element.setAttribute('aria-live', 'polite');"
+# Runs where a component is shown, with `element`, `trigger` and `watch` from gradio.
+ANNOUNCE = """
+element.setAttribute("role", "status");
+element.setAttribute("aria-live", "polite");
+watch("value", () => element.querySelector(".verdict").scrollIntoView({ block: "nearest" }));
+"""
 CHOOSE_EXAMPLE = """
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-example]");

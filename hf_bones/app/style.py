@@ -40,7 +40,8 @@ CSS = """
 }
 
 .verdict { border: 1px solid var(--border-color-primary); border-left: 6px solid var(--mark, var(--border-color-primary));
-  border-radius: var(--block-radius); background: var(--block-background-fill); padding: .7rem 1rem .8rem; }
+  border-radius: var(--block-radius); background: var(--block-background-fill); padding: .7rem 1rem .8rem;
+  scroll-margin: 1rem 0 5rem; }
 .verdict p { margin: .25rem 0 0; }
 .verdict h2 { font-size: 1.5rem; line-height: 1.25; margin: .1rem 0; display: flex; flex-wrap: wrap; align-items: center; gap: .5rem; }
 .verdict .score { font-size: 1.1rem; font-weight: 400; color: var(--quiet); }

@@ -108,9 +108,8 @@ def definitions_html(scheme: LabelScheme) -> str:
     for label in scheme.classes:
         holds = f' <span class="subtypes">Holds: {escape(", ".join(label.subtypes))}.</span>' if label.subtypes else ""
         sign = f'<span class="sign" aria-hidden="true">{SIGNS.get(label.name, OTHER_SIGN)}</span>'
-        entries.append(
-            f'<div data-class="{escape(label.name)}"><dt>{sign} {escape(words(label.name))}</dt><dd>{escape(label.definition)}{holds}</dd></div>'
-        )
+        term = f"<dt>{sign} {escape(words(label.name))}</dt>"
+        entries.append(f'<div data-class="{escape(label.name)}">{term}<dd>{escape(label.definition)}{holds}</dd></div>')
     return f'<dl class="definitions">{"".join(entries)}</dl>'
 
 
@@ -123,7 +122,9 @@ def examples_html(examples: Sequence[Example]) -> str:
         stream = BytesIO()
         thumbnail.save(stream, "JPEG", quality=80)
         source = f"data:image/jpeg;base64,{b64encode(stream.getvalue()).decode()}"
-        buttons.append(f'<button type="button" data-example="{index}"><img src="{source}" alt=""><span>{escape(example.caption)}</span></button>')
+        buttons.append(
+            f'<button type="button" data-example="{index}"><img src="{source}" alt=""><span>{escape(example.caption)}</span></button>'
+        )
     return f'<div class="examples" role="group" aria-label="Drawn examples"><p>{EXAMPLES}</p><div>{"".join(buttons)}</div></div>'
 
 
@@ -168,6 +169,4 @@ def header_html(facts: ModelFacts) -> str:
         '<p class="drawn-only"><strong>This model learnt from drawn radiographs only.</strong> It shows how the tools work; '
         "on a real radiograph its answers are worth nothing.</p>"
     )
-    return (
-        f'<header class="bones-header"><h1>{TITLE}</h1><p>{" · ".join(parts)}</p>{drawn if facts.synthetic_only else ""}</header>'
-    )
+    return f'<header class="bones-header"><h1>{TITLE}</h1><p>{" · ".join(parts)}</p>{drawn if facts.synthetic_only else ""}</header>'

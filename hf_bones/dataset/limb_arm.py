@@ -136,9 +136,16 @@ def upper_arm(rng: np.random.Generator, lateral: bool, child: bool) -> tuple[Bon
     ]  # fmt: skip
     physes = (length * 0.93, length * 0.09) if child else ()
     bone = Bone("humerus", Frame((0.0, -length - 4.0), 0.0), (stem, *lobes), length, shaft, (0.14, 0.93), 1.6, physes)
-    outline = ((0.0, 150.0), (0.28, 125.0 * plump), (0.5, 52.0 * plump), (0.85, 42.0 * plump), (1.0, 41.0))  # up into the shoulder
-    lean = ((0.0, 95.0), (0.28, 75.0), (0.5, 0.0))
-    sleeve = Tube(length + 235.0, outline, wall=((0.0, 6.0 * plump),), lean=lean, caps=(1.0, 26.0), depth=((0.0, 0.7), (0.5, 1.0)))
+    outline = ((0.0, 120.0), (0.22, 100.0 * plump), (0.42, 52.0 * plump), (0.85, 42.0 * plump), (1.0, 41.0))  # up into the shoulder
+    lean = ((0.0, 70.0), (0.22, 52.0), (0.42, 0.0), (1.0, 0.0))
+    sleeve = Tube(
+        length + 235.0,
+        outline,
+        wall=((0.0, 6.0 * plump),),
+        lean=lean,
+        caps=(1.0, 26.0),
+        depth=((0.0, 0.4), (0.22, 0.45), (0.42, 1.0), (1.0, 1.0)),
+    )
     return bone, Flesh("upper arm", Frame((0.0, -length - 200.0), 0.0), (sleeve,))
 
 

@@ -140,8 +140,15 @@ def thigh(rng: np.random.Generator, lateral: bool, child: bool) -> tuple[Bone, F
     frame = Frame((0.0, -length - 7.0), rng.normal(0, 0.02))
     femur = Bone("femur", frame, (stem, neck, *condyles), length, shaft, (0.16, 0.93), 1.6, (length * 0.945,) if child else ())
     outline = ((0.0, 170.0), (0.36, 150.0 * plump), (0.5, 92.0 * plump), (0.85, 64.0 * plump), (1.0, 56.0))  # up into the hip
-    lean = ((0.0, 90.0), (0.36, 70.0), (0.5, 4.0), (0.6, 0.0))
-    sleeve = Tube(length + 300.0, outline, wall=((0.0, 10.0 * plump),), lean=lean, caps=(1.0, 36.0), depth=((0.0, 0.7), (0.5, 1.0)))
+    lean = ((0.0, 90.0), (0.36, 70.0), (0.5, 4.0), (0.6, 0.0), (1.0, 0.0))
+    sleeve = Tube(
+        length + 300.0,
+        outline,
+        wall=((0.0, 10.0 * plump),),
+        lean=lean,
+        caps=(1.0, 36.0),
+        depth=((0.0, 0.5), (0.36, 0.55), (0.5, 0.95), (1.0, 1.0)),
+    )
     return femur, Flesh("thigh", frame.at(-240.0), (sleeve,))
 
 

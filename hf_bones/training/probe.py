@@ -15,13 +15,22 @@ from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from hf_bones.config import AugmentConfig
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.data import SquareCollator, TrainingRows, batch_to_input
 from hf_bones.training.model import head_of
 
 
-def head_features(model: PreTrainedModel, spec: InputSpec, rows: TrainingRows, batch_size: int, device: torch.device) -> np.ndarray:
-    """What the head is given for each row, unaugmented: float32 (N, F)."""
+def head_features(
+    model: PreTrainedModel,
+    spec: InputSpec,
+    rows: TrainingRows,
+    batch_size: int,
+    device: torch.device,
+    policy: AugmentConfig | None = None,
+    view: int = 0,
+) -> np.ndarray:
+    """What the head is given for each row: float32 (N, F). With a policy the images are augmented, each `view` in its own way."""
     kept: list[np.ndarray] = []
 
     def keep(_module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
@@ -33,8 +42,9 @@ def head_features(model: PreTrainedModel, spec: InputSpec, rows: TrainingRows, b
     try:
         with torch.inference_mode():
             for start in tqdm(range(0, len(rows), batch_size), desc="features of the frozen backbone", unit="batch", disable=None):
-                batch = collate([rows[row] for row in range(start, min(start + batch_size, len(rows)))])
-                model(pixel_values=batch_to_input({key: value.to(device) for key, value in batch.items()}, spec))
+                chosen = range(start, min(start + batch_size, len(rows)))
+                batch = collate([rows[(row, view * len(rows) + row)] for row in chosen])
+                model(pixel_values=batch_to_input({key: value.to(device) for key, value in batch.items()}, spec, policy))
     finally:
         hook.remove()
         model.train(was_training)

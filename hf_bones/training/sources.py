@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,7 +149,10 @@ def describe_rows(train: Rows, validation: Rows, config: DataConfig, scheme: Lab
     both = [*zip(train.hashes, train.labels, strict=True), *zip(validation.hashes, validation.labels, strict=True)]
     splits = [(h, "train") for h in train.hashes] + [(h, "validation") for h in validation.hashes]
     return {
-        "dataset": config.dataset or "drawn",
+        "dataset": Path(config.dataset).name or "drawn",
+        "dataset_id": config.dataset_id,
+        "attribution": config.attribution,
+        "label_noise": config.label_noise,
         "sha256": sha256_rows(both),
         "split_sha256": sha256_rows(splits),
         "counts": {"train": train.counts(scheme), "validation": validation.counts(scheme)},

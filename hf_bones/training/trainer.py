@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from hf_bones.training.loss import class_weights, weighted_cross_entropy
 from hf_bones.training.model import load_model, parameter_groups
 from hf_bones.training.probe import fit_head, head_features, start_head
 from hf_bones.training.sources import Rows, describe_rows, training_rows
+
+START = "start"
+"""Folder, in the run's, of the weights from before the first step."""
 
 
 @dataclass
@@ -94,9 +98,13 @@ def train(recipe: Recipe) -> TrainedModel:
     trainer = make_trainer(recipe, model, spec, scheme, train_rows, validation_rows)
     if trainer.is_world_process_zero():
         _announce(trainer, recipe, scheme, train_rows, validation_rows, resume_from)
+    started = time.monotonic()
     if config.head_start == "probe" and resume_from is None:
         fit_probe(trainer, config, len(scheme.names))
-    result = trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        save_weights(trainer, output / START)
+    if config.epochs > 0:
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        keep_better_start(trainer, output / START)
     model = trainer.accelerator.unwrap_model(trainer.model)
     round_weights(model, config.save_dtype)
     prediction = trainer.predict(trainer.eval_dataset, metric_key_prefix="validation")
@@ -112,7 +120,7 @@ def train(recipe: Recipe) -> TrainedModel:
         metrics=classification_metrics(labels, softmax(logits), scheme.names, scheme.normal_id),
         data=describe_rows(train_rows, validation_rows, recipe.data, scheme),
         history=trainer.state.log_history,
-        seconds=float(result.metrics["train_runtime"]),
+        seconds=time.monotonic() - started,
         is_main_process=trainer.is_world_process_zero(),
     )
 
@@ -153,9 +161,32 @@ def make_trainer(
 def fit_probe(trainer: BoneTrainer, config: TrainConfig, classes: int) -> None:
     """Starts the trainer's model from a head fitted to its training rows."""
     rows = trainer.train_dataset
-    features = head_features(trainer.model, trainer.spec, rows, config.eval_batch_size, trainer.args.device)
+    views = [
+        head_features(
+            trainer.model, trainer.spec, rows, config.eval_batch_size, trainer.args.device, trainer.policy if view else None, view
+        )
+        for view in range(config.probe_views)
+    ]
     weights = class_weights(np.bincount(rows.labels, minlength=classes), "sqrt")
-    start_head(trainer.model, *fit_head(features, rows.labels, classes, config.probe_c, weights))
+    labels = np.tile(rows.labels, config.probe_views)
+    start_head(trainer.model, *fit_head(np.concatenate(views), labels, classes, config.probe_c / config.probe_views, weights))
+
+
+def save_weights(trainer: BoneTrainer, folder: Path) -> None:
+    """Writes the weights as they are, once for all processes."""
+    if trainer.is_world_process_zero():
+        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(folder)
+    trainer.accelerator.wait_for_everyone()
+
+
+def keep_better_start(trainer: BoneTrainer, start: Path) -> None:
+    """Goes back to the fitted head on the untouched backbone where no later checkpoint scored higher on validation.
+
+    The Trainer evaluates the start but compares only what it saved on the way.
+    """
+    scores = [entry["eval_selection"] for entry in trainer.state.log_history if entry.get("step") == 0 and "eval_selection" in entry]
+    if scores and start.is_dir() and scores[0] >= (trainer.state.best_metric or 0):
+        load_weights(trainer.accelerator.unwrap_model(trainer.model), start)
 
 
 def training_arguments(recipe: Recipe, images_per_epoch: int) -> TrainingArguments:
@@ -189,6 +220,7 @@ def training_arguments(recipe: Recipe, images_per_epoch: int) -> TrainingArgumen
         "logging_strategy": "steps",
         "logging_steps": max(1, steps // 10),
         "save_total_limit": 2,
+        "eval_on_start": config.head_start == "probe",
         "load_best_model_at_end": True,
         "metric_for_best_model": "selection",
         "greater_is_better": True,
