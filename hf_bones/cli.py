@@ -204,8 +204,9 @@ def push(
 @app.command()
 def demo(
     model: Annotated[str, typer.Option(help="`bundled`, a checkpoint folder, or a Hub id.")] = "bundled",
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
+    revision: Revision = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 if left out.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; the first free one from 7860 if left out.")] = None,
     share: Annotated[bool, typer.Option(help="Also open a public gradio link.")] = False,
     browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = True,
 ) -> None:
@@ -213,7 +214,7 @@ def demo(
     from hf_bones.app import launch
 
     with plain_errors():
-        launch(model, host=host, port=port, share=share, open_browser=browser)
+        launch(model, revision=revision, host=host, port=port, share=share, open_browser=browser)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Writes the README's tables from scripts/bench/results/, between its `figures` markers.
 
-    python scripts/readme_figures.py            # rewrite README.md
-    python scripts/readme_figures.py --check    # exit 1 when it is not up to date
+python scripts/readme_figures.py            # rewrite README.md
+python scripts/readme_figures.py --check    # exit 1 when it is not up to date
 """
 
 from __future__ import annotations
