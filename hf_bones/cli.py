@@ -233,3 +233,7 @@ def quickstart(
 def main() -> None:
     """Entry point of the `hf-bones` command."""
     sys.exit(app())
+
+
+if __name__ == "__main__":
+    main()

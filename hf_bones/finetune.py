@@ -71,8 +71,8 @@ def run(recipe: Recipe) -> Path:
         folder / "record.json",
         {
             "schema_version": 1,
-            "recipe": recipe.as_dict(),
-            "base_model": recipe.model.model,
+            "recipe": shareable(recipe).as_dict(),
+            "base_model": shareable(recipe).model.model,
             "base_model_id": recipe.model.base_model_id,
             "data": trained.data,
             "metrics": {"validation": trained.metrics},
@@ -91,6 +91,19 @@ def run(recipe: Recipe) -> Path:
 
         print(f"pushed      {push_checkpoint(folder, recipe.training.push_to_hub).url}")
     return folder
+
+
+def shareable(recipe: Recipe) -> Recipe:
+    """The recipe as it goes into a record that is pushed: names instead of this machine's folders."""
+    model, data = recipe.model, recipe.data
+    changes: dict[str, Any] = {"output_dir": Path(recipe.training.output_dir).name}
+    if Path(model.model).is_dir():
+        changes["model"] = model.base_model_id or Path(model.model).name
+    if data.dataset and Path(data.dataset).is_dir():
+        changes["dataset"] = data.dataset_id or Path(data.dataset).name
+    if Path(data.label_scheme).is_file():
+        changes["label_scheme"] = Path(data.label_scheme).name
+    return override(recipe, changes)
 
 
 def _report(folder: Path, metrics: dict[str, Any], data: dict[str, Any]) -> None:

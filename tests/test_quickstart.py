@@ -1,0 +1,35 @@
+"""The whole way, small. Run: pytest tests/test_quickstart.py"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hf_bones import BonePredictor
+from hf_bones.dataset.synthetic import draw_radiograph
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+def test_the_quickstart_goes_from_drawing_to_a_report_and_says_what_the_model_learnt_from(tmp_path):
+    command = [sys.executable, "-m", "hf_bones.cli", "quickstart", "--out", str(tmp_path / "q"), "--images", "45"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "drawn radiographs" in done.stdout and f"make demo MODEL={tmp_path / 'q' / 'checkpoint'}" in done.stdout
+    checkpoint, report = tmp_path / "q" / "checkpoint", tmp_path / "q" / "report"
+    for name in ("report.md", "metrics.json", "confusion.png", "roc.png", "reliability.png", "worst_errors.html"):
+        assert (report / name).stat().st_size > 0
+    record = json.loads((checkpoint / "record.json").read_text())
+    assert record["data"]["synthetic_only"] is True
+    assert len(record["test_looks"]) == 1
+    assert "drawn" in (checkpoint / "README.md").read_text().lower()
+    (finding,) = BonePredictor.from_pretrained(checkpoint).predict([draw_radiograph(1).pixels])
+    assert sum(finding.probabilities.values()) == pytest.approx(1)
+
+
+def test_the_readme_figures_are_those_of_the_result_files():
+    done = subprocess.run([sys.executable, "scripts/readme_figures.py", "--check"], cwd=ROOT, check=False)
+    assert done.returncode == 0, "run python scripts/readme_figures.py"
