@@ -95,14 +95,14 @@ def run(recipe: Recipe) -> Path:
 
 def shareable(recipe: Recipe) -> Recipe:
     """The recipe as it goes into a record that is pushed: names instead of this machine's folders."""
+    from hf_bones.record import public_name
+
     model, data = recipe.model, recipe.data
-    changes: dict[str, Any] = {"output_dir": Path(recipe.training.output_dir).name}
+    changes: dict[str, Any] = {"output_dir": public_name(recipe.training.output_dir), "label_scheme": Path(data.label_scheme).name}
     if Path(model.model).is_dir():
-        changes["model"] = model.base_model_id or Path(model.model).name
-    if data.dataset and Path(data.dataset).is_dir():
-        changes["dataset"] = data.dataset_id or Path(data.dataset).name
-    if Path(data.label_scheme).is_file():
-        changes["label_scheme"] = Path(data.label_scheme).name
+        changes["model"] = model.base_model_id or public_name(model.model)
+    if data.dataset:
+        changes["dataset"] = data.dataset_id or public_name(data.dataset)
     return override(recipe, changes)
 
 

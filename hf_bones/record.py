@@ -42,6 +42,12 @@ def environment() -> dict[str, Any]:
     return found
 
 
+def public_name(place: str | Path) -> str:
+    """A model's or dataset's name for what others read: of a folder or an absolute path only its last part, anything else as it is."""
+    path = Path(place).expanduser()
+    return path.resolve().name if path.is_absolute() or path.is_dir() else str(place)
+
+
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)

@@ -17,6 +17,7 @@ from hf_bones.imaging import ImageRefusedError, Radiograph, open_image
 from hf_bones.inference.explain import overlay
 from hf_bones.inference.finding import Finding
 from hf_bones.inference.predictor import BonePredictor
+from hf_bones.record import public_name
 
 VIEW_SIDE = 1024  # px, long side of what is sent to the browser; the model and the finding see all of the image
 
@@ -73,11 +74,6 @@ def answer(predictor: BonePredictor, source: str | Path | bytes | npt.NDArray[np
 def likeliest_abnormal(finding: Finding, normal: str) -> str:
     """The likeliest class other than the normal one."""
     return max((name for name in finding.probabilities if name != normal), key=finding.probabilities.__getitem__)
-
-
-def public_name(checkpoint: str) -> str:
-    """A checkpoint's name for the page: `bundled` and Hub ids as they are, of a folder only its own name."""
-    return Path(checkpoint).resolve().name if Path(checkpoint).expanduser().is_dir() else checkpoint
 
 
 def _public(finding: Finding, predictor: BonePredictor, name: str) -> Finding:

@@ -14,13 +14,13 @@ from typing import Any
 
 from PIL import Image
 
-from hf_bones.app.classify import Answer, public_name
+from hf_bones.app.classify import Answer
 from hf_bones.app.examples import Example
 from hf_bones.inference.checkpoint import RECORD_FILE, find_checkpoint
 from hf_bones.inference.finding import NOT_A_BONE_XRAY, REFER
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import BEYOND_REPAIR, FRACTURED, HEALTHY, LabelScheme
-from hf_bones.record import read_json
+from hf_bones.record import public_name, read_json
 
 TITLE = "Bone radiographs: healthy, fractured or beyond repair?"
 NOTICE = "<strong>Research tool, not a medical device.</strong> It misses fractures and sees some that are not there."

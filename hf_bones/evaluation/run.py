@@ -29,7 +29,7 @@ from hf_bones.inference.checkpoint import BUNDLED
 from hf_bones.labels import LabelScheme
 from hf_bones.metrics import SPECIFICITY
 from hf_bones.metrics.figures import Floats, Ints
-from hf_bones.record import sha256_rows
+from hf_bones.record import public_name, sha256_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -94,7 +94,7 @@ def evaluate_checkpoint(
         looks, ledger = count_look_somewhere(_own_folder(model), out / "test_looks.json", split, fingerprint)
         looks_in = ledger.name if ledger.parent == out else f"the checkpoint's {ledger.name}"
     about = Circumstances(
-        checkpoint=findings[0].checkpoint,
+        checkpoint=public_name(findings[0].checkpoint),
         revision=findings[0].revision,
         calibrated=findings[0].calibrated,
         dataset=_name_of(dataset),
@@ -254,11 +254,11 @@ def _own_folder(model: str | Path | Predictor) -> Path | None:
 
 
 def _name_of(dataset: object) -> str:
-    return str(dataset) if isinstance(dataset, (str, Path)) else "dataset in memory"
+    return public_name(dataset) if isinstance(dataset, (str, Path)) else "dataset in memory"
 
 
 def _command(model: object, dataset: object, split: str, out: Path, licences: Sequence[str] | None) -> str:
     if not isinstance(model, (str, Path)) or not isinstance(dataset, (str, Path)):
         return ""
-    words = ["hf-bones", "evaluate", str(model), str(dataset), "--split", split, "--out", str(out)]
+    words = ["hf-bones", "evaluate", public_name(model), public_name(dataset), "--split", split, "--out", public_name(out)]
     return shlex.join(words + [word for licence in licences or () for word in ("--baseline-licence", licence)])

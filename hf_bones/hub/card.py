@@ -17,7 +17,7 @@ from hf_bones.inference.checkpoint import CONFIG_FILE, PROCESSOR_FILE, RECORD_FI
 from hf_bones.inference.decision import Decision, read_decision
 from hf_bones.labels import BEYOND_REPAIR, LabelScheme
 from hf_bones.preprocess import spec_from_processor
-from hf_bones.record import read_json
+from hf_bones.record import public_name, read_json
 
 CARD_FILE = "README.md"
 METRICS_FILE = "metrics.json"
@@ -257,7 +257,7 @@ def _counted(value: Any) -> str:
 def _place(name: Any) -> str:
     """A dataset or model as recorded; of an absolute path only the last part, since the rest is somebody's own."""
     text = str(name) if name else NOT_RECORDED
-    return _plain(Path(text).name if Path(text).is_absolute() else text)
+    return _plain(public_name(text))
 
 
 def _plain(text: object) -> str:
