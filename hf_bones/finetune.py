@@ -109,7 +109,7 @@ def shareable(recipe: Recipe) -> Recipe:
 def _report(folder: Path, metrics: dict[str, Any], data: dict[str, Any]) -> None:
     keys = ("auroc_abnormal", "auroc_ovr_macro", "balanced_accuracy", "accuracy")
     print("validation  " + ", ".join(f"{key} {metrics[key]:.3f}" for key in keys))
-    print(f"checkpoint  {folder} (record.json, curves.png, README.md beside it)")
+    print(f"checkpoint  {folder} (record.json, README.md and, of a run with steps, curves.png beside it)")
     if data["synthetic_only"]:
         print("note        it learnt from drawn radiographs only: a demonstration, of no worth on real ones")
 

@@ -123,7 +123,7 @@ def _labels(scheme: LabelScheme, data: Mapping[str, Any]) -> str:
         text += (
             "\n\n`beyond_repair` is not a radiological term, and no standard says where `fractured` ends and it begins: people who grade "
             "films disagree there, so read its figures as those of a noisy label. Agreement between graders: "
-            + _plain(data.get("label_noise") or NOT_RECORDED)
+            + _plain(data.get("label_noise") or NOT_RECORDED).rstrip(".")
             + "."
         )
     return text

@@ -62,7 +62,7 @@ def _figure(value: Mapping[str, Any]) -> Figure:
 
 
 def validation_table(metrics: Mapping[str, Any], scheme: LabelScheme) -> str:
-    """The validation figures of the record, on which the best epoch was chosen."""
+    """The validation figures of the record, on which the kept weights were chosen."""
     known = {title: metrics[key] for key, title in HEADLINES.items() if isinstance(metrics.get(key), (int, float))}
     if not known:
         return "On validation images: not measured."
@@ -73,4 +73,4 @@ def validation_table(metrics: Mapping[str, Any], scheme: LabelScheme) -> str:
         if all(isinstance(metrics.get(f"{kind}_{name}"), (int, float)) for kind in ("correct", "support"))
     ]
     counts = f" Right: {', '.join(right)}." if right else ""
-    return f"On validation images, by which the best epoch was chosen (so they flatter): {figures}.{counts}"
+    return f"On validation images, by which settings and checkpoint were chosen (so they flatter): {figures}.{counts}"

@@ -18,6 +18,7 @@ from hf_bones.record import read_json, write_json
 log = logging.getLogger(__name__)
 
 RUN_FILE = "run.json"
+START = "start"  # folder, in the run's, of the weights from before the first step
 CHECKPOINT_FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
 
 
@@ -41,6 +42,12 @@ def prepare_output(recipe: Recipe, output: Path) -> Path | None:
     if int(os.environ.get("RANK", "0")) == 0:
         write_json(run_file, mine)
     return None
+
+
+def has_fitted_start(recipe: Recipe, output: Path) -> bool:
+    """Whether an earlier try at the same run had already fitted its head; ask before `prepare_output` notes the recipe."""
+    run_file = output / RUN_FILE
+    return recipe.training.resume and (output / START).is_dir() and run_file.is_file() and read_json(run_file) == _comparable(recipe)
 
 
 def _comparable(recipe: Recipe) -> dict[str, Any]:
@@ -96,6 +103,7 @@ def save_checkpoint(model: PreTrainedModel, spec: InputSpec, folder: Path, save_
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.to(stored_dtype(name, tensor, save_dtype)).contiguous() for name, tensor in model.state_dict().items()}
     model.save_pretrained(folder, state_dict=state)
+    (folder / "model.safetensors").chmod(0o644)  # others are to read it; transformers leaves it to its owner
     config = read_json(folder / "config.json")
     write_json(folder / "config.json", {**config, "dtype": "float32"})
     image_processor(spec).save_pretrained(folder)

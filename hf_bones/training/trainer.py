@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +18,12 @@ from hf_bones.labels import LabelScheme, load_scheme
 from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics, selection_score
 from hf_bones.preprocess import InputSpec
-from hf_bones.training.checkpoints import load_weights, prepare_output, round_weights
+from hf_bones.training.checkpoints import START, has_fitted_start, load_weights, prepare_output, round_weights
 from hf_bones.training.data import RunSampler, SquareCollator, TrainingRows, batch_to_input
 from hf_bones.training.loss import class_weights, weighted_cross_entropy
 from hf_bones.training.model import load_model, parameter_groups
 from hf_bones.training.probe import fit_head, head_features, start_head
 from hf_bones.training.sources import Rows, describe_rows, training_rows
-
-START = "start"
-"""Folder, in the run's, of the weights from before the first step."""
 
 
 @dataclass
@@ -91,6 +89,7 @@ def train(recipe: Recipe) -> TrainedModel:
         raise RecipeError(f"head_start: expected 'random' or 'probe', got {config.head_start!r}")
     scheme = load_scheme(recipe.data.label_scheme)
     output = Path(config.output_dir)
+    has_start = has_fitted_start(recipe, output)
     resume_from = prepare_output(recipe, output)
     train_rows, validation_rows = training_rows(recipe.data, scheme, config.seed)
     torch.manual_seed(config.seed)  # before the new head is drawn
@@ -99,9 +98,11 @@ def train(recipe: Recipe) -> TrainedModel:
     if trainer.is_world_process_zero():
         _announce(trainer, recipe, scheme, train_rows, validation_rows, resume_from)
     started = time.monotonic()
-    if config.head_start == "probe" and resume_from is None:
+    if has_start and resume_from is None:
+        load_weights(model, output / START)
+    elif config.head_start == "probe" and resume_from is None:
         fit_probe(trainer, config, len(scheme.names))
-        save_weights(trainer, output / START)
+        save_start(trainer, output / START)
     if config.epochs > 0:
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         keep_better_start(trainer, output / START)
@@ -167,15 +168,18 @@ def fit_probe(trainer: BoneTrainer, config: TrainConfig, classes: int) -> None:
         )
         for view in range(config.probe_views)
     ]
-    weights = class_weights(np.bincount(rows.labels, minlength=classes), "sqrt")
+    weights = class_weights(np.bincount(rows.labels, minlength=classes), config.class_weights)
     labels = np.tile(rows.labels, config.probe_views)
     start_head(trainer.model, *fit_head(np.concatenate(views), labels, classes, config.probe_c / config.probe_views, weights))
 
 
-def save_weights(trainer: BoneTrainer, folder: Path) -> None:
-    """Writes the weights as they are, once for all processes."""
+def save_start(trainer: BoneTrainer, folder: Path) -> None:
+    """Writes the weights with the fitted head, once for all processes; a killed run leaves no half of it under the final name."""
     if trainer.is_world_process_zero():
-        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(folder)
+        partial = folder.with_name(f"{folder.name}.partial")
+        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(partial)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
     trainer.accelerator.wait_for_everyone()
 
 
