@@ -186,6 +186,10 @@ def blocks_of(model: PreTrainedModel) -> torch.nn.ModuleList:
 
 def freeze(model: PreTrainedModel, trainable: str) -> None:
     """Sets which weights learn: `all`, `head`, or `last:K` (head, what follows the blocks, and the last K blocks or stages)."""
+    for name, parameter in model.named_parameters():
+        if name.endswith("mask_token"):
+            # Only masked pre-training uses it; left learning, it stops training on several processes for want of a gradient.
+            parameter.requires_grad = False
     if trainable == "all":
         return
     kind, _, count = trainable.partition(":")
