@@ -25,7 +25,10 @@ from hf_bones.record import public_name, read_json
 TITLE = "Bone radiographs: healthy, fractured or beyond repair?"
 NOTICE = "<strong>Research tool, not a medical device.</strong> It misses fractures and sees some that are not there."
 PRIVACY = "Images are not kept: they leave the server after 20 minutes at most. No history, no tracking; DICOM tags are never shown."
-EXAMPLES = "No radiograph at hand? These are <strong>drawn, not real</strong>:"
+EXAMPLES = (
+    "No radiograph at hand? These are <strong>drawn, not real</strong>. They show how the page works; a model measured on real films "
+    "often misjudges them:"
+)
 THUMBNAIL_SIDE = 200  # px
 HINT = "Drop, choose or paste a radiograph, or try one of the drawn examples."
 

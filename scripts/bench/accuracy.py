@@ -56,7 +56,7 @@ def main() -> None:
             done = evaluate_checkpoint(
                 path or label, splits, Path(folder), baselines=index == 0, baseline_licences=["CC-BY-4.0"], repeats=1000
             )
-            digest = read_json(done.metrics)["dataset_sha256"]
+            digest = read_json(done.metrics)["dataset"]["sha256"]
         for table in done.tables:
             if table.kind != "source":
                 continue
