@@ -10,6 +10,7 @@ import argparse
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from hf_bones.record import read_json
 
@@ -23,16 +24,45 @@ def table(name: str) -> str:
     if not path.is_file():
         return f"Not measured yet (`scripts/bench/{name}.py`).\n"
     result = read_json(path)
-    lines = ["| figure | value | 95 % interval | n | target |", "| --- | --- | --- | --- | --- |"]
-    for bar in result["bars"]:
-        interval = bar["interval"]
-        span = f"{interval[0]:.2f}–{interval[1]:.2f}" if interval and None not in interval else "–"
-        target = "–" if bar["target"] is None else f"{bar['target']:g}{'' if bar['holds'] else ' (missed)'}"
-        count = f" ({round(bar['value'] * bar['n'])} of {bar['n']})" if "recall of" in bar["bar"] else ""
-        lines.append(f"| {bar['bar']} | {bar['value']:.3f}{count} | {span} | {bar['n']} | {target} |")
+    lines = pivot(result["bars"]) if name == "accuracy" else plain(result["bars"])
     lines.append("")
     lines.append(f"`{result['command']}`, {result['date'][:10]}, {result['machine']}.")
     return "\n".join(lines) + "\n"
+
+
+def plain(bars: list[dict[str, Any]]) -> list[str]:
+    """A row a bar."""
+    return ["| figure | value | n |", "| --- | --- | --- |"] + [f"| {bar['bar']} | {cell(bar)} | {bar['n']} |" for bar in bars]
+
+
+def pivot(bars: list[dict[str, Any]]) -> list[str]:
+    """A row for each model on each source of rows; bars are named "model: figure, source test"."""
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for bar in bars:
+        model, _, rest = bar["bar"].partition(": ")
+        figure, _, where = rest.rpartition(", ")
+        rows.setdefault((where.removesuffix(" test"), model), {})[figure] = cell(bar)
+    heads = {
+        "auroc_abnormal": "AUROC(abnormal)",
+        "balanced_accuracy": "balanced accuracy",
+        "recall of healthy": "recall healthy",
+        "recall of fractured": "recall fractured",
+        "recall of beyond_repair": "recall beyond repair",
+    }
+    lines = [f"| test rows | model | {' | '.join(heads.values())} |", "| --- " * (len(heads) + 2) + "|"]
+    for (where, model), cells in sorted(rows.items(), key=lambda item: item[0][0]):
+        lines.append(f"| {where} | {model} | {' | '.join(cells.get(key, '–') for key in heads)} |")
+    return lines
+
+
+def cell(bar: dict[str, Any]) -> str:
+    """A value with its interval, a recall as a count, a missed target said so."""
+    interval = bar["interval"]
+    if "recall of" in bar["bar"]:
+        return f"{round(bar['value'] * bar['n'])} of {bar['n']}"
+    span = f" ({interval[0]:.2f}–{interval[1]:.2f})" if interval and None not in interval else ""
+    missed = "" if bar["holds"] in (None, True) else f", target {bar['target']:g} missed"
+    return f"{bar['value']:.2f}{span}{missed}"
 
 
 def main() -> int:
@@ -42,10 +72,9 @@ def main() -> int:
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     fresh = MARKED.sub(lambda found: found.group(1) + table(found.group(2)) + found.group(3), text)
-    if options.check:
-        return int(fresh != text)
-    readme.write_text(fresh, encoding="utf-8")
-    return 0
+    if not options.check:
+        readme.write_text(fresh, encoding="utf-8")
+    return int(options.check and fresh != text)
 
 
 if __name__ == "__main__":
