@@ -68,8 +68,7 @@ def cell(bar: dict[str, Any]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
-    options = parser.parse_args()
-    readme = ROOT / "README.md"
+    options, readme = parser.parse_args(), ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     fresh = MARKED.sub(lambda found: found.group(1) + table(found.group(2)) + found.group(3), text)
     if not options.check:
