@@ -43,7 +43,8 @@ Done. This checkpoint learnt from drawn radiographs: it shows the way and says n
   checkpoint    {checkpoint} (its card: {checkpoint / "README.md"})
   open the demo make demo MODEL={checkpoint}        or: hf-bones demo --model {checkpoint}
   your images   hf-bones build FOLDER --output data/mine, then
-                accelerate launch scripts/train.py --recipe bundled --model bundled --dataset data/mine"""
+                accelerate launch scripts/train.py --recipe quickstart --dataset data/mine \\
+                  --drawn_images 0 --drawn_validation_images 0 --output_dir runs/mine"""
     )
     return checkpoint
 
