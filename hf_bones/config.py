@@ -172,7 +172,7 @@ def recipe_from_dict(data: Mapping[str, Any], source: str = "recipe") -> Recipe:
         if key in STAGES:
             if not isinstance(value, Mapping):
                 raise RecipeError(f"{source}: {key!r} must be a mapping of {STAGES[key].__name__} fields")
-            setattr(recipe, key, _stage_from_dict(STAGES[key], value, f"{source}: {key}"))
+            setattr(recipe, key, dataclass_from_dict(STAGES[key], value, f"{source}: {key}"))
         elif key == "trainer":
             if not isinstance(value, Mapping):
                 raise RecipeError(f"{source}: 'trainer' must be a mapping of TrainingArguments fields")
@@ -199,7 +199,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def _stage_from_dict(kind: type, data: Mapping[str, Any], source: str) -> Any:
+def dataclass_from_dict(kind: type, data: Mapping[str, Any], source: str) -> Any:
+    """A `kind` from plain data. Raises `RecipeError` naming `source`, the key, and the nearest known key or the type wanted."""
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
     for key, value in data.items():

@@ -1,0 +1,286 @@
+"""The manifest: where each image of a collection came from, its licence, its hash, and each decision about it. One SQLite file.
+
+Tables, in schema 1:
+
+- `images`: one row an image, by the SHA-256 of its bytes; the columns of `ImageRecord`.
+- `searches`: one row for each provider × query that was asked, and how far it came.
+- `sightings`: each time a search named a URL, with what the provider said about it. Never overwritten.
+- `fetches`: one row a URL: waiting, stored, refused (for a reason that will stay) or failed (for one that may pass).
+- `decisions`: keep, drop and so on, appended, never overwritten; the last one counts.
+- `tombstones`: URLs and hashes that were forgotten and must not come back.
+- `hosts`: what each host's robots.txt and TDM reservation said, and when.
+
+The file is in WAL mode: readers do not wait for the collector, and a process that is killed loses nothing that was committed. A file of an
+older schema is brought up to date on opening (after a copy of it is made), one of a newer schema is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from hf_bones.record import now
+
+MANIFEST_NAME = "manifest.db"
+
+_SCHEMA_1 = """
+CREATE TABLE images (
+  sha256 TEXT PRIMARY KEY, file TEXT NOT NULL, bytes INTEGER NOT NULL, width INTEGER, height INTEGER, format TEXT NOT NULL DEFAULT '',
+  url TEXT NOT NULL DEFAULT '', page TEXT NOT NULL DEFAULT '', provider TEXT NOT NULL DEFAULT '', query TEXT NOT NULL DEFAULT '',
+  title TEXT NOT NULL DEFAULT '', creator TEXT NOT NULL DEFAULT '', creator_url TEXT NOT NULL DEFAULT '',
+  licence TEXT NOT NULL DEFAULT 'unknown', licence_text TEXT NOT NULL DEFAULT '', licence_url TEXT NOT NULL DEFAULT '',
+  attribution TEXT NOT NULL DEFAULT '', fetched_at TEXT NOT NULL DEFAULT '',
+  label TEXT NOT NULL DEFAULT '', subtype TEXT NOT NULL DEFAULT '', label_basis TEXT NOT NULL DEFAULT '', region TEXT NOT NULL DEFAULT '',
+  view TEXT NOT NULL DEFAULT '', hardware INTEGER, boxes TEXT, severity REAL, synthetic INTEGER NOT NULL DEFAULT 0,
+  patient TEXT NOT NULL DEFAULT '', "group" TEXT NOT NULL DEFAULT '', split TEXT NOT NULL DEFAULT '', hashes TEXT
+);
+CREATE TABLE searches (
+  id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, provider TEXT NOT NULL, query TEXT NOT NULL, label TEXT NOT NULL, subtype TEXT NOT NULL,
+  region TEXT NOT NULL, label_basis TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('open', 'done', 'failed')),
+  found INTEGER NOT NULL DEFAULT 0, error TEXT NOT NULL DEFAULT '', started_at TEXT NOT NULL, finished_at TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE sightings (
+  id INTEGER PRIMARY KEY, search_id INTEGER NOT NULL REFERENCES searches(id), url TEXT NOT NULL, page TEXT NOT NULL, title TEXT NOT NULL,
+  creator TEXT NOT NULL, creator_url TEXT NOT NULL, licence TEXT NOT NULL, licence_text TEXT NOT NULL, licence_url TEXT NOT NULL,
+  attribution TEXT NOT NULL, label TEXT NOT NULL, subtype TEXT NOT NULL, region TEXT NOT NULL, sha256 TEXT NOT NULL, details TEXT,
+  seen_at TEXT NOT NULL, UNIQUE (search_id, url)
+);
+CREATE INDEX sightings_url ON sightings(url);
+CREATE TABLE fetches (
+  url TEXT PRIMARY KEY, host TEXT NOT NULL, sighting_id INTEGER NOT NULL REFERENCES sightings(id),
+  state TEXT NOT NULL CHECK (state IN ('waiting', 'stored', 'refused', 'failed')), reason TEXT NOT NULL DEFAULT '',
+  detail TEXT NOT NULL DEFAULT '', status INTEGER, final_url TEXT NOT NULL DEFAULT '', content_type TEXT NOT NULL DEFAULT '',
+  bytes INTEGER, sha256 TEXT NOT NULL DEFAULT '', kept TEXT NOT NULL DEFAULT '', attempts INTEGER NOT NULL DEFAULT 0,
+  finished_at TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX fetches_waiting ON fetches(host) WHERE state = 'waiting';
+CREATE INDEX fetches_sha256 ON fetches(sha256) WHERE sha256 != '';
+CREATE TABLE decisions (
+  id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, decision TEXT NOT NULL, reason TEXT NOT NULL, decided_by TEXT NOT NULL,
+  decided_at TEXT NOT NULL
+);
+CREATE INDEX decisions_sha256 ON decisions(sha256);
+CREATE TABLE tombstones (value TEXT PRIMARY KEY, reason TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE hosts (origin TEXT PRIMARY KEY, robots_status INTEGER, robots TEXT NOT NULL, tdm TEXT NOT NULL, asked_at TEXT NOT NULL);
+CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+# Schema n is reached by running the n-th script on schema n - 1. Scripts that have shipped are never changed; new ones are added.
+MIGRATIONS: tuple[str, ...] = (_SCHEMA_1,)
+SCHEMA_VERSION = len(MIGRATIONS)
+
+
+class ManifestError(ValueError):
+    """A manifest that is not there, not ours, of a newer schema, or in use."""
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One image of a collection: what a row of the manifest, and of its exports, says.
+
+    `file` is relative to the collection's folder; `bytes` its size; `width` and `height` in pixels, as stored. `licence` is an SPDX
+    identifier or "unknown", `licence_text` the source's words. `label_basis` says where the label comes from: "query" (a search term, to be
+    checked), "folder", "table", "dataset" …. `boxes` are (cx, cy, w, h) in [0, 1]; `severity` in [0, 1] or None; `hashes` perceptual
+    hashes by name. `decision` and what follows is the last decision: "" for none yet. Times are UTC, ISO 8601.
+    """
+
+    sha256: str
+    file: str
+    bytes: int
+    width: int | None = None
+    height: int | None = None
+    format: str = ""
+    url: str = ""
+    page: str = ""
+    provider: str = ""
+    query: str = ""
+    title: str = ""
+    creator: str = ""
+    creator_url: str = ""
+    licence: str = "unknown"
+    licence_text: str = ""
+    licence_url: str = ""
+    attribution: str = ""
+    fetched_at: str = ""
+    label: str = ""
+    subtype: str = ""
+    label_basis: str = ""
+    region: str = ""
+    view: str = ""
+    hardware: bool | None = None
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    severity: float | None = None
+    synthetic: bool = False
+    patient: str = ""
+    group: str = ""
+    split: str = ""
+    hashes: dict[str, str] | None = None
+    decision: str = ""
+    decision_reason: str = ""
+    decided_by: str = ""
+    decided_at: str = ""
+
+
+RECORD_COLUMNS = tuple(field.name for field in dataclasses.fields(ImageRecord))
+DECISION_COLUMNS = ("decision", "decision_reason", "decided_by", "decided_at")
+IMAGE_COLUMNS = tuple(name for name in RECORD_COLUMNS if name not in DECISION_COLUMNS)
+
+_IMAGES = """
+SELECT images.*, coalesce(d.decision, '') AS decision, coalesce(d.reason, '') AS decision_reason, coalesce(d.decided_by, '') AS decided_by,
+       coalesce(d.decided_at, '') AS decided_at
+FROM images LEFT JOIN decisions d ON d.id = (SELECT max(id) FROM decisions WHERE decisions.sha256 = images.sha256)
+"""
+
+
+class Manifest:
+    """An open manifest. Use as a context manager; `with manifest.transaction():` makes several changes one.
+
+    `connection` is for the stages that keep tables of their own here; each is in autocommit mode outside a transaction.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self.connection = connection
+
+    @property
+    def folder(self) -> Path:
+        """The collection's folder, which `ImageRecord.file` is relative to."""
+        return self.path.parent
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing: commits at the end, rolls back on any exception."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.connection
+        except BaseException:
+            if self.connection.in_transaction:  # a full disk may have rolled it back already
+                self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    def rows(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[sqlite3.Row]:
+        """The rows of a query, one at a time."""
+        yield from self.connection.execute(sql, parameters)
+
+    def images(self, where: str = "", parameters: Sequence[Any] = ()) -> Iterator[ImageRecord]:
+        """Every image with its last decision, in the order in which they came; `where` is an SQL condition on the columns of `images`."""
+        for row in self.rows(f"{_IMAGES} {'WHERE ' + where if where else ''} ORDER BY images.rowid", parameters):
+            yield _record(row)
+
+    def image(self, sha256: str) -> ImageRecord | None:
+        """One image by its hash, None if it is not there."""
+        return next(self.images("images.sha256 = ?", (sha256,)), None)
+
+    def add_image(self, record: ImageRecord) -> bool:
+        """Adds an image; False, and nothing changes, where its bytes are there already."""
+        values = [_stored(getattr(record, name)) for name in IMAGE_COLUMNS]
+        columns = ", ".join(f'"{name}"' for name in IMAGE_COLUMNS)
+        sql = f"INSERT OR IGNORE INTO images ({columns}) VALUES ({', '.join('?' * len(values))})"
+        return self.connection.execute(sql, values).rowcount == 1
+
+    def set_columns(self, sha256: str, values: Mapping[str, Any]) -> None:
+        """Changes columns of an image. Raises KeyError for an unknown hash, ValueError for a column that is none or is the hash."""
+        wrong = [name for name in values if name not in IMAGE_COLUMNS or name == "sha256"]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: not a column of images that can be changed")
+        sets = ", ".join(f'"{name}" = ?' for name in values)
+        done = self.connection.execute(f"UPDATE images SET {sets} WHERE sha256 = ?", [*map(_stored, values.values()), sha256])
+        if not done.rowcount:
+            raise KeyError(f"{self.path}: no image {sha256}")
+
+    def decide(self, sha256: str, decision: str, reason: str, by: str) -> None:
+        """Appends a decision about an image ("keep", "drop" …) with its reason and who made it; earlier ones stay in the log."""
+        self.connection.execute(
+            "INSERT INTO decisions (sha256, decision, reason, decided_by, decided_at) VALUES (?, ?, ?, ?, ?)",
+            (sha256, decision, reason, by, now()),
+        )
+
+    def tombstones(self, values: Iterable[str]) -> set[str]:
+        """Which of `values` (URLs, hashes) were forgotten."""
+        return {value for value in values if self.connection.execute("SELECT 1 FROM tombstones WHERE value = ?", (value,)).fetchone()}
+
+    def fact(self, key: str) -> str | None:
+        """A fact about the collection as a whole (the recipe it was made with, say)."""
+        row = self.connection.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_fact(self, key: str, value: str) -> None:
+        self.connection.execute("INSERT INTO facts VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value))
+
+
+def open_manifest(place: Path, *, create: bool = False) -> Manifest:
+    """Opens the manifest at `place`: a collection's folder, or the file itself; `create` makes folder and file where there is none.
+
+    Raises `ManifestError` naming the file where it is missing, is no manifest, or has a newer schema than this version knows.
+    """
+    path = place if place.suffix == ".db" else place / MANIFEST_NAME
+    if not path.is_file():
+        if not create:
+            raise ManifestError(f"{place}: no collection there ({path.name} is missing); make one with: hf-bones collect --out {place}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        if version > SCHEMA_VERSION:
+            raise ManifestError(
+                f"{path}: made by a newer version of hf_bones (schema {version}, this one knows {SCHEMA_VERSION}); update it"
+            )
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if version == 0 and tables:
+            raise ManifestError(f"{path}: an SQLite file, but not a manifest (tables: {', '.join(sorted(tables))})")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        manifest = Manifest(path, connection)
+        if version < SCHEMA_VERSION:
+            _migrate(manifest, version)
+    except sqlite3.DatabaseError as error:
+        raise ManifestError(f"{path}: cannot be opened as a manifest ({error})") from error
+    return manifest
+
+
+def _migrate(manifest: Manifest, version: int) -> None:
+    """Runs the scripts above `version`, in one transaction. A manifest with content is copied first, as `manifest.db.schema-N`."""
+    if version > 0:
+        manifest.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copy2(manifest.path, manifest.path.with_name(f"{manifest.path.name}.schema-{version}"))
+    with manifest.transaction() as connection:
+        if int(connection.execute("PRAGMA user_version").fetchone()[0]) != version:
+            raise ManifestError(f"{manifest.path}: another process is migrating it; run the command again")
+        for script in MIGRATIONS[version:]:
+            for statement in script.split(";\n"):
+                if statement.strip():
+                    connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _stored(value: Any) -> Any:
+    """A field as SQLite keeps it: collections as JSON (empty ones as NULL), truth as 0 or 1."""
+    if isinstance(value, (tuple, list, dict)):
+        return json.dumps(value) if value else None
+    return int(value) if isinstance(value, bool) else value
+
+
+def _record(row: sqlite3.Row) -> ImageRecord:
+    values = {name: row[name] for name in RECORD_COLUMNS}
+    values["boxes"] = tuple(tuple(box) for box in json.loads(values["boxes"] or "[]"))
+    values["hashes"] = json.loads(values["hashes"]) if values["hashes"] else None
+    values["hardware"] = None if values["hardware"] is None else bool(values["hardware"])
+    values["synthetic"] = bool(values["synthetic"])
+    return ImageRecord(**values)
