@@ -30,8 +30,8 @@ class Api:
     """A blocking client for JSON, XML and form APIs. One for all providers; each host is asked in series, `pause` seconds apart.
 
     `attempts` is how often a request is made at most; `first_wait` the first back-off in seconds, doubled each time; a wait that the
-    provider asks for (Retry-After) is kept up to `longest_wait` seconds, over that the call raises at once. `timeout` is for one whole request,
-    in seconds. Use as a context manager.
+    provider asks for (Retry-After) is kept up to `longest_wait` seconds, over that the call raises at once. `timeout` is for one whole
+    request, in seconds. Use as a context manager.
     """
 
     def __init__(

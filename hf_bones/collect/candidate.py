@@ -19,8 +19,8 @@ class Candidate:
     `url` tells where the bytes are and is the candidate's identity: http or https, or a name such as "folder:ankles/healthy/1.png" where
     `content` reads the bytes. `page` is the page or publication it stands on: what one page shows stays in one split. `licence` is an
     SPDX identifier or "unknown"; `licence_text` and `licence_url` are the source's own words. `label`, `subtype` and `region` are given
-    only by sources that state them (folders, tables, datasets); a search leaves them to its query. `sha256` is the hash that the bytes must have,
-    where it is known beforehand. `details` holds further columns by `ImageRecord` name (view, patient, boxes …).
+    only by sources that state them (folders, tables, datasets); a search leaves them to its query. `sha256` is the hash that the bytes must
+    have, where it is known beforehand. `details` holds further columns by `ImageRecord` name (view, patient, boxes …).
     """
 
     url: str

@@ -54,31 +54,35 @@ class _GuardedTransport(httpx2.AsyncHTTPTransport):
         )
 
 
-def make_client(guard: AddressGuard, agent: str) -> httpx2.AsyncClient:
-    """A client whose every connection goes through `guard`. Bodies come as they are: compression could hide their size."""
+def make_client(guard: AddressGuard, agent: str, connect_timeout: float = 15.0, read_timeout: float = 30.0) -> httpx2.AsyncClient:
+    """A client whose every connection goes through `guard`; timeouts in seconds, the second for each read and write.
+
+    Bodies are asked for as they are: compression could hide their size.
+    """
     return httpx2.AsyncClient(
         transport=_GuardedTransport(guard),
         headers={"User-Agent": agent, "Accept-Encoding": "identity", "Accept": "*/*"},
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        timeout=httpx2.Timeout(30.0, connect=15.0),
+        timeout=httpx2.Timeout(read_timeout, connect=connect_timeout),
         follow_redirects=False,
         max_redirects=MAX_REDIRECTS,
         trust_env=False,
     )
 
 
-async def read_body(response: httpx2.Response, most: int) -> bytes:
-    """The body, at most `most` bytes. Raises `TooLargeError` over that, by Content-Length or by count, `EncodedError` for an encoded one.
+async def read_body(response: httpx2.Response, most: int, into: bytearray | None = None) -> bytes:
+    """The body, at most `most` bytes; `into` gets them as they come, so that what came before an error is not lost.
 
-    gzip and deflate are read where a server sends them unasked; what they unpack to is counted too.
+    Raises `TooLargeError` over the cap, by Content-Length or by count, and `EncodedError` for an encoding that is not read. gzip and
+    deflate are read where a server sends them unasked; what they unpack to is counted too.
     """
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
         raise EncodedError(f"content encoding {encoding!r} was not asked for")
-    length = response.headers.get("content-length", "")
+    length = str(response.headers.get("content-length", ""))
     if length.isdigit() and int(length) > most:
         raise TooLargeError(f"{length} bytes announced, over the limit of {most}")
-    body = bytearray()
+    body = bytearray() if into is None else into
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > most:
