@@ -42,6 +42,49 @@ def plain_errors() -> Iterator[None]:
 
 
 @app.command()
+def collect(
+    out: Annotated[Path, typer.Option(help="Folder of the collection; made, or gone on with.")],
+    recipe: Annotated[str, typer.Option(help="Whom to ask for what: a shipped recipe's name, or a YAML file.")] = "bones",
+    provider: Annotated[list[str] | None, typer.Option(help="Ask only this provider of the recipe; may be repeated.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Candidates of each search, instead of the recipe's limit.", min=1)] = None,
+    contact: Annotated[str | None, typer.Option(help="E-mail address or page of yours, for the owners of sites.")] = None,
+    unknown_licence: Annotated[str | None, typer.Option(help="`skip` or `fetch` what states no licence.")] = None,
+    allow_private: Annotated[
+        list[str] | None, typer.Option(metavar="ADDRESS", help="Your own server: an address, network or host name that may be private.")
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option(help="Ask again for URLs that failed in an earlier run.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="List the candidates and their licences; fetch and write nothing.")] = False,
+) -> None:
+    """Collect images with their licences: search, fetch politely, decode, store by hash. Give it again to go on."""
+    from collections import Counter
+
+    from hf_bones.collect.command import Choices, collect_command, preview_command, preview_summary
+
+    choices = Choices(tuple(provider or ()), limit, contact, unknown_licence, tuple(allow_private or ()), retry_failed)
+    with plain_errors():
+        if dry_run:
+            counts: Counter[tuple[str, str, str, bool]] = Counter()
+            for found in preview_command(recipe, choices):
+                if found.candidate is None:
+                    typer.echo(f"{found.provider}: {found.error}", err=True)
+                    continue
+                licence = found.candidate.licence
+                counts[found.provider, found.label, licence, found.accepted] += 1
+                typer.echo(f"{found.provider:<11}{found.label:<15}{licence:<26}{found.candidate.url}")
+            typer.echo("\n".join(["", *preview_summary(counts)]))
+            return
+        result = collect_command(recipe, out, choices)
+    typer.echo(f"this run: {result.stored} stored, {result.duplicates} seen before, {result.refused} refused, {result.failed} failed")
+    typer.echo("collection: " + (", ".join(f"{count} {state}" for state, count in sorted(result.states.items())) or "empty"))
+    for name, query, error in result.failed_searches:
+        typer.echo(f"search failed, asked again next time: {name} {query!r}: {error}", err=True)
+    for host, seconds in result.held_hosts.items():
+        typer.echo(f"{host} asks to wait {seconds:.0f} s: give the command again then", err=True)
+    if result.failed_searches:
+        raise typer.Exit(1)
+
+
+@app.command()
 def build(
     source: Annotated[list[str], typer.Argument(help="Folder, CSV or Parquet manifest, dataset folder or Hub id, or `drawn`.")],
     output: Annotated[Path, typer.Option(help="Folder to write.")],

@@ -341,16 +341,18 @@ class _Run:
             await self._examine(url, body, sha256, arrival)
 
     async def _examine(self, url: str, body: bytes, sha256: str, arrival: Arrival) -> None:
-        keep_refused = self._may_keep(len(body))
+        keep_refused = self._take_room(len(body))
         try:
             found = await self._examiner.examine(body, sha256, keep_refused)
         except DecoderDiedError as error:
+            self._give_back_room(keep_refused, len(body))
             kept = await self._keep_refused(body, sha256)
             self._refuse(url, FetchReason.DECODER_DIED, str(error), arrival, sha256, len(body), kept)
             return
         if found.reason:
             self._refuse(url, found.reason, found.detail, arrival, sha256, len(body), found.file)
             return
+        self._give_back_room(keep_refused, len(body))
         self._since_disk_check += 1
         if self._since_disk_check >= _DISK_CHECK_EVERY:
             self._check_disk()
@@ -368,8 +370,6 @@ class _Run:
         self, url: str, reason: str, detail: str, arrival: Arrival, sha256: str = "", size: int | None = None, kept: str = ""
     ) -> None:
         queue.record_outcome(self._manifest, url, Outcome.REFUSED, reason, detail, arrival, sha256=sha256, size=size, kept=kept)
-        if kept and size:
-            self._refused_room -= size
         self.result.refused += 1
         self._progress.done("refused")
 
@@ -384,16 +384,20 @@ class _Run:
         self, url: str, reason: str, detail: str, arrival: Arrival, sha256: str = "", size: int | None = None, kept: str = ""
     ) -> None:
         queue.record_outcome(self._manifest, url, Outcome.FAILED, reason, detail, arrival, sha256=sha256, size=size, kept=kept)
-        if kept and size:
-            self._refused_room -= size
         self.result.failed += 1
         self._progress.done("failed")
 
-    def _may_keep(self, size: int) -> bool:
-        return 0 < size <= min(self._settings.refused_file_bytes, self._refused_room)
+    def _take_room(self, size: int) -> bool:
+        """Whether a refused file of this size is to be kept: its room is then taken."""
+        kept = 0 < size <= min(self._settings.refused_file_bytes, self._refused_room)
+        self._refused_room -= size if kept else 0
+        return kept
+
+    def _give_back_room(self, taken: bool, size: int) -> None:
+        self._refused_room += size if taken else 0
 
     async def _keep_refused(self, body: bytes, sha256: str) -> str:
-        if not self._may_keep(len(body)):
+        if not self._take_room(len(body)):
             return ""
         return await asyncio.to_thread(store, body, sha256, str(self._manifest.folder), REFUSED, ".bin")
 

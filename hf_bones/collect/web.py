@@ -5,6 +5,7 @@ The environment's proxies are not used, on purpose: a proxy resolves names itsel
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -15,6 +16,9 @@ import httpcore2
 import httpx2
 
 from hf_bones.collect.addresses import AddressGuard, GuardedBackend
+
+# stamina logs a line for each retry, which would drown the progress bar; retries are counted in the manifest.
+logging.getLogger("stamina").setLevel(logging.ERROR)
 
 PRODUCT = "hf_bones"  # the name that robots.txt addresses us by
 RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
