@@ -52,7 +52,9 @@ def collect(
     allow_private: Annotated[
         list[str] | None, typer.Option(metavar="ADDRESS", help="Your own server: an address, network or host name that may be private.")
     ] = None,
-    retry_failed: Annotated[bool, typer.Option(help="Ask again for URLs that failed in an earlier run.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option(help="Ask again for URLs that failed, or led to a private address, in an earlier run.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option(help="List the candidates and their licences; fetch and write nothing.")] = False,
 ) -> None:
     """Collect images with their licences: search, fetch politely, decode, store by hash. Give it again to go on."""

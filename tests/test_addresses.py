@@ -133,8 +133,7 @@ def test_a_name_that_rebinds_between_check_and_connection_gains_nothing():
                     connected.append(host)
                     raise httpx2.ConnectError("stop here")
 
-            backend = GuardedBackend(guard)
-            backend._network = Network()
+            backend = GuardedBackend(guard, Network())
             with pytest.raises(httpx2.ConnectError):
                 await backend.connect_tcp("rebinding.example", listener.port, 5.0)
             assert connected == ["203.0.114.1"] and asked == ["rebinding.example"]
@@ -205,8 +204,7 @@ def test_no_url_reaches_a_private_address(address, data, scheme, port, path):
 
     async def main():
         guard = AddressGuard(resolver=answers(str(address)))
-        async with make_client(guard, "test") as client:
-            client._transport._pool._network_backend._network = Network()
+        async with make_client(guard, "test", network=Network()) as client:
             try:
                 await client.get(httpx2.URL(f"{scheme}://{host}:{port}/").copy_with(path=f"/{path}"))
             except (AddressRefusedError, httpx2.ConnectError, httpx2.InvalidURL, UnresolvableError):

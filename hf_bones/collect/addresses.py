@@ -143,11 +143,14 @@ def system_resolver() -> Resolver:
 
 
 class GuardedBackend(httpcore2.AsyncNetworkBackend):
-    """httpcore's way to the network, where every connection goes to an address that `guard` has permitted."""
+    """httpcore's way to the network, where every connection goes to an address that `guard` has permitted.
 
-    def __init__(self, guard: AddressGuard) -> None:
+    `network` makes the connections, to addresses in numbers; by default the real one.
+    """
+
+    def __init__(self, guard: AddressGuard, network: httpcore2.AsyncNetworkBackend | None = None) -> None:
         self._guard = guard
-        self._network = httpcore2.AnyIOBackend()
+        self._network = network or httpcore2.AnyIOBackend()
 
     async def connect_tcp(
         self,

@@ -57,6 +57,11 @@ class Fetcher:
         `HostAsksToWaitError` when the host wants a longer pause than is waited for.
         """
         budget = _Budget(self._settings.file_timeout)
+        try:
+            return await self._follow(url, budget, 1)
+        except FetchFailedError as error:
+            first = error
+        # Nearly every file comes at once, and setting up the retries takes longer than a small file's transfer.
         retries = stamina.retry_context(
             on=lambda error: self._wait(error, budget),
             attempts=self._settings.attempts,
@@ -67,12 +72,14 @@ class Fetcher:
         )
         async for attempt in retries:
             with attempt:
+                if attempt.num == 1:
+                    raise first
                 return await self._follow(url, budget, attempt.num)
         raise AssertionError("the retry loop ends by returning or raising")
 
     def _wait(self, error: Exception, budget: _Budget) -> bool | float:
         """For stamina: whether to try again, and the seconds that the host asked for."""
-        if not isinstance(error, FetchFailedError) or budget.left() <= 0:
+        if not isinstance(error, FetchFailedError) or error.tried_enough or budget.left() <= 0:
             return False
         return True if error.retry_after is None else error.retry_after
 

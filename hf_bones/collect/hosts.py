@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urljoin, urlsplit
 
 import httpx2
+import stamina
 from protego import Protego
 
 from hf_bones.collect.addresses import AddressRefusedError, UnresolvableError
@@ -39,20 +40,20 @@ class HostRules:
 class SiteRules:
     """The rules of all hosts: from the manifest where they are fresh, else from the hosts."""
 
-    def __init__(self, client: httpx2.AsyncClient, manifest: Manifest) -> None:
-        self._client, self._manifest = client, manifest
+    def __init__(self, client: httpx2.AsyncClient, manifest: Manifest, attempts: int = 3, first_wait: float = 1.0) -> None:
+        self._client, self._manifest, self._attempts, self._first_wait = client, manifest, attempts, first_wait
         self._known: OrderedDict[str, asyncio.Task[HostRules]] = OrderedDict()
 
     async def of(self, url: str) -> HostRules:
         """The rules for `url`'s origin.
 
         A robots.txt that answers 4xx allows all. One that cannot be reached, or answers 5xx, forbids all (RFC 9309, 2.3.1.4): raises
-        `FetchFailedError`, since that may pass. Raises `FetchRefusedError` where the address must not be connected to.
+        `FetchFailedError`, since that may pass; the host is then left alone for the rest of the run. Raises `FetchRefusedError` where the address must not be connected to.
         """
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc.lower()}"
         task = self._known.get(origin)
-        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+        if task is None or task.cancelled():
             task = self._known[origin] = asyncio.create_task(self._ask(origin))
             while len(self._known) > _IN_MEMORY:
                 self._known.popitem(last=False)
@@ -60,6 +61,18 @@ class SiteRules:
         return await asyncio.shield(task)
 
     async def _ask(self, origin: str) -> HostRules:
+        try:
+            async for attempt in stamina.retry_context(
+                on=FetchFailedError, attempts=self._attempts, timeout=None, wait_initial=self._first_wait, wait_jitter=self._first_wait
+            ):
+                with attempt:
+                    return await self._ask_once(origin)
+        except FetchFailedError as error:
+            error.tried_enough = True
+            raise
+        raise AssertionError("the retry loop ends by returning or raising")
+
+    async def _ask_once(self, origin: str) -> HostRules:
         row = self._manifest.connection.execute("SELECT * FROM hosts WHERE origin = ?", (origin,)).fetchone()
         if row is None or datetime.fromisoformat(row["asked_at"]) < datetime.now(UTC) - KEPT_FOR:
             status, robots = await self._get(f"{origin}/robots.txt")

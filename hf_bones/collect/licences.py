@@ -33,22 +33,12 @@ from hf_bones.collect.candidate import UNKNOWN_LICENCE
 
 PUBLIC_DOMAIN = "LicenseRef-Public-Domain"
 
-_LISTED = """
-    CC-BY-1.0 CC-BY-2.0 CC-BY-2.5 CC-BY-3.0 CC-BY-4.0 CC-BY-2.5-AU CC-BY-3.0-AT CC-BY-3.0-AU CC-BY-3.0-DE CC-BY-3.0-IGO CC-BY-3.0-NL
-    CC-BY-3.0-US CC-BY-SA-1.0 CC-BY-SA-2.0 CC-BY-SA-2.5 CC-BY-SA-3.0 CC-BY-SA-4.0 CC-BY-SA-2.0-UK CC-BY-SA-2.1-JP CC-BY-SA-3.0-AT
-    CC-BY-SA-3.0-DE CC-BY-SA-3.0-IGO CC-BY-ND-1.0 CC-BY-ND-2.0 CC-BY-ND-2.5 CC-BY-ND-3.0 CC-BY-ND-4.0 CC-BY-ND-3.0-DE CC-BY-NC-1.0
-    CC-BY-NC-2.0 CC-BY-NC-2.5 CC-BY-NC-3.0 CC-BY-NC-4.0 CC-BY-NC-3.0-DE CC-BY-NC-SA-1.0 CC-BY-NC-SA-2.0 CC-BY-NC-SA-2.5 CC-BY-NC-SA-3.0
-    CC-BY-NC-SA-4.0 CC-BY-NC-SA-2.0-DE CC-BY-NC-SA-2.0-FR CC-BY-NC-SA-2.0-UK CC-BY-NC-SA-3.0-DE CC-BY-NC-SA-3.0-IGO CC-BY-NC-ND-1.0
-    CC-BY-NC-ND-2.0 CC-BY-NC-ND-2.5 CC-BY-NC-ND-3.0 CC-BY-NC-ND-4.0 CC-BY-NC-ND-3.0-DE CC-BY-NC-ND-3.0-IGO CC-SA-1.0 CC0-1.0 CC-PDM-1.0
-    CC-PDDC
-""".split()
 _PORTED_VERSIONS = ("1.0", "2.0", "2.1", "2.5", "3.0")  # 4.0 is not ported
-_BY_LOWER_CASE = {name.lower(): name for name in (*_LISTED, PUBLIC_DOMAIN)}
 
 _WORDS = {
     "cc0": "CC0-1.0", "cc zero": "CC0-1.0", "cc-zero": "CC0-1.0", "creative commons zero": "CC0-1.0", "cc0 1.0 universal": "CC0-1.0",
-    "creative commons cc0": "CC0-1.0", "creative commons zero, public domain dedication": "CC0-1.0", "zero": "CC0-1.0",
-    "cc0 1.0": "CC0-1.0", "zero 1.0": "CC0-1.0", "pdm": "CC-PDM-1.0", "pdm 1.0": "CC-PDM-1.0", "public domain mark": "CC-PDM-1.0",
+    "creative commons cc0": "CC0-1.0", "creative commons zero, public domain dedication": "CC0-1.0",
+    "cc0 1.0": "CC0-1.0", "pdm": "CC-PDM-1.0", "pdm 1.0": "CC-PDM-1.0", "public domain mark": "CC-PDM-1.0",
     "public domain mark 1.0": "CC-PDM-1.0", "cc pdm": "CC-PDM-1.0", "cc pdm 1.0": "CC-PDM-1.0", "cc public domain mark 1.0": "CC-PDM-1.0",
     "public domain": PUBLIC_DOMAIN, "public-domain": PUBLIC_DOMAIN, "publicdomain": PUBLIC_DOMAIN, "public domain work": PUBLIC_DOMAIN,
     "attribution": "LicenseRef-Attribution", "copyrighted free use": "LicenseRef-Copyrighted-Free-Use", "gfdl": "LicenseRef-GFDL",
@@ -57,28 +47,36 @@ _WORDS = {
     "odc-by": "ODC-By-1.0", "pddl": "PDDL-1.0", "c-uda": "C-UDA-1.0", "apache 2.0": "Apache-2.0", "apache license 2.0": "Apache-2.0",
     "mit license": "MIT", "gfdl 1.1": "GFDL-1.1", "gfdl 1.2": "GFDL-1.2", "gfdl 1.3": "GFDL-1.3",
 }  # fmt: skip
-_BY_LOWER_CASE |= {name.lower(): name for name in _WORDS.values()}
+_BY_LOWER_CASE = {name.lower(): name for name in _WORDS.values()}
 
+_COUNTRIES = {
+    "australia": "au", "austria": "at", "belgium": "be", "brazil": "br", "canada": "ca", "france": "fr", "germany": "de", "italy": "it",
+    "japan": "jp", "netherlands": "nl", "new zealand": "nz", "poland": "pl", "south africa": "za", "spain": "es", "sweden": "se",
+    "switzerland": "ch", "uk": "uk", "united kingdom": "uk", "united states": "us", "igo": "igo",
+}  # fmt: skip
+
+_PORT = r"(?P<port>[a-z]{2}|igo|scotland)"
 _DEED = re.compile(
-    r"creativecommons\.org/(?:licen[cs]es/(?P<parts>[a-z]+(?:-[a-z]+)*)(?:/(?P<version>\d\.\d))?(?:/(?P<port>[a-z]{2}|igo|scotland))?(?![\w.-])"
+    rf"creativecommons\.org/(?:licen[cs]es/(?P<parts>[a-z]+(?:-[a-z]+)*)(?:/(?P<version>\d\.\d)(?!\d)(?:/{_PORT}(?![\w-]))?)?"
     r"|publicdomain/(?P<dedication>zero|mark|certification))"
 )
+_GAP = r"[\s_/\-\u2010-\u2015\u2212]{0,4}"
 _PART = r"(?:nc|nd|sa|non-?\s?commercial|no-?\s?deriv(?:ative)?s?(?:\s?works)?|share-?\s?alike)"
-_BETWEEN = r"[\s_/–-]*"
-_SHORT = rf"(?P<short>by(?:{_BETWEEN}{_PART})*)"
-_LONG = rf"(?:creative\s+commons|cc){_BETWEEN}(?:\(cc\)\s*)?(?P<long>attribution(?:{_BETWEEN}{_PART})*)"
-_VERSION = (
-    r"(?:[\s,_-]*\(?(?:\bcc\b[\s-]*by[\w\s-]*?\)?|licen[cs]e|international|unported|generic|public|version|ver\b\.?|v\b\.?))*?"
-    r"[\s,(_-]*v?(?P<version>\d(?:\.\d)?)(?![\d.]*\d)(?:[\s_-]+(?P<port>[a-z]{2}|igo|scotland)(?![a-z]))?"
+_SHORT = rf"(?P<short>by(?:{_GAP}{_PART}){{0,3}})"
+_CODE = re.compile(rf"(?:cc{_GAP})?{_SHORT}(?:{_GAP}v?(?P<version>\d(?:\.\d)?)(?:{_GAP}{_PORT})?)?")
+# In prose a bare digit or two letters may be the sentence's ("License, 2 figures", "3.0 in"): versions need a dot, ports their name.
+_FILLER = r"(?:\(?cc[\s-]by(?:[\s-](?:nc|nd|sa)){0,3}\)?|licen[cs]e|international|unported|generic|public|version|v\.?)"
+_VERSION = rf"(?:[\s,]{{0,2}}{_FILLER}){{0,4}}?[\s,(-]{{0,3}}v?(?P<version>\d\.\d)(?!\d)(?:[\s-](?P<country>{'|'.join(_COUNTRIES)})\b)?"
+_ABBREVIATED = re.compile(rf"\bcc{_GAP}{_SHORT}\b(?:{_VERSION})?")
+_NAMED = re.compile(rf"creative\s+commons{_GAP}(?:\(cc\)\s?)?(?P<long>attribution(?:{_GAP}{_PART}){{0,3}})\b(?:{_VERSION})?")
+_NOT_UNDER = re.compile(
+    r"\bnot\s+(?:\w+\s+)?(?:licensed|covered|available|released|distributed|published)\b|\b(?:excluded|exempt(?:ed)?)\s+from\b"
 )
-_ABBREVIATED = re.compile(rf"\bcc{_BETWEEN}{_SHORT}\b(?:{_VERSION})?")
-_NAMED = re.compile(rf"{_LONG}\b(?:{_VERSION})?")
-_CODE = re.compile(rf"(?:cc{_BETWEEN})?{_SHORT}(?:[\s_-]*v?(?P<version>\d\.\d)(?:[\s_-]+(?P<port>[a-z]{{2}}|igo|scotland))?)?")
 _CC0_IN_PROSE = re.compile(r"\bcc0\b|\bcc zero\b|creative commons (?:public domain dedication|zero)")
 _TOKEN = re.compile(r"[a-z0-9][a-z0-9.+-]*", re.IGNORECASE)
 _REFERENCE = re.compile(r"licenseref-([a-z0-9.-]+)", re.IGNORECASE)
 _CC_ID = re.compile(r"(?:LicenseRef-)?CC-(?P<kind>[A-Z-]+?)(?:-(?P<version>\d\.\d)(?:-(?P<port>[A-Z]+))?)?")
-_LONGEST = 20_000  # of a licence statement, characters; some journals print theirs in several languages
+_LONGEST = 10_000  # of a licence statement, characters; some journals print theirs in several languages
 
 
 @lru_cache(maxsize=4096)
@@ -87,9 +85,7 @@ def spdx(text: str, url: str = "") -> str:
 
     `text` may be an identifier, a name, an abbreviation, a URL, or prose. Never raises; an identifier that came out goes in unchanged.
     """
-    if "all rights reserved" in text.lower():
-        return UNKNOWN_LICENCE
-    return _agreed((_from_text(text[:_LONGEST]), _from_text(url[:_LONGEST])))
+    return _agreed((_from_text(text[:_LONGEST]), _from_text(url[:_LONGEST]))) or UNKNOWN_LICENCE
 
 
 def licence_url(spdx_id: str) -> str:
@@ -151,6 +147,7 @@ class LicencePolicy:
 
 
 def _from_text(text: str) -> str:
+    """The id that `text` stands for; "unknown" where it says nothing of a licence, "" where what it says is not one licence."""
     words = " ".join(text.split())
     low = words.lower().strip("\"'“”.,;() ")
     if not low:
@@ -181,17 +178,18 @@ def _from_identifier(word: str) -> str:
 
 
 def _from_prose(low: str) -> str:
+    if _NOT_UNDER.search(low):
+        return ""
     found = {_from_deed(match) for match in _DEED.finditer(low)}
     prose = re.sub(r"(?:https?://|www\.)\S+", " ", low)
     for pattern, group in ((_ABBREVIATED, "short"), (_NAMED, "long")):
-        found |= {_creative_commons(match[group], match["version"], match["port"]) for match in pattern.finditer(prose)}
+        for match in pattern.finditer(prose):
+            found.add(_creative_commons(match[group], match["version"], _COUNTRIES.get(match["country"] or "")))
     if _CC0_IN_PROSE.search(prose):
         found.add("CC0-1.0")
     if len(found) > 1 and re.search(r"appl(?:y|ies) to the data\b", low):
         found.discard("CC0-1.0")
-    if UNKNOWN_LICENCE in found:
-        return UNKNOWN_LICENCE
-    return _agreed(sorted(found))
+    return "" if UNKNOWN_LICENCE in found else _agreed(sorted(found))
 
 
 def _from_deed(match: re.Match[str]) -> str:
@@ -205,7 +203,7 @@ def _from_deed(match: re.Match[str]) -> str:
 
 def _creative_commons(words: str, version: str | None, port: str | None) -> str:
     """The id for a licence's parts in words or letters, in any order ("by-nd-nc", "attribution non-commercial")."""
-    flat = re.sub(r"[\s_/–-]", "", words)
+    flat = re.sub(r"[^a-z]", "", words)
     rest = re.sub(r"noncommercial|noderiv(?:ative)?s?(?:works)?|sharealike|attribution|by|nc|nd|sa", "", flat)
     parts = [
         letters
@@ -218,22 +216,22 @@ def _creative_commons(words: str, version: str | None, port: str | None) -> str:
     if not version:
         return f"LicenseRef-{name}" if "BY" in parts else UNKNOWN_LICENCE
     version = version if "." in version else f"{version}.0"
-    full = f"{name}-{version}" + (f"-{port.upper()}" if port else "")
-    if full in _LISTED:
-        return full
     if port and version in _PORTED_VERSIONS and "BY" in parts:
-        return f"LicenseRef-{full}"
-    # Letters after a version that is not ported are words of a sentence, or the language of a deed.
-    return f"{name}-{version}" if port and f"{name}-{version}" in _LISTED else UNKNOWN_LICENCE
+        full = f"{name}-{version}-{port.upper()}"
+        return _from_identifier(full) or f"LicenseRef-{full}"
+    # Letters after a version that is not ported name the language of a deed.
+    return _from_identifier(f"{name}-{version}") or UNKNOWN_LICENCE
 
 
 def _agreed(names: Iterable[str]) -> str:
-    """The most exact of several names of one licence; unknown where they are of different ones. "unknown" itself says nothing."""
+    """The most exact of several names of one licence; "" where they are of different ones. "unknown" itself says nothing."""
     known = [name for name in names if name != UNKNOWN_LICENCE]
     if not known:
         return UNKNOWN_LICENCE
+    if "" in known:
+        return ""
     most_exact = reduce(lambda best, name: name if _refines(name, best) else best, known)
-    return most_exact if all(_refines(most_exact, name) for name in known) else UNKNOWN_LICENCE
+    return most_exact if all(_refines(most_exact, name) for name in known) else ""
 
 
 def _refines(exact: str, name: str) -> bool:

@@ -135,7 +135,7 @@ def host_of(url: str) -> str:
 
 
 def readmit(manifest: Manifest, permits: Callable[[str], bool], *, retry_failed: bool) -> int:
-    """Lets wait again what a changed licence policy accepts now, and with `retry_failed` what failed. Returns how many."""
+    """Lets wait again what a changed licence policy accepts now, and with `retry_failed` what failed or led to a private address. Returns how many."""
     with manifest.transaction() as connection:
         rows = connection.execute(
             "SELECT f.url, s.licence FROM fetches f JOIN sightings s ON s.id = f.sighting_id WHERE f.state = 'refused' AND f.reason = ?",
@@ -145,7 +145,10 @@ def readmit(manifest: Manifest, permits: Callable[[str], bool], *, retry_failed:
         for url in again:
             connection.execute("UPDATE fetches SET state = 'waiting', reason = '', detail = '', finished_at = '' WHERE url = ?", (url,))
         if retry_failed:
-            done = connection.execute("UPDATE fetches SET state = 'waiting', reason = '', detail = '' WHERE state = 'failed'")
+            done = connection.execute(
+                "UPDATE fetches SET state = 'waiting', reason = '', detail = '' WHERE state = 'failed' OR reason = ?",
+                (FetchReason.PRIVATE_ADDRESS,),  # it may be allowed by now
+            )
             return len(again) + done.rowcount
     return len(again)
 

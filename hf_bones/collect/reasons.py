@@ -53,11 +53,19 @@ class FetchRefusedError(Exception):
 class FetchFailedError(Exception):
     """An attempt that failed for something that may pass.
 
-    `retry_after` is the wait that the host asks for, s; `body` what had come before the connection broke.
+    `retry_after` is the wait that the host asks for, s; `body` what had come before the connection broke. `tried_enough`: there is no use in
+    another attempt during this run.
     """
 
     def __init__(
-        self, reason: FetchReason, detail: str, *, status: int | None = None, retry_after: float | None = None, body: bytes = b""
+        self,
+        reason: FetchReason,
+        detail: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        body: bytes = b"",
+        tried_enough: bool = False,
     ) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
@@ -65,6 +73,7 @@ class FetchFailedError(Exception):
         self.status = status
         self.retry_after = retry_after
         self.body = body
+        self.tried_enough = tried_enough
 
 
 class HostAsksToWaitError(Exception):

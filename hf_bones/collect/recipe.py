@@ -60,7 +60,7 @@ class LicenceSettings:
 
 @dataclass(frozen=True)
 class ProviderChoice:
-    """A provider in a recipe, with its options as its `options_type`. `limit` caps the candidates of each of its queries; None: the recipe's."""
+    """A provider in a recipe; `options` is its `options_type`. `limit` caps the candidates of each of its queries, None: the recipe's."""
 
     name: str
     enabled: bool

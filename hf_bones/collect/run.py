@@ -181,7 +181,9 @@ class _Run:
                 make_client(self._guard, self._agent, settings.connect_timeout) as client,
                 Examiner(self._manifest.folder, self._workers(), self._limits) as self._examiner,
             ):
-                self._fetcher = Fetcher(client, pace, SiteRules(client, self._manifest), settings, self._is_forgotten)
+                self._fetcher = Fetcher(
+                    client, pace, SiteRules(client, self._manifest, settings.attempts, settings.first_wait), settings, self._is_forgotten
+                )
                 for host in queue.waiting_hosts(self._manifest):
                     self._list(host)
                 async with asyncio.TaskGroup() as self._tasks:

@@ -6,7 +6,9 @@ The environment's proxies are not used, on purpose: a proxy resolves names itsel
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import ssl
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -23,7 +25,8 @@ logging.getLogger("stamina").setLevel(logging.ERROR)
 PRODUCT = "hf_bones"  # the name that robots.txt addresses us by
 RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 MAX_REDIRECTS = 5
-_MAX_CONNECTIONS, _MAX_IDLE, _IDLE_SECONDS = 512, 128, 15.0
+_MAX_CONNECTIONS, _IDLE_SECONDS = 128, 15.0  # of one host
+_MAX_HOSTS = 256  # whose connections are kept open
 
 
 class TooLargeError(ValueError):
@@ -43,28 +46,78 @@ def user_agent(contact: str) -> str:
     return f"{PRODUCT}/{version} ({contact}) httpx2/{httpx2.__version__}"
 
 
-class _GuardedTransport(httpx2.AsyncHTTPTransport):
-    """httpx2's transport over a pool whose connections `guard` has permitted."""
+class _HostTransport(httpx2.AsyncHTTPTransport):
+    """httpx2's transport to one host, over a pool whose connections `backend` makes."""
 
-    def __init__(self, guard: AddressGuard) -> None:
-        context = httpx2.create_ssl_context(trust_env=False)
+    def __init__(self, context: ssl.SSLContext, backend: GuardedBackend) -> None:
         super().__init__(verify=context, trust_env=False)
         self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=context,
-            max_connections=_MAX_CONNECTIONS,
-            max_keepalive_connections=_MAX_IDLE,
-            keepalive_expiry=_IDLE_SECONDS,
-            network_backend=GuardedBackend(guard),
+            ssl_context=context, max_connections=_MAX_CONNECTIONS, keepalive_expiry=_IDLE_SECONDS, network_backend=backend
         )
+        self.in_use = 0
 
 
-def make_client(guard: AddressGuard, agent: str, connect_timeout: float = 15.0, read_timeout: float = 30.0) -> httpx2.AsyncClient:
+class _GuardedTransport(httpx2.AsyncBaseTransport):
+    """A transport for all hosts, each with a pool of its own: one pool looks through all its connections at each request."""
+
+    def __init__(self, guard: AddressGuard, network: httpcore2.AsyncNetworkBackend | None) -> None:
+        self._context = httpx2.create_ssl_context(trust_env=False)
+        self._backend = GuardedBackend(guard, network)
+        self._hosts: OrderedDict[bytes, _HostTransport] = OrderedDict()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        name = request.url.raw_host + b":%d" % (request.url.port or 0) + request.url.raw_scheme
+        host = self._hosts.get(name)
+        if host is None:
+            host = self._hosts[name] = _HostTransport(self._context, self._backend)
+        self._hosts.move_to_end(name)
+        response = await host.handle_async_request(request)
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = _CountedStream(response.stream, host)
+        await self._close_unused()
+        return response
+
+    async def _close_unused(self) -> None:
+        """Keeps the connections of the hosts used last: a long run meets thousands."""
+        for name in list(self._hosts)[: max(0, len(self._hosts) - _MAX_HOSTS)]:
+            if not self._hosts[name].in_use:
+                await self._hosts.pop(name).aclose()
+
+    async def aclose(self) -> None:
+        for host in self._hosts.values():
+            await host.aclose()
+        self._hosts.clear()
+
+
+class _CountedStream(httpx2.AsyncByteStream):
+    """A body that is being read: its host's connections are in use until it is closed."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream, host: _HostTransport) -> None:
+        self._stream, self._host = stream, host
+        host.in_use += 1
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._stream:
+            yield part
+
+    async def aclose(self) -> None:
+        self._host.in_use -= 1
+        await self._stream.aclose()
+
+
+def make_client(
+    guard: AddressGuard,
+    agent: str,
+    connect_timeout: float = 15.0,
+    read_timeout: float = 30.0,
+    network: httpcore2.AsyncNetworkBackend | None = None,
+) -> httpx2.AsyncClient:
     """A client whose every connection goes through `guard`; timeouts in seconds, the second for each read and write.
 
-    Bodies are asked for as they are: compression could hide their size.
+    Bodies are asked for as they are: compression could hide their size. `network` makes the connections, by default the real one.
     """
     return httpx2.AsyncClient(
-        transport=_GuardedTransport(guard),
+        transport=_GuardedTransport(guard, network),
         headers={"User-Agent": agent, "Accept-Encoding": "identity", "Accept": "*/*"},
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=httpx2.Timeout(read_timeout, connect=connect_timeout),

@@ -3,7 +3,7 @@
 Documentation: https://docs.searxng.org/dev/search_api.html and, for the settings of a server, https://docs.searxng.org/admin/settings/.
 
 Asked is `GET {endpoint}/search` with `q`, `format=json`, `categories=images`, `pageno` (from 1), and where given `engines` (comma list),
-`language` and `safesearch` (0, 1 or 2). Paging ends with the first page that brings nothing new: the answer does not say how many there are.
+`language` and `safesearch` (0, 1 or 2). Paging ends with the first page that brings nothing new: the answer does not count the pages.
 JSON must be allowed in the server's settings.yml (`search.formats`), or it answers 403; its limiter answers 429. There is no such server of
 the project's: public ones mostly refuse programs, so run your own (it needs --allow-private where its address is private).
 
@@ -58,7 +58,7 @@ class SearxNG:
         self._url = options.endpoint.rstrip("/").removesuffix("/search") + "/search"
 
     def search(self, query: str, limit: int | None) -> Iterator[Candidate]:
-        """Candidates page by page, each image once. Raises `ProviderError` where the server refuses JSON, limits us, or its engines fail."""
+        """Page by page, each image once. Raises `ProviderError` where the server refuses JSON, limits us, or its engines fail."""
         seen: set[str] = set()
         helpful: set[str] = set()
         for page in range(1, self._options.max_pages + 1):
