@@ -148,11 +148,14 @@ def train(context: typer.Context) -> None:
 
 @app.command()
 def recipes() -> None:
-    """List the recipes that ship with the package."""
+    """List the recipes that ship with the package: of training, then of collections."""
+    from hf_bones.collect.recipe import collect_recipe_names, load_collect_recipe
     from hf_bones.config import load_recipe, recipe_names
 
     for name in recipe_names():
         typer.echo(f"{name:<18}{load_recipe(name).description}")
+    for name in collect_recipe_names():
+        typer.echo(f"{name:<18}{load_collect_recipe(name).description} (hf-bones collect)")
 
 
 @app.command()

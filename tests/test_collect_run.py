@@ -360,6 +360,18 @@ def test_a_licence_that_is_not_accepted_is_not_fetched_until_policy_changes(tmp_
     assert outcomes(tmp_path) == {"/a.jpg": ("stored", "")}
 
 
+def test_a_url_that_a_later_search_knows_under_an_accepted_licence_is_fetched_in_the_same_run(tmp_path, rogue):
+    url = rogue.page("/a.jpg", jpeg(1))
+    urls = [rogue.page(f"/{n}.jpg", jpeg(n)) for n in range(2, 6)]
+    found = [Candidate(url, licence="unknown"), *(Candidate(each, licence="CC0-1.0") for each in urls)]
+    searches = [Search(Links(*found), "first"), Search(Links(Candidate(url, licence="CC-BY-4.0")), "second")]
+    settings = FetchSettings(**FAST)
+    collect(tmp_path, searches, settings, guard=HERE, agent="t", permits=lambda licence: licence != "unknown")
+    assert set(outcomes(tmp_path).values()) == {("stored", "")}
+    with open_manifest(tmp_path) as manifest:
+        assert {record.licence for record in manifest.images()} == {"CC0-1.0", "CC-BY-4.0"}
+
+
 def test_bytes_with_another_hash_than_expected_are_refused_and_kept(tmp_path, rogue):
     run(tmp_path, Candidate(rogue.page("/a.jpg", jpeg()), sha256="0" * 64, licence="CC0-1.0"))
     assert outcomes(tmp_path) == {"/a.jpg": ("refused", "hash_mismatch")} and not files(tmp_path)

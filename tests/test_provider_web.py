@@ -128,6 +128,15 @@ def test_a_refusal_is_a_rate_limit(httpserver: HTTPServer, status: int) -> None:
     assert len(httpserver.log) == 1
 
 
+def test_a_search_that_refused_is_not_asked_again(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/images/async").respond_with_data("", status=429)
+    web = Web(WebOptions(backends=["bing"], pause=0.0, bing_endpoint=httpserver.url_for("/images/async")))
+    for query in ("femur", "tibia"):
+        with pytest.raises(ProviderError, match="answered 429"):
+            list(web.search(query, None))
+    assert len(httpserver.log) == 1
+
+
 def test_the_other_search_goes_on_when_one_refuses(searches: Searches) -> None:
     searches.server.clear()
     searches.server.expect_request("/images/async").respond_with_data(bing_page(pictures(1)))
@@ -168,7 +177,7 @@ def test_a_search_without_a_single_result_counts_as_failed(searches: Searches) -
 
 
 def test_an_unreachable_search_is_an_error() -> None:
-    with pytest.raises(ProviderError, match="127.0.0.1:9"):
+    with pytest.raises(ProviderError, match=r"127\.0\.0\.1:9"):
         list(Web(WebOptions(backends=["bing"], pause=0.0, bing_endpoint="http://127.0.0.1:9/async")).search("femur", None))
 
 

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 BONE = "{bone}"
 
+# Dedications to the public domain, CC BY and CC BY-SA of any version. "LicenseRef-…" is what sources give without saying which version.
+_FREE_LICENCES = (
+    "CC0-1.0", "CC-PDDC", "CC-PDM-1.0", "LicenseRef-Public-Domain", "CC-BY-[0-9]*", "CC-BY-SA-[0-9]*", "LicenseRef-CC-BY",
+    "LicenseRef-CC-BY-SA",
+)  # fmt: skip
+
 
 @dataclass
 class FetchSettings:
@@ -52,7 +58,7 @@ class LicenceSettings:
     """Which licences a file may have for being fetched."""
 
     accept: list[str] = field(
-        default_factory=lambda: ["CC0-1.0", "CC-PDDC", "CC-PDM-1.0", "CC-BY-[0-9]*", "CC-BY-SA-[0-9]*"],
+        default_factory=lambda: list(_FREE_LICENCES),
         metadata={"help": "SPDX identifiers, or patterns of them (`CC-BY-*` takes in NC and ND, `CC-BY-[0-9]*` does not)."},
     )
     unknown: str = option("skip", "What to do where the source names no licence: `skip`, or `fetch` (at your own risk).")

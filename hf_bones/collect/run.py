@@ -158,6 +158,7 @@ class _Run:
         self._refused_room = settings.refused_total_bytes - self._kept_bytes()
         self._since_disk_check = 0
         self._searching = True
+        self._second_round = False
         self._stop = threading.Event()
         self._progress = Progress(show_progress, queue.count_by_state(manifest))
 
@@ -268,9 +269,21 @@ class _Run:
                 host, waiting = item
                 self._active[host] = self._active.get(host, 0) + 1
                 self._tasks.create_task(self._download(host, waiting))
-            if not self._searching and not self._active and not self._order:
+            if not self._searching and not self._active and not self._order and not self._list_left_over():
                 return
             await self._wake.wait()
+
+    def _list_left_over(self) -> bool:
+        """Once, at the end: URLs that were let wait again behind the reader's back (a second search knew a better licence)."""
+        if self._second_round:
+            return False
+        self._second_round = True
+        self._read_to.clear()
+        for host in queue.waiting_hosts(self._manifest):
+            if host not in self.result.held_hosts:
+                self._list(host)
+        self._wake.set()
+        return bool(self._order)
 
     def _next(self) -> tuple[str, Waiting] | None:
         """The next URL of the next host that has a place free; None where there is none now."""
@@ -300,7 +313,7 @@ class _Run:
             await self._fail(waiting.url, error)
         except HostAsksToWaitError as error:
             self.result.held_hosts[error.host] = error.seconds
-            self._ahead.get(host, deque()).clear()
+            self._ahead.get(error.host, deque()).clear()
         else:
             await self._keep(waiting, download.body, Arrival(download.status, download.final_url, download.content_type, download.attempts))
         finally:

@@ -26,6 +26,7 @@ class Run:
     """A finished process and its children: `wall` and `cpu` in seconds, `main_rss` and `tree_rss` the peaks in bytes. `started` is the
     wall clock's time; `killed` tells that it was ended by us."""
 
+    pid: int
     code: int
     started: float
     wall: float
@@ -100,7 +101,12 @@ def run(
         stream.flush()
         started, clock = time.time(), time.perf_counter()
         process = subprocess.Popen(
-            list(map(str, command)), stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            list(map(str, command)),
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
         )
         killed = False
         while True:
@@ -119,7 +125,7 @@ def run(
             time.sleep(every or _SAMPLE_SECONDS)
         wall = time.perf_counter() - clock
     process.returncode = os.waitstatus_to_exitcode(status)
-    return Run(process.returncode, started, wall, usage.ru_utime + usage.ru_stime, main_rss, tree_rss, killed)
+    return Run(process.pid, process.returncode, started, wall, usage.ru_utime + usage.ru_stime, main_rss, tree_rss, killed)
 
 
 def living(group: int) -> list[int]:

@@ -81,7 +81,7 @@ class Folder:
     def _candidate(self, path: Path, word: str, split: str) -> Candidate:
         options = self._options
         name = options.name or self._root.resolve().name
-        licence = licence_of(options.licence)
+        licence = spdx(options.licence)
         label, subtype = label_and_subtype(word, self._scheme)
         return Candidate(
             url=f"folder:{quote(name, safe='')}/{quote(os.fsencode(path.relative_to(self._root).as_posix()))}",
@@ -124,13 +124,6 @@ def scheme_of(name_or_path: str, provider: str) -> LabelScheme:
         return load_scheme(name_or_path)
     except ValueError as error:
         raise ProviderError(f"{provider}: labels: {error}") from error
-
-
-def licence_of(text: str, url: str = "") -> str:
-    """The SPDX identifier of a licence given by identifier, name or address; "unknown" for anything else."""
-    if text.lower().startswith(("http://", "https://")) and not url:
-        return spdx("", text)
-    return spdx(text, url) if text or url else UNKNOWN_LICENCE
 
 
 def split_of(word: str) -> str:

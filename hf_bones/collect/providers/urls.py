@@ -20,8 +20,8 @@ from typing import Any, ClassVar
 
 from hf_bones.collect.api import Api
 from hf_bones.collect.candidate import Candidate, ProviderError
-from hf_bones.collect.licences import licence_url
-from hf_bones.collect.providers.folder import credit, label_and_subtype, licence_of, scheme_of, split_of
+from hf_bones.collect.licences import licence_url, spdx
+from hf_bones.collect.providers.folder import credit, label_and_subtype, scheme_of, split_of
 from hf_bones.config import option
 from hf_bones.labels import LabelScheme
 
@@ -133,7 +133,7 @@ def candidate_of(
     stated = text["licence"] or text["licence_text"]
     if not stated and not text["licence_url"]:
         stated = licence
-    spdx_id = licence_of(stated, text["licence_url"])
+    spdx_id = spdx(stated, text["licence_url"])
     label, subtype = label_and_subtype(text["label"], scheme)
     details = {name: text[name] for name in ("view", "patient", "group") if text[name]} | _measured(cells, text)
     return Candidate(

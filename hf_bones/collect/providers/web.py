@@ -9,9 +9,9 @@ Neither search has an API for pictures, so ddgs reads the pages that browsers ge
 
 ddgs brings an HTTP client of its own, which poses as a browser and knows nothing of our User-Agent, address guard or robots.txt. It is used
 for these fixed search hosts only: what they find is fetched like everything else. It does not retry. Limits are not published: 429, 403,
-418 and 202 are taken for one and end the search of that backend. Nothing says under which licence a picture stands: it is always "unknown",
-with `licence_filter` too, which is passed on to DuckDuckGo as a wish. Unverified: how often either refuses, and what a challenge page looks
-like; a search without a single result counts as failed for that reason.
+418 and 202 are taken for one, and that backend is not asked again in the run. Nothing says under which licence a picture stands: it is
+always "unknown", with `licence_filter` too, which is passed on to DuckDuckGo as a wish. Unverified: how often either refuses, and what a
+challenge page looks like; a search without a single result counts as failed for that reason.
 """
 
 from __future__ import annotations
@@ -118,6 +118,7 @@ class _Backend:
         self._options = options
         self._ready = 0.0
         self._answer = ""
+        self._limited: ProviderError | None = None
 
     def page(self, query: str, page: int) -> list[Candidate]:
         """A page of results. Raises `ProviderError` for a refusal, and for an answer that ddgs cannot read."""
@@ -139,6 +140,8 @@ class _Backend:
 
     def request(self, method: str, url: str, **arguments: Any) -> Any:
         """What ddgs's client is asked by its engine: paced, and any status but 200 raises."""
+        if self._limited is not None:
+            raise self._limited
         if url == _DUCKDUCKGO_HOME:
             url = self._options.duckduckgo_home
         time.sleep(max(0.0, self._ready - time.monotonic()))
@@ -147,7 +150,9 @@ class _Backend:
         finally:
             self._ready = time.monotonic() + self._options.pause
         if response.status_code in _LIMITED:
-            raise ProviderError(f"{url}: answered {response.status_code}: it limits or refuses us; go on tomorrow", status=429)
+            # Every further question would be an affront, and make the refusal last: there is none in this run.
+            self._limited = ProviderError(f"{url}: answered {response.status_code}: it limits or refuses us; go on tomorrow", status=429)
+            raise self._limited
         if response.status_code != 200:
             raise ProviderError(f"{url}: answered {response.status_code}", status=response.status_code)
         self._answer = response.text

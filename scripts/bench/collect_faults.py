@@ -1,0 +1,210 @@
+"""The fault run of the collector's bench: three kills on the way, then every URL, row and file against the server's plan.
+
+What the collector says about itself is not believed: its database is read with sqlite3, its files are hashed, and what it asked for is
+read from the server's log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from collect_plan import STORED, Item, Served
+from collect_processes import Asked, Server, living, run
+from loopback_server import PLAIN, TRAPPED
+
+from hf_bones.labels import THREE_CLASS
+
+KILLS = 3
+_MOST_RUNS = KILLS + 3
+_SITE_FILES = ("/robots.txt", "/.well-known/tdmrep.json")
+_SHOWN = 5
+
+
+@dataclass
+class Verdict:
+    """What is wrong with a collection, a sentence for each thing: all lists empty is what must be.
+
+    `outcomes` is kind of answer → outcome → URLs. `under_way` counts the URLs that had been asked for, but not recorded, when a kill came.
+    """
+
+    lost: list[str] = field(default_factory=list)
+    duplicated: list[str] = field(default_factory=list)
+    wrong_bytes: list[str] = field(default_factory=list)
+    unaccounted: list[str] = field(default_factory=list)
+    asked_twice: list[str] = field(default_factory=list)
+    past_the_guard: list[str] = field(default_factory=list)
+    left_running: list[str] = field(default_factory=list)
+    outcomes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    faulty_responses: float = 0.0
+    under_way: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def print(self) -> None:
+        """The kills, the table of kinds and outcomes, and the first sentences of what is wrong."""
+        for line in self.notes:
+            print(line)
+        print(f"{self.faulty_responses:.1%} of the responses for images were faulty; {self.under_way} URLs were under way at a kill")
+        print(f"{'answer':<62}{'URLs':>6}  outcome")
+        for kind, outcomes in sorted(self.outcomes.items()):
+            print(f"{kind:<62}{outcomes.total():>6}  {', '.join(f'{name}: {count}' for name, count in outcomes.most_common())}")
+        for name in ("lost", "duplicated", "wrong_bytes", "unaccounted", "asked_twice", "past_the_guard", "left_running"):
+            for sentence in getattr(self, name)[:_SHOWN]:
+                print(f"{name}: {sentence}")
+
+
+def run_with_kills(served: Served, server: Server, out: Path, command: Sequence[str | Path], output: Path, seed: int) -> Verdict:
+    """Gives the command again and again, killing it three times at random moments, until it ends by itself; then judges.
+
+    A moment is up to 0.2 s after the outcomes of a number of URLs have been recorded, a number in each third of the plan. The second kill
+    takes the first process only, as `kill -9 PID` does: its children must end by themselves.
+    """
+    chance = random.Random(seed)
+    moments = [round((number + chance.uniform(0.1, 0.9)) / KILLS * len(served.plan)) for number in range(KILLS)]
+    verdict = Verdict()
+    known: list[tuple[set[str], int]] = []
+    for number in range(_MOST_RUNS):
+        when = _when_recorded(out, moments[number], chance.uniform(0, 0.2)) if number < KILLS else None
+        done = run(command, output, when, kill_group=number != 1, every=0.01)
+        _check_ended(done.pid, verdict)
+        if not done.killed:
+            break
+        asked = server.requests()
+        recorded = _recorded(out)
+        known.append((recorded, len(asked)))
+        verdict.under_way += len({line.path for line in asked if _is_image(line.path)} - recorded)
+        who = "the first process" if number == 1 else "all processes"
+        verdict.notes.append(f"kill {number + 1} ({who}): {done.wall:.2f} s into the run, {sum(map(_is_image, recorded))} URLs recorded")
+    if done.killed or done.code:
+        verdict.unaccounted.append(f"the command did not end well (exit status {done.code}): see {output}")
+    if len(known) < KILLS:
+        verdict.unaccounted.append(f"only {len(known)} of {KILLS} kills came before the end")
+    asked = server.requests()
+    for recorded, position in known:
+        again = [line for line in asked[position:] if _key(line) in recorded]
+        verdict.asked_twice += [f"{line.host}{line.target} was recorded before a kill, and asked for after it" for line in again]
+    verdict.past_the_guard = [f"{line.host}{line.target} was asked for" for line in asked if line.answer == TRAPPED]
+    for_images = [line for line in asked if _is_image(line.path)]
+    verdict.faulty_responses = sum(line.answer != PLAIN for line in for_images) / max(1, len(for_images))
+    judge(served, server.port, out, verdict)
+    return verdict
+
+
+def judge(served: Served, port: int, out: Path, verdict: Verdict) -> None:
+    """Compares a finished collection with the plan, and adds to the verdict what does not agree."""
+    with closing(sqlite3.connect(f"file:{out / 'manifest.db'}?mode=ro", uri=True)) as database:
+        database.row_factory = sqlite3.Row
+        fetches = {row["url"]: row for row in database.execute("SELECT * FROM fetches")}
+        images = {row["sha256"]: row for row in database.execute("SELECT * FROM images")}
+        kept = {row["kept"] for row in fetches.values() if row["kept"]}
+        sound = database.execute("PRAGMA integrity_check").fetchone()[0]
+    if sound != "ok":
+        verdict.lost.append(f"manifest.db is damaged: {sound}")
+    for item in served.plan:
+        row = fetches.pop(item.url(port), None)
+        _judge_item(item, served.hashes[item.index], row, images, out, verdict)
+    verdict.duplicated += [f"{url} has a row, and is not in the plan" for url in fetches]
+    _judge_files(served, port, out, {row["file"]: row for row in images.values()}, kept, verdict)
+
+
+def _judge_item(item: Item, sha256: str, row: sqlite3.Row | None, images: dict[str, sqlite3.Row], out: Path, verdict: Verdict) -> None:
+    kind = "no fault" if item.fault is None else item.fault.name
+    if item.source != item.index:
+        kind = "no fault, bytes of another URL"
+    elif item.fault is not None and item.fault.passes:
+        kind += ", always" if item.faulty_attempts is None else f", passes after {item.faulty_attempts}"
+    state, reasons = item.outcome
+    if row is None:
+        verdict.outcomes[kind]["no row"] += 1
+        (verdict.lost if state == STORED else verdict.unaccounted).append(f"{item.path} ({kind}): no row")
+        return
+    found = f"{row['state']} {row['reason']}".strip()
+    verdict.outcomes[kind][found] += 1
+    if state == STORED and row["state"] != STORED:
+        verdict.lost.append(f"{item.path} ({kind}): {found}, {row['detail']}")
+    elif state == STORED and row["sha256"] != sha256:
+        verdict.wrong_bytes.append(f"{item.path} ({kind}): recorded as {row['sha256']}, was served as {sha256}")
+    elif state == STORED and (sha256 not in images or not (out / images[sha256]["file"]).is_file()):
+        verdict.lost.append(f"{item.path} ({kind}): stored by its row, but the image is not there")
+    elif state != STORED and (row["state"] != state or row["reason"] not in reasons):
+        verdict.unaccounted.append(f"{item.path} ({kind}): {found} ({row['detail']}), expected {state} {' or '.join(reasons)}")
+
+
+def _judge_files(served: Served, port: int, out: Path, images: dict[str, sqlite3.Row], kept: set[str], verdict: Verdict) -> None:
+    """Every file has the hash that its name says and a row; every row has its file, and its provenance."""
+    own = ("manifest.db", "manifest.db-wal", "manifest.db-shm", ".lock")
+    seen: Counter[str] = Counter()
+    for path in sorted(out.rglob("*")):
+        name = path.relative_to(out).as_posix()
+        if not path.is_file() or name in own:
+            continue
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        seen[sha256] += 1
+        if sha256 != path.stem:
+            verdict.wrong_bytes.append(f"{name} has the hash {sha256}")
+        if name not in images and name not in kept:
+            verdict.duplicated.append(f"{name} has no row")
+    verdict.duplicated += [f"the bytes {sha256} are there {count} times" for sha256, count in seen.items() if count > 1]
+    verdict.lost += [f"{name} is not there, though a row says so" for name in (*images, *kept) if not (out / name).is_file()]
+    labels = {item.url(port): THREE_CLASS.names[item.index % len(THREE_CLASS.names)] for item in served.plan}
+    hashes = {item.url(port): served.hashes[item.index] for item in served.plan}
+    for name, row in images.items():
+        if row["sha256"] not in name or hashes.get(row["url"]) != row["sha256"]:
+            verdict.wrong_bytes.append(f"{name}: its row says that it came from {row['url']}")
+        elif row["label"] != labels[row["url"]] or row["provider"] != "urls":
+            verdict.unaccounted.append(f"{name}: label {row['label']!r} from {row['provider']!r}, expected {labels[row['url']]!r}")
+
+
+def _when_recorded(out: Path, moment: int, later: float) -> Callable[[], bool]:
+    """Whether, `later` seconds ago or before, the outcomes of so many URLs were recorded."""
+    since = [math.inf]
+
+    def reached() -> bool:
+        if since[0] == math.inf and (out / "manifest.db").exists():
+            with closing(sqlite3.connect(f"file:{out / 'manifest.db'}?mode=ro", uri=True)) as database, suppress(sqlite3.OperationalError):
+                # An OperationalError: the tables are just being made.
+                if database.execute("SELECT count(*) FROM fetches WHERE state != 'waiting'").fetchone()[0] >= moment:
+                    since[0] = time.monotonic()
+        return time.monotonic() - since[0] >= later
+
+    return reached
+
+
+def _check_ended(group: int, verdict: Verdict) -> None:
+    deadline = time.monotonic() + 5
+    while (left := living(group)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    verdict.left_running += [f"process {pid} is still there 5 s after its run" for pid in left]
+
+
+def _key(line: Asked) -> str:
+    """What a request asked for: an image, wherever a redirect led, or a file of its host's."""
+    return f"{line.host}{line.path}" if line.path in _SITE_FILES else line.path
+
+
+def _is_image(path: str) -> bool:
+    return path.endswith(".jpg")
+
+
+def _recorded(out: Path) -> set[str]:
+    """What a collection that was killed has recorded the outcome of; read from a copy, so that nothing is mended by the reading."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("manifest.db", "manifest.db-wal"):
+            if (out / name).exists():
+                shutil.copy2(out / name, folder)
+        with closing(sqlite3.connect(Path(folder, "manifest.db"))) as database:
+            urls = [row[0] for row in database.execute("SELECT url FROM fetches WHERE state != 'waiting'")]
+            origins = [row[0] for row in database.execute("SELECT origin FROM hosts")]
+    hosts = {f"{urlsplit(origin).hostname}{path}" for origin in origins for path in _SITE_FILES}
+    return {urlsplit(url).path for url in urls} | hosts
