@@ -6,12 +6,13 @@ The scripts in `scripts/` come through here too, so that every option is written
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from hf_bones.collection_cli import collection_app
+from hf_bones.plain_errors import plain_errors
 
 app = typer.Typer(
     name="hf-bones",
@@ -21,24 +22,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(collection_app, name="collection")
 
 Model = Annotated[str, typer.Argument(help="`bundled`, a checkpoint folder, or a Hub id.")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub checkpoint.")]
 Device = Annotated[str | None, typer.Option(help="torch device; a GPU where there is one, if left out.")]
 BatchSize = Annotated[int, typer.Option(help="Images per forward pass.", min=1)]
-
-
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    """Prints what the user can mend as one line and exits with 2; anything else is a bug and keeps its trace."""
-    try:
-        yield
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
-    except KeyboardInterrupt as error:
-        typer.echo("\nstopped", err=True)
-        raise typer.Exit(130) from error
 
 
 @app.command()

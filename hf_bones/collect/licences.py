@@ -70,7 +70,8 @@ _VERSION = rf"(?:[\s,]{{0,2}}{_FILLER}){{0,4}}?[\s,(-]{{0,3}}v?(?P<version>\d\.\
 _ABBREVIATED = re.compile(rf"\bcc{_GAP}{_SHORT}\b(?:{_VERSION})?")
 _NAMED = re.compile(rf"creative\s+commons{_GAP}(?:\(cc\)\s?)?(?P<long>attribution(?:{_GAP}{_PART}){{0,3}})\b(?:{_VERSION})?")
 _NOT_UNDER = re.compile(
-    r"\bnot\s+(?:\w+\s+)?(?:licensed|covered|available|released|distributed|published)\b|\b(?:excluded|exempt(?:ed)?)\s+from\b"
+    r"\ball rights reserved\b|\bnot\s+(?:\w+\s+)?(?:licensed|covered|available|released|distributed|published)\b"
+    r"|\b(?:excluded|exempt(?:ed)?)\s+from\b"
 )
 _CC0_IN_PROSE = re.compile(r"\bcc0\b|\bcc zero\b|creative commons (?:public domain dedication|zero)")
 _TOKEN = re.compile(r"[a-z0-9][a-z0-9.+-]*", re.IGNORECASE)

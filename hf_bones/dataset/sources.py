@@ -14,11 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hf_bones.collect.providers.folder import image_files
 from hf_bones.curate.splits import TRAIN, split_name
 from hf_bones.dataset.tables import COLUMN_NAMES, UNKNOWN_WORDS, Box, SourceError, cell_text, find_columns, parse_boxes, read_table
-
-# Files that lie beside images in downloaded sets; whatever else lies there is opened, and refused by name where it is no image.
-SIDECARS = {".txt", ".csv", ".json", ".xml", ".md", ".yaml", ".yml", ".html", ".pdf", ".db", ".ini", ".zip", ".npz"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,18 +66,6 @@ class Reading:
     rows: list[SourceRow]
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-
-def image_files(folder: Path) -> list[Path]:
-    """All files under `folder` that may be images, sorted: no hidden files (macOS's `._x.png` too), no sidecars."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() not in SIDECARS
-        and not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
-        and path.name != "Thumbs.db"
-        and path.is_file()
-    )
 
 
 def folder_rows(root: Path, *, source: str = "", licence: str = "") -> Reading:

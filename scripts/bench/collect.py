@@ -130,10 +130,8 @@ def speed_bars(bench: Bench) -> list[dict[str, Any]]:
         served = _served(bench, count)
         served.write_table(table, server.port)
         Served(served.bodies, served.plan[:20]).write_table(few, server.port)
-        for links, rows, runs in (
-            (few, 20, 1),
-            (table, count, bench.sizes.runs),
-        ):  # first a few, so that all have been read from the disk once
+        # First a few, so that both programs have been read from the disk once.
+        for links, rows, times in ((few, 20, 1), (table, count, bench.sizes.runs)):
             for _ in range(times):
                 out = bench.work / "ours"
                 timed = _timed(bench, server, bench.command(out, links), out, rows)
@@ -157,10 +155,11 @@ def speed_bars(bench: Bench) -> list[dict[str, Any]]:
         bars.append(_spread(f"hf-bones: images/s, {what}", mine, count))
         bars.append(_spread(f"img2dataset: images/s, {what}", other, count, label))
     best = max(theirs, key=lambda n: statistics.median(timed.whole for timed in theirs[n]))
-    for who, runs in (("hf-bones", ours), ("img2dataset", theirs[best])):
-        bars.append(_spread(f"{who}: CPU seconds", [timed.cost.cpu for timed in runs], count))
-        bars.append(_spread(f"{who}: peak memory of the first process, MB", [timed.cost.main_rss / MB for timed in runs], count))
-        bars.append(_spread(f"{who}: peak memory of all processes, MB", [timed.cost.tree_rss / MB for timed in runs], count))
+    for who, several in (("hf-bones", ours), ("img2dataset", theirs[best])):
+        costs = [timed.cost for timed in several]
+        bars.append(_spread(f"{who}: CPU seconds", [cost.cpu for cost in costs], count))
+        bars.append(_spread(f"{who}: peak memory of the first process, MB", [cost.main_rss / MB for cost in costs], count))
+        bars.append(_spread(f"{who}: peak memory of all processes, MB", [cost.tree_rss / MB for cost in costs], count))
     return bars
 
 
@@ -180,10 +179,10 @@ def memory_and_resume_bars(bench: Bench) -> list[dict[str, Any]]:
         again = [_checked(run(bench.command(out, table), bench.output), bench) for _ in range(sizes.runs)]
         asked = len(server.requests()) - before
     bars = []
-    for who in ("first process", "all processes"):
-        peak = {count: [(r.main_rss if who == "first process" else r.tree_rss) / MB for r in runs] for count, runs in peaks.items()}
-        bars += [_spread(f"peak memory of the {who} at {count} images, MB", values, count) for count, values in peak.items()]
-        _, small, large = sizes.memory
+    _, small, large = sizes.memory
+    for who, kind in (("the first process", "main_rss"), ("all processes", "tree_rss")):
+        peak = {count: [getattr(cost, kind) / MB for cost in costs] for count, costs in peaks.items()}
+        bars += [_spread(f"peak memory of {who} at {count} images, MB", values, count) for count, values in peak.items()]
         base = statistics.median(peak[small])
         growth = statistics.median(peak[large]) - base
         most = max(MOST_GROWTH[0], MOST_GROWTH[1] * base)

@@ -148,7 +148,7 @@ def make_peer_venv(venv: Path) -> str:
     if not (venv / "bin" / "img2dataset").is_file():
         print(f"installing {PEER} into {venv}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
-        subprocess.run([venv / "bin" / "pip", "install", "--quiet", PEER, "setuptools<81"], check=True)
+        subprocess.run([venv / "bin" / "pip", "install", "-qq", PEER, "setuptools<81"], check=True)
     show = "from importlib.metadata import version; print('img2dataset', version('img2dataset'))"
     return subprocess.run([venv / "bin" / "python", "-c", show], check=True, capture_output=True, text=True).stdout.strip()
 

@@ -19,6 +19,7 @@ Commons always passes `Attribution` where an author asks for words of their own.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from hf_bones.collect.licences import attribution_text, licence_url, spdx
 from hf_bones.config import option
 
 LONGEST_QUERY = 300
+_LONGEST_HTML = 50_000  # characters
 _METADATA = ("LicenseShortName", "LicenseUrl", "UsageTerms", "Artist", "Attribution")
 _PASSING_ERRORS = ("maxlag", "ratelimited", "readonly", "internal_api_error_DBQueryTimeoutError")
 
@@ -176,8 +178,11 @@ def plain_text(html: str) -> str:
 def read_html(html: str, base: str = "") -> tuple[str, str]:
     """The text of an HTML fragment on one line, and its first http or https link, absolute by `base`; "" where there is none."""
     reader = _Reader()
-    reader.feed(html)
-    reader.close()
+    try:
+        reader.feed(html[:_LONGEST_HTML])
+        reader.close()
+    except AssertionError:  # html.parser's answer to a marked section of no known kind
+        return " ".join(re.sub(r"<[^<>]*>", " ", html[:_LONGEST_HTML]).split()), ""
     link = ""
     for href in reader.links:
         try:

@@ -88,7 +88,7 @@ class EuropePmc:
         self.articles_skipped = 0
 
     def search(self, query: str, limit: int | None) -> Iterator[Candidate]:
-        """Figures article by article, as the search ranks them. Raises `ProviderError`: a limit, another shape, a page of unreadable XML."""
+        """Figures article by article, as the search ranks them. Raises `ProviderError`: a limit, another shape, no article readable."""
         terms = self._terms(query)
         seen: set[str] = set()
         read: set[str] = set()
@@ -224,6 +224,7 @@ def parse_xml(text: str) -> Element:
     parser.EndElementHandler = end
     parser.CharacterDataHandler = builder.data
     parser.EntityDeclHandler = refuse_entity
+    parser.SkippedEntityHandler = lambda *_: builder.data(" ")  # &nbsp; and the like, which only the DTD knows
     parser.Parse(text.encode("utf-8", "replace"), True)
     root = builder.close()
     if not isinstance(root, Element):

@@ -99,7 +99,7 @@ class Folder:
 
 def image_files(folder: Path) -> Iterator[Path]:
     """All files under `folder` that may be images, in order: no hidden files (macOS's `._x.png` too), no sidecars, no linked folders."""
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.is_dir():
             if not path.is_symlink() and not _is_hidden(path):
                 yield from image_files(path)

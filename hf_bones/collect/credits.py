@@ -1,0 +1,105 @@
+"""The attribution page of a collection: title, author, source and licence of each image, as Creative Commons recommends (TASL).
+
+Titles and names come from strangers' pages: they are escaped in both forms, and only http and https addresses become links.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from hf_bones.collect.licences import licence_url
+from hf_bones.manifest import ImageRecord, open_manifest
+
+_NOTE = "The files are stored as they came. What is made of them (a dataset, a model) may scale and recolour them."
+_UNKNOWN = "No licence is known for these. Do not pass them on."
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Image credits</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
+h2 {{ margin-top: 2.5rem; border-bottom: 1px solid currentColor; }}
+li {{ margin: .4rem 0; overflow-wrap: anywhere; }}
+.hash {{ font: .8em ui-monospace, monospace; opacity: .65; }}
+.warning {{ border-left: 4px solid #c60; padding-left: .8rem; }}
+</style></head><body>
+<h1>Image credits</h1>
+<p>{note}</p>
+{sections}
+</body></html>
+"""
+
+
+def write_credits(folder: Path, out: Path) -> tuple[Path, Path, int]:
+    """Writes CREDITS.md and credits.html into `out`; returns both and the number of images named. Images that were dropped are left out.
+
+    Raises `ManifestError` where `folder` holds no collection.
+    """
+    with open_manifest(folder) as manifest:
+        by_licence: dict[str, list[ImageRecord]] = {}
+        for record in manifest.images():
+            if record.decision != "drop":
+                by_licence.setdefault(record.licence, []).append(record)
+    # Those without a licence come last.
+    groups = sorted(by_licence.items(), key=lambda item: (item[0] == "unknown", item[0]))
+    out.mkdir(parents=True, exist_ok=True)
+    markdown, page = out / "CREDITS.md", out / "credits.html"
+    markdown.write_text("\n".join(_markdown(groups)) + "\n", encoding="utf-8")
+    page.write_text(_PAGE.format(note=_NOTE, sections="\n".join(_html(groups))), encoding="utf-8")
+    return markdown, page, sum(map(len, by_licence.values()))
+
+
+def _markdown(groups: Iterable[tuple[str, list[ImageRecord]]]) -> list[str]:
+    lines = ["# Image credits", "", _NOTE]
+    for licence, records in groups:
+        lines += ["", f"## {_plain_markdown(licence)} ({len(records)})", ""]
+        if licence == "unknown":
+            lines += [f"> {_UNKNOWN}", ""]
+        for record in records:
+            parts = [_markdown_link(record.title or "Untitled", record.page or record.url)]
+            if record.creator:
+                parts.append(f"by {_markdown_link(record.creator, record.creator_url)}")
+            parts.append(_markdown_link(licence, record.licence_url or licence_url(licence)))
+            text = ", ".join(parts)
+            text += f". {_plain_markdown(record.attribution)}" if record.attribution else ""
+            lines.append(f"- {text} `{record.sha256[:12]}`")
+    return lines
+
+
+def _html(groups: Iterable[tuple[str, list[ImageRecord]]]) -> list[str]:
+    lines = []
+    for licence, records in groups:
+        lines.append(f"<h2>{html.escape(licence)} ({len(records)})</h2>")
+        if licence == "unknown":
+            lines.append(f'<p class="warning">{_UNKNOWN}</p>')
+        lines.append("<ul>")
+        for record in records:
+            parts = [_html_link(record.title or "Untitled", record.page or record.url)]
+            if record.creator:
+                parts.append(f"by {_html_link(record.creator, record.creator_url)}")
+            parts.append(_html_link(licence, record.licence_url or licence_url(licence)))
+            text = ", ".join(parts)
+            text += f". {html.escape(record.attribution)}" if record.attribution else ""
+            lines.append(f'<li>{text} <span class="hash">{record.sha256[:12]}</span></li>')
+        lines.append("</ul>")
+    return lines
+
+
+def _is_web_address(url: str) -> bool:
+    return re.match(r"https?://[^\s<>\"']+$", url, re.IGNORECASE) is not None
+
+
+def _plain_markdown(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~&:@])", r"\\\1", " ".join(text.split()))
+
+
+def _markdown_link(text: str, url: str) -> str:
+    return f"[{_plain_markdown(text)}](<{url}>)" if _is_web_address(url) else _plain_markdown(text)
+
+
+def _html_link(text: str, url: str) -> str:
+    shown = html.escape(" ".join(text.split()))
+    return f'<a href="{html.escape(url, quote=True)}" rel="nofollow noopener">{shown}</a>' if _is_web_address(url) else shown
