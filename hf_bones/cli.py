@@ -77,10 +77,10 @@ def collect(
 
 @app.command()
 def build(
-    source: Annotated[list[str], typer.Argument(help="Folder, CSV or Parquet manifest, dataset folder or Hub id, or `drawn`.")],
+    source: Annotated[list[str], typer.Argument(help="Folder, collection, CSV or Parquet manifest, dataset folder or Hub id, or `drawn`.")],
     output: Annotated[Path, typer.Option(help="Folder to write.")],
     kind: Annotated[
-        str | None, typer.Option(help="folder, manifest, dataset, fracatlas, grazpedwri, mura or drawn; else detected.")
+        str | None, typer.Option(help="folder, collection, manifest, dataset, fracatlas, grazpedwri, mura or drawn; else detected.")
     ] = None,
     labels: Annotated[str, typer.Option(help="Label scheme: three-class, two-class or a YAML file.")] = "three-class",
     label_map: Annotated[list[str] | None, typer.Option(metavar="WORD=CLASS", help="Their word for our class; may be repeated.")] = None,

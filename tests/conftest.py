@@ -20,3 +20,4 @@ settings.register_profile(
 settings.load_profile("suite")
 
 from hub_server import hub  # noqa: E402, F401 - a fixture
+from rogue_server import rogue  # noqa: E402, F401 - a fixture

@@ -1,9 +1,9 @@
 """Asking providers' APIs: `python -m pytest tests/test_api.py`."""
 
+import itertools
 import time
 
 import pytest
-from rogue_server import rogue  # noqa: F401 - a fixture
 
 from hf_bones.collect.addresses import AddressGuard
 from hf_bones.collect.api import Api
@@ -97,4 +97,4 @@ def test_requests_to_one_host_keep_their_pause(rogue):
     with Api("t", AddressGuard(["127.0.0.1"]), pause=0.15) as api:
         for _ in range(3):
             api.get_json(url)
-    assert all(later - earlier > 0.12 for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later - earlier > 0.12 for earlier, later in itertools.pairwise(times))

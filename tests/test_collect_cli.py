@@ -5,7 +5,6 @@ import re
 
 import pytest
 import yaml
-from rogue_server import rogue  # noqa: F401 - a fixture
 from test_collect_run import jpeg
 from typer.testing import CliRunner
 
@@ -97,7 +96,8 @@ def test_a_search_that_fails_is_named_and_ends_with_1(tmp_path, rogue, monkeypat
     rogue.answer("/search", lambda reply: reply.send(status=403))
     recipe = tmp_path / "r.yaml"
     recipe.write_text(
-        f"contact: me@example.org\nproviders: {{searxng: {{endpoint: '{rogue.url}'}}}}\nqueries: [{{label: healthy, terms: [normal wrist]}}]\n"
+        f"contact: me@example.org\nproviders: {{searxng: {{endpoint: '{rogue.url}'}}}}\n"
+        "queries: [{label: healthy, terms: [normal wrist]}]\n"
         "fetch: {attempts: 1, min_free_bytes: 0}\n"
     )
     done = collect("--recipe", recipe, "--out", tmp_path / "c", "--allow-private", "127.0.0.1")

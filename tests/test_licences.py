@@ -121,6 +121,7 @@ BMC = (
         ("Case 7 is CC BY 4.0, case 8 is CC BY-NC 4.0.", "unknown"),
         ("This figure is not covered by the article's CC BY 4.0 licence.", "unknown"),
         ("All rights reserved. The text is CC BY 4.0.", "unknown"),
+        ("CC0 applies to the data made available in this article.", "unknown"),
         ("Free to read for research on the pandemic.", "unknown"),
     ],
 )

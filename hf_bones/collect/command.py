@@ -63,7 +63,8 @@ def collect_command(recipe: str | Path, out: Path, choices: Choices, *, show_pro
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """A candidate of a dry run: who found it, under which label, and whether its licence is accepted. `error`: the search failed instead."""
+    """A candidate of a dry run: who found it, under which label, and whether its licence is accepted. `error`: the search failed
+    instead."""
 
     provider: str
     label: str

@@ -1,7 +1,9 @@
-"""A collection's manifest as one table, Parquet or JSON Lines: our columns, or those of img2dataset. Written row by row, complete or not at all.
+"""A collection's manifest as one table, Parquet or JSON Lines: our columns, or those of img2dataset. Written row by row, complete or not at
+all.
 
-img2dataset's columns (its README, "Output format"): url, caption, key, status (success, failed_to_download, failed_to_resize), error_message,
-width, height, original_width, original_height, exif, sha256. Its table has a row for each URL, also where nothing came; ours one for each image.
+img2dataset's columns (its README, "Output format"): url, caption, key, status (success, failed_to_download, failed_to_resize),
+error_message, width, height, original_width, original_height, exif, sha256. Its table has a row for each URL, also where nothing came; ours
+one for each image.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ _TEXT, _WHOLE, _NUMBER, _TRUTH = pa.string(), pa.int64(), pa.float64(), pa.bool_
 
 _OURS = pa.schema(
     [(name, _TEXT) for name in ("sha256", "file")] + [(name, _WHOLE) for name in ("bytes", "width", "height")]
-    + [(name, _TEXT) for name in ("format", "url", "page", "provider", "query", "title", "creator", "creator_url", "licence", "licence_text",
+    + [(name, _TEXT) for name in ("format", "url", "page", "provider", "query", "title", "creator", "creator_url", "licence",
+    "licence_text",
                                   "licence_url", "attribution", "fetched_at", "label", "subtype", "label_basis", "region", "view")]
     + [("hardware", _TRUTH), ("boxes", pa.list_(pa.list_(_NUMBER))), ("severity", _NUMBER), ("synthetic", _TRUTH)]
     + [(name, _TEXT) for name in ("patient", "group", "split", "hashes", "decision", "decision_reason", "decided_by", "decided_at")]
@@ -36,7 +39,8 @@ _OURS = pa.schema(
 _THEIRS = pa.schema(
     [(name, _TEXT) for name in ("url", "caption", "key", "status", "error_message")]
     + [(name, _WHOLE) for name in ("width", "height", "original_width", "original_height")]
-    + [(name, _TEXT) for name in ("exif", "sha256", "page", "creator", "licence", "licence_url", "attribution", "provider", "query", "label",
+    + [(name, _TEXT) for name in ("exif", "sha256", "page", "creator", "licence", "licence_url", "attribution", "provider", "query",
+    "label",
                                   "subtype", "region", "file")]
 )  # fmt: skip
 # What img2dataset calls a failure of decoding; all else that did not come is a failure of downloading.
@@ -81,8 +85,8 @@ def _our_rows(manifest: Manifest) -> Iterator[dict[str, Any]]:
 
 def _their_rows(manifest: Manifest) -> Iterator[dict[str, Any]]:
     sql = (
-        "SELECT f.rowid AS id, f.url, f.state, f.reason, f.detail, f.sha256, i.width, i.height, i.file, s.page, s.title, s.creator, s.licence,"
-        " s.licence_url, s.attribution, q.provider, q.query, coalesce(nullif(s.label, ''), q.label) AS label,"
+        "SELECT f.rowid AS id, f.url, f.state, f.reason, f.detail, f.sha256, i.width, i.height, i.file, s.page, s.title, s.creator,"
+        " s.licence, s.licence_url, s.attribution, q.provider, q.query, coalesce(nullif(s.label, ''), q.label) AS label,"
         " coalesce(nullif(s.subtype, ''), q.subtype) AS subtype, coalesce(nullif(s.region, ''), q.region) AS region"
         " FROM fetches f JOIN sightings s ON s.id = f.sighting_id JOIN searches q ON q.id = s.search_id"
         " LEFT JOIN images i ON i.sha256 = f.sha256 AND f.state = 'stored' WHERE f.state != 'waiting' ORDER BY f.rowid"

@@ -1,7 +1,8 @@
 """Forgetting: an image's bytes and everything about where they came from are deleted, and a tombstone keeps them from coming back.
 
-The order makes it safe to be killed at: the tombstones are committed first, then the files go, then the rows. `finish_forgetting`, which every
-run of the collector calls, completes what was cut short. What stays is the tombstone (hash, URLs, reason, time) and a line in the log of decisions.
+The order makes it safe to be killed at: the tombstones are committed first, then the files go, then the rows. `finish_forgetting`, which
+every run of the collector calls, completes what was cut short. What stays is the tombstone (hash, URLs, reason, time) and a line in the log
+of decisions.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class Forgotten:
 def forget(folder: Path, what: str, reason: str = "", by: str = "") -> Forgotten:
     """Forgets an image by its URL, its SHA-256, or a prefix of that of 8 or more hex digits that only one image has.
 
-    A URL that was never seen gets its tombstone all the same. All URLs whose bytes have the same hash are forgotten with it. Raises `ManifestError`
-    where there is no collection, and ValueError for a prefix that fits none or several.
+    A URL that was never seen gets its tombstone all the same. All URLs whose bytes have the same hash are forgotten with it. Raises
+    `ManifestError` where there is no collection, and ValueError for a prefix that fits none or several.
     """
     with open_manifest(folder) as manifest:
         hashes, urls = _identify(manifest, what.strip())
@@ -43,7 +44,8 @@ def forget(folder: Path, what: str, reason: str = "", by: str = "") -> Forgotten
 
 
 def finish_forgetting(manifest: Manifest) -> list[str]:
-    """Deletes the files and rows of everything that has a tombstone; returns the files deleted. Does nothing where nothing is left to do."""
+    """Deletes the files and rows of everything that has a tombstone; returns the files deleted. Does nothing where nothing is left to
+    do."""
     sql = (
         "SELECT i.file FROM images i JOIN tombstones t ON t.value = i.sha256"
         " UNION SELECT f.kept FROM fetches f JOIN tombstones t ON t.value IN (f.url, f.sha256) WHERE f.kept != ''"

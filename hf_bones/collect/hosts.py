@@ -48,7 +48,8 @@ class SiteRules:
         """The rules for `url`'s origin.
 
         A robots.txt that answers 4xx allows all. One that cannot be reached, or answers 5xx, forbids all (RFC 9309, 2.3.1.4): raises
-        `FetchFailedError`, since that may pass; the host is then left alone for the rest of the run. Raises `FetchRefusedError` where the address must not be connected to.
+        `FetchFailedError`, since that may pass; the host is then left alone for the rest of the run. Raises `FetchRefusedError` where the
+        address must not be connected to.
         """
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc.lower()}"

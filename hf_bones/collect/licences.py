@@ -188,7 +188,7 @@ def _from_prose(low: str) -> str:
             found.add(_creative_commons(match[group], match["version"], _COUNTRIES.get(match["country"] or "")))
     if _CC0_IN_PROSE.search(prose):
         found.add("CC0-1.0")
-    if len(found) > 1 and re.search(r"appl(?:y|ies) to the data\b", low):
+    if re.search(r"appl(?:y|ies) to the data\b", low):
         found.discard("CC0-1.0")
     return "" if UNKNOWN_LICENCE in found else _agreed(sorted(found))
 

@@ -135,7 +135,10 @@ def host_of(url: str) -> str:
 
 
 def readmit(manifest: Manifest, permits: Callable[[str], bool], *, retry_failed: bool) -> int:
-    """Lets wait again what a changed licence policy accepts now, and with `retry_failed` what failed or led to a private address. Returns how many."""
+    """Lets wait again what the licence policy accepts now, and with `retry_failed` what failed or led to a private address.
+
+    Returns how many.
+    """
     with manifest.transaction() as connection:
         rows = connection.execute(
             "SELECT f.url, s.licence FROM fetches f JOIN sightings s ON s.id = f.sighting_id WHERE f.state = 'refused' AND f.reason = ?",
@@ -227,8 +230,8 @@ def _finish(
     arrival: Arrival,
 ) -> None:
     connection.execute(
-        "UPDATE fetches SET state = ?, reason = ?, detail = ?, sha256 = ?, bytes = ?, kept = ?, status = ?, final_url = ?, content_type = ?,"
-        " attempts = attempts + ?, finished_at = ? WHERE url = ?",
+        "UPDATE fetches SET state = ?, reason = ?, detail = ?, sha256 = ?, bytes = ?, kept = ?, status = ?, final_url = ?,"
+        " content_type = ?, attempts = attempts + ?, finished_at = ? WHERE url = ?",
         (
             outcome,
             reason,

@@ -53,8 +53,8 @@ class FetchRefusedError(Exception):
 class FetchFailedError(Exception):
     """An attempt that failed for something that may pass.
 
-    `retry_after` is the wait that the host asks for, s; `body` what had come before the connection broke. `tried_enough`: there is no use in
-    another attempt during this run.
+    `retry_after` is the wait that the host asks for, s; `body` what had come before the connection broke. `tried_enough`: there is no use
+    in another attempt during this run.
     """
 
     def __init__(

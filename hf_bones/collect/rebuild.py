@@ -1,7 +1,8 @@
 """A collection fetched again from its manifest alone, every byte checked against its hash.
 
-Links rot and files change: the outcome of each image is one of `there` (in place, and its file is whole), `rebuilt`, `changed` (its URLs answer with other
-bytes, which are kept under refused/) and `gone` (with the reason). An image seen at several URLs is tried at each of them in turn.
+Links rot and files change: the outcome of each image is one of `there` (in place, and its file is whole), `rebuilt`, `changed` (its URLs
+answer with other bytes, which are kept under refused/) and `gone` (with the reason). An image seen at several URLs is tried at each of them
+in turn.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _MEASURED = ("sha256", "file", "bytes", "width", "height", "format", "fetched_at
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """An image as a manifest knows it: its record, the URLs that had its bytes, and its file where the manifest's own collection is there."""
+    """An image as a manifest knows it: its record, the URLs that had its bytes, and its file where the manifest's own collection is
+    there."""
 
     record: ImageRecord
     urls: tuple[str, ...]
@@ -161,13 +163,14 @@ def _line(source: Path, numbered: tuple[int, str]) -> Mapping[str, Any]:
 
 def _known(row: Mapping[str, Any]) -> Known:
     fields = {field.name for field in dataclasses.fields(ImageRecord)}
-    values = {name: value for name, value in row.items() if name in fields and value is not None}
+    values: dict[str, Any] = {name: value for name, value in row.items() if name in fields and value is not None}
     values.setdefault("title", row.get("caption") or "")
     values.setdefault("licence", row.get("license") or "unknown")
     if "boxes" in values:
         values["boxes"] = tuple(tuple(box) for box in values["boxes"])
     values["hashes"] = None
-    record = ImageRecord(**({"file": "", "bytes": 0} | values))
+    values = {"file": "", "bytes": 0, **values}
+    record = ImageRecord(**values)
     return Known(record, (record.url, *(row.get("other_urls") or ())))
 
 

@@ -12,12 +12,14 @@ from pathlib import Path
 from hf_bones.curate.splits import DEFAULT_PROPORTIONS, SPLITS
 from hf_bones.dataset import importers, sources
 from hf_bones.dataset.build import BuildResult, build_dataset
+from hf_bones.dataset.collection import collection_rows
 from hf_bones.dataset.sources import Reading
 from hf_bones.dataset.tables import SourceError
 from hf_bones.imaging import Limits
 from hf_bones.labels import load_scheme
+from hf_bones.manifest import MANIFEST_NAME
 
-KINDS = ("folder", "manifest", "dataset", "fracatlas", "grazpedwri", "mura", "drawn")
+KINDS = ("folder", "manifest", "dataset", "collection", "fracatlas", "grazpedwri", "mura", "drawn")
 
 
 def build_command(
@@ -95,7 +97,7 @@ def read_source(
     """The rows of one source that is not `drawn`. Raises `SourceError` where it cannot be read as `kind` (detected when None)."""
     chosen = kind or detect_kind(spec)
     path = Path(spec).expanduser()
-    if chosen in ("folder", "fracatlas", "grazpedwri", "mura") and not path.is_dir():
+    if chosen in ("folder", "collection", "fracatlas", "grazpedwri", "mura") and not path.is_dir():
         raise SourceError(f"{spec}: no such folder")
     if chosen == "manifest" and not path.is_file():
         raise SourceError(f"{spec}: no such file")
@@ -103,6 +105,8 @@ def read_source(
         return sources.folder_rows(path, source=source_name, licence=licence)
     if chosen == "manifest":
         return sources.manifest_rows(path, source=source_name, licence=licence)
+    if chosen == "collection":
+        return collection_rows(path)
     if chosen == "dataset":
         return sources.dataset_rows(spec, source=source_name, licence=licence)
     if chosen == "fracatlas":
@@ -133,6 +137,8 @@ def detect_kind(spec: str) -> str:
 def _detect_folder(path: Path) -> str:
     if any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
         return "dataset"
+    if (path / MANIFEST_NAME).is_file():
+        return "collection"
     columns = _header(path / "dataset.csv")
     if "filestem" in columns:
         return "grazpedwri"

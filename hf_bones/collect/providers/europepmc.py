@@ -171,7 +171,7 @@ class EuropePmc:
             label = _words(figure.find("label"))
             licence, words, deed = _licence_of_figure(figure, caption) or of_article
             deed = deed or licence_url(licence)
-            work = f"{label} of “{title}”" if label and title else title or label
+            work = ", ".join(part for part in (title, label) if part)
             for href in _files(figure):
                 yield Candidate(
                     url=f"{self._images}/articles/{pmcid}/bin/{quote(href)}",
