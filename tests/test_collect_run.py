@@ -7,9 +7,11 @@ import itertools
 import os
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -203,6 +205,17 @@ def test_bytes_are_capped_by_announcement_and_by_count(tmp_path, rogue):
         "/brotli": ("refused", "content_encoding"),
         "/gzipped-image": ("stored", ""),
     }
+
+
+def test_a_decompression_bomb_is_refused_without_being_unpacked(tmp_path, rogue):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 0, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(4_000_000))) + chunk(b"IEND", b"")
+    run(tmp_path, rogue.page("/bomb.png", bomb), rogue.page("/good.jpg", jpeg()))
+    assert outcomes(tmp_path) == {"/bomb.png": ("refused", "decompression_bomb"), "/good.jpg": ("stored", "")}
+    assert [path.read_bytes() for path in files(tmp_path, "refused")] == [bomb]
 
 
 TRAPS = [

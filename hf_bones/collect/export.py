@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from http.client import responses
 from pathlib import Path
 from typing import Any
 
@@ -20,31 +22,44 @@ import pyarrow.parquet as pq
 
 from hf_bones.collect.reasons import FetchReason, Outcome
 from hf_bones.collect.status import label_conflicts
-from hf_bones.manifest import Manifest, open_manifest
+from hf_bones.manifest import RECORD_COLUMNS, Manifest, open_manifest
 from hf_bones.refusals import Refusal
 
 COLUMN_SETS = ("hf_bones", "img2dataset")
 _BATCH = 1000
-_TEXT, _WHOLE, _NUMBER, _TRUTH = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+_TYPES = {
+    **dict.fromkeys(("bytes", "width", "height", "original_width", "original_height"), pa.int64()),
+    **dict.fromkeys(("hardware", "synthetic"), pa.bool_()),
+    "severity": pa.float64(),
+    "boxes": pa.list_(pa.list_(pa.float64())),
+    "other_urls": pa.list_(pa.string()),
+}
 
-_OURS = pa.schema(
-    [(name, _TEXT) for name in ("sha256", "file")] + [(name, _WHOLE) for name in ("bytes", "width", "height")]
-    + [(name, _TEXT) for name in ("format", "url", "page", "provider", "query", "title", "creator", "creator_url", "licence",
-    "licence_text",
-                                  "licence_url", "attribution", "fetched_at", "label", "subtype", "label_basis", "region", "view")]
-    + [("hardware", _TRUTH), ("boxes", pa.list_(pa.list_(_NUMBER))), ("severity", _NUMBER), ("synthetic", _TRUTH)]
-    + [(name, _TEXT) for name in ("patient", "group", "split", "hashes", "decision", "decision_reason", "decided_by", "decided_at")]
-    + [("label_conflict", _TEXT), ("other_urls", pa.list_(_TEXT))]
+
+def _schema(names: Sequence[str]) -> pa.Schema:
+    return pa.schema([(name, _TYPES.get(name, pa.string())) for name in names])
+
+
+_OURS = _schema((*RECORD_COLUMNS, "label_conflict", "other_urls"))
+_THEIRS = _schema(
+    (
+        "url", "caption", "key", "status", "error_message", "width", "height", "original_width", "original_height", "exif", "sha256",
+        "reason", "page", "creator", "creator_url", "licence", "licence_text", "licence_url", "attribution", "provider", "query",
+        "fetched_at", "label", "subtype", "label_basis", "region", "label_conflict", "file", "bytes", "format",
+    )
 )  # fmt: skip
-_THEIRS = pa.schema(
-    [(name, _TEXT) for name in ("url", "caption", "key", "status", "error_message")]
-    + [(name, _WHOLE) for name in ("width", "height", "original_width", "original_height")]
-    + [(name, _TEXT) for name in ("exif", "sha256", "page", "creator", "licence", "licence_url", "attribution", "provider", "query",
-    "label",
-                                  "subtype", "region", "file")]
-)  # fmt: skip
-# What img2dataset calls a failure of decoding; all else that did not come is a failure of downloading.
-_DECODING = {str(reason) for reason in Refusal} | {str(FetchReason.DECODER_DIED)}
+# What img2dataset calls a failure of resizing: the bytes came, and are no image that it takes. All else is a failure of downloading.
+_DECODING = {str(reason) for reason in Refusal if reason != Refusal.TOO_LARGE} | {str(FetchReason.DECODER_DIED)}
+# Its words where the cause is the same, so that counts by message go on working; else ours.
+_THEIR_WORDS = {
+    str(FetchReason.X_ROBOTS_TAG): "Use of image disallowed by X-Robots-Tag directive",
+    str(FetchReason.HASH_MISMATCH): "hash mismatch",
+    str(Refusal.NOT_AN_IMAGE): "Image decoding error",
+    str(Refusal.UNDECODABLE): "Image decoding error",
+    str(Refusal.TOO_SMALL): "image too small",
+    str(Refusal.BAD_ASPECT): "aspect ratio too large",
+    str(Refusal.BOMB): "image area too large",
+}
 
 
 def export_collection(folder: Path, out: Path, columns: str = "hf_bones") -> int:
@@ -58,6 +73,7 @@ def export_collection(folder: Path, out: Path, columns: str = "hf_bones") -> int
     if out.suffix not in writers:
         raise ValueError(f"{out}: the name must end in one of {', '.join(writers)}")
     with open_manifest(folder) as manifest:
+        manifest.connection.execute("BEGIN")  # one state of the manifest, whatever a collector adds meanwhile
         rows, schema = (_our_rows(manifest), _OURS) if columns == "hf_bones" else (_their_rows(manifest), _THEIRS)
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}.", delete=False) as stream:
@@ -84,10 +100,15 @@ def _our_rows(manifest: Manifest) -> Iterator[dict[str, Any]]:
 
 
 def _their_rows(manifest: Manifest) -> Iterator[dict[str, Any]]:
+    conflicts = label_conflicts(manifest)
     sql = (
-        "SELECT f.rowid AS id, f.url, f.state, f.reason, f.detail, f.sha256, i.width, i.height, i.file, s.page, s.title, s.creator,"
-        " s.licence, s.licence_url, s.attribution, q.provider, q.query, coalesce(nullif(s.label, ''), q.label) AS label,"
-        " coalesce(nullif(s.subtype, ''), q.subtype) AS subtype, coalesce(nullif(s.region, ''), q.region) AS region"
+        "SELECT f.rowid AS id, f.url, f.state, f.reason, f.detail, f.status AS http, f.sha256, f.bytes, f.finished_at AS fetched_at,"
+        " i.width, i.height, i.file, i.format, s.page, s.title, s.creator, s.creator_url, s.licence, s.licence_text, s.licence_url, s.attribution,"
+        " coalesce(json_extract(s.details, '$.provider'), q.provider) AS provider,"
+        " coalesce(json_extract(s.details, '$.query'), q.query) AS query,"
+        " coalesce(json_extract(s.details, '$.label_basis'), q.label_basis) AS label_basis,"
+        " coalesce(nullif(s.label, ''), q.label) AS label, coalesce(nullif(s.subtype, ''), q.subtype) AS subtype,"
+        " coalesce(nullif(s.region, ''), q.region) AS region"
         " FROM fetches f JOIN sightings s ON s.id = f.sighting_id JOIN searches q ON q.id = s.search_id"
         " LEFT JOIN images i ON i.sha256 = f.sha256 AND f.state = 'stored' WHERE f.state != 'waiting' ORDER BY f.rowid"
     )
@@ -97,9 +118,17 @@ def _their_rows(manifest: Manifest) -> Iterator[dict[str, Any]]:
         row["caption"] = found["title"]
         row["key"] = f"{found['id']:09d}"
         row["status"] = "success" if stored else "failed_to_resize" if found["reason"] in _DECODING else "failed_to_download"
-        row["error_message"] = None if stored else f"{found['reason']}: {found['detail']}"
+        row["error_message"] = None if stored else _their_message(found)
+        row["sha256"] = found["sha256"] if stored else None
         row["original_width"], row["original_height"] = found["width"], found["height"]
+        row["label_conflict"] = ", ".join(conflicts.get(found["sha256"], ())) if stored else ""
         yield row
+
+
+def _their_message(found: sqlite3.Row) -> str:
+    if found["reason"] == FetchReason.HTTP_STATUS and found["http"]:
+        return f"HTTP Error {found['http']}: {responses.get(found['http'], '')}"
+    return _THEIR_WORDS.get(found["reason"]) or f"{found['reason']}: {found['detail']}"
 
 
 def _write_parquet(rows: Iterator[dict[str, Any]], schema: pa.Schema, path: Path) -> int:

@@ -79,7 +79,7 @@ def rebuild(
         with open_manifest(target, create=True) as manifest:
             _let_wait_again(manifest, asked)
         search = Search(_KnownImages(asked), f"rebuild, URL {turn + 1}", options=os.urandom(8).hex())
-        collect(target, [search], settings, guard=guard, agent=agent, show_progress=show_progress)
+        collect(target, [search], settings, guard=guard, agent=agent, reconsider=False, show_progress=show_progress)
         missing = [image for image in missing if not _stored(target, image.record.sha256)]
     with open_manifest(target, create=True) as manifest:
         results = [_result(manifest, image, there) for image in known]

@@ -75,12 +75,13 @@ def collect(
     agent: str,
     permits: Callable[[str], bool] = lambda licence: True,
     retry_failed: bool = False,
+    reconsider: bool = True,
     show_progress: bool = False,
 ) -> CollectResult:
     """Runs the searches and fetches what they find into the collection `out`, going on where an earlier run stopped.
 
-    `permits` decides on a licence (SPDX id or "unknown"); `agent` is the User-Agent. Raises `CollectError` where another run is at work
-    there, or the disk takes no more; KeyboardInterrupt on Ctrl-C or SIGTERM, after everything has been put in order.
+    `permits` decides on a licence (SPDX id or "unknown"), with `reconsider` also on those refused before; `agent` is the User-Agent.
+    Raises `CollectError` where another run is at work there, or the disk takes no more; KeyboardInterrupt on Ctrl-C or SIGTERM, after everything has been put in order.
     """
     for part in (IMAGES, REFUSED, PARTIAL):
         (out / part).mkdir(parents=True, exist_ok=True)
@@ -92,7 +93,8 @@ def collect(
     try:
         with open_manifest(out, create=True) as manifest:
             _put_in_order(manifest)
-            queue.readmit(manifest, permits, retry_failed=retry_failed)
+            if reconsider:
+                queue.readmit(manifest, permits, retry_failed=retry_failed)
             manifest.set_fact("interrupted", "yes")
             run = _Run(manifest, settings, guard, agent, permits, show_progress)
             try:
