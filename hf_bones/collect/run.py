@@ -81,7 +81,8 @@ def collect(
     """Runs the searches and fetches what they find into the collection `out`, going on where an earlier run stopped.
 
     `permits` decides on a licence (SPDX id or "unknown"), with `reconsider` also on those refused before; `agent` is the User-Agent.
-    Raises `CollectError` where another run is at work there, or the disk takes no more; KeyboardInterrupt on Ctrl-C or SIGTERM, after everything has been put in order.
+    Raises `CollectError` where another run is at work there, or the disk takes no more; KeyboardInterrupt on Ctrl-C or SIGTERM, after
+    everything has been put in order.
     """
     for part in (IMAGES, REFUSED, PARTIAL):
         (out / part).mkdir(parents=True, exist_ok=True)
