@@ -13,6 +13,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import yaml
@@ -83,6 +84,15 @@ class LabelScheme:
         """Index of the class that means "nothing found"; every other class counts as abnormal."""
         return self.names.index(self.normal)
 
+    @cached_property
+    def _class_of_word(self) -> dict[str, str]:
+        """Every name, subtype and alias, normalised, and the class that it stands for."""
+        return {normalise_name(term): label.name for label in self.classes for term in (label.name, *label.subtypes, *label.aliases)}
+
+    @cached_property
+    def _subtypes(self) -> dict[str, str]:
+        return {normalise_name(subtype): subtype for label in self.classes for subtype in label.subtypes}
+
     def definition(self, name: str) -> str:
         """The written definition of a class. Raises `UnknownLabelError` for a name that is not one of the classes."""
         return self.classes[self.names.index(self.resolve(name))].definition
@@ -99,7 +109,7 @@ class LabelScheme:
             if by_hand[word] not in self.names:
                 raise UnknownLabelError(f"label map sends {name!r} to {by_hand[word]!r}, which is not one of {list(self.names)}")
             return by_hand[word]
-        known = {normalise_name(term): label.name for label in self.classes for term in (label.name, *label.subtypes, *label.aliases)}
+        known = self._class_of_word
         if word in known:
             return known[word]
         if word in self.refused:
@@ -113,8 +123,7 @@ class LabelScheme:
 
     def subtype(self, name: str) -> str | None:
         """The subtype that `name` is, or None when it names a whole class or is not a subtype."""
-        word = normalise_name(name)
-        return next((s for label in self.classes for s in label.subtypes if normalise_name(s) == word), None)
+        return self._subtypes.get(normalise_name(name))
 
     def as_dict(self) -> dict[str, object]:
         """Plain data, as `load_scheme` reads it from YAML and as checkpoints carry it."""

@@ -13,10 +13,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
+import select
 import socket
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpcore2
 
@@ -142,6 +145,37 @@ def system_resolver() -> Resolver:
     return resolve
 
 
+class _Stream(httpcore2.AsyncNetworkStream):
+    """A connection. It remembers its socket: the pool asks before each request whether an idle one was closed, which anyio answers
+    slowly."""
+
+    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self._socket: Any = stream.get_extra_info("socket")
+        self._poll = select.poll() if hasattr(select, "poll") and self._socket is not None else None  # Windows has none
+        if self._poll is not None:
+            self._poll.register(self._socket, select.POLLIN)
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._stream.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.AsyncNetworkStream:
+        return _Stream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        if info != "is_readable" or self._poll is None:
+            return self._stream.get_extra_info(info)
+        return self._socket.fileno() < 0 or bool(self._poll.poll(0))
+
+
 class GuardedBackend(httpcore2.AsyncNetworkBackend):
     """httpcore's way to the network, where every connection goes to an address that `guard` has permitted.
 
@@ -174,7 +208,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
             # A dead address (IPv6 without a route, often) must leave time for the ones after it.
             left = (deadline - time.monotonic()) / (len(addresses) - index)
             try:
-                return await self._network.connect_tcp(str(address), port, max(left, 0.1), local_address, socket_options)
+                return _Stream(await self._network.connect_tcp(str(address), port, max(left, 0.1), local_address, socket_options))
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
         raise failure or httpcore2.ConnectError(f"{host} has no address")

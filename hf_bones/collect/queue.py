@@ -90,6 +90,12 @@ def add_candidate(manifest: Manifest, search_id: int, found: Candidate, permits:
     To be called inside a transaction.
     """
     run = manifest.connection.execute
+    seen = run(
+        "SELECT f.state, f.reason FROM fetches f WHERE f.url = ? AND EXISTS (SELECT 1 FROM sightings WHERE search_id = ? AND url = f.url)",
+        (found.url, search_id),
+    ).fetchone()
+    if seen is not None and seen["state"] != Outcome.WAITING and seen["reason"] != FetchReason.LICENCE:
+        return None  # this search had named it before, and its outcome is known: nearly all that a second run meets
     if run("SELECT 1 FROM tombstones WHERE value IN (?, ?)", (found.url, found.sha256 or found.url)).fetchone():
         return None
     values = [getattr(found, name) for name in _SIGHTING_COLUMNS]

@@ -186,7 +186,8 @@ def memory_and_resume_bars(bench: Bench) -> list[dict[str, Any]]:
         base = statistics.median(peak[small])
         growth = statistics.median(peak[large]) - base
         most = max(MOST_GROWTH[0], MOST_GROWTH[1] * base)
-        bars.append(bar(f"growth of it from {small} to {large} images, MB", growth, n=large, target=round(most, 1), at_most=True))
+        name = f"growth of the memory of {who} from {small} to {large} images, MB"
+        bars.append(bar(name, growth, n=large, target=round(most, 1), at_most=True))
     seconds = [r.wall for r in again]
     median = statistics.median(seconds)
     bars.append(bar("resume of a finished collection, s", median, n=sizes.resume, interval=_range(seconds), target=2.0, at_most=True))

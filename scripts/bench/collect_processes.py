@@ -95,7 +95,7 @@ def run(
     """
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     environment |= {"NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled"}
-    main_rss = tree_rss = 0
+    main_rss = tree_rss = tree = 0
     with output.open("a") as stream:
         stream.write(f"$ {' '.join(map(str, command))}\n")
         stream.flush()
@@ -114,7 +114,9 @@ def run(
             if pid:
                 break
             main_rss = max(main_rss, _peak(process.pid))
-            tree_rss = max(tree_rss, sum(map(_resident, _tree(process.pid))))
+            # Two samples in a row, the lower of them: between fork and exec a child shows its parent's memory as its own.
+            before, tree = tree, sum(map(_resident, _tree(process.pid)))
+            tree_rss = max(tree_rss, min(before, tree))
             late = time.perf_counter() - clock > _LONGEST
             if late or (not killed and kill_when is not None and kill_when()):
                 if kill_group or late:
