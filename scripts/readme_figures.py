@@ -24,7 +24,8 @@ def table(name: str) -> str:
     if not path.is_file():
         return f"Not measured yet (`scripts/bench/{name}.py`).\n"
     result = read_json(path)
-    lines = pivot(result["bars"]) if name == "accuracy" else plain(result["bars"])
+    bars = result["bars"] if name != "collect" else [bar for bar in result["bars"] if bar["target"] is not None or "images/s" in bar["bar"]]
+    lines = pivot(bars) if name == "accuracy" else plain(bars)
     lines.append("")
     lines.append(f"`{result['command']}`, {result['date'][:10]}, {result['machine']}.")
     return "\n".join(lines) + "\n"
