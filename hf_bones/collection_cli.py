@@ -90,6 +90,10 @@ def forget(
     for word, values in (("deleted", gone.files), ("will not come back", (*gone.hashes, *gone.urls))):
         for value in values:
             typer.echo(f"{word}: {value}")
+    typer.echo("exports, credits pages and datasets made before still name it: make them anew")
+    if not gone.cleared:
+        typer.echo("another program reads the manifest, whose log may still hold the words: close it and give the command again", err=True)
+        raise typer.Exit(1)
 
 
 @collection_app.command()

@@ -94,7 +94,8 @@ def _our_rows(manifest: Manifest) -> Iterator[dict[str, Any]]:
         row["boxes"] = [list(box) for box in record.boxes]
         row["hashes"] = json.dumps(record.hashes) if record.hashes else None
         row["label_conflict"] = ", ".join(conflicts.get(record.sha256, ()))
-        urls = manifest.rows("SELECT url FROM fetches WHERE sha256 = ? AND url != ? ORDER BY rowid", (record.sha256, record.url))
+        sql = "SELECT url FROM fetches WHERE sha256 = ? AND sha256 != '' AND url != ? ORDER BY rowid"  # with the index's condition
+        urls = manifest.rows(sql, (record.sha256, record.url))
         row["other_urls"] = [other[0] for other in urls]
         yield row
 
@@ -103,7 +104,8 @@ def _their_rows(manifest: Manifest) -> Iterator[dict[str, Any]]:
     conflicts = label_conflicts(manifest)
     sql = (
         "SELECT f.rowid AS id, f.url, f.state, f.reason, f.detail, f.status AS http, f.sha256, f.bytes, f.finished_at AS fetched_at,"
-        " i.width, i.height, i.file, i.format, s.page, s.title, s.creator, s.creator_url, s.licence, s.licence_text, s.licence_url, s.attribution,"
+        " i.width, i.height, i.file, i.format, s.page, s.title, s.creator, s.creator_url, s.licence, s.licence_text, s.licence_url,"
+        " s.attribution,"
         " coalesce(json_extract(s.details, '$.provider'), q.provider) AS provider,"
         " coalesce(json_extract(s.details, '$.query'), q.query) AS query,"
         " coalesce(json_extract(s.details, '$.label_basis'), q.label_basis) AS label_basis,"

@@ -2,72 +2,143 @@
 
 The order makes it safe to be killed at: the tombstones are committed first, then the files go, then the rows. `finish_forgetting`, which
 every run of the collector calls, completes what was cut short. What stays is the tombstone (hash, URLs, reason, time) and a line in the log
-of decisions.
+of decisions. Copies of the manifest that a migration left go too, since they hold the rows. What was made of the collection (exports,
+credits pages, datasets) is out of reach: it must be made anew.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from hf_bones.collect.examine import IMAGES, REFUSED
+from hf_bones.collect.reasons import FetchReason
 from hf_bones.manifest import Manifest, open_manifest
 from hf_bones.record import now
 
+DAMAGED = "damaged"  # what `rebuild` found in the place of an image whose bytes it could fetch again
+REFETCHED = ".rebuild"  # where `rebuild` fetches to before it mends a collection in place
 SHORTEST_PREFIX = 8
+_READER_MS = 1000  # how long somebody else's reading of the manifest is waited for
+_NOTHING = hashlib.sha256(b"").hexdigest()  # empty answers have nothing in common
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What was deleted: hashes, URLs and files (relative to the collection)."""
+    """What was deleted: hashes, URLs and files (relative to the collection).
+
+    `cleared` is False where another program was reading the manifest, whose log then still holds the words of the rows deleted, until the
+    collector runs or something is forgotten again.
+    """
 
     hashes: tuple[str, ...]
     urls: tuple[str, ...]
     files: tuple[str, ...]
+    cleared: bool = True
 
 
 def forget(folder: Path, what: str, reason: str = "", by: str = "") -> Forgotten:
     """Forgets an image by its URL, its SHA-256, or a prefix of that of 8 or more hex digits that only one image has.
 
     A URL that was never seen gets its tombstone all the same. All URLs whose bytes have the same hash are forgotten with it. Raises
-    `ManifestError` where there is no collection, and ValueError for a prefix that fits none or several.
+    `ManifestError` where there is no collection, and ValueError for a prefix that fits none or several, and while a collector is at work:
+    it might write down once more what it has in hand.
     """
     with open_manifest(folder) as manifest:
-        hashes, urls = _identify(manifest, what.strip())
-        reason = reason or "asked to be forgotten"
-        with manifest.transaction() as connection:
-            for value in (*hashes, *urls):
-                connection.execute("INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)", (value, reason, now()))
-            for sha256 in hashes:
-                manifest.decide(sha256, "forget", reason, by)
-        return Forgotten(tuple(hashes), tuple(urls), tuple(finish_forgetting(manifest)))
+        lock = FileLock(manifest.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ValueError(f"{folder}: a run is collecting into this folder; stop it (it can go on afterwards), and try again") from error
+        try:
+            hashes, urls = _identify(manifest, what.strip())
+            reason = reason or "asked to be forgotten"
+            manifest.connection.execute("PRAGMA synchronous = FULL")  # what was promised outlasts a power cut
+            known = manifest.tombstones(hashes)
+            without_row = [sha256 for sha256 in hashes if manifest.image(sha256) is None]  # a killed run may have left their bytes
+            with manifest.transaction() as connection:
+                for value in (*hashes, *urls):
+                    connection.execute("INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)", (value, reason, now()))
+                for sha256 in hashes:
+                    if sha256 not in known:
+                        manifest.decide(sha256, "forget", reason, by)
+            files = finish_forgetting(manifest)
+            files += _delete(manifest.folder, _files_named(manifest.folder, without_row))
+            # A forgetting that was cut short may have left traces in what the database has not overwritten yet.
+            return Forgotten(tuple(hashes), tuple(urls), tuple(files), _clear_log(manifest))
+        finally:
+            lock.release()
 
 
 def finish_forgetting(manifest: Manifest) -> list[str]:
-    """Deletes the files and rows of everything that has a tombstone; returns the files deleted. Does nothing where nothing is left to
-    do."""
-    sql = (
-        "SELECT i.file FROM images i JOIN tombstones t ON t.value = i.sha256"
-        " UNION SELECT f.kept FROM fetches f JOIN tombstones t ON t.value IN (f.url, f.sha256) WHERE f.kept != ''"
-    )
-    files = [row[0] for row in manifest.rows(sql)]
-    rows = manifest.connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM images i JOIN tombstones t ON t.value = i.sha256)"
-        " OR EXISTS (SELECT 1 FROM sightings s JOIN tombstones t ON t.value IN (s.url, s.sha256))"
-        " OR EXISTS (SELECT 1 FROM fetches f JOIN tombstones t ON t.value IN (f.url, f.sha256))"
+    """Deletes the files and rows of everything that has a tombstone; returns the files deleted. Does nothing where nothing is left to do.
+
+    A URL that was refused because it led to forgotten bytes gets a tombstone of its own: what was noted of it names the same image.
+    """
+    found = manifest.connection.execute("SELECT url FROM fetches WHERE reason = ?", (FetchReason.FORGOTTEN,)).fetchall()
+    if found:
+        with manifest.transaction() as connection:
+            rows = [(row[0], "leads to what was forgotten", now()) for row in found]
+            connection.executemany("INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)", rows)
+    dead = "(SELECT value FROM tombstones)"
+    left = manifest.connection.execute(
+        f"SELECT EXISTS (SELECT 1 FROM images WHERE sha256 IN {dead}) OR EXISTS (SELECT 1 FROM sightings WHERE url IN {dead})"
+        f" OR EXISTS (SELECT 1 FROM sightings WHERE sha256 != '' AND sha256 IN {dead})"
+        f" OR EXISTS (SELECT 1 FROM fetches WHERE url IN {dead}) OR EXISTS (SELECT 1 FROM fetches WHERE sha256 != '' AND sha256 IN {dead})"
     ).fetchone()[0]
-    if not files and not rows:
+    if not left:
         return []
-    for file in files:
-        (manifest.folder / file).unlink(missing_ok=True)
+    of_fetches = f"url IN {dead} OR sha256 IN {dead} OR sighting_id IN (SELECT id FROM sightings WHERE sha256 IN {dead})"
+    named = manifest.rows(
+        f"SELECT file FROM images WHERE sha256 IN {dead} UNION SELECT kept FROM fetches WHERE kept != '' AND ({of_fetches})"
+    )
+    gone = {row[0] for row in named}
+    gone.update(_files_named(manifest.folder, (row[0] for row in manifest.rows(f"SELECT sha256 FROM images WHERE sha256 IN {dead}"))))
+    files = _delete(manifest.folder, gone)
+    shutil.rmtree(manifest.folder / REFETCHED, ignore_errors=True)  # a rebuild that was cut short fetches again
+    for copy in manifest.folder.glob(f"{manifest.path.name}.schema-*"):
+        copy.unlink()
     manifest.connection.execute("PRAGMA secure_delete = ON")  # names and titles do not stay behind in free pages
     with manifest.transaction() as connection:
-        connection.execute("DELETE FROM images WHERE sha256 IN (SELECT value FROM tombstones)")
-        forgotten = "url IN (SELECT value FROM tombstones) OR sha256 IN (SELECT value FROM tombstones)"
-        connection.execute(f"DELETE FROM fetches WHERE {forgotten} OR sighting_id IN (SELECT id FROM sightings WHERE {forgotten})")
-        connection.execute(f"DELETE FROM sightings WHERE {forgotten}")
-    manifest.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute(f"DELETE FROM images WHERE sha256 IN {dead}")
+        connection.execute(f"DELETE FROM fetches WHERE {of_fetches}")
+        connection.execute(f"DELETE FROM sightings WHERE url IN {dead} OR sha256 IN {dead}")
+    _clear_log(manifest)
     return files
+
+
+def _clear_log(manifest: Manifest) -> bool:
+    """Empties the write-ahead log, where rows are that the file itself has no more. False where a reader holds it."""
+    (wait,) = manifest.connection.execute("PRAGMA busy_timeout").fetchone()
+    manifest.connection.execute(f"PRAGMA busy_timeout = {_READER_MS}")
+    held = manifest.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    manifest.connection.execute(f"PRAGMA busy_timeout = {wait}")
+    return not held
+
+
+def _files_named(folder: Path, hashes: Iterable[str]) -> Iterator[str]:
+    """Files of these hashes, whether a row knows them or not."""
+    for sha256 in hashes:
+        for part in (IMAGES, REFUSED, DAMAGED):
+            for path in (folder / part / sha256[:2]).glob(f"{sha256}*"):
+                yield path.relative_to(folder).as_posix()
+
+
+def _delete(folder: Path, names: Iterable[str]) -> list[str]:
+    """Deletes what is there of these files; a manifest from elsewhere may name others than its own, which are left alone."""
+    deleted = []
+    for name in sorted(names):
+        path = folder / name
+        if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+            path.unlink()
+            deleted.append(name)
+    return deleted
 
 
 def _identify(manifest: Manifest, what: str) -> tuple[list[str], list[str]]:
@@ -78,14 +149,19 @@ def _identify(manifest: Manifest, what: str) -> tuple[list[str], list[str]]:
     elif ":" in what:
         urls = {what}
         known = manifest.rows(
-            "SELECT sha256 FROM fetches WHERE url = ? AND sha256 != '' UNION SELECT sha256 FROM images WHERE url = ?", (what, what)
+            "SELECT sha256 FROM fetches WHERE (url = :it OR final_url = :it) AND sha256 != ''"
+            " UNION SELECT sha256 FROM images WHERE url = :it",
+            {"it": what},
         )
-        hashes = [row[0] for row in known]
+        hashes = [row[0] for row in known if row[0] != _NOTHING]
     else:
         raise ValueError(f"{what!r} is neither a URL nor a SHA-256 (or its first {SHORTEST_PREFIX} or more digits)")
     for sha256 in hashes:
-        for sql in ("SELECT url FROM fetches WHERE sha256 = ?", "SELECT url FROM images WHERE sha256 = ?"):
-            urls.update(row[0] for row in manifest.rows(sql, (sha256,)) if row[0])
+        sql = (
+            "SELECT url FROM fetches WHERE sha256 = :it UNION SELECT final_url FROM fetches WHERE sha256 = :it"
+            " UNION SELECT url FROM images WHERE sha256 = :it UNION SELECT url FROM sightings WHERE sha256 = :it"
+        )
+        urls.update(row[0] for row in manifest.rows(sql, {"it": sha256}) if row[0])
     return hashes, sorted(urls)
 
 

@@ -1,47 +1,36 @@
 """A collection fetched again from its manifest alone, every byte checked against its hash.
 
-Links rot and files change: the outcome of each image is one of `there` (in place, and its file is whole), `rebuilt`, `changed` (its URLs
+Links rot and files change: the outcome of each image is one of `there` (its file is in place, and whole), `rebuilt`, `changed` (its URLs
 answer with other bytes, which are kept under refused/) and `gone` (with the reason). An image seen at several URLs is tried at each of them
-in turn.
+in turn. Labels, provenance, decisions and tombstones are carried over. Given again, only what is missing is asked for.
+
+In place, nothing is deleted: what can be fetched again takes the place of a damaged file, which moves to damaged/; the rest stays as it is.
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
-import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from hf_bones.collect.addresses import AddressGuard
 from hf_bones.collect.candidate import Candidate
-from hf_bones.collect.examine import IMAGES, REFUSED, store
+from hf_bones.collect.forget import DAMAGED, REFETCHED
+from hf_bones.collect.known import FURTHER, STATED, Known, from_collection, from_export, is_web, is_whole
 from hf_bones.collect.queue import Search
 from hf_bones.collect.reasons import FetchReason, Outcome
 from hf_bones.collect.recipe import FetchSettings
-from hf_bones.collect.run import collect
-from hf_bones.manifest import DECISION_COLUMNS, ImageRecord, Manifest, open_manifest
+from hf_bones.collect.run import CollectError, collect
+from hf_bones.manifest import Manifest, open_manifest
 from hf_bones.record import sha256_file
 
 REPORT_NAME = "rebuild.csv"
-_CANDIDATE_COLUMNS = tuple(field.name for field in dataclasses.fields(Candidate) if field.name not in ("details", "content"))
-_MEASURED = ("sha256", "file", "bytes", "width", "height", "format", "fetched_at", "hashes", *DECISION_COLUMNS)
-
-
-@dataclass(frozen=True, eq=False)
-class Known:
-    """An image as a manifest knows it: its record, the URLs that had its bytes, and its file where the manifest's own collection is
-    there."""
-
-    record: ImageRecord
-    urls: tuple[str, ...]
-    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +43,16 @@ class Rebuilt:
     reason: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class _Fetching:
+    """How to fetch: what `collect` is given beside folder and searches."""
+
+    settings: FetchSettings
+    guard: AddressGuard
+    agent: str
+    show_progress: bool
+
+
 def rebuild(
     source: Path, out: Path | None, settings: FetchSettings, *, guard: AddressGuard, agent: str, show_progress: bool = False
 ) -> list[Rebuilt]:
@@ -61,31 +60,115 @@ def rebuild(
 
     `source` is a collection's folder, its manifest.db, or an export (.parquet or .jsonl, our columns or img2dataset's). Without `out`, a
     collection is rebuilt in place: files that are whole stay, missing and damaged ones are fetched. Raises ValueError for a source that is
-    none of these, `ManifestError` and `CollectError` as opening and collecting do.
+    none of these or has no hashes, `ManifestError` and `CollectError` as opening and collecting do.
     """
     is_collection = source.is_dir() or source.suffix == ".db"
-    known = list(_from_collection(source) if is_collection else _from_export(source))
     folder = (source if source.is_dir() else source.parent) if is_collection else None
     target = out or folder
     if target is None:
         raise ValueError(f"{source} is an export: name the folder to rebuild into with --out")
-    there = set()
-    if folder is not None and target.resolve() == folder.resolve():
-        there = {image.record.sha256 for image in known if _is_whole(target, image.record)}
-        _set_aside_damaged(target, [image.record for image in known if image.record.sha256 not in there])
-    missing = [image for image in known if image.record.sha256 not in there]
-    for turn in range(max((len(image.urls) for image in missing), default=0)):
-        asked = [(image, image.urls[turn]) for image in missing if turn < len(image.urls)]
-        with open_manifest(target, create=True) as manifest:
-            _let_wait_again(manifest, asked)
-        search = Search(_KnownImages(asked), f"rebuild, URL {turn + 1}", options=os.urandom(8).hex())
-        collect(target, [search], settings, guard=guard, agent=agent, reconsider=False, show_progress=show_progress)
-        missing = [image for image in missing if not _stored(target, image.record.sha256)]
+    known = list(from_collection(source) if is_collection else from_export(source))
+    fetching = _Fetching(settings, guard, agent, show_progress)
+    elsewhere = folder is None or target.resolve() != folder.resolve()
+    results: dict[str, Rebuilt] = {}
+    new, torn = [], []
     with open_manifest(target, create=True) as manifest:
-        results = [_result(manifest, image, there) for image in known]
-        _carry_decisions(manifest, known)
-    _write_report(target / REPORT_NAME, results)
-    return results
+        if folder is not None and elsewhere:
+            _carry_tombstones(folder, manifest)
+        for image in known:
+            record = manifest.image(image.record.sha256)
+            if record is None:
+                new.append(image)
+            elif is_whole(target, record):
+                results[record.sha256] = Rebuilt(record.sha256, "there", image.record.url)
+            else:
+                torn.append(image)
+    results |= _fetch(target, new, fetching)
+    if torn:
+        results |= _mend(target, torn, fetching)
+    if elsewhere:
+        with open_manifest(target) as manifest:
+            _carry_decisions(manifest, known)
+    ordered = [results[image.record.sha256] for image in known]
+    _write_report(target / REPORT_NAME, ordered)
+    return ordered
+
+
+def _fetch(folder: Path, images: Sequence[Known], fetching: _Fetching) -> dict[str, Rebuilt]:
+    """Fetches images that the collection `folder` has no row of, each from its next URL until one brings its bytes."""
+    missing = images
+    for turn in range(max((len(image.urls) for image in images), default=0)):
+        asked = [(image, image.urls[turn]) for image in missing if turn < len(image.urls)]
+        with open_manifest(folder, create=True) as manifest:
+            _let_wait_again(manifest, asked)
+        search = Search(_KnownImages(asked), f"rebuild, URL {turn + 1}")
+        collect(
+            folder,
+            [search],
+            fetching.settings,
+            guard=fetching.guard,
+            agent=fetching.agent,
+            reconsider=False,
+            show_progress=fetching.show_progress,
+        )
+        with open_manifest(folder) as manifest:
+            missing = [image for image in missing if manifest.image(image.record.sha256) is None]
+    if not images:
+        return {}
+    with open_manifest(folder) as manifest:
+        return {image.record.sha256: _result(manifest, image) for image in images}
+
+
+def _mend(folder: Path, images: Sequence[Known], fetching: _Fetching) -> dict[str, Rebuilt]:
+    """Fetches images of the collection `folder` whose files are missing or damaged.
+
+    They are fetched into a collection inside it, so that neither URLs that wait in it nor what it knows of these URLs is touched.
+    """
+    scratch = folder / REFETCHED
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise CollectError(f"{folder}: another run is collecting into this folder; wait for it") from error
+    try:
+        with open_manifest(scratch, create=True) as fetched:
+            _carry_tombstones(folder, fetched)
+            already = [image for image in images if fetched.image(image.record.sha256) is not None]  # by a run that was cut short
+        results = _fetch(scratch, [image for image in images if image not in already], fetching)
+        results |= {image.record.sha256: Rebuilt(image.record.sha256, "rebuilt", image.record.url) for image in already}
+        with open_manifest(folder) as manifest, open_manifest(scratch) as fetched:
+            for image in images:
+                there, come = manifest.image(image.record.sha256), fetched.image(image.record.sha256)
+                if there is not None and come is not None:
+                    _put_in_place(scratch / come.file, folder / there.file, folder / DAMAGED)
+            _keep_changed(fetched, manifest)
+        shutil.rmtree(scratch)
+        return results
+    finally:
+        lock.release()
+
+
+def _put_in_place(fetched: Path, final: Path, damaged: Path) -> None:
+    if not fetched.is_file():
+        return  # a run that was cut short after it had put it there
+    if final.is_file():
+        aside = damaged / final.parent.name / f"{final.stem}-{sha256_file(final)[:12]}{final.suffix}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        final.replace(aside)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    fetched.replace(final)
+
+
+def _keep_changed(fetched: Manifest, manifest: Manifest) -> None:
+    """Moves what came instead of the bytes wanted to the collection's own refused/, and notes it with the URL."""
+    for row in list(fetched.rows("SELECT url, kept, detail FROM fetches WHERE kept != ''")):
+        body, kept = fetched.folder / row["kept"], manifest.folder / row["kept"]
+        if body.is_file():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            body.replace(kept)
+        manifest.connection.execute(
+            "UPDATE fetches SET kept = ?, detail = ? WHERE url = ?", (row["kept"], f"rebuild: {row['detail']}", row["url"])
+        )
 
 
 class _KnownImages:
@@ -102,136 +185,79 @@ class _KnownImages:
     def search(self, query: str, limit: int | None) -> Iterator[Candidate]:
         for image, url in self._asked:
             record = image.record
-            values = {name: getattr(record, name) for name in _CANDIDATE_COLUMNS}
-            details = {
-                name: value
-                for name, value in dataclasses.asdict(record).items()
-                if name not in values and name not in _MEASURED and value not in (None, "", ())
-            }
-            content = None
-            if not _is_web(url):
-                if image.file is None:
-                    continue
-                content = image.file.read_bytes
+            if not is_web(url) and image.file is None:
+                continue
+            values = {name: getattr(record, name) for name in STATED}
+            details = {name: value for name in FURTHER if (value := getattr(record, name)) not in (None, "", ())}
+            if record.provider:
+                details |= {"query": record.query, "label_basis": record.label_basis}  # also where they are empty: not those of this search
+            if image.labels:
+                details["label_conflict"] = list(image.labels)
+            content = None if is_web(url) or image.file is None else image.file.read_bytes
             yield Candidate(**(values | {"url": url}), details=details, content=content)
 
 
-def _is_web(url: str) -> bool:
-    return url.lower().startswith(("http://", "https://"))
-
-
-def _from_collection(source: Path) -> Iterator[Known]:
-    with open_manifest(source) as manifest:
-        for record in manifest.images():
-            rows = manifest.rows("SELECT url FROM fetches WHERE sha256 = ? ORDER BY url != ?, rowid", (record.sha256, record.url))
-            urls = tuple(row[0] for row in rows) or (record.url,)
-            file = manifest.folder / record.file
-            yield Known(record, urls, file if file.is_file() else None)
-
-
-def _from_export(source: Path) -> Iterator[Known]:
-    rows: Iterator[Mapping[str, Any]]
-    if source.suffix == ".parquet":
-        rows = (row for batch in pq.ParquetFile(source).iter_batches(1000) for row in batch.to_pylist())
-    elif source.suffix in (".jsonl", ".ndjson"):
-        rows = map(partial(_line, source), enumerate(source.read_text(encoding="utf-8").splitlines(), start=1))
-    else:
-        raise ValueError(f"{source}: neither a collection nor an export (.parquet, .jsonl)")
-    by_hash: dict[str, Known] = {}
-    for number, row in enumerate(rows, start=1):
-        if not row.get("url") or "sha256" not in row:
-            raise ValueError(f"{source}, row {number}: needs the columns url and sha256")
-        if not row["sha256"]:
-            continue  # img2dataset's rows of what never came
-        known = _known(row)
-        first = by_hash.get(known.record.sha256)
-        urls = (*(first.urls if first else ()), *known.urls)
-        by_hash[known.record.sha256] = Known(first.record if first else known.record, tuple(dict.fromkeys(urls)))
-    yield from by_hash.values()
-
-
-def _line(source: Path, numbered: tuple[int, str]) -> Mapping[str, Any]:
-    number, text = numbered
-    try:
-        row = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{source}, line {number}: not JSON ({error})") from error
-    if not isinstance(row, dict):
-        raise ValueError(f"{source}, line {number}: not a JSON object")
-    return row
-
-
-def _known(row: Mapping[str, Any]) -> Known:
-    fields = {field.name for field in dataclasses.fields(ImageRecord)}
-    values: dict[str, Any] = {name: value for name, value in row.items() if name in fields and value is not None}
-    values.setdefault("title", row.get("caption") or "")
-    values.setdefault("licence", row.get("license") or "unknown")
-    if "boxes" in values:
-        values["boxes"] = tuple(tuple(box) for box in values["boxes"])
-    values["hashes"] = None
-    values = {"file": "", "bytes": 0, **values}
-    record = ImageRecord(**values)
-    return Known(record, (record.url, *(row.get("other_urls") or ())))
-
-
-def _is_whole(folder: Path, record: ImageRecord) -> bool:
-    file = folder / record.file
-    return file.is_file() and sha256_file(file) == record.sha256
-
-
-def _set_aside_damaged(folder: Path, records: Sequence[ImageRecord]) -> None:
-    """Files whose bytes are not those of their name go to refused/, under the hash that they have."""
-    for record in records:
-        file = folder / record.file
-        if file.is_file():
-            (folder / "partial").mkdir(exist_ok=True)
-            store(file.read_bytes(), sha256_file(file), str(folder), REFUSED, ".bin")
-            file.unlink()
-
-
 def _let_wait_again(manifest: Manifest, asked: Sequence[tuple[Known, str]]) -> None:
-    """URLs that the target knows already are to be fetched once more, and must give the bytes that the manifest says."""
+    """URLs that came to nothing in an earlier rebuild are asked once more; those of other images are left alone."""
     with manifest.transaction() as connection:
         for image, url in asked:
-            connection.execute("UPDATE sightings SET sha256 = ? WHERE url = ?", (image.record.sha256, url))
-            connection.execute("UPDATE fetches SET state = 'waiting', reason = '', detail = '' WHERE url = ?", (url,))
+            waits = connection.execute(
+                "UPDATE fetches SET state = 'waiting', reason = '', detail = '' WHERE url = ? AND state != 'stored'", (url,)
+            )
+            if waits.rowcount:
+                sql = "UPDATE sightings SET sha256 = ? WHERE id = (SELECT sighting_id FROM fetches WHERE url = ?)"
+                connection.execute(sql, (image.record.sha256, url))
 
 
-def _stored(folder: Path, sha256: str) -> bool:
-    return any((folder / IMAGES / sha256[:2]).glob(f"{sha256}.*"))
-
-
-def _result(manifest: Manifest, image: Known, there: set[str]) -> Rebuilt:
-    sha256 = image.record.sha256
-    if sha256 in there:
-        return Rebuilt(sha256, "there", image.record.url)
-    if _stored(manifest.folder, sha256):
-        row = manifest.connection.execute("SELECT url FROM fetches WHERE sha256 = ? AND state = 'stored'", (sha256,)).fetchone()
-        return Rebuilt(sha256, "rebuilt", row[0] if row else image.record.url)
-    reasons = []
+def _result(manifest: Manifest, image: Known) -> Rebuilt:
+    """What became of an image that was fetched into `manifest`'s collection."""
+    record = image.record
+    reasons: list[tuple[str, str]] = []
+    if manifest.image(record.sha256) is not None:
+        sql = "SELECT url FROM fetches WHERE sha256 = ? AND sha256 != '' AND state = 'stored'"
+        row = manifest.connection.execute(sql, (record.sha256,)).fetchone()
+        return Rebuilt(record.sha256, "rebuilt", row[0] if row else record.url)
     for url in image.urls:
-        row = manifest.connection.execute("SELECT state, reason, detail FROM fetches WHERE url = ?", (url,)).fetchone()
-        if row is None or row["state"] == Outcome.WAITING:
-            forgotten = manifest.tombstones((url, sha256))
-            reasons.append((FetchReason.FORGOTTEN if forgotten else FetchReason.LOCAL_SOURCE if not _is_web(url) else Outcome.WAITING, url))
+        row = manifest.connection.execute("SELECT state, reason, detail, sha256 FROM fetches WHERE url = ?", (url,)).fetchone()
+        if manifest.tombstones((url, record.sha256)):
+            reasons.append((FetchReason.FORGOTTEN, url))
+        elif row is None or row["state"] == Outcome.WAITING:
+            reasons.append((Outcome.WAITING if is_web(url) else FetchReason.LOCAL_SOURCE, url))
+        elif row["state"] == Outcome.STORED:
+            reasons.append((FetchReason.HASH_MISMATCH, f"{url} has the bytes of image {row['sha256']}"))
         else:
             reasons.append((row["reason"], row["detail"]))
-    changed = any(reason == FetchReason.HASH_MISMATCH for reason, _ in reasons)
-    return Rebuilt(
-        sha256, "changed" if changed else "gone", image.record.url, "; ".join(f"{reason}: {detail}" for reason, detail in reasons)
-    )
+    outcome = "changed" if any(reason == FetchReason.HASH_MISMATCH for reason, _ in reasons) else "gone"
+    return Rebuilt(record.sha256, outcome, record.url, "; ".join(f"{reason}: {detail}" for reason, detail in reasons))
+
+
+def _carry_tombstones(folder: Path, manifest: Manifest) -> None:
+    with open_manifest(folder) as source:
+        rows = source.connection.execute("SELECT value, reason, at FROM tombstones").fetchall()
+    with manifest.transaction() as connection:
+        connection.executemany("INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)", [tuple(row) for row in rows])
 
 
 def _carry_decisions(manifest: Manifest, known: Sequence[Known]) -> None:
-    for image in known:
-        record = image.record
-        here = manifest.image(record.sha256)
-        if record.decision and here is not None and not here.decision:
-            manifest.decide(record.sha256, record.decision, record.decision_reason, record.decided_by)
+    """Appends the decisions that are not in the log yet, with whoever made them and when."""
+    with manifest.transaction() as connection:
+        for image in known:
+            if not image.decisions or manifest.image(image.record.sha256) is None:
+                continue
+            for decision in image.decisions:
+                values = (image.record.sha256, *decision)
+                connection.execute(
+                    "INSERT INTO decisions (sha256, decision, reason, decided_by, decided_at) SELECT ?, ?, ?, ?, ?"
+                    " WHERE NOT EXISTS"
+                    " (SELECT 1 FROM decisions WHERE (sha256, decision, reason, decided_by, decided_at) = (?, ?, ?, ?, ?))",
+                    values + values,
+                )
 
 
 def _write_report(path: Path, results: Sequence[Rebuilt]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as stream:
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(field.name for field in dataclasses.fields(Rebuilt))
         writer.writerows(dataclasses.astuple(result) for result in results)
+    partial.replace(path)

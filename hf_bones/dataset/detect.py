@@ -106,7 +106,7 @@ def read_source(
     if chosen == "manifest":
         return sources.manifest_rows(path, source=source_name, licence=licence)
     if chosen == "collection":
-        return collection_rows(path)
+        return collection_rows(path, source=source_name, licence=licence)
     if chosen == "dataset":
         return sources.dataset_rows(spec, source=source_name, licence=licence)
     if chosen == "fracatlas":
