@@ -18,10 +18,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -242,7 +241,7 @@ def open_manifest(place: Path, *, create: bool = False) -> Manifest:
                 f"{path}: made by a newer version of hf_bones (schema {version}, this one knows {SCHEMA_VERSION}); update it"
             )
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if version == 0 and tables:
+        if tables and (version == 0 or not {"images", "sightings", "fetches"} <= tables):
             raise ManifestError(f"{path}: an SQLite file, but not a manifest (tables: {', '.join(sorted(tables))})")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -258,8 +257,9 @@ def open_manifest(place: Path, *, create: bool = False) -> Manifest:
 def _migrate(manifest: Manifest, version: int) -> None:
     """Runs the scripts above `version`, in one transaction. A manifest with content is copied first, as `manifest.db.schema-N`."""
     if version > 0:
-        manifest.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        shutil.copy2(manifest.path, manifest.path.with_name(f"{manifest.path.name}.schema-{version}"))
+        # Not a copy of the file: what another process keeps in the log would be missing from it.
+        with closing(sqlite3.connect(manifest.path.with_name(f"{manifest.path.name}.schema-{version}"))) as copy:
+            manifest.connection.backup(copy)
     with manifest.transaction() as connection:
         if int(connection.execute("PRAGMA user_version").fetchone()[0]) != version:
             raise ManifestError(f"{manifest.path}: another process is migrating it; run the command again")

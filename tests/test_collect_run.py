@@ -358,6 +358,16 @@ def test_a_search_that_fails_keeps_what_it_had_and_is_asked_again(tmp_path, rogu
     assert rogue.images_asked() == ["/a.jpg"]
 
 
+def test_a_provider_that_keeps_failing_is_left_alone_for_the_run_and_asked_again_in_the_next(tmp_path):
+    links = Links(error="too many requests")
+    searches = [Search(links, f"query {n}") for n in range(6)]
+    first = collect(tmp_path, searches, FetchSettings(**FAST), guard=HERE, agent="t")
+    assert links.asked == 3 and len(first.failed_searches) == 6 and "not asked" in first.failed_searches[-1][2]
+    links.error = ""
+    again = collect(tmp_path, searches, FetchSettings(**FAST), guard=HERE, agent="t")
+    assert links.asked == 9 and again.failed_searches == []
+
+
 def test_an_error_in_a_provider_that_is_a_bug_is_not_swallowed(tmp_path):
     class Broken(Links):
         def search(self, query, limit):

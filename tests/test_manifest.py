@@ -120,6 +120,28 @@ def test_a_newer_schema_another_database_and_no_database_are_refused_by_name(tmp
         open_manifest(tmp_path / "nowhere")
 
 
+def test_another_programs_database_is_refused_whatever_version_it_gives_itself(tmp_path):
+    with sqlite3.connect(tmp_path / "other.db") as other:
+        other.execute("CREATE TABLE images (name TEXT)")
+        other.execute("PRAGMA user_version = 1")
+    with pytest.raises(ManifestError, match=r"not a manifest \(tables: images\)"):
+        open_manifest(tmp_path / "other.db")
+
+
+def test_the_copy_before_a_migration_holds_what_is_still_in_the_log(tmp_path, monkeypatch):
+    with open_manifest(tmp_path, create=True) as manifest:
+        reader = sqlite3.connect(tmp_path / "manifest.db")
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM images").fetchone()  # holds the log, so that nothing moves from it into the file
+        manifest.add_image(ImageRecord("a", "f", 1))
+        monkeypatch.setattr(manifest_module, "MIGRATIONS", (*manifest_module.MIGRATIONS, "CREATE TABLE later (x TEXT)"))
+        monkeypatch.setattr(manifest_module, "SCHEMA_VERSION", 2)
+        open_manifest(tmp_path).connection.close()
+        reader.close()
+    with sqlite3.connect(tmp_path / "manifest.db.schema-1") as copy:
+        assert copy.execute("SELECT sha256 FROM images").fetchall() == [("a",)]
+
+
 def test_the_table_of_images_has_the_columns_of_the_record(tmp_path):
     with open_manifest(tmp_path, create=True) as manifest:
         assert {row["name"] for row in manifest.rows("PRAGMA table_info(images)")} == set(IMAGE_COLUMNS)

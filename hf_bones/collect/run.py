@@ -41,6 +41,7 @@ from hf_bones.manifest import ImageRecord, Manifest, open_manifest
 
 _BATCH, _BATCH_SECONDS = 200, 0.25  # candidates are handed over, and committed, so many at a time
 _TASKS_PER_SLOT = 4  # URLs in flight for each download at a time: some wait for their host's turn, or back off
+_ENOUGH_FAILURES = 3  # searches in a row: the provider is down, or has had enough of us
 _LOOK_AHEAD = 16  # URLs of a host read from the manifest at once
 _DISK_CHECK_EVERY = 50
 
@@ -443,8 +444,12 @@ class _Found:
 
 
 def _search_one_after_another(searches: Iterable[Search], hand_over: Callable[[_Found], None], stop: threading.Event) -> None:
-    """A provider's searches, in its thread. A provider that fails is still asked the next question; its errors are handed over."""
+    """A provider's searches, in its thread, with their errors. One that fails several times in a row is left alone for this run."""
+    failures = 0
     for search in searches:
+        if failures >= _ENOUGH_FAILURES:
+            hand_over(_Found(search, [], ended=True, error=f"not asked: {search.provider.name} failed {failures} times in a row"))
+            continue
         batch: list[Candidate] = []
         since = time.monotonic()
         error, bug = "", None
@@ -460,6 +465,7 @@ def _search_one_after_another(searches: Iterable[Search], hand_over: Callable[[_
             error = str(failure)
         except Exception as failure:  # noqa: BLE001 - handed to the loop, which raises it
             error, bug = f"{type(failure).__name__}: {failure}", failure
+        failures = failures + 1 if error else 0
         if stop.is_set():
             return
         hand_over(_Found(search, batch, ended=True, error=error, bug=bug))
