@@ -141,8 +141,6 @@ def _prepare(recipe: str | Path, choices: Choices) -> tuple[CollectRecipe, Licen
             "nobody could reach you: give an e-mail address or a page of yours, which goes into the User-Agent "
             f"(--contact ADDRESS, {CONTACT_VARIABLE}, or `contact:` in the recipe)"
         )
-    if any(character in contact for character in "\r\n()") or not contact.isascii():
-        raise RecipeError(f"contact {contact!r}: plain ASCII without brackets and line ends, since it stands in an HTTP header")
     return loaded, policy, AddressGuard(choices.allow_private), user_agent(contact)
 
 

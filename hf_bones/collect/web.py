@@ -38,7 +38,12 @@ class EncodedError(ValueError):
 
 
 def user_agent(contact: str) -> str:
-    """Our name, version, where to reach whoever runs this, and the library: the form that Wikimedia's policy asks for."""
+    """Our name, version, where to reach whoever runs this, and the library: the form that Wikimedia's policy asks for.
+
+    Raises ValueError for a contact that cannot stand in a header.
+    """
+    if any(character in contact for character in "\r\n()") or not contact.isascii():
+        raise ValueError(f"contact {contact!r}: plain ASCII without brackets and line ends, since it stands in an HTTP header")
     try:
         version = metadata.version("hf-bones")
     except metadata.PackageNotFoundError:
