@@ -26,8 +26,7 @@ def table(name: str) -> str:
     result = read_json(path)
     bars = result["bars"] if name != "collect" else [bar for bar in result["bars"] if bar["target"] is not None or "images/s" in bar["bar"]]
     lines = pivot(bars) if name == "accuracy" else plain(bars)
-    lines.append("")
-    lines.append(f"`{result['command']}`, {result['date'][:10]}, {result['machine']}.")
+    lines += ["", f"`{result['command']}`, {result['date'][:10]}, {result['machine']}."]
     return "\n".join(lines) + "\n"
 
 
