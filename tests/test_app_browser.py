@@ -79,6 +79,8 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     page.on("request", lambda request: requests.append(request.url))
     page.goto(address)
     expect(page.locator(".verdict")).to_have_attribute("data-state", "empty", timeout=WAIT)
+    page.wait_for_selector("html[data-takes-files]", state="attached")  # gradio runs the page's script after it has drawn the page
+    page.wait_for_selector("#other-file", state="attached")
     yield page
     context.close()
     assert not errors

@@ -23,6 +23,7 @@ ON_LOAD = """
   document.addEventListener("paste", (event) => hand_over(event, event.clipboardData), true);
   document.addEventListener("drop", (event) => hand_over(event, event.dataTransfer), true);
   document.addEventListener("dragover", (event) => event.preventDefault(), true);
+  document.documentElement.dataset.takesFiles = "yes";
 }
 """
 
