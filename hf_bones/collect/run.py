@@ -15,9 +15,8 @@ import shutil
 import signal
 import sqlite3
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from hf_bones.collect import queue
 from hf_bones.collect.addresses import AddressGuard
-from hf_bones.collect.candidate import Candidate, ProviderError
+from hf_bones.collect.candidate import Candidate
 from hf_bones.collect.examine import IMAGES, PARTIAL, REFUSED, DecoderDiedError, Examiner, StorageError, store
 from hf_bones.collect.fetch import Fetcher
 from hf_bones.collect.forget import finish_forgetting
@@ -35,13 +34,12 @@ from hf_bones.collect.progress import Progress
 from hf_bones.collect.queue import Arrival, Search, Waiting
 from hf_bones.collect.reasons import FetchFailedError, FetchReason, FetchRefusedError, HostAsksToWaitError, Outcome
 from hf_bones.collect.recipe import FetchSettings
+from hf_bones.collect.searching import Found, search_one_after_another
 from hf_bones.collect.web import make_client
 from hf_bones.imaging import Limits
 from hf_bones.manifest import ImageRecord, Manifest, open_manifest
 
-_BATCH, _BATCH_SECONDS = 200, 0.25  # candidates are handed over, and committed, so many at a time
 _TASKS_PER_SLOT = 4  # URLs in flight for each download at a time: some wait for their host's turn, or back off
-_ENOUGH_FAILURES = 3  # searches in a row: the provider is down, or has had enough of us
 _LOOK_AHEAD = 16  # URLs of a host read from the manifest at once
 _DISK_CHECK_EVERY = 50
 
@@ -209,17 +207,17 @@ class _Run:
         for search in searches:
             by_provider.setdefault(id(search.provider), []).append(search)
         self._progress.searches(0, len(searches))
-        handover: asyncio.Queue[_Found] = asyncio.Queue(maxsize=4)
+        handover: asyncio.Queue[Found] = asyncio.Queue(maxsize=4)
         loop = asyncio.get_running_loop()
 
-        def hand_over(found: _Found) -> None:
+        def hand_over(found: Found) -> None:
             asyncio.run_coroutine_threadsafe(handover.put(found), loop).result()
 
         done = {search.key for search in searches if search.provider.takes_queries and queue.start_search(self._manifest, search)[1]}
         todo = [[search for search in group if search.key not in done] for group in by_provider.values()]
         for group in todo:
             if group:
-                threading.Thread(target=_search_one_after_another, args=(group, hand_over, self._stop), daemon=True).start()
+                threading.Thread(target=search_one_after_another, args=(group, hand_over, self._stop), daemon=True).start()
         open_searches = sum(map(len, todo))
         self._progress.searches(len(searches) - open_searches, len(searches))
         while open_searches:
@@ -430,42 +428,3 @@ class _Run:
             raise StorageError(
                 f"{free / 2**20:.0f} MiB free, fewer than the {self._settings.min_free_bytes / 2**20:.0f} MiB to be left free"
             )
-
-
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """What a search thread hands over: candidates, and at the end how the search ended. `bug` is an error that is nobody's answer."""
-
-    search: Search
-    candidates: list[Candidate]
-    ended: bool = False
-    error: str = ""
-    bug: Exception | None = None
-
-
-def _search_one_after_another(searches: Iterable[Search], hand_over: Callable[[_Found], None], stop: threading.Event) -> None:
-    """A provider's searches, in its thread, with their errors. One that fails several times in a row is left alone for this run."""
-    failures = 0
-    for search in searches:
-        if failures >= _ENOUGH_FAILURES:
-            hand_over(_Found(search, [], ended=True, error=f"not asked: {search.provider.name} failed {failures} times in a row"))
-            continue
-        batch: list[Candidate] = []
-        since = time.monotonic()
-        error, bug = "", None
-        try:
-            for candidate in search.provider.search(search.query, search.limit):
-                batch.append(candidate)
-                if stop.is_set():
-                    return
-                if len(batch) >= _BATCH or time.monotonic() - since > _BATCH_SECONDS:
-                    hand_over(_Found(search, batch))
-                    batch, since = [], time.monotonic()
-        except ProviderError as failure:
-            error = str(failure)
-        except Exception as failure:  # noqa: BLE001 - handed to the loop, which raises it
-            error, bug = f"{type(failure).__name__}: {failure}", failure
-        failures = failures + 1 if error else 0
-        if stop.is_set():
-            return
-        hand_over(_Found(search, batch, ended=True, error=error, bug=bug))
