@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from hf_bones.collection_cli import collection_app
+from hf_bones.curate_cli import curate_app
 from hf_bones.plain_errors import plain_errors
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(collection_app, name="collection")
+app.add_typer(curate_app, name="curate")
 
 Model = Annotated[str, typer.Argument(help="`bundled`, a checkpoint folder, or a Hub id.")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub checkpoint.")]

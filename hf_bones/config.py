@@ -13,6 +13,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -135,28 +136,42 @@ class Recipe:
 STAGES: dict[str, type] = {"data": DataConfig, "model": ModelConfig, "augment": AugmentConfig, "training": TrainConfig}
 
 
-def recipe_names() -> list[str]:
-    """Names of the recipes that ship with the package."""
-    folder = resources.files("hf_bones") / "recipes"
+def recipe_names(kind: str = "") -> list[str]:
+    """Names of the recipes that ship with the package: those of training, or of a `kind` that has a folder of its own."""
+    folder = _shipped(kind)
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def _shipped(kind: str) -> Traversable:
+    folder = resources.files("hf_bones") / "recipes"
+    return folder / kind if kind else folder
+
+
+def read_recipe(name_or_path: str | Path, kind: str = "") -> tuple[Any, str, Path | None]:
+    """What the YAML of a recipe holds, how to call it in messages, and the folder of a file (None for a shipped one).
+
+    Raises `RecipeError` naming the file, or the nearest shipped name.
+    """
+    text, path, folder = str(name_or_path), Path(name_or_path), None
+    if path.is_file():
+        source, folder = text, path.parent
+        try:
+            content = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{source}: cannot be read ({error})") from error
+    elif text in (known := recipe_names(kind)):
+        source, content = f"recipe {text!r}", (_shipped(kind) / f"{text}.yaml").read_text(encoding="utf-8")
+    else:
+        raise RecipeError(f"recipe {text!r} is neither a file nor one of: {', '.join(known)}{nearest(text, known)}")
+    try:
+        return yaml.safe_load(content), source, folder
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{source}: not valid YAML: {error}") from error
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
     """A shipped recipe by name, or a YAML file. Raises `RecipeError` naming the file, the key and the nearest known key."""
-    text = str(name_or_path)
-    path = Path(name_or_path)
-    if path.is_file():
-        source, content = str(path), path.read_text(encoding="utf-8")
-    elif text in recipe_names():
-        source = f"recipe {text!r}"
-        content = (resources.files("hf_bones") / "recipes" / f"{text}.yaml").read_text(encoding="utf-8")
-    else:
-        hint = nearest(text, recipe_names())
-        raise RecipeError(f"recipe {text!r} is neither a file nor one of: {', '.join(recipe_names())}{hint}")
-    try:
-        data = yaml.safe_load(content)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{source}: not valid YAML: {error}") from error
+    data, source, _ = read_recipe(name_or_path)
     if not isinstance(data, Mapping):
         raise RecipeError(f"{source}: a recipe is a mapping with some of: {', '.join(['name', 'description', *STAGES, 'trainer'])}")
     return recipe_from_dict(data, source)

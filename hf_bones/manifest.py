@@ -1,12 +1,15 @@
 """The manifest: where each image of a collection came from, its licence, its hash, and each decision about it. One SQLite file.
 
-Tables, in schema 1:
+Tables, in schema 2:
 
 - `images`: one row an image, by the SHA-256 of its bytes; the columns of `ImageRecord`.
 - `searches`: one row for each provider × query that was asked, and how far it came.
 - `sightings`: each time a search named a URL, with what the provider said about it. Never overwritten.
 - `fetches`: one row a URL: waiting, stored, refused (for a reason that will stay) or failed (for one that may pass).
-- `decisions`: keep, drop and so on, appended, never overwritten; the last one counts.
+- `decisions`: keep, drop, relabel and so on, appended, never overwritten; of those that no later row undoes, the last of its kind counts.
+- `checks`: what each check of curation measured on each image, and whether that is past its threshold.
+- `links`: pairs of images that were confirmed to be near-duplicates of each other.
+- `opinions`: what a model says of an image, from outside of the rows that it learnt from.
 - `tombstones`: URLs and hashes that were forgotten and must not come back.
 - `hosts`: what each host's robots.txt and TDM reservation said, and when.
 
@@ -72,8 +75,31 @@ CREATE TABLE hosts (origin TEXT PRIMARY KEY, robots_status INTEGER, robots TEXT 
 CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
+_SCHEMA_2 = """
+ALTER TABLE images ADD COLUMN copy_group TEXT NOT NULL DEFAULT '';
+ALTER TABLE images ADD COLUMN marks TEXT NOT NULL DEFAULT '';
+ALTER TABLE decisions ADD COLUMN label TEXT NOT NULL DEFAULT '';
+ALTER TABLE decisions ADD COLUMN subtype TEXT NOT NULL DEFAULT '';
+ALTER TABLE decisions ADD COLUMN undoes INTEGER REFERENCES decisions(id);
+CREATE UNIQUE INDEX decisions_undoes ON decisions(undoes) WHERE undoes IS NOT NULL;
+CREATE TABLE checks (
+  sha256 TEXT NOT NULL, reason TEXT NOT NULL, value REAL, threshold REAL, flagged INTEGER NOT NULL, detail TEXT NOT NULL DEFAULT '',
+  checked_at TEXT NOT NULL, PRIMARY KEY (sha256, reason)
+) WITHOUT ROWID;
+CREATE INDEX checks_flagged ON checks(reason) WHERE flagged = 1;
+CREATE TABLE links (
+  first TEXT NOT NULL, second TEXT NOT NULL, change TEXT NOT NULL, score REAL NOT NULL, found_at TEXT NOT NULL,
+  PRIMARY KEY (first, second), CHECK (first < second)
+) WITHOUT ROWID;
+CREATE INDEX links_second ON links(second);
+CREATE TABLE opinions (
+  sha256 TEXT NOT NULL, model TEXT NOT NULL, label TEXT NOT NULL, probabilities TEXT NOT NULL, suspicion REAL, given_at TEXT NOT NULL,
+  PRIMARY KEY (sha256, model)
+) WITHOUT ROWID;
+"""
+
 # Schema n is reached by running the n-th script on schema n - 1. Scripts that have shipped are never changed; new ones are added.
-MIGRATIONS: tuple[str, ...] = (_SCHEMA_1,)
+MIGRATIONS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 
@@ -88,7 +114,9 @@ class ImageRecord:
     `file` is relative to the collection's folder; `bytes` its size; `width` and `height` in pixels, as stored. `licence` is an SPDX
     identifier or "unknown", `licence_text` the source's words. `label_basis` says where the label comes from: "query" (a search term, to be
     checked), "folder", "table", "dataset" …. `boxes` are (cx, cy, w, h) in [0, 1]; `severity` in [0, 1] or None; `hashes` perceptual
-    hashes by name. `decision` and what follows is the last decision: "" for none yet. Times are UTC, ISO 8601.
+    hashes by name. `copy_group` names the near-duplicates that this image is one of; `marks` say in words what was done to the file
+    ("salvaged: 99.7 % of the rows"). `decision` ("keep", "drop" …) and what follows is the last one that stands: "" for none yet;
+    `reviewed_label` and `reviewed_subtype` are those of the last relabelling that stands. Times are UTC, ISO 8601.
     """
 
     sha256: str
@@ -122,20 +150,61 @@ class ImageRecord:
     group: str = ""
     split: str = ""
     hashes: dict[str, str] | None = None
+    copy_group: str = ""
+    marks: str = ""
     decision: str = ""
     decision_reason: str = ""
     decided_by: str = ""
     decided_at: str = ""
+    reviewed_label: str = ""
+    reviewed_subtype: str = ""
+
+    @property
+    def final_label(self) -> str:
+        """The label that counts: the reviewer's, else the one it came with."""
+        return self.reviewed_label or self.label
+
+    @property
+    def final_subtype(self) -> str:
+        """The subtype that counts; a reviewer who changes the label changes the subtype with it."""
+        return self.reviewed_subtype if self.reviewed_label and self.reviewed_label != self.label else self.reviewed_subtype or self.subtype
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A row of the log. `decision` is "keep", "drop", "relabel" (to `label`, `subtype`; to the label it has: a confirmation), "undo" …
+
+    `undoes` is the row that an "undo" takes back; `undone` says that a later row takes this one back.
+    """
+
+    id: int
+    sha256: str
+    decision: str
+    reason: str
+    decided_by: str
+    decided_at: str
+    label: str = ""
+    subtype: str = ""
+    undoes: int | None = None
+    undone: bool = False
 
 
 RECORD_COLUMNS = tuple(field.name for field in dataclasses.fields(ImageRecord))
-DECISION_COLUMNS = ("decision", "decision_reason", "decided_by", "decided_at")
+DECISION_COLUMNS = ("decision", "decision_reason", "decided_by", "decided_at", "reviewed_label", "reviewed_subtype")
 IMAGE_COLUMNS = tuple(name for name in RECORD_COLUMNS if name not in DECISION_COLUMNS)
 
-_IMAGES = """
+_STANDING = "x.sha256 = images.sha256 AND NOT EXISTS (SELECT 1 FROM decisions u WHERE u.undoes = x.id)"
+_IMAGES = f"""
 SELECT images.*, coalesce(d.decision, '') AS decision, coalesce(d.reason, '') AS decision_reason, coalesce(d.decided_by, '') AS decided_by,
-       coalesce(d.decided_at, '') AS decided_at
-FROM images LEFT JOIN decisions d ON d.id = (SELECT max(id) FROM decisions WHERE decisions.sha256 = images.sha256)
+       coalesce(d.decided_at, '') AS decided_at, coalesce(r.label, '') AS reviewed_label, coalesce(r.subtype, '') AS reviewed_subtype
+FROM images
+LEFT JOIN decisions d ON d.id = (SELECT max(x.id) FROM decisions x WHERE {_STANDING} AND x.decision NOT IN ('relabel', 'undo'))
+LEFT JOIN decisions r ON r.id = (SELECT max(x.id) FROM decisions x WHERE {_STANDING} AND x.decision = 'relabel')
+"""
+_DECISIONS = """
+SELECT d.id, d.sha256, d.decision, d.reason, d.decided_by, d.decided_at, d.label, d.subtype, d.undoes,
+       EXISTS (SELECT 1 FROM decisions u WHERE u.undoes = d.id) AS undone
+FROM decisions d
 """
 
 
@@ -202,12 +271,35 @@ class Manifest:
         if not done.rowcount:
             raise KeyError(f"{self.path}: no image {sha256}")
 
-    def decide(self, sha256: str, decision: str, reason: str, by: str) -> None:
-        """Appends a decision about an image ("keep", "drop" …) with its reason and who made it; earlier ones stay in the log."""
-        self.connection.execute(
-            "INSERT INTO decisions (sha256, decision, reason, decided_by, decided_at) VALUES (?, ?, ?, ?, ?)",
-            (sha256, decision, reason, by, now()),
-        )
+    def decide(self, sha256: str, decision: str, reason: str, by: str, *, label: str = "", subtype: str = "") -> int:
+        """Appends a decision about an image ("keep", "drop", "relabel" …) with its reason and who made it; earlier ones stay in the log.
+
+        `label` and `subtype` are what a "relabel" changes to. Returns the decision's number. Raises ValueError for a "relabel" without
+        label, and for "undo", which is `undo`'s.
+        """
+        if decision == "undo" or (decision == "relabel") != bool(label):
+            raise ValueError(
+                f"decision {decision!r} with label {label!r}: a relabel needs a label, others have none, undoing is Manifest.undo"
+            )
+        return self._append(sha256, decision, reason, by, label, subtype, None)
+
+    def undo(self, number: int, by: str) -> int:
+        """Takes back decision `number`, by appending that. Raises ValueError where there is none, or it is taken back already."""
+        found = next(self.decisions("d.id = ?", (number,)), None)
+        if found is None or found.decision == "undo" or found.undone:
+            raise ValueError(f"{self.path}: there is no decision {number} that could be undone")
+        return self._append(found.sha256, "undo", f"undoes {found.decision}", by, "", "", number)
+
+    def _append(self, sha256: str, decision: str, reason: str, by: str, label: str, subtype: str, undoes: int | None) -> int:
+        columns = "sha256, decision, reason, decided_by, decided_at, label, subtype, undoes"
+        values = (sha256, decision, reason, by, now(), label, subtype, undoes)
+        done = self.connection.execute(f"INSERT INTO decisions ({columns}) VALUES ({', '.join('?' * len(values))})", values)
+        return int(done.lastrowid or 0)
+
+    def decisions(self, where: str = "", parameters: Sequence[Any] = ()) -> Iterator[Decision]:
+        """The log, oldest first; `where` is an SQL condition on `d`, the decisions."""
+        for row in self.rows(f"{_DECISIONS} {'WHERE ' + where if where else ''} ORDER BY d.id", parameters):
+            yield Decision(**{**dict(row), "undone": bool(row["undone"])})
 
     def tombstones(self, values: Iterable[str]) -> set[str]:
         """Which of `values` (URLs, hashes) were forgotten."""

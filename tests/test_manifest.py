@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hf_bones.manifest as manifest_module
-from hf_bones.manifest import IMAGE_COLUMNS, ImageRecord, ManifestError, open_manifest
+from hf_bones.manifest import IMAGE_COLUMNS, MIGRATIONS, SCHEMA_VERSION, ImageRecord, ManifestError, open_manifest
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 share = st.floats(0, 1)
@@ -96,12 +96,12 @@ def test_a_manifest_of_an_older_schema_is_migrated_and_a_copy_kept(tmp_path, mon
     monkeypatch.setattr(
         manifest_module, "MIGRATIONS", (*manifest_module.MIGRATIONS, "CREATE TABLE later (x TEXT);\nINSERT INTO later VALUES ('here')")
     )
-    monkeypatch.setattr(manifest_module, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(manifest_module, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
     with open_manifest(tmp_path) as manifest:
         assert manifest.image("a") is not None and manifest.connection.execute("SELECT x FROM later").fetchone()[0] == "here"
-    with sqlite3.connect(tmp_path / "manifest.db.schema-1") as copy:
+    with sqlite3.connect(tmp_path / f"manifest.db.schema-{SCHEMA_VERSION}") as copy:
         assert copy.execute("SELECT sha256 FROM images").fetchall() == [("a",)]
-        assert copy.execute("PRAGMA user_version").fetchone()[0] == 1
+        assert copy.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
 
 
 def test_a_newer_schema_another_database_and_no_database_are_refused_by_name(tmp_path):
@@ -135,13 +135,58 @@ def test_the_copy_before_a_migration_holds_what_is_still_in_the_log(tmp_path, mo
         reader.execute("SELECT count(*) FROM images").fetchone()  # holds the log, so that nothing moves from it into the file
         manifest.add_image(ImageRecord("a", "f", 1))
         monkeypatch.setattr(manifest_module, "MIGRATIONS", (*manifest_module.MIGRATIONS, "CREATE TABLE later (x TEXT)"))
-        monkeypatch.setattr(manifest_module, "SCHEMA_VERSION", 2)
+        monkeypatch.setattr(manifest_module, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
         open_manifest(tmp_path).connection.close()
         reader.close()
-    with sqlite3.connect(tmp_path / "manifest.db.schema-1") as copy:
+    with sqlite3.connect(tmp_path / f"manifest.db.schema-{SCHEMA_VERSION}") as copy:
         assert copy.execute("SELECT sha256 FROM images").fetchall() == [("a",)]
 
 
 def test_the_table_of_images_has_the_columns_of_the_record(tmp_path):
     with open_manifest(tmp_path, create=True) as manifest:
         assert {row["name"] for row in manifest.rows("PRAGMA table_info(images)")} == set(IMAGE_COLUMNS)
+
+
+def test_a_manifest_of_the_first_schema_keeps_its_rows_and_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(manifest_module, "MIGRATIONS", MIGRATIONS[:1])
+    monkeypatch.setattr(manifest_module, "SCHEMA_VERSION", 1)
+    with open_manifest(tmp_path, create=True) as manifest:
+        manifest.connection.execute("INSERT INTO images (sha256, file, bytes, label) VALUES ('a', 'f', 1, 'healthy')")
+        manifest.connection.execute(
+            "INSERT INTO decisions (sha256, decision, reason, decided_by, decided_at) VALUES ('a', 'drop', 'blurred', 'ada', '2026')"
+        )
+    monkeypatch.undo()
+    with open_manifest(tmp_path) as manifest:
+        record = manifest.image("a")
+        assert (record.label, record.decision, record.copy_group, record.final_label) == ("healthy", "drop", "", "healthy")
+    assert (tmp_path / "manifest.db.schema-1").is_file()
+
+
+def test_relabelling_and_dropping_are_decided_apart_and_undone_apart(tmp_path):
+    with open_manifest(tmp_path, create=True) as manifest:
+        manifest.add_image(ImageRecord("a", "f", 1, label="healthy", subtype="none"))
+        first = manifest.decide("a", "relabel", "a hairline", "ada", label="fractured", subtype="hairline")
+        dropped = manifest.decide("a", "drop", "blurred", "bea")
+        record = manifest.image("a")
+        assert (record.label, record.final_label, record.final_subtype, record.decision) == ("healthy", "fractured", "hairline", "drop")
+        manifest.undo(dropped, "bea")
+        assert (manifest.image("a").final_label, manifest.image("a").decision) == ("fractured", "")
+        manifest.undo(first, "ada")
+        record = manifest.image("a")
+        assert (record.final_label, record.final_subtype, record.reviewed_label) == ("healthy", "none", "")
+        assert [(d.decision, d.undone, d.undoes) for d in manifest.decisions()] == [
+            ("relabel", True, None), ("drop", True, None), ("undo", False, dropped), ("undo", False, first),
+        ]  # fmt: skip
+
+
+def test_nothing_is_undone_twice_and_no_relabel_goes_without_a_label(tmp_path):
+    with open_manifest(tmp_path, create=True) as manifest:
+        manifest.add_image(ImageRecord("a", "f", 1))
+        undo = manifest.undo(manifest.decide("a", "drop", "", "ada"), "ada")
+        for number in (1, undo, 99):
+            with pytest.raises(ValueError, match="no decision"):
+                manifest.undo(number, "ada")
+        for word, label in (("relabel", ""), ("drop", "healthy"), ("undo", "")):
+            with pytest.raises(ValueError, match="relabel needs a label"):
+                manifest.decide("a", word, "", "ada", label=label)
+        assert len(list(manifest.decisions())) == 2

@@ -90,6 +90,8 @@ def finish_forgetting(manifest: Manifest) -> list[str]:
     left = manifest.connection.execute(
         f"SELECT EXISTS (SELECT 1 FROM images WHERE sha256 IN {dead}) OR EXISTS (SELECT 1 FROM sightings WHERE url IN {dead})"
         f" OR EXISTS (SELECT 1 FROM sightings WHERE sha256 != '' AND sha256 IN {dead})"
+        f" OR EXISTS (SELECT 1 FROM checks WHERE sha256 IN {dead}) OR EXISTS (SELECT 1 FROM opinions WHERE sha256 IN {dead})"
+        f" OR EXISTS (SELECT 1 FROM links WHERE first IN {dead} OR second IN {dead})"
         f" OR EXISTS (SELECT 1 FROM fetches WHERE url IN {dead}) OR EXISTS (SELECT 1 FROM fetches WHERE sha256 != '' AND sha256 IN {dead})"
     ).fetchone()[0]
     if not left:
@@ -107,6 +109,9 @@ def finish_forgetting(manifest: Manifest) -> list[str]:
     manifest.connection.execute("PRAGMA secure_delete = ON")  # names and titles do not stay behind in free pages
     with manifest.transaction() as connection:
         connection.execute(f"DELETE FROM images WHERE sha256 IN {dead}")
+        connection.execute(f"DELETE FROM checks WHERE sha256 IN {dead}")
+        connection.execute(f"DELETE FROM opinions WHERE sha256 IN {dead}")
+        connection.execute(f"DELETE FROM links WHERE first IN {dead} OR second IN {dead}")
         connection.execute(f"DELETE FROM fetches WHERE {of_fetches}")
         connection.execute(f"DELETE FROM sightings WHERE url IN {dead} OR sha256 IN {dead}")
     _clear_log(manifest)

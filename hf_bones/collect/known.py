@@ -16,7 +16,7 @@ from hf_bones.collect.candidate import UNKNOWN_LICENCE, Candidate
 from hf_bones.collect.licences import spdx
 from hf_bones.collect.providers.urls import known_cells
 from hf_bones.collect.status import label_conflicts
-from hf_bones.manifest import DECISION_COLUMNS, ImageRecord, open_manifest
+from hf_bones.manifest import DECISION_COLUMNS, Decision, ImageRecord, open_manifest
 from hf_bones.record import sha256_file
 
 STATED = tuple(field.name for field in dataclasses.fields(Candidate) if field.name not in ("details", "content"))
@@ -28,7 +28,8 @@ FURTHER = tuple(
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """An image as a manifest knows it: its record, the URLs that had its bytes, the labels that contradict each other, and its decisions.
+    """An image as a manifest knows it: its record, the URLs that had its bytes, the labels that contradict each other, and the decisions
+    about it that stand.
 
     `file` is its file where it came from no URL that can be asked, and the manifest's own collection still has it.
     """
@@ -36,7 +37,7 @@ class Known:
     record: ImageRecord
     urls: tuple[str, ...]
     labels: tuple[str, ...] = ()
-    decisions: tuple[tuple[str, str, str, str], ...] = ()
+    decisions: tuple[Decision, ...] = ()
     file: Path | None = None
 
 
@@ -51,15 +52,13 @@ def from_collection(source: Path) -> Iterator[Known]:
             # The second condition is that of the index.
             rows = manifest.rows("SELECT url FROM fetches WHERE sha256 = ? AND sha256 != '' ORDER BY rowid", (record.sha256,))
             others = [*(row[0] for row in rows), *expected.get(record.sha256, ())]
-            log = manifest.rows(
-                "SELECT decision, reason, decided_by, decided_at FROM decisions WHERE sha256 = ? ORDER BY id", (record.sha256,)
-            )
+            log = manifest.decisions("d.sha256 = ?", (record.sha256,))
             local = not is_web(record.url) and is_whole(manifest.folder, record)
             yield Known(
                 record,
                 tuple(dict.fromkeys([record.url, *others])),
                 tuple(conflicts.get(record.sha256, ())),
-                tuple((row[0], row[1], row[2], row[3]) for row in log),
+                tuple(decision for decision in log if decision.decision != "undo" and not decision.undone),
                 manifest.folder / record.file if local else None,
             )
 
@@ -128,10 +127,15 @@ def _known(row: Mapping[str, Any]) -> Known:
     hashes = cells.get("hashes")
     values["hashes"] = json.loads(hashes) if isinstance(hashes, str) and hashes else hashes or None
     record = ImageRecord(file="", bytes=0, **values)
-    decided = (record.decision, record.decision_reason, record.decided_by, record.decided_at)
+    decided = []
+    if record.decision:
+        decided.append(Decision(0, record.sha256, record.decision, record.decision_reason, record.decided_by, record.decided_at))
+    if record.reviewed_label:  # an export does not say who relabelled
+        label, subtype = record.reviewed_label, record.reviewed_subtype
+        decided.append(Decision(0, record.sha256, "relabel", "from an export", "", "", label, subtype))
     labels = str(row.get("label_conflict") or "")
     urls = tuple(dict.fromkeys((record.url, *map(str, row.get("other_urls") or ()))))
-    return Known(record, urls, tuple(labels.split(", ")) if labels else (), (decided,) if record.decision else ())
+    return Known(record, urls, tuple(labels.split(", ")) if labels else (), tuple(decided))
 
 
 def is_web(url: str) -> bool:

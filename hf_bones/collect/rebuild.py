@@ -244,12 +244,12 @@ def _carry_decisions(manifest: Manifest, known: Sequence[Known]) -> None:
         for image in known:
             if not image.decisions or manifest.image(image.record.sha256) is None:
                 continue
-            for decision in image.decisions:
-                values = (image.record.sha256, *decision)
+            for found in image.decisions:
+                values = (found.sha256, found.decision, found.reason, found.decided_by, found.decided_at, found.label, found.subtype)
+                columns = "sha256, decision, reason, decided_by, decided_at, label, subtype"
                 connection.execute(
-                    "INSERT INTO decisions (sha256, decision, reason, decided_by, decided_at) SELECT ?, ?, ?, ?, ?"
-                    " WHERE NOT EXISTS"
-                    " (SELECT 1 FROM decisions WHERE (sha256, decision, reason, decided_by, decided_at) = (?, ?, ?, ?, ?))",
+                    f"INSERT INTO decisions ({columns}) SELECT ?, ?, ?, ?, ?, ?, ?"
+                    f" WHERE NOT EXISTS (SELECT 1 FROM decisions WHERE ({columns}) = (?, ?, ?, ?, ?, ?, ?))",
                     values + values,
                 )
 

@@ -10,14 +10,11 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from hf_bones.collect.registry import provider_class, provider_options
-from hf_bones.config import RecipeError, dataclass_from_dict, nearest, option
+from hf_bones.config import RecipeError, dataclass_from_dict, nearest, option, read_recipe, recipe_names
 from hf_bones.labels import LabelScheme, load_scheme, normalise_name
 
 if TYPE_CHECKING:
@@ -130,30 +127,12 @@ _LEAST: Mapping[str, float] = {
 
 def collect_recipe_names() -> list[str]:
     """Names of the collection recipes that ship with the package."""
-    folder = resources.files("hf_bones") / "recipes" / "collect"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return recipe_names("collect")
 
 
 def load_collect_recipe(name_or_path: str | Path) -> CollectRecipe:
     """A shipped recipe by name, or a YAML file. Raises `RecipeError` naming the file, the key and the nearest known key."""
-    text, path = str(name_or_path), Path(name_or_path)
-    folder = None
-    if path.is_file():
-        source, folder = str(path), path.parent
-        try:
-            content = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{source}: cannot be read ({error})") from error
-    elif text in collect_recipe_names():
-        source = f"recipe {text!r}"
-        content = (resources.files("hf_bones") / "recipes" / "collect" / f"{text}.yaml").read_text(encoding="utf-8")
-    else:
-        known = collect_recipe_names()
-        raise RecipeError(f"recipe {text!r} is neither a file nor one of: {', '.join(known)}{nearest(text, known)}")
-    try:
-        data = yaml.safe_load(content)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{source}: not valid YAML: {error}") from error
+    data, source, folder = read_recipe(name_or_path, "collect")
     return collect_recipe_from_dict(data, source, folder)
 
 

@@ -31,7 +31,7 @@ def collection_rows(folder: Path, *, source: str = "", licence: str = "") -> Rea
             if reason:
                 left_out.append(LeftOut(record.file, reason))
                 continue
-            guessed += record.label_basis == "query"
+            guessed += record.label_basis == "query" and not record.reviewed_label
             rows.append(_row(folder, record, groups.get(record.sha256, record.page), source, licence))
     if not rows and not left_out:
         raise SourceError(f"{folder}: the collection holds no image yet; go on with: hf-bones collect --out {folder}")
@@ -44,9 +44,9 @@ def collection_rows(folder: Path, *, source: str = "", licence: str = "") -> Rea
 def _why_left_out(record: ImageRecord, labels: list[str]) -> str:
     if record.decision == "drop":
         return f"dropped: {record.decision_reason}"
-    if len(labels) > 1 and record.decision != "keep":
+    if len(labels) > 1 and record.decision != "keep" and not record.reviewed_label:
         return f"seen under different labels: {', '.join(labels)}"
-    return "" if record.label else "no label"
+    return "" if record.final_label else "no label"
 
 
 def _groups_by_page(manifest: Manifest) -> dict[str, str]:
@@ -67,10 +67,11 @@ def _row(folder: Path, record: ImageRecord, page: str, source: str, licence: str
         raise SourceError(f"{folder}: image {record.sha256[:12]}: {error}") from error
     within = record.patient or record.group  # a name that means something within its source only
     return SourceRow(
-        label=record.label,
+        label=record.final_label,
         file=folder / record.file,
-        subtype=record.subtype,
+        subtype=record.final_subtype,
         group=f"{record.provider}: {within}" if within else page,
+        copy_group=record.copy_group,
         source=record.provider or source,
         region=record.region,
         view=record.view,

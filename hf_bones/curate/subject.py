@@ -1,0 +1,45 @@
+"""What is curated: a manifest, and a way to the bytes of its images.
+
+Checks, near-duplicates, splits and the look-up all work on a `Subject`, whether its images are the files of a collection or the rows of a
+built dataset (`dataset/subject.py` opens either).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hf_bones.manifest import ImageRecord, Manifest, open_manifest
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A set of images under curation. Use as a context manager; closing it closes the manifest.
+
+    `read` gives the bytes of an image as they are stored (to be opened with `imaging.open_image`); it may be called from threads and
+    raises OSError where they are not there. `kind` is "collection" or "dataset".
+    """
+
+    manifest: Manifest
+    read: Callable[[ImageRecord], bytes]
+    kind: str
+
+    @property
+    def folder(self) -> Path:
+        """Where the manifest lies: the collection's folder, or the dataset's."""
+        return self.manifest.folder
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.manifest.connection.close()
+
+
+def collection_subject(folder: Path) -> Subject:
+    """The collection in `folder`. Raises `manifest.ManifestError` where there is none."""
+    manifest = open_manifest(folder)
+    return Subject(manifest, lambda record: (manifest.folder / record.file).read_bytes(), "collection")
