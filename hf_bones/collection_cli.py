@@ -1,4 +1,4 @@
-"""`hf-bones collection …`: looking at a collection, exporting it, fetching it again, forgetting and crediting images."""
+"""`hf-bones collection …`: adding to a collection, looking at it, exporting it, fetching it again, forgetting and crediting images."""
 
 from __future__ import annotations
 
@@ -31,6 +31,48 @@ def status(folder: Folder, as_json: Annotated[bool, typer.Option("--json", help=
         return
     Console().print(status_table(found))
     typer.echo("\n".join(status_lines(found)))
+
+
+@collection_app.command()
+def add(
+    source: Annotated[list[str], typer.Argument(help="Folder per label, CSV, TSV or Parquet table, saved dataset, FracAtlas, MURA …")],
+    out: Annotated[Path, typer.Option(help="Folder of the collection; made, or added to.")],
+    kind: Annotated[str | None, typer.Option(help="folder, manifest, dataset, fracatlas, grazpedwri or mura; else detected.")] = None,
+    labels: Annotated[str, typer.Option(help="Label scheme: three-class, two-class or a YAML file.")] = "three-class",
+    label_map: Annotated[list[str] | None, typer.Option(metavar="WORD=CLASS", help="Their word for our class; may be repeated.")] = None,
+    fracatlas_rows: Annotated[str | None, typer.Option(help="Labels and splits from a list of rows: `packaged`, or a CSV.")] = None,
+    keep_uncertain: Annotated[bool, typer.Option(help="GRAZPEDWRI-DX: keep films of uncertain diagnosis.")] = False,
+    source_name: Annotated[str, typer.Option(help="Name of the source, where the input does not state it.")] = "",
+    licence: Annotated[str, typer.Option(help="Licence of the images, where the input does not state it.")] = "",
+) -> None:
+    """Add images of your own: every file is decoded whole and kept by hash. Give it again to go on, or to add what is new.
+
+    No network is needed, and any licence is taken, "unknown" too: the files are yours, and so is the answer for passing them on.
+    """
+    from hf_bones.dataset.add_to_collection import add_images
+
+    with plain_errors():
+        added = add_images(
+            source, out, kind=kind, labels=labels, label_map=label_map or [], fracatlas_rows=fracatlas_rows, keep_uncertain=keep_uncertain,
+            source_name=source_name, licence=licence, show_progress=True,
+        )  # fmt: skip
+    result = added.result
+    typer.echo(
+        f"this run: {result.stored:,} added, {result.duplicates:,} copies of others, {result.refused:,} refused, {result.failed:,} failed"
+    )
+    for reason, count in sorted(added.reasons.items(), key=lambda item: -item[1]):
+        typer.echo(f"  {count:,} × {reason}")
+    for reason, count in Counter(row.reason for row in added.left_out).most_common():
+        typer.echo(f"left out by the source's reader: {count:,} × {reason}")
+    for note in added.notes:
+        typer.echo(f"note: {note}")
+    if added.conflicts:
+        typer.echo(f"{added.conflicts:,} images stand there under several labels; a build leaves them out until somebody decides")
+    for name, _, error in result.failed_searches:
+        typer.echo(f"{name}: {error}", err=True)
+    typer.echo(f"collection: {out} (hf-bones collection status {out})")
+    if result.failed or result.failed_searches:
+        raise typer.Exit(1)
 
 
 @collection_app.command()

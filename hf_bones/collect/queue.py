@@ -20,6 +20,7 @@ from hf_bones.collect.reasons import FetchReason, Outcome
 from hf_bones.manifest import IMAGE_COLUMNS, ImageRecord, Manifest
 from hf_bones.record import now
 
+LOCAL_SCHEMES = ("folder", "table", "dataset", "hub")  # of URLs that are names: their bytes come from no host
 _SIGHTING_COLUMNS = (
     "url", "page", "title", "creator", "creator_url", "licence", "licence_text", "licence_url", "attribution", "label", "subtype", "region",
     "sha256",
@@ -94,7 +95,8 @@ def add_candidate(manifest: Manifest, search_id: int, found: Candidate, permits:
         "SELECT f.state, f.reason FROM fetches f WHERE f.url = ? AND EXISTS (SELECT 1 FROM sightings WHERE search_id = ? AND url = f.url)",
         (found.url, search_id),
     ).fetchone()
-    if seen is not None and seen["state"] != Outcome.WAITING and seen["reason"] != FetchReason.LICENCE:
+    unread = found.content is not None and seen is not None and seen["state"] == Outcome.FAILED  # a local file is simply tried again
+    if seen is not None and seen["state"] != Outcome.WAITING and seen["reason"] != FetchReason.LICENCE and not unread:
         return None  # this search had named it before, and its outcome is known: nearly all that a second run meets
     if run("SELECT 1 FROM tombstones WHERE value IN (?, ?)", (found.url, found.sha256 or found.url)).fetchone():
         return None
@@ -123,6 +125,8 @@ def add_candidate(manifest: Manifest, search_id: int, found: Candidate, permits:
             " WHERE url = ? AND state = 'refused' AND reason = ?",
             (sighting_id, found.url, FetchReason.LICENCE),
         )
+    if unread:
+        run("UPDATE fetches SET state = 'waiting', reason = '', detail = '' WHERE url = ?", (found.url,))
     if not accepted:
         return None
     row = run("SELECT rowid, state FROM fetches WHERE url = ?", (found.url,)).fetchone()
@@ -137,7 +141,7 @@ def host_of(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         return "?"  # taken up like any other, and refused as a bad URL
-    return parts.netloc.lower() if parts.scheme in ("http", "https") else "" if parts.scheme in ("folder", "hub") else "?"
+    return parts.netloc.lower() if parts.scheme in ("http", "https") else "" if parts.scheme in LOCAL_SCHEMES else "?"
 
 
 def readmit(manifest: Manifest, permits: Callable[[str], bool], *, retry_failed: bool) -> int:
@@ -197,14 +201,28 @@ def record_stored(manifest: Manifest, url: str, image: ImageRecord, arrival: Arr
     Returns False where the same bytes had come from another URL before. Raises `sqlite3.Error` where the disk is full.
     """
     with manifest.transaction() as connection:
-        sighting = connection.execute(
-            "SELECT s.*, q.provider, q.query, q.label AS asked_label, q.subtype AS asked_subtype, q.region AS asked_region, q.label_basis"
-            " FROM fetches f JOIN sightings s ON s.id = f.sighting_id JOIN searches q ON q.id = s.search_id WHERE f.url = ?",
-            (url,),
-        ).fetchone()
-        new = manifest.add_image(_with_provenance(image, sighting))
+        new = manifest.add_image(_with_provenance(image, _sighting_of(manifest, url)))
         _finish(connection, url, Outcome.STORED, "", "", image.sha256, image.bytes, "", arrival)
     return new
+
+
+def take_provenance_from(manifest: Manifest, sha256: str, url: str) -> None:
+    """Lets an image be what its URL `url` says, which is another than the one that brought it. To be called inside a transaction."""
+    image = manifest.image(sha256)
+    if image is not None:
+        stated = _with_provenance(image, _sighting_of(manifest, url))
+        kept = ("sha256", "fetched_at", "copy_group", "marks", "hashes")
+        manifest.set_columns(sha256, {name: getattr(stated, name) for name in IMAGE_COLUMNS if name not in kept})
+
+
+def _sighting_of(manifest: Manifest, url: str) -> sqlite3.Row:
+    """The sighting for which a URL is fetched, with its search."""
+    row: sqlite3.Row = manifest.connection.execute(
+        "SELECT s.*, q.provider, q.query, q.label AS asked_label, q.subtype AS asked_subtype, q.region AS asked_region, q.label_basis"
+        " FROM fetches f JOIN sightings s ON s.id = f.sighting_id JOIN searches q ON q.id = s.search_id WHERE f.url = ?",
+        (url,),
+    ).fetchone()
+    return row
 
 
 def record_outcome(

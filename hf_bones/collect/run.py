@@ -75,11 +75,13 @@ def collect(
     permits: Callable[[str], bool] = lambda licence: True,
     retry_failed: bool = False,
     reconsider: bool = True,
+    local_only: bool = False,
     show_progress: bool = False,
 ) -> CollectResult:
     """Runs the searches and fetches what they find into the collection `out`, going on where an earlier run stopped.
 
     `permits` decides on a licence (SPDX id or "unknown"), with `reconsider` also on those refused before; `agent` is the User-Agent.
+    With `local_only`, URLs that wait for the network go on waiting.
     Raises `CollectError` where another run is at work there, or the disk takes no more; KeyboardInterrupt on Ctrl-C or SIGTERM, after
     everything has been put in order.
     """
@@ -96,7 +98,7 @@ def collect(
             if reconsider:
                 queue.readmit(manifest, permits, retry_failed=retry_failed)
             manifest.set_fact("interrupted", "yes")
-            run = _Run(manifest, settings, guard, agent, permits, show_progress)
+            run = _Run(manifest, settings, guard, agent, permits, local_only, show_progress)
             try:
                 asyncio.run(run.main(searches))
             except asyncio.CancelledError as error:
@@ -147,6 +149,7 @@ class _Run:
         guard: AddressGuard,
         agent: str,
         permits: Callable[[str], bool],
+        local_only: bool,
         show_progress: bool,
     ) -> None:
         self.result = CollectResult()
@@ -160,7 +163,8 @@ class _Run:
         self._refused_room = settings.refused_total_bytes - self._kept_bytes()
         self._since_disk_check = 0
         self._searching = True
-        self._second_round = False
+        self._local_only = local_only
+        self._second_round = local_only  # what waits for the network is not looked at
         self._stop = threading.Event()
         self._progress = Progress(show_progress, queue.count_by_state(manifest))
 
@@ -187,7 +191,7 @@ class _Run:
                 self._fetcher = Fetcher(
                     client, pace, SiteRules(client, self._manifest, settings.attempts, settings.first_wait), settings, self._is_forgotten
                 )
-                for host in queue.waiting_hosts(self._manifest):
+                for host in [] if self._local_only else queue.waiting_hosts(self._manifest):
                     self._list(host)
                 async with asyncio.TaskGroup() as self._tasks:
                     self._tasks.create_task(self._search_all(searches))
@@ -329,7 +333,7 @@ class _Run:
             try:
                 body = await asyncio.to_thread(content)
             except OSError as error:
-                self._record_failure(waiting.url, FetchReason.LOCAL_SOURCE, f"{type(error).__name__}: {error}", Arrival())
+                self._record_failure(waiting.url, FetchReason.LOCAL_SOURCE, f"{type(error).__name__}: {error.strerror or error}", Arrival())
             else:
                 await self._keep(waiting, body, Arrival())
         finally:

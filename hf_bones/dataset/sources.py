@@ -18,6 +18,8 @@ from hf_bones.collect.providers.folder import image_files
 from hf_bones.curate.splits import TRAIN, split_name
 from hf_bones.dataset.tables import COLUMN_NAMES, UNKNOWN_WORDS, Box, SourceError, cell_text, find_columns, parse_boxes, read_table
 
+_YES, _NO = {"1", "true", "yes"}, {"0", "false", "no"}
+
 
 @dataclass(frozen=True, eq=False)
 class SourceRow:
@@ -26,6 +28,7 @@ class SourceRow:
     `label` is the source's word. Rows that share `group` (a patient, say) or `copy_group` (copies of one picture) stay in one split.
     `boxes` are (cx, cy, w, h) in [0, 1] of the width and height. `severity` is in [0, 1], NaN where unknown. `split` is train,
     validation, test, unused (left out) or "" (to be made). `sha256` is that of the original file where `content` is no longer it.
+    `label_basis` says whose word the label is, `hardware` whether metal is seen: neither goes into a dataset, both into a collection.
     """
 
     label: str
@@ -44,6 +47,8 @@ class SourceRow:
     image_id: str = ""
     synthetic: bool = False
     sha256: str = ""
+    label_basis: str = ""
+    hardware: bool | None = None
 
     @property
     def name(self) -> str:
@@ -146,6 +151,7 @@ def _row_from_cells(
     if subtype.casefold() in UNKNOWN_WORDS:
         subtype = cell_text(cells.get("original_label"))
     severity = cell_text(cells.get("severity"))
+    hardware = cell_text(cells.get("hardware")).casefold()
     return SourceRow(
         label=cell_text(cells.get("label")),
         file=file,
@@ -161,8 +167,10 @@ def _row_from_cells(
         severity=float(severity) if severity else math.nan,
         split=split_name(cell_text(cells.get("split"))),
         image_id=cell_text(cells.get("image_id")) or image_id,
-        synthetic=cell_text(cells.get("synthetic")).casefold() in {"1", "true", "yes"},
+        synthetic=cell_text(cells.get("synthetic")).casefold() in _YES,
         sha256=cell_text(cells.get("sha256")),
+        label_basis=cell_text(cells.get("label_basis")),
+        hardware=None if hardware not in _YES | _NO else hardware in _YES,
     )
 
 
