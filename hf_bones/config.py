@@ -46,6 +46,8 @@ class DataConfig:
     drawn_images: int = option(0, "Drawn radiographs added to the training rows, a third of them of each class.")
     drawn_validation_images: int = option(0, "Drawn radiographs for validation, used where `dataset` is empty.")
     drawn_size: int = option(320, "Long side of the drawn radiographs, px.")
+    use_arrays: bool = option(True, "Read images from the array cache of `dataset` (`hf-bones cache`), where it has one for `image_size`.")
+    arrays_dir: str = option("", "Folder of the array caches, where `hf-bones cache` was given `--out`.")
     max_train_rows: int | None = option(None, "Keep only this many training rows, stratified by label (for trials).")
 
 
@@ -231,6 +233,10 @@ def _checked(value: Any, wanted: Any, source: str) -> Any:
         if value is None:
             return None
         wanted = next(kind for kind in typing.get_args(wanted) if kind is not type(None))
+    if typing.get_origin(wanted) is list and typing.get_args(wanted)[0] is float:
+        if not isinstance(value, list) or not value:
+            raise RecipeError(f"{source}: expected a list of numbers, got {value!r}")
+        return [_checked(item, float, f"{source}[{place}]") for place, item in enumerate(value)]
     if typing.get_origin(wanted) is list:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise RecipeError(f"{source}: expected a list of words, got {value!r}")

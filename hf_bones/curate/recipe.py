@@ -33,6 +33,21 @@ class SplitSettings:
 
 
 @dataclass
+class OpinionSettings:
+    """How a linear head on frozen features gives an opinion of images that it did not learn from."""
+
+    folds: int = option(5, "Whole groups are dealt out to this many folds; each is judged by a head fitted to the others.")
+    inner_folds: int = option(3, "Folds within those others, by which the head's strength is chosen.")
+    repeats: int = option(3, "Deals into folds; figures and probabilities are means over them.")
+    strengths: list[float] = field(
+        default_factory=lambda: [1e-4, 3e-4, 1e-3, 3e-3, 1e-2],
+        metadata={"help": "Inverse regularisations (on standardised features) to choose from."},
+    )
+    class_weights: str = option("balanced", "Weights by class frequency: `none`, `sqrt` or `balanced`.")
+    seed: int = option(0, "Seed of the deals.")
+
+
+@dataclass
 class CurateRecipe:
     """One way of curating, all of it."""
 
@@ -41,9 +56,10 @@ class CurateRecipe:
     checks: CheckSettings = field(default_factory=CheckSettings)
     dedup: DedupSettings = field(default_factory=DedupSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
+    opinions: OpinionSettings = field(default_factory=OpinionSettings)
 
 
-_STAGES: Mapping[str, type] = {"checks": CheckSettings, "dedup": DedupSettings, "split": SplitSettings}
+_STAGES: Mapping[str, type] = {"checks": CheckSettings, "dedup": DedupSettings, "split": SplitSettings, "opinions": OpinionSettings}
 _KEYS = [f.name for f in dataclasses.fields(CurateRecipe)]
 
 

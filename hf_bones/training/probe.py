@@ -29,6 +29,7 @@ def head_features(
     device: torch.device,
     policy: AugmentConfig | None = None,
     view: int = 0,
+    progress: bool = True,
 ) -> np.ndarray:
     """What the head is given for each row: float32 (N, F). With a policy the images are augmented, each `view` in its own way."""
     kept: list[np.ndarray] = []
@@ -38,10 +39,11 @@ def head_features(
 
     hook = head_of(model).register_forward_pre_hook(keep)
     collate, was_training = SquareCollator(spec.size), model.training
+    hidden = None if progress else True
     model.eval().to(device)
     try:
         with torch.inference_mode():
-            for start in tqdm(range(0, len(rows), batch_size), desc="features of the frozen backbone", unit="batch", disable=None):
+            for start in tqdm(range(0, len(rows), batch_size), desc="features of the frozen backbone", unit="batch", disable=hidden):
                 chosen = range(start, min(start + batch_size, len(rows)))
                 batch = collate([rows[(row, view * len(rows) + row)] for row in chosen])
                 model(pixel_values=batch_to_input({key: value.to(device) for key, value in batch.items()}, spec, policy))
