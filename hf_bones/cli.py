@@ -129,6 +129,64 @@ def build(
     typer.echo(f"dataset: {result.folder}")
 
 
+@app.command()
+def cache(
+    dataset: Annotated[str, typer.Argument(help="A folder that `hf-bones build` wrote, or a Hub id.")],
+    size: Annotated[list[int] | None, typer.Option(help="Training size, px; may be repeated. 224 if left out.", min=8)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the caches; DATASET/arrays if left out.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Only check every image there; exit with 1 where something is wrong.")] = False,
+    export_npz: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the images to one compressed .npz.")] = None,
+    npz_channels: Annotated[int, typer.Option(help="Equal channels of its images: 1 or 3.")] = 3,
+    npz_dtype: Annotated[str, typer.Option(help="float32 or float16 in [0, 1], or uint8.")] = "float32",
+    npz_fit: Annotated[str, typer.Option(help="letterbox: padded as in training; squash: aspect ratio not kept.")] = "letterbox",
+    workers: Annotated[int | None, typer.Option(help="Threads that decode; one a CPU core if left out.", min=1)] = None,
+) -> None:
+    """Decode a dataset once, so that training reads arrays. Give it again to go on, to catch up, or to repair."""
+    from hf_bones.dataset.cache_command import NpzChoices, cache_command, verify_command
+
+    sizes = size or [224]
+    with plain_errors():
+        if verify:
+            found = verify_command(dataset, sizes, out=out)
+            for folder, problems in found.items():
+                typer.echo(f"{folder}: {'; '.join(problems) or 'every image is there and as it was written'}")
+            raise typer.Exit(1 if any(found.values()) else 0)
+        export = NpzChoices(export_npz, npz_channels, npz_dtype, npz_fit) if export_npz else None
+        for line in cache_command(dataset, sizes, out=out, export=export, workers=workers):
+            typer.echo(line)
+
+
+@app.command()
+def look(
+    place: Annotated[Path, typer.Argument(metavar="COLLECTION|DATASET", help="A collection's folder, or one that `hf-bones build` wrote.")],
+    out: Annotated[Path, typer.Option(help="Picture to write (.png, .jpg or .webp).")],
+    per_label: Annotated[int, typer.Option(help="Images of each label.", min=1)] = 12,
+    split: Annotated[list[str] | None, typer.Option(help="Only this split; may be repeated.")] = None,
+    source: Annotated[list[str] | None, typer.Option(help="Only this source; may be repeated.")] = None,
+    region: Annotated[list[str] | None, typer.Option(help="Only this region; may be repeated.")] = None,
+    dropped: Annotated[bool, typer.Option(help="Show images that were dropped, too.")] = False,
+    seed: Annotated[int, typer.Option(help="Which images are chosen.")] = 0,
+    columns: Annotated[int, typer.Option(help="Images beside each other.", min=1)] = 6,
+    cell: Annotated[int, typer.Option(help="Side of an image's square, px.", min=64)] = 220,
+) -> None:
+    """Look at a set: one picture with some images of each label, their source, region and hash."""
+    from hf_bones.curate.contact_sheet import contact_sheet, matching
+    from hf_bones.dataset.subject import open_subject
+
+    filters = {"split": split or [], "provider": source or [], "region": region or []}
+    with plain_errors(), open_subject(place) as subject:
+        records = [record for record in subject.manifest.images() if record.file and (dropped or record.decision != "drop")]
+        records = matching(records, filters)
+        asked = [f"{name} {' or '.join(words)}" for name, words in (("split", split), ("source", source), ("region", region)) if words]
+        subtitle = "   ·   ".join([f"{len(records):,} images", *asked, f"chosen at random, seed {seed}"])
+        picture = contact_sheet(
+            records, subject.read, per_label=per_label, columns=columns, cell=cell, seed=seed, title=place.resolve().name, subtitle=subtitle
+        )
+        out.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(out)
+    typer.echo(f"{out}: {picture.width} × {picture.height} px")
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
 def train(context: typer.Context) -> None:
     """Fine-tune from a recipe, in this process (`hf-bones train --help` lists every key; several GPUs: accelerate launch)."""
