@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datasets import DatasetDict, Features
@@ -44,6 +44,12 @@ def bone_features(names: Sequence[str]) -> Features:
             "image_id": text,
         }
     )
+
+
+def image_bytes(cell: Mapping[str, Any]) -> bytes:
+    """The encoded image of a cell of an undecoded image column, whether it lies in the dataset or in a file that the cell names."""
+    data: bytes = cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
+    return data
 
 
 def load_any(path_or_id: str, revision: str | None = None) -> DatasetDict:

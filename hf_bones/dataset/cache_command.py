@@ -1,0 +1,79 @@
+"""`hf-bones cache` as a plain function: write or repair the caches of a dataset, check them, export one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hf_bones.dataset.cache import arrays_folder, open_arrays
+from hf_bones.dataset.cache_export import export_npz
+from hf_bones.dataset.cache_writing import CacheReport, verify_arrays, write_arrays
+from hf_bones.dataset.schema import load_bones
+
+_NAMED = 5  # refused rows that are listed by name
+
+
+@dataclass(frozen=True)
+class NpzChoices:
+    """Where to export to, and in which form (`cache_export.export_npz`)."""
+
+    file: Path
+    channels: int = 3
+    dtype: str = "float32"
+    fit: str = "letterbox"
+
+
+def cache_command(
+    dataset: str,
+    sizes: Sequence[int],
+    *,
+    out: Path | None = None,
+    export: NpzChoices | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Iterator[str]:
+    """Writes, goes on with or repairs the cache of each size (px) and yields lines on what was done.
+
+    Raises FileNotFoundError where there is no such dataset, ValueError for choices that do not go together, OSError where a folder cannot
+    be written.
+    """
+    if export and len(sizes) != 1:
+        raise ValueError(f"--export-npz writes one size to one file: give one --size, not {len(sizes)}")
+    parts = load_bones(dataset)
+    for size in sizes:
+        folder = arrays_folder(dataset, size, out)
+        report = write_arrays(dataset, parts, size, folder, workers=workers, progress=progress)
+        yield from report_lines(report)
+        if export:
+            arrays = open_arrays(folder, size, dataset, parts)
+            if arrays is None:
+                raise FileNotFoundError(f"{folder}: the array cache was removed while it was to be exported")
+            file = export.file
+            count = export_npz(parts, arrays, size, file, channels=export.channels, dtype=export.dtype, fit=export.fit, progress=progress)
+            shape = f"({count}, {size}, {size}, {export.channels}) {export.dtype}"
+            yield f"{file}: images {shape}, {export.fit}; {file.stat().st_size / 1e6:,.1f} MB"
+
+
+def verify_command(dataset: str, sizes: Sequence[int], *, out: Path | None = None, progress: bool = True) -> dict[Path, list[str]]:
+    """What is wrong with the cache of each size, by its folder. Raises FileNotFoundError where one is missing."""
+    parts = load_bones(dataset)
+    folders = {size: arrays_folder(dataset, size, out) for size in sizes}
+    return {folder: verify_arrays(dataset, parts, size, folder, progress=progress) for size, folder in folders.items()}
+
+
+def report_lines(report: CacheReport) -> list[str]:
+    """A report in words."""
+    lines = [f"{report.folder}: {note}" for note in report.notes]
+    if report.damaged:
+        lines.append(f"{report.folder}: {report.damaged:,} images were damaged and have been decoded again")
+    speed = f" ({report.decoded / report.decode_seconds:,.0f} images/s)" if report.decoded else ""
+    lines.append(
+        f"{report.folder}: {report.images - len(report.refused):,} of {report.images:,} images: {report.decoded:,} decoded{speed}, "
+        f"{report.kept:,} kept; {report.pixel_bytes / 1e6:,.1f} MB of pixels, "
+        f"{(report.pixel_bytes + report.index_bytes) / max(report.used_bytes, 1):.3f} × with the index; {report.seconds:.1f} s"
+    )
+    if report.refused:
+        more = f" and {len(report.refused) - _NAMED} more" if len(report.refused) > _NAMED else ""
+        lines.append(f"{report.folder}: {len(report.refused)} refused: {'; '.join(report.refused[:_NAMED])}{more}")
+    return lines
