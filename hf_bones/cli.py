@@ -146,6 +146,8 @@ def cache(
 
     sizes = size or [224]
     with plain_errors():
+        if verify and export_npz:
+            raise ValueError("--verify and --export-npz exclude each other: --verify writes nothing")
         if verify:
             found = verify_command(dataset, sizes, out=out)
             for folder, problems in found.items():
@@ -312,6 +314,23 @@ def demo(
 
     with plain_errors():
         launch(model, revision=revision, host=host, port=port, share=share, open_browser=browser)
+
+
+@app.command()
+def review(
+    place: Annotated[Path, typer.Argument(metavar="COLLECTION|DATASET", help="A collection's folder, or one that `hf-bones build` wrote.")],
+    reviewer: Annotated[str, typer.Option(help="Your name, which signs your decisions; the page asks for it if left out.")] = "",
+    labels: Annotated[str, typer.Option(help="Classes to give: three-class, two-class or a YAML file.")] = "three-class",
+    model: Annotated[str, typer.Option(help="Whom to ask for a view: `bundled`, a checkpoint folder, or a Hub id.")] = "bundled",
+    host: Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 if left out.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; the first free one from 7860 if left out.")] = None,
+    browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = True,
+) -> None:
+    """Look through images: filter, page, see one large beside its near-duplicates, relabel, drop, restore; two reviewers and kappa."""
+    from hf_bones.app.review import launch_review
+
+    with plain_errors():
+        launch_review(place, reviewer=reviewer, labels=labels, model=model, host=host, port=port, open_browser=browser)
 
 
 @app.command()

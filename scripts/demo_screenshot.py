@@ -14,7 +14,8 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from hf_bones.app.page import build_demo, serve
+from hf_bones.app.page import build_demo
+from hf_bones.app.serving import serve
 
 # No request but to the demo itself: Chromium's own calls home are switched off.
 FLAGS = [

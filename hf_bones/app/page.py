@@ -1,4 +1,4 @@
-"""The page: layout, events, and how it is served. What an image becomes is in `classify.py`, the words are in `texts.py`."""
+"""The page: layout and events. What an image becomes is in `classify.py`, the words are in `texts.py`, serving is in `serving.py`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from hf_bones.app import script, style, texts
+from hf_bones.app import script, texts
 from hf_bones.app.classify import Answer, answer
 from hf_bones.app.examples import draw_examples
-from hf_bones.imaging import DEFAULT_LIMITS
+from hf_bones.app.serving import serve
 from hf_bones.inference.predictor import BonePredictor
 
 CLEAN_EVERY, KEEP_FOR = 600, 600  # s; uploads older than KEEP_FOR are deleted every CLEAN_EVERY, and all of them at the end
@@ -127,33 +127,6 @@ def build_demo(model: str | Path = "bundled", *, revision: str | None = None) ->
                 show_progress_on=verdict,
             )
     return demo.queue(max_size=WAITING)
-
-
-def serve(
-    demo: gr.Blocks, *, host: str | None = None, port: int | None = None, share: bool = False, open_browser: bool = False, wait: bool = True
-) -> str:
-    """Serves a page and returns its address; with `wait` only when it is stopped.
-
-    host: None is this machine alone, or GRADIO_SERVER_NAME (Spaces set it). port: None is the first free one from 7860.
-    """
-    _, address, _ = demo.launch(
-        server_name=host,
-        server_port=port,
-        share=share,
-        inbrowser=open_browser,
-        prevent_thread_lock=not wait,
-        quiet=not wait,
-        theme=style.theme(),
-        css=style.CSS,
-        js=script.ON_LOAD,
-        footer_links=["api", "settings"],
-        run_history=False,
-        enable_monitoring=False,
-        ssr_mode=False,
-        mcp_server=False,
-        max_file_size=DEFAULT_LIMITS.max_bytes,
-    )
-    return address
 
 
 def launch(

@@ -23,6 +23,7 @@ from hf_bones.manifest import Manifest, open_manifest
 from hf_bones.record import now
 
 DAMAGED = "damaged"  # what `rebuild` found in the place of an image whose bytes it could fetch again
+THUMBNAILS = "thumbnails"  # small pictures of images, made to be looked through
 REFETCHED = ".rebuild"  # where `rebuild` fetches to before it mends a collection in place
 SHORTEST_PREFIX = 8
 _READER_MS = 1000  # how long somebody else's reading of the manifest is waited for
@@ -130,7 +131,7 @@ def _clear_log(manifest: Manifest) -> bool:
 def _files_named(folder: Path, hashes: Iterable[str]) -> Iterator[str]:
     """Files of these hashes, whether a row knows them or not."""
     for sha256 in hashes:
-        for part in (IMAGES, REFUSED, DAMAGED):
+        for part in (IMAGES, REFUSED, DAMAGED, THUMBNAILS):
             for path in (folder / part / sha256[:2]).glob(f"{sha256}*"):
                 yield path.relative_to(folder).as_posix()
 

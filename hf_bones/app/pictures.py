@@ -1,0 +1,103 @@
+"""Pictures of images for the browser: small ones kept in `thumbnails/` beside the manifest, large ones made when they are looked at.
+
+Both come from `imaging.open_image`, so that a reviewer sees what the model sees. A thumbnail is named by its image's hash, as the images
+are, and is written whole or not at all; `hf-bones collection forget` deletes it with its image. Whatever cannot be opened has no picture.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from hf_bones.collect.forget import THUMBNAILS
+from hf_bones.curate.subject import Subject
+from hf_bones.imaging import ImageRefusedError, explain, open_image
+from hf_bones.manifest import ImageRecord
+
+THUMBNAIL_SIDE = 192  # px, long side
+VIEW_SIDE = 1280  # px, long side of what is sent unless all of it is asked for
+_THUMBNAIL_QUALITY, _VIEW_QUALITY = 80, 92
+_LOSSLESS_PIXELS = 1_500_000  # up to this size a view is a PNG, without a trace of JPEG on top of JPEG
+_PAUSE = 0.25  # s that the background work stands back after somebody asked for a picture
+
+
+class NoPictureError(Exception):
+    """An image of which there is no picture, and why."""
+
+
+class Pictures:
+    """The pictures of a subject. Safe to call from threads."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._folder = subject.folder / THUMBNAILS
+        self._asked_at = 0.0
+        self.made, self.wanted, self.failed = 0, 0, 0  # of the background work
+
+    def thumbnail(self, record: ImageRecord) -> bytes:
+        """A grey JPEG, made on the first call. Raises `NoPictureError`."""
+        path = self._path(record.sha256)
+        self._asked_at = time.monotonic()
+        return path.read_bytes() if path.is_file() else self._make(record, path)
+
+    def view(self, record: ImageRecord, side: int | None = VIEW_SIDE) -> tuple[bytes, str]:
+        """The picture at most `side` px long (None: all of it) and its media type. Raises `NoPictureError`."""
+        self._asked_at = time.monotonic()
+        picture = self._open(record)
+        if side is not None:
+            picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+        stream = BytesIO()
+        if picture.width * picture.height <= _LOSSLESS_PIXELS:
+            picture.save(stream, "PNG", compress_level=1)
+            return stream.getvalue(), "image/png"
+        picture.save(stream, "JPEG", quality=_VIEW_QUALITY)
+        return stream.getvalue(), "image/jpeg"
+
+    def make_all(self, records: Iterable[ImageRecord], stop: threading.Event) -> None:
+        """Makes the thumbnails that are missing, one by one, standing back while somebody looks at pictures. For a thread of its own."""
+        missing = [record for record in records if not self._path(record.sha256).is_file()]
+        self.made, self.wanted, self.failed = 0, len(missing), 0
+        for record in missing:
+            while time.monotonic() - self._asked_at < _PAUSE:
+                if stop.wait(_PAUSE):
+                    return
+            if stop.is_set():
+                return
+            try:
+                path = self._path(record.sha256)
+                if not path.is_file():
+                    self._make(record, path)
+            except NoPictureError:
+                self.failed += 1
+            self.made += 1
+
+    def _path(self, sha256: str) -> Path:
+        return self._folder / sha256[:2] / f"{sha256}.jpg"
+
+    def _make(self, record: ImageRecord, path: Path) -> bytes:
+        picture = self._open(record)
+        picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
+        stream = BytesIO()
+        picture.save(stream, "JPEG", quality=_THUMBNAIL_QUALITY)
+        part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(stream.getvalue())
+            part.replace(path)
+        except OSError:
+            part.unlink(missing_ok=True)  # a full or read-only disk: the picture is shown all the same
+        return stream.getvalue()
+
+    def _open(self, record: ImageRecord) -> Image.Image:
+        try:
+            return Image.fromarray(open_image(self._subject.read(record)).pixels)
+        except ImageRefusedError as refusal:
+            raise NoPictureError(f"{explain(refusal.reason)} ({refusal.detail})") from refusal
+        except OSError as error:
+            raise NoPictureError(f"The file cannot be read: {error.strerror or error}") from error

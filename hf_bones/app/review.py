@@ -1,0 +1,153 @@
+"""The look-up page: `hf-bones review` shows the images of a collection or a built dataset, and takes decisions about them.
+
+gradio serves the page; its one component calls the functions of `Review`. Pictures go through plain routes, so that a change of filters
+sends a little HTML and the browser fetches the thumbnails it has not seen. Only images that the manifest knows are served, by their hash,
+and only to pages of this server (`same_origin.py`).
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from hf_bones.app import review_script, review_style
+from hf_bones.app.pictures import NoPictureError
+from hf_bones.app.review_asking import ReviewError
+from hf_bones.app.review_frame import frame_html
+from hf_bones.app.review_session import Review
+from hf_bones.app.same_origin import SameOriginOnly
+from hf_bones.app.serving import serve
+from hf_bones.curate.contact_sheet import contact_sheet
+from hf_bones.dataset.subject import open_subject
+from hf_bones.labels import load_scheme
+
+HOST = "127.0.0.1"
+# A picture is named by the hash of its image: it never changes.
+_FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+_NOT_KEPT = {"Cache-Control": "no-store"}
+
+
+def build_review(review: Review) -> gr.Blocks:
+    """The page of a review, to be served by `serve_review`."""
+    functions = [review.look_up, review.show, review.decide, review.undo, review.agreement, review.ask_model, review.progress]
+    with gr.Blocks(title=f"{review.name}: look-up", analytics_enabled=False, fill_width=True) as page:
+        gr.HTML(
+            frame_html(review),
+            label="Look-up",
+            elem_id="review",
+            js_on_load=review_script.ON_LOAD,
+            server_functions=[*map(_called, functions)],
+        )
+    return page
+
+
+def _called(function: Any) -> Any:
+    """gradio marks the functions that a page may call, which a bound method does not allow."""
+
+    def call(asked: dict[str, Any]) -> dict[str, Any]:
+        return function(asked if isinstance(asked, dict) else {})
+
+    call.__name__ = function.__name__
+    return call
+
+
+def app_kwargs(review: Review, host: str = HOST) -> dict[str, Any]:
+    """The routes of pictures and the guard against other sites, for `serving.serve`."""
+    return {
+        "routes": [
+            Route("/pictures/thumbnail/{sha256}", partial(_thumbnail, review)),
+            Route("/pictures/view/{sha256}", partial(_view, review)),
+            Route("/pictures/sheet.png", partial(_sheet, review)),
+        ],
+        "middleware": [Middleware(SameOriginOnly, names=(host,))],
+    }
+
+
+async def _thumbnail(review: Review, request: Request) -> Response:
+    return await run_in_threadpool(
+        _picture, review, request.path_params["sha256"], lambda record: (review.pictures.thumbnail(record), "image/jpeg")
+    )
+
+
+async def _view(review: Review, request: Request) -> Response:
+    side = {"side": None} if request.query_params.get("full") else {}
+    return await run_in_threadpool(_picture, review, request.path_params["sha256"], lambda record: review.pictures.view(record, **side))
+
+
+def _picture(review: Review, sha256: str, make: Any) -> Response:
+    record = review.record(sha256)
+    if record is None:
+        return PlainTextResponse("There is no such image here.", status_code=404, headers=_NOT_KEPT)
+    try:
+        content, kind = make(record)
+    except NoPictureError as error:
+        return PlainTextResponse(str(error), status_code=422, headers=_NOT_KEPT)
+    return Response(content, media_type=kind, headers=_FOR_EVER)
+
+
+async def _sheet(review: Review, request: Request) -> Response:
+    """The contact sheet of a look-up, as a PNG to download."""
+
+    def draw() -> Response:
+        try:
+            records = review.listed(request.query_params.get("token", ""))
+        except ReviewError as error:
+            return PlainTextResponse(str(error), status_code=410, headers=_NOT_KEPT)
+        stream = BytesIO()
+        contact_sheet(records, review.subject.read, title=review.name).save(stream, "PNG")
+        headers = {**_NOT_KEPT, "Content-Disposition": 'attachment; filename="contact-sheet.png"'}
+        return Response(stream.getvalue(), media_type="image/png", headers=headers)
+
+    return await run_in_threadpool(draw)
+
+
+def serve_review(page: gr.Blocks, review: Review, *, host: str | None = None, port: int | None = None, open_browser: bool = False) -> str:
+    """Serves the page, with its pictures and its guard, and returns its address."""
+    return serve(
+        page,
+        host=host or HOST,
+        port=port,
+        open_browser=open_browser,
+        wait=False,
+        css=review_style.CSS,
+        js=None,
+        footer_links=(),
+        app_kwargs=app_kwargs(review, host or HOST),
+    )
+
+
+def launch_review(
+    place: Path,
+    *,
+    reviewer: str = "",
+    labels: str = "three-class",
+    model: str = "bundled",
+    host: str | None = None,
+    port: int | None = None,
+    open_browser: bool = True,
+) -> None:
+    """Opens the look-up of a collection or built dataset, and stays until it is stopped. Raises ValueError for a place that is neither."""
+    with open_subject(place) as subject:
+        review = Review(subject, load_scheme(labels), reviewer=reviewer, model=model)
+        stop = threading.Event()
+        records = [entry.record for entry in review.lookup.entries]
+        thumbnails = threading.Thread(target=review.pictures.make_all, args=(records, stop), daemon=True)
+        thumbnails.start()
+        try:
+            page = build_review(review)
+            address = serve_review(page, review, host=host, port=port, open_browser=open_browser)
+            print(f"{place}: {len(records):,} images at {address} (Ctrl-C ends it)", flush=True)
+            page.block_thread()
+        finally:
+            stop.set()
+            thumbnails.join()
