@@ -22,7 +22,7 @@ from hf_bones.imaging import open_image
 
 DTYPES = ("float32", "float16", "uint8")
 FITS = ("letterbox", "squash")
-_BATCH = 64
+_BATCH = 16
 
 
 def export_npz(
@@ -62,7 +62,7 @@ def export_npz(
                 _write_header(stream, dtype, (count, size, size, channels))
                 for square in _squares(parts, rows, arrays, size, fit):
                     values = square if dtype == "uint8" else (square.astype(np.float32) / 255).astype(dtype)
-                    stream.write(np.repeat(values[..., None], channels, axis=-1).tobytes())
+                    stream.write(np.repeat(values[..., None], channels, axis=-1).data)
                     shown.update(len(square))
         partial.replace(file)
     finally:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from hf_bones.curate.splits import SPLITS
+from hf_bones.dataset.cache import ARRAYS_FOLDER
 from hf_bones.dataset.encode import RefusedImage, encode_rows
 from hf_bones.dataset.schema import COLUMNS, bone_features
 from hf_bones.dataset.sources import LeftOut, SourceRow
@@ -103,10 +104,15 @@ def write_refused(path: Path, refused: Sequence[RefusedImage], left_out: Sequenc
 
 
 def put_in_place(folder: Path, output: Path) -> None:
-    """Renames `folder` to `output`; what stood there goes only when the new one is ready."""
+    """Renames `folder` to `output`; what stood there goes only when the new one is ready, but for its array caches.
+
+    Their images are known by their content: those that the new dataset still has need not be decoded again.
+    """
     if output.exists():
         old = folder.parent / "replaced"
         output.rename(old)
+        if (old / ARRAYS_FOLDER).is_dir():
+            (old / ARRAYS_FOLDER).rename(folder / ARRAYS_FOLDER)
         folder.rename(output)
         shutil.rmtree(old)
     else:

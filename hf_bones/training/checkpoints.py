@@ -52,7 +52,10 @@ def has_fitted_start(recipe: Recipe, output: Path) -> bool:
 
 def _comparable(recipe: Recipe) -> dict[str, Any]:
     """The recipe as flat JSON data, without what may differ between a run and its resumption."""
-    free = {"output_dir", "resume", "processes", "data_loader_workers", "push_to_hub", "report_to", "eval_batch_size"}
+    free = {
+        "output_dir", "resume", "processes", "data_loader_workers", "push_to_hub", "report_to", "eval_batch_size", "use_arrays",
+        "arrays_dir",
+    }  # fmt: skip
     data = recipe.as_dict()
     stages = {key: value for stage in ("data", "model", "augment", "training") for key, value in data[stage].items() if key not in free}
     return json.loads(json.dumps({**stages, "trainer": data["trainer"]}))

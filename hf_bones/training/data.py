@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,6 +24,13 @@ class PixelSource(Protocol):
     def __len__(self) -> int: ...
 
     def pixels(self, row: int) -> np.ndarray: ...
+
+
+@runtime_checkable
+class FittedSource(Protocol):
+    """A source that may have its images at the training size already: uint8 (h, w) as `fit_to(pixels(row), size)` gives them."""
+
+    def fitted(self, rows: Sequence[int], size: int) -> list[np.ndarray]: ...
 
 
 class TrainingRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
@@ -42,10 +49,27 @@ class TrainingRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
         return len(self.labels)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
-        row, position = key if isinstance(key, tuple) else (key, 0)
-        which = int(np.searchsorted(self.starts, row, side="right")) - 1
-        pixels = fit_to(self.sources[which].pixels(row - int(self.starts[which])), self.size)
-        return {"pixels": pixels, "label": int(self.labels[row]), "draw": augmentation_draw(self.seed, position)}
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[dict[str, Any]]:
+        """A whole batch at once, as torch's loader asks for it: a source with arrays reads them together."""
+        rows, positions = zip(*(key if isinstance(key, tuple) else (key, 0) for key in keys), strict=True)
+        which = np.searchsorted(self.starts, rows, side="right") - 1
+        pixels: dict[int, np.ndarray] = {}
+        for number in set(which.tolist()):
+            places = np.flatnonzero(which == number).tolist()
+            inside = [int(rows[place] - self.starts[number]) for place in places]
+            pixels |= zip(places, _fitted(self.sources[number], inside, self.size), strict=True)
+        return [
+            {"pixels": pixels[place], "label": int(self.labels[row]), "draw": augmentation_draw(self.seed, position)}
+            for place, (row, position) in enumerate(zip(rows, positions, strict=True))
+        ]
+
+
+def _fitted(source: PixelSource, rows: Sequence[int], size: int) -> list[np.ndarray]:
+    if isinstance(source, FittedSource):
+        return source.fitted(rows, size)
+    return [fit_to(source.pixels(row), size) for row in rows]
 
 
 class RunSampler(torch.utils.data.Sampler[tuple[int, int]]):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,15 @@ from typing import Any
 import numpy as np
 
 from hf_bones.config import DataConfig, RecipeError
+from hf_bones.dataset.cache import DatasetArrays, SplitArrays, arrays_folder, open_arrays
+from hf_bones.dataset.schema import image_bytes
 from hf_bones.imaging import open_image
 from hf_bones.labels import LabelScheme
+from hf_bones.preprocess import fit_to
 from hf_bones.record import sha256_rows
 from hf_bones.training.data import PixelSource
+
+log = logging.getLogger(__name__)
 
 DRAWN_LICENCE = "CC0-1.0"
 
@@ -30,6 +37,8 @@ class Rows:
     origins: list[str] = field(default_factory=list)
     hashes: list[str] = field(default_factory=list)
     synthetic: list[bool] = field(default_factory=list)
+    arrays: DatasetArrays | None = None  # the cache that some of the images are read from
+    from_arrays: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -41,19 +50,24 @@ class Rows:
 
 
 class StoredImages:
-    """Images of a `datasets.Dataset`, opened by the project's one opener."""
+    """Images of a `datasets.Dataset`, opened by the project's one opener, or read from the cached `arrays` of the same rows."""
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, dataset: Any, arrays: SplitArrays | None = None) -> None:
         from datasets import Image
 
         self.images = dataset.select_columns(["image"]).cast_column("image", Image(decode=False))
+        self.arrays = arrays
 
     def __len__(self) -> int:
         return len(self.images)
 
     def pixels(self, row: int) -> np.ndarray:
-        image = self.images[row]["image"]
-        return open_image(image["bytes"] if image["bytes"] is not None else image["path"]).pixels
+        return open_image(image_bytes(self.images[row]["image"])).pixels
+
+    def fitted(self, rows: Sequence[int], size: int) -> list[np.ndarray]:
+        """The rows with their long side at `size` px. Cached ones are not fitted again: `fit_to` of its own result can add a pixel."""
+        cached = self.arrays.read(rows) if self.arrays is not None and self.arrays.size == size else [None] * len(rows)
+        return [fit_to(self.pixels(row), size) if image is None else image for row, image in zip(rows, cached, strict=True)]
 
 
 class DrawnImages:
@@ -77,9 +91,10 @@ class DrawnImages:
         return self.kept[row]
 
 
-def training_rows(config: DataConfig, scheme: LabelScheme, seed: int) -> tuple[Rows, Rows]:
+def training_rows(config: DataConfig, scheme: LabelScheme, seed: int, size: int | None = None) -> tuple[Rows, Rows]:
     """The training and validation rows of a recipe. Test rows are not even loaded.
 
+    Images come from the dataset's array cache where it has one for a training size of `size` px and `use_arrays` is set.
     Raises `RecipeError` naming the key when nothing is left to train or validate on, or a class has no training row.
     """
     train, validation = Rows(), Rows()
@@ -87,11 +102,13 @@ def training_rows(config: DataConfig, scheme: LabelScheme, seed: int) -> tuple[R
         from hf_bones.dataset.build import load_bones
 
         splits = load_bones(config.dataset)
+        arrays = _find_arrays(config, size, splits)
         for rows, split in ((train, "train"), (validation, "validation")):
             if split not in splits:
                 raise RecipeError(f"dataset: {config.dataset!r} has no {split!r} split (found {sorted(splits)})")
             limit = config.max_train_rows if split == "train" else None
-            _add_stored(rows, splits[split], config, scheme, limit, seed)
+            rows.arrays = arrays
+            _add_stored(rows, splits[split], config, scheme, limit, seed, arrays[split] if arrays else None)
     # Drawn rows of train and validation are numbered far apart, so that no drawing is in both.
     _add_drawn(train, config.drawn_images, 1_000_000, config, scheme)
     _add_drawn(validation, config.drawn_validation_images, 2_000_000, config, scheme)
@@ -109,7 +126,40 @@ def training_rows(config: DataConfig, scheme: LabelScheme, seed: int) -> tuple[R
     return train, validation
 
 
-def _add_stored(rows: Rows, dataset: Any, config: DataConfig, scheme: LabelScheme, limit: int | None, seed: int) -> None:
+def _find_arrays(config: DataConfig, size: int | None, splits: Mapping[str, Any]) -> DatasetArrays | None:
+    """The dataset's array cache as far as it can be used; what is wrong with it is logged, once for all processes."""
+    if size is None or not config.use_arrays:
+        return None
+    folder = arrays_folder(config.dataset, size, config.arrays_dir or None)
+    arrays = open_arrays(folder, size, config.dataset, {split: splits[split] for split in ("train", "validation") if split in splits})
+    if arrays is not None and arrays.problems and int(os.environ.get("RANK", "0")) == 0:
+        out = f" --out {config.arrays_dir}" if config.arrays_dir else ""
+        log.warning(
+            "array cache %s: %s. These images are decoded from the dataset instead; repair it with: hf-bones cache %s --size %d%s",
+            folder, "; ".join(arrays.problems), config.dataset, size, out,
+        )  # fmt: skip
+    return arrays
+
+
+def arrays_line(train: Rows, validation: Rows, config: DataConfig, size: int) -> str:
+    """Where the stored images of a run come from, for its announcement."""
+    if not config.use_arrays:
+        return "not used (use_arrays: false)"
+    stored = sum(len(source) for rows in (train, validation) for source in rows.sources if isinstance(source, StoredImages))
+    if train.arrays is None:
+        return f"none at {size} px: each epoch decodes the images anew (hf-bones cache {config.dataset} --size {size} writes them once)"
+    return f"{train.from_arrays + validation.from_arrays:,} of {stored:,} images from the cache {train.arrays.folder}"
+
+
+def _add_stored(
+    rows: Rows,
+    dataset: Any,
+    config: DataConfig,
+    scheme: LabelScheme,
+    limit: int | None,
+    seed: int,
+    arrays: SplitArrays | None = None,
+) -> None:
     names = dataset.features["label"].names
     unknown = sorted(set(names) - set(scheme.names))
     table = dataset.select_columns(["label", "group", "licence", "source", "sha256", "synthetic"]).to_pandas()
@@ -121,7 +171,10 @@ def _add_stored(rows: Rows, dataset: Any, config: DataConfig, scheme: LabelSchem
     if limit is not None and limit < len(table):
         share = limit / len(table)
         table = table.groupby("label", group_keys=False).sample(frac=share, random_state=seed).sort_index()
-    rows.sources.append(StoredImages(dataset.select(table.index.to_list())))
+    chosen = table.index.to_list()
+    cached = arrays.select(chosen) if arrays is not None else None
+    rows.sources.append(StoredImages(dataset.select(chosen), cached))
+    rows.from_arrays += cached.there if cached is not None else 0
     rows.labels += [scheme.label2id[names[label]] for label in table["label"]]
     rows.groups += table["group"].tolist()
     rows.licences += table["licence"].tolist()
@@ -160,4 +213,8 @@ def describe_rows(train: Rows, validation: Rows, config: DataConfig, scheme: Lab
         "sources": dict(sorted(Counter(train.origins).items())),
         "drawn": sum(train.synthetic),
         "synthetic_only": all(train.synthetic),
+        "arrays": {
+            "images": train.from_arrays + validation.from_arrays,
+            "preprocessing": dict(train.arrays.preprocessing) if train.arrays is not None else {},
+        },
     }

@@ -23,7 +23,7 @@ from hf_bones.training.data import RunSampler, SquareCollator, TrainingRows, bat
 from hf_bones.training.loss import class_weights, weighted_cross_entropy
 from hf_bones.training.model import load_model, parameter_groups
 from hf_bones.training.probe import fit_head, head_features, start_head
-from hf_bones.training.sources import Rows, describe_rows, training_rows
+from hf_bones.training.sources import Rows, arrays_line, describe_rows, training_rows
 
 
 @dataclass
@@ -91,7 +91,7 @@ def train(recipe: Recipe) -> TrainedModel:
     output = Path(config.output_dir)
     has_start = has_fitted_start(recipe, output)
     resume_from = prepare_output(recipe, output)
-    train_rows, validation_rows = training_rows(recipe.data, scheme, config.seed)
+    train_rows, validation_rows = training_rows(recipe.data, scheme, config.seed, recipe.model.image_size)
     torch.manual_seed(config.seed)  # before the new head is drawn
     model, spec = load_model(recipe.model, scheme)
     trainer = make_trainer(recipe, model, spec, scheme, train_rows, validation_rows)
@@ -283,5 +283,7 @@ def _announce(
     for name, rows in (("train", train_rows), ("validation", validation_rows)):
         counts = ", ".join(f"{label} {count}" for label, count in rows.counts(scheme).items())
         print(f"{name:<11} {len(rows)} images: {counts}; {sum(rows.synthetic)} of them drawn")
+    if recipe.data.dataset:
+        print(f"arrays      {arrays_line(train_rows, validation_rows, recipe.data, trainer.spec.size)}")
     if resume_from is not None:
         print(f"resuming    from {resume_from}")
