@@ -8,14 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hf_bones.curate.dealing import assign_splits, split_groups
 from hf_bones.curate.splits import (
     SPLITS,
     GroupLeakError,
-    assign_splits,
     check_proportions,
     find_leaks,
     merge_groups,
-    split_groups,
     split_name,
 )
 
@@ -69,6 +68,19 @@ def test_each_label_and_source_comes_close_to_the_proportions(size: int) -> None
     for label, source, count in (("healthy", "x", 200), ("fractured", "x", 60), ("fractured", "y", 40)):
         for split, share in (("train", 0.7), ("validation", 0.15), ("test", 0.15)):
             assert counts[label, source, split] / (count * size) == pytest.approx(share, abs=0.05)
+
+
+def test_regions_are_spread_within_their_label_and_source_and_weigh_as_much_as_they_are_told() -> None:
+    # Patients of one to five films, each of one region.
+    rows = [(f"g{index}", ("hand", "leg", "hip")[index % 3]) for index in range(120) for _ in range(1 + index % 5)]
+    groups, regions, same = [group for group, _ in rows], [region for _, region in rows], ["a"] * len(rows)
+    off = {}
+    for weight in (0.0, 0.25):
+        splits = split_groups(groups, same, same, regions, region_weight=weight)
+        counts = Counter(zip(regions, splits, strict=True))
+        off[weight] = max(abs(counts[region, "test"] / regions.count(region) - 0.15) for region in set(regions))
+    assert off[0.25] < 0.03 < off[0.0]
+    assert split_groups(groups, same, same, regions, region_weight=0.0) == split_groups(groups, same, same)
 
 
 def test_another_seed_gives_another_split() -> None:

@@ -30,6 +30,8 @@ class SplitSettings:
     validation: float = option(0.15, "Share of the validation split.")
     test: float = option(0.15, "Share of the test split.")
     seed: int = option(0, "Seed of the deal.")
+    region_weight: float = option(0.25, "What a region's share weighs beside that of its label and source; 0: not at all.")
+    random_score_strength: float = option(1e-3, "Inverse regularisation of the logistic regression that scores a random split.")
 
 
 @dataclass

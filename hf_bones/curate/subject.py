@@ -14,6 +14,8 @@ from typing import Self
 
 from hf_bones.manifest import ImageRecord, Manifest, open_manifest
 
+COLLECTION_KIND, DATASET_KIND = "collection", "dataset"
+
 
 @dataclass(frozen=True, eq=False)
 class Subject:
@@ -42,4 +44,4 @@ class Subject:
 def collection_subject(folder: Path) -> Subject:
     """The collection in `folder`. Raises `manifest.ManifestError` where there is none."""
     manifest = open_manifest(folder)
-    return Subject(manifest, lambda record: (manifest.folder / record.file).read_bytes(), "collection")
+    return Subject(manifest, lambda record: (manifest.folder / record.file).read_bytes(), COLLECTION_KIND)

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_bones.curate.dealing import assign_splits
 from hf_bones.curate.splits import (
     DEFAULT_PROPORTIONS,
     SPLITS,
     UNUSED,
     GroupLeakError,
-    assign_splits,
     check_proportions,
     find_leaks,
     merge_groups,
@@ -109,9 +109,8 @@ def build_dataset(
         _require_no_twins(table, digests)
         groups = merge_groups([row.group for row in table], [row.copy_group for row in table], digests)
         names = [labels[index] for index in kept]
-        splits, decided = assign_splits(
-            groups, names, [row.source for row in table], [row.split for row in table], proportions=proportions, seed=seed
-        )
+        sources, given, regions = ([getattr(row, column) for row in table] for column in ("source", "split", "region"))
+        splits, decided = assign_splits(groups, names, sources, given, regions=regions, proportions=proportions, seed=seed)
         every_note = [*notes, *decided, *_group_notes(table), *_twin_notes(digests, names), *_class_notes(names, splits, scheme)]
         # A folder of its own inside the workspace: the staged file must not end up in the dataset.
         folder = workspace / "dataset"

@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from hf_bones.curate.subject import Subject, collection_subject
+from hf_bones.curate.subject import DATASET_KIND, Subject, collection_subject
 from hf_bones.dataset.schema import load_bones
 from hf_bones.manifest import MANIFEST_NAME, ImageRecord, Manifest, ManifestError, open_manifest
 
@@ -51,7 +51,7 @@ def dataset_subject(folder: Path) -> Subject:
         data: bytes = cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
         return data
 
-    return Subject(manifest, read, "dataset")
+    return Subject(manifest, read, DATASET_KIND)
 
 
 def _bring_up_to_date(manifest: Manifest, parts: dict[str, Any], state: str) -> None:
