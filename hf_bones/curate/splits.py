@@ -88,7 +88,7 @@ def require_no_leaks(groups: Sequence[str], splits: Sequence[str]) -> None:
         more = f"; and {len(leaks) - 10} more" if len(leaks) > 10 else ""
         raise GroupLeakError(
             f"{len(leaks)} group(s) stand in more than one split: {shown}{more}. Give all rows of a group the same split, "
-            "mark rows as 'unused', or leave the split out to have it made anew"
+            "mark rows as 'unused' or drop them, or have the split made anew: leave it out, or give hf-bones curate split --anew"
         )
 
 

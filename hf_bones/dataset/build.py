@@ -31,7 +31,7 @@ from hf_bones.dataset.card import write_card
 from hf_bones.dataset.encode import RefusedImage
 from hf_bones.dataset.schema import load_bones
 from hf_bones.dataset.sources import LeftOut, SourceRow
-from hf_bones.dataset.writing import put_in_place, stage_images, write_refused, write_splits
+from hf_bones.dataset.writing import STAGED_NAME, put_in_place, stage_images, write_refused, write_splits
 from hf_bones.imaging import Limits
 from hf_bones.labels import THREE_CLASS, LabelScheme, UnknownLabelError, normalise_name
 from hf_bones.record import sha256_rows, write_json
@@ -113,7 +113,7 @@ def build_dataset(
         splits, decided = assign_splits(groups, names, sources, given, regions=regions, proportions=proportions, seed=seed)
         every_note = [*notes, *decided, *_group_notes(table), *_twin_notes(digests, names), *_class_notes(names, splits, scheme)]
         # A folder of its own inside the workspace: the staged file must not end up in the dataset.
-        folder = workspace / "dataset"
+        folder = workspace / STAGED_NAME
         write_splits(staged, groups, splits, folder)
         staged.unlink()
         summary = {

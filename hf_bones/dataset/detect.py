@@ -13,8 +13,10 @@ from hf_bones.curate.splits import DEFAULT_PROPORTIONS, SPLITS
 from hf_bones.dataset import importers, sources
 from hf_bones.dataset.build import BuildResult, build_dataset
 from hf_bones.dataset.collection import collection_rows
+from hf_bones.dataset.curated import decisions_kept, is_curated, with_decisions
 from hf_bones.dataset.sources import Reading
 from hf_bones.dataset.tables import SourceError
+from hf_bones.dataset.writing import restore_interrupted
 from hf_bones.imaging import Limits
 from hf_bones.labels import load_scheme
 from hf_bones.manifest import MANIFEST_NAME
@@ -49,6 +51,7 @@ def build_command(
     and `licence` fill in what a folder or table does not state. `count`, `drawn_size` (px) and `drawn_split` are for `drawn`;
     `fracatlas_rows` ("packaged" or a file) and `keep_uncertain` for the importers. Raises ValueError (of several kinds) saying what to do.
     """
+    restored = restore_interrupted(output)
     if not source:
         raise SourceError(f"no source given: name a folder, a CSV or Parquet file, a dataset, or 'drawn' (kinds: {', '.join(KINDS)})")
     mapping = parse_label_map(label_map)
@@ -66,6 +69,9 @@ def build_command(
                 )
             )
     merged = merge_readings(readings)
+    notes = [*merged.notes, *decisions_kept(output, source)]
+    if restored:
+        notes.append(f"{output.name} was put back first: a build that was to replace it had been cut short")
     made_with = ["hf-bones", "build", *(spec if spec == "drawn" else Path(spec).name for spec in source)]
     made_with += [f"--label-map={pair}" for pair in label_map] + (["--max-side", str(max_side)] if max_side else [])
     return build_dataset(
@@ -79,7 +85,7 @@ def build_command(
         limits=Limits(),
         overwrite=overwrite,
         left_out=merged.left_out,
-        notes=merged.notes,
+        notes=notes,
         made_with=shlex.join(made_with),
         progress=progress,
     )
@@ -108,7 +114,8 @@ def read_source(
     if chosen == "collection":
         return collection_rows(path, source=source_name, licence=licence)
     if chosen == "dataset":
-        return sources.dataset_rows(spec, source=source_name, licence=licence)
+        reading = sources.dataset_rows(spec, source=source_name, licence=licence)
+        return with_decisions(reading, path) if is_curated(path) else reading
     if chosen == "fracatlas":
         return importers.fracatlas_rows(path, rows=fracatlas_rows)
     if chosen == "grazpedwri":

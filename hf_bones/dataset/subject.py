@@ -17,7 +17,8 @@ from hf_bones.manifest import MANIFEST_NAME, ImageRecord, Manifest, ManifestErro
 DATASET_FILE = "dataset_dict.json"
 _STATE = "dataset_state"  # the fact that says which state of the dataset the rows were read from
 _READ_COLUMNS = (
-    "file", "label", "subtype", "label_basis", "region", "view", "provider", "licence", "group", "split", "boxes", "severity", "synthetic",
+    "file", "bytes", "title", "label", "subtype", "label_basis", "region", "view", "provider", "licence", "group", "split", "boxes",
+    "severity", "synthetic",
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +12,15 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from hf_bones.curate.splits import SPLITS
-from hf_bones.dataset.cache import ARRAYS_FOLDER
 from hf_bones.dataset.encode import RefusedImage, encode_rows
 from hf_bones.dataset.schema import COLUMNS, bone_features
 from hf_bones.dataset.sources import LeftOut, SourceRow
 from hf_bones.imaging import Limits
+from hf_bones.manifest import MANIFEST_NAME, open_manifest
 
+STAGED_NAME = "dataset"  # the new dataset's folder in a build's workspace
+_REPLACED = "replaced"  # and that of the one whose place it takes
+_BUILT = {*SPLITS, "dataset_dict.json", "README.md", "summary.json", "refused.csv"}  # what a build writes
 _BATCH = 64
 
 
@@ -104,16 +108,47 @@ def write_refused(path: Path, refused: Sequence[RefusedImage], left_out: Sequenc
 
 
 def put_in_place(folder: Path, output: Path) -> None:
-    """Renames `folder` to `output`; what stood there goes only when the new one is ready, but for its array caches.
+    """Renames `folder` to `output`. Of what stood there the files of the earlier build go, once the new ones are in place; all else stays.
 
-    Their images are known by their content: those that the new dataset still has need not be decoded again.
+    So the manifest with its decisions moves over, and so do array caches, whose images are known by their content. It is moved, not copied:
+    a look-up app that has it open goes on writing to it. On any error the old dataset is put back.
     """
+    if not output.exists():
+        folder.rename(output)
+        return
+    if (output / MANIFEST_NAME).is_file():
+        with open_manifest(output) as manifest:
+            manifest.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    old = folder.parent / _REPLACED
+    output.rename(old)
+    try:
+        _move_further_files(old, folder)
+        folder.rename(output)
+    except BaseException:
+        _put_back(old, folder, output)
+        raise
+    shutil.rmtree(old)
+
+
+def restore_interrupted(output: Path) -> bool:
+    """Puts back the dataset `output` where a build was killed in the moment of replacing it; True if there was one to put back."""
     if output.exists():
-        old = folder.parent / "replaced"
-        output.rename(old)
-        if (old / ARRAYS_FOLDER).is_dir():
-            (old / ARRAYS_FOLDER).rename(folder / ARRAYS_FOLDER)
-        folder.rename(output)
-        shutil.rmtree(old)
-    else:
-        folder.rename(output)
+        return False
+    for old in sorted(output.parent.glob(f".{glob.escape(output.name)}.*/{_REPLACED}")):
+        _put_back(old, old.parent / STAGED_NAME, output)
+        shutil.rmtree(old.parent)
+        return True
+    return False
+
+
+def _put_back(old: Path, folder: Path, output: Path) -> None:
+    if folder.is_dir():
+        _move_further_files(folder, old)
+    old.rename(output)
+
+
+def _move_further_files(source: Path, target: Path) -> None:
+    """Moves what no build has written: the manifest, its log, caches, whatever a person keeps there."""
+    for entry in sorted(source.iterdir()):
+        if entry.name not in _BUILT:
+            entry.rename(target / entry.name)
