@@ -143,16 +143,18 @@ def kinds_table(proof: SplitProof) -> Table:
 def strata_table(proof: SplitProof, *, regions: bool = False) -> Table:
     """Images by label and source (and region) for the terminal: count and share in each split, below its target."""
     table = Table("source", "label", *(["region"] if regions else []), show_edge=False, header_style="bold")
-    table.add_column("images", justify="right")
+    digits = 0 if regions else 1  # a region has few images, and its table many columns
+    table.add_column("images", justify="right", no_wrap=True)
     for split in SPLITS:
-        table.add_column(f"{split}\n{proof.targets.get(split, 0):.1%}", justify="right")
-    for stratum in proof.regions if regions else proof.strata:
-        cells = [f"{stratum.counts.get(split, 0):,} ({stratum.share(split):.1%})" for split in SPLITS]
-        where = [stratum.region or "–"] if regions else []
+        table.add_column(f"{split}\n{proof.targets.get(split, 0):.{digits}%}", justify="right", no_wrap=True)
+    rows = [(row, [row.region or "–"] if regions else []) for row in (proof.regions if regions else proof.strata)]
+    for stratum, where in rows:
+        cells = [f"{stratum.counts.get(split, 0):,} {stratum.share(split):>4.{digits}%}" for split in SPLITS]
         table.add_row(stratum.source or "–", stratum.label, *where, f"{stratum.total:,}", *cells)
     table.add_section()
-    everywhere = [f"{proof.images_by_split.get(split, 0):,} ({proof.images_by_split.get(split, 0) / proof.images:.1%})" for split in SPLITS]
-    table.add_row("all", "", *([""] if regions else []), f"{proof.images:,}", *everywhere)
+    everywhere = StratumCounts("", "", "", proof.images_by_split)
+    cells = [f"{everywhere.counts.get(split, 0):,} {everywhere.share(split):>4.{digits}%}" for split in SPLITS]
+    table.add_row("all", "", *([""] if regions else []), f"{proof.images:,}", *cells)
     return table
 
 
