@@ -6,10 +6,13 @@ import pytest
 from small_collection import bring, digest, jpeg, see, small_collection
 
 from hf_bones.collect.candidate import Candidate
+from hf_bones.curate.splits import GroupLeakError
 from hf_bones.dataset.collection import collection_rows
 from hf_bones.dataset.detect import build_command, detect_kind, read_source
 from hf_bones.dataset.tables import SourceError
 from hf_bones.manifest import ImageRecord, open_manifest
+
+LABELS = ("healthy", "fractured", "beyond_repair")
 
 
 def add(folder, seed=1, **known):
@@ -100,6 +103,49 @@ def test_a_folder_with_a_manifest_is_a_collection_and_an_empty_one_says_what_to_
     assert detect_kind(str(tmp_path)) == "collection"
     with pytest.raises(SourceError, match="no image yet"):
         collection_rows(tmp_path)
+
+
+def nine(folder):
+    """Nine images, labels in turn, each on a page of its own, with the splits train, validation and test."""
+    return [
+        add(folder, seed, label=LABELS[seed % 3], page=f"http://p/{seed}", split=("train", "validation", "test")[seed // 3])
+        for seed in range(9)
+    ]
+
+
+@pytest.mark.parametrize("shared", [{"page": "http://p/0"}, {"copy_group": "copy1"}, {"patient": "7"}, {"group": "study 7"}])
+def test_a_split_that_tears_a_page_a_patient_or_near_duplicates_is_refused(tmp_path, shared):
+    hashes = nine(tmp_path / "c")
+    with open_manifest(tmp_path / "c") as manifest:
+        for sha256 in (hashes[0], hashes[8]):  # train and test
+            manifest.set_columns(sha256, shared)
+    with pytest.raises(GroupLeakError, match=r"1 group\(s\) stand in more than one split: .* in test and train"):
+        build_command([str(tmp_path / "c")], tmp_path / "d", progress=False)
+    assert not (tmp_path / "d").exists()
+    with open_manifest(tmp_path / "c") as manifest:
+        manifest.decide(hashes[8], "drop", "a copy", "ada")
+    assert sum(map(len, build_command([str(tmp_path / "c")], tmp_path / "d", progress=False).dataset.values())) == 8
+
+
+def test_near_duplicates_are_one_group_of_the_dataset_and_unused_images_are_left_out(tmp_path):
+    hashes = nine(tmp_path / "c")
+    with open_manifest(tmp_path / "c") as manifest:
+        for sha256 in hashes[:2]:
+            manifest.set_columns(sha256, {"copy_group": "copy1"})
+        manifest.set_columns(hashes[8], {"split": "unused"})
+    done = build_command([str(tmp_path / "c")], tmp_path / "d", progress=False)
+    found = {row["sha256"]: row["group"] for part in done.dataset.values() for row in part.remove_columns("image")}
+    assert found[hashes[0]] == found[hashes[1]] and len(set(found.values())) == 7
+    assert hashes[8] not in found and done.summary["left_out"] == {"marked unused": 1}
+
+
+def test_a_reviewers_label_is_the_datasets(tmp_path):
+    hashes = nine(tmp_path / "c")
+    with open_manifest(tmp_path / "c") as manifest:
+        manifest.decide(hashes[0], "relabel", "", "ada", label="beyond_repair", subtype="comminuted")
+    done = build_command([str(tmp_path / "c")], tmp_path / "d", progress=False)
+    (row,) = (row for row in done.dataset["train"].remove_columns("image") if row["sha256"] == hashes[0])
+    assert (LABELS[row["label"]], row["subtype"]) == ("beyond_repair", "comminuted")
 
 
 def test_a_file_that_is_missing_is_refused_and_the_rest_is_built(tmp_path):
