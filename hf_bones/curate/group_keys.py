@@ -87,10 +87,10 @@ def images_by_key(keys: Iterable[Key], kind: str) -> dict[str, list[str]]:
 
 def why_left_out(record: ImageRecord, labels: Sequence[str] = ()) -> str:
     """Why a build leaves an image out; "" where it takes it. `labels` are those that contradict each other (`label_conflicts`)."""
-    if not record.file:
-        return "no longer there"
     if record.decision == "drop":
         return f"dropped: {record.decision_reason}"
+    if not record.file:
+        return "no longer there"
     if len(labels) > 1 and record.decision != "keep" and not record.reviewed_label:
         return f"seen under different labels: {', '.join(labels)}"
     return "" if record.final_label else "no label"
