@@ -44,6 +44,7 @@ def add(
     keep_uncertain: Annotated[bool, typer.Option(help="GRAZPEDWRI-DX: keep films of uncertain diagnosis.")] = False,
     source_name: Annotated[str, typer.Option(help="Name of the source, where the input does not state it.")] = "",
     licence: Annotated[str, typer.Option(help="Licence of the images, where the input does not state it.")] = "",
+    creator: Annotated[str, typer.Option(help="Who made the images, for the page of credits.")] = "",
 ) -> None:
     """Add images of your own: every file is decoded whole and kept by hash. Give it again to go on, or to add what is new.
 
@@ -54,7 +55,7 @@ def add(
     with plain_errors():
         added = add_images(
             source, out, kind=kind, labels=labels, label_map=label_map or [], fracatlas_rows=fracatlas_rows, keep_uncertain=keep_uncertain,
-            source_name=source_name, licence=licence, show_progress=True,
+            source_name=source_name, licence=licence, creator=creator, show_progress=True,
         )  # fmt: skip
     result = added.result
     typer.echo(

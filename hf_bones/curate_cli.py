@@ -52,11 +52,12 @@ def split(
         typer.echo(f"{done.changed:,} images have another split than before" + (" (dry run: nothing was written)" if dry_run else ""))
         report = done.proof.as_dict()
         if random_scored:
+            from hf_bones.evaluation.frozen import learnt_from
             from hf_bones.evaluation.random_split import frozen_reader, random_score, score_lines, score_table
 
             score = random_score(done.records, done.groups, done.splits, done.keys, frozen_reader(subject, model), settings)
             console.print("", score_table(score))
-            typer.echo("\n".join(score_lines(score)))
+            typer.echo("\n".join([*score_lines(score), *filter(None, [learnt_from(model)])]))
             report["random_split"] = {"model": model, **score.as_dict()}
     if out is not None:
         write_json(out, report)

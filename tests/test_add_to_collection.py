@@ -44,10 +44,11 @@ def records(out):
 
 def test_a_folder_of_films_is_a_collection_with_labels_and_the_bytes_as_they_are(tmp_path):
     films = write_films(tmp_path)
-    added = add_images([str(films)], tmp_path / "c", licence="CC BY 4.0")
+    added = add_images([str(films)], tmp_path / "c", licence="CC BY 4.0", creator="Ada")
     assert (added.result.stored, added.result.refused, added.conflicts) == (18, 0, 0)
     one = records(tmp_path / "c")["folder:films/healthy/3.png"]
     assert (one.label, one.label_basis, one.provider, one.licence, one.width) == ("healthy", "folder", "films", "CC-BY-4.0", 48)
+    assert one.creator == "Ada" and "Ada" in one.attribution
     assert (tmp_path / "c" / one.file).read_bytes() == (films / "healthy" / "3.png").read_bytes()
 
 

@@ -67,10 +67,12 @@ def add_images(
     keep_uncertain: bool = False,
     source_name: str = "",
     licence: str = "",
+    creator: str = "",
     settings: FetchSettings | None = None,
     show_progress: bool = False,
 ) -> Added:
-    """Adds the images of `sources` to the collection `out`, new or there already; the choices are those of `build_command`.
+    """Adds the images of `sources` to the collection `out`, new or there already. The choices are those of `build_command`; `creator` is who
+    made the images, for their credits.
 
     Licences may be unknown: it is the user's own file. Rows without a label are added without one. Raises ValueError (of several kinds)
     before anything is written: for a source that cannot be read, labels that stand for no class (each with its count), and an `out` that
@@ -93,7 +95,7 @@ def add_images(
         )
         named = [row for row in reading.rows if row.label]
         classes = dict(zip(map(id, named), resolve_labels(named, scheme, mapping), strict=True))
-        stated = [_candidate(row, classes.get(id(row), ""), resolve_subtype(row, scheme), spec, chosen) for row in reading.rows]
+        stated = [_candidate(row, classes.get(id(row), ""), resolve_subtype(row, scheme), spec, chosen, creator) for row in reading.rows]
         found.append(_LocalImages(_told_apart(stated, seen)))
         left_out += reading.left_out
         notes += reading.notes
@@ -175,7 +177,7 @@ def _told_apart(candidates: Sequence[Candidate], seen: Counter[str]) -> list[Can
     return apart
 
 
-def _candidate(row: SourceRow, label: str, subtype: str, spec: str, kind: str) -> Candidate:
+def _candidate(row: SourceRow, label: str, subtype: str, spec: str, kind: str, creator: str) -> Candidate:
     source = source_name_of(spec, kind)
     name = portable_name(row.image_id or (row.file.name if row.file else ""), Path(spec).expanduser())
     known = {
@@ -195,10 +197,11 @@ def _candidate(row: SourceRow, label: str, subtype: str, spec: str, kind: str) -
     return Candidate(
         url=f"{_SCHEMES.get(kind, 'folder')}:{quote(source)}/{quote(name)}",
         title=PurePosixPath(name).name,
+        creator=creator,
         licence=licence,
         licence_text=row.licence,
         licence_url=licence_url(licence),
-        attribution=credit(licence=licence, title=PurePosixPath(name).name),
+        attribution=credit(licence=licence, title=PurePosixPath(name).name, creator=creator),
         label=label,
         subtype=subtype,
         region=row.region,
