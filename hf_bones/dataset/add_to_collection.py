@@ -71,8 +71,8 @@ def add_images(
     settings: FetchSettings | None = None,
     show_progress: bool = False,
 ) -> Added:
-    """Adds the images of `sources` to the collection `out`, new or there already. The choices are those of `build_command`; `creator` is who
-    made the images, for their credits.
+    """Adds the images of `sources` to the collection `out`, new or there already. The choices are those of `build_command`; `creator` made
+    the images, for their credits.
 
     Licences may be unknown: it is the user's own file. Rows without a label are added without one. Raises ValueError (of several kinds)
     before anything is written: for a source that cannot be read, labels that stand for no class (each with its count), and an `out` that
