@@ -25,6 +25,7 @@ footer { display: none !important; }
 .review .small, .review .act { border: 1px solid var(--line); border-radius: 6px; background: var(--button-secondary-background-fill);
   padding: .22rem .55rem; white-space: nowrap; display: inline-flex; gap: .35rem; align-items: center; }
 .review .small:hover:not(:disabled), .review .act:hover:not(:disabled) { border-color: var(--color-accent); }
+.review [hidden] { display: none !important; }
 .review button:disabled { opacity: .45; cursor: default; }
 .review .hint { color: var(--quiet); font-size: .85rem; }
 .review code { font-family: var(--font-mono); font-size: .92em; overflow-wrap: anywhere; background: none; padding: 0; }
@@ -121,7 +122,6 @@ _LARGE = """
   position: relative;
   cursor: zoom-in; touch-action: none; }
 .review .films figure + figure:not([hidden]) { border-left: 1px solid #333a47; }
-.review .films figure[hidden] { display: none; }
 .review .film { --room: calc(100cqh - 1.9rem); --wide: calc(100cqw * var(--h, 1) / var(--w, 1)); position: absolute; left: 0; right: 0;
   top: calc((var(--room) - min(var(--room), var(--wide))) / 2); margin: 0 auto; transform-origin: 0 0;
   aspect-ratio: var(--w, 1) / var(--h, 1); width: min(100cqw, var(--room) * var(--w, 1) / var(--h, 1)); }

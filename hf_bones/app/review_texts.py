@@ -84,10 +84,8 @@ def card_html(entry: Entry, blind: bool, reviewer: str) -> str:
         if entry.opinion is not None and entry.opinion.suspicion is not None and entry.opinion.suspicion >= 0.5:
             marks.append(("suspect", f"{entry.opinion.suspicion:.2f}", f"suspicion {entry.opinion.suspicion:.2f}"))
     if entry.copies:
-        contradicts = entry.contradictory and not blind
-        marks.append(
-            ("copies", f"×{len(entry.copies) + 1}", f"{len(entry.copies)} near-duplicates{', labels contradict' if contradicts else ''}")
-        )
+        contradicts = ", labels contradict" if entry.contradictory and not blind else ""
+        marks.append(("copies", f"×{len(entry.copies) + 1}", f"near-duplicates: {len(entry.copies)}{contradicts}"))
     flagged = [check.reason for check in entry.checks if check.flagged]
     if flagged:
         marks.append(("flagged", "⚑", f"flagged: {', '.join(words(reason).lower() for reason in flagged)}"))

@@ -13,7 +13,6 @@ from math import nan
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import cohen_kappa_score
 
 from hf_bones.curate.facets import DROP, KEEP, RELABEL
 from hf_bones.labels import THREE_CLASS
@@ -87,6 +86,8 @@ def agree(
 
     Raises ValueError for a reviewer without readings, naming those who have some.
     """
+    from sklearn.metrics import cohen_kappa_score  # a second to import, and the look-up page should open at once
+
     for name in (first, second):
         if name not in readings:
             raise ValueError(f"{name!r} has read no image; readings are there of: {', '.join(sorted(readings)) or 'nobody'}")

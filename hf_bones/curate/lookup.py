@@ -25,6 +25,7 @@ ORDERS = (BY_HASH, BY_ARRIVAL, BY_SUSPICION, BY_COPIES, BY_DECISION)
 CHECK_ORDER = "check:"
 # Where another process writes all the time, reading anew takes at most this share of it.
 _RELOAD_SHARE = 0.1
+_SHORTEST_HASH = 6  # digits of a hash that are looked for at its beginning; fewer would fit too many by chance
 
 Bools = npt.NDArray[np.bool_]
 
@@ -33,8 +34,8 @@ Bools = npt.NDArray[np.bool_]
 class Query:
     """What is looked for. `chosen`: facet → values, any of which an image must have; a facet without values lets all through.
 
-    `words` must all stand in an image's hash, title, query, page or file. `reviewer` is who asks (for the facet `mine`). `blind` leaves
-    out whatever would tell the label: other facets than `BLIND_FACETS`, titles and queries, and orders that lead.
+    `words` must all stand in an image's title, query, page, creator, source or region, or begin its hash. `reviewer` is who asks (for the
+    facet `mine`). `blind` leaves out whatever would tell the label: other facets than `BLIND_FACETS`, titles and queries, orders that lead.
     """
 
     chosen: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -185,10 +186,15 @@ class Lookup:
         if not wanted:
             return np.ones(len(self.entries), dtype=bool)
         if blind not in self._words:
-            open_fields = ("sha256", "provider", "region", "view")
-            fields = open_fields if blind else (*open_fields, "title", "query", "page", "url", "file", "creator")
+            open_fields = ("provider", "region", "view")
+            fields = open_fields if blind else (*open_fields, "title", "query", "page", "url", "creator")
             self._words[blind] = ["\n".join(getattr(e.record, name) for name in fields).casefold() for e in self.entries]
-        return np.array([all(word in text for word in wanted) for text in self._words[blind]], dtype=bool)
+
+        def stands(word: str, entry: Entry, text: str) -> bool:
+            return word in text or (len(word) >= _SHORTEST_HASH and entry.record.sha256.startswith(word))
+
+        texts = zip(self.entries, self._words[blind], strict=True)
+        return np.array([all(stands(word, entry, text) for word in wanted) for entry, text in texts], dtype=bool)
 
     def _order(self, order: str) -> npt.NDArray[np.int64]:
         """All places in that order; what has no value for it stands last, and equals go by hash."""
