@@ -171,19 +171,21 @@ def _torn(keys: Sequence[Key], kind: str, homes: Mapping[str, str]) -> tuple[int
 
 def score_table(score: RandomScore) -> Table:
     """The figures of both splits beside each other, for the terminal."""
-    table = Table("test figure", "by", show_edge=False, header_style="bold")
+    table = Table("on test, by", show_edge=False, header_style="bold")
+    rows = {claim.split: claim.n for claim in score.claims}
     for name in (GROUPED, RANDOM):
-        table.add_column(name, justify="right")
+        table.add_column(f"{name}\n{rows[name]:,} images", justify="right", no_wrap=True)
     by_place = {(claim.figure, claim.classifier, claim.split): claim for claim in score.claims}
-    for figure, classifier in dict.fromkeys((claim.figure, claim.classifier) for claim in score.claims):
-        cells = [_cell(by_place[figure, classifier, name]) for name in (GROUPED, RANDOM)]
-        table.add_row(figure.replace("_", " "), classifier, *cells)
+    for classifier in dict.fromkeys(claim.classifier for claim in score.claims):
+        table.add_row(classifier)
+        for figure in dict.fromkeys(claim.figure for claim in score.claims if claim.classifier == classifier):
+            cells = [_cell(by_place[figure, classifier, name]) for name in (GROUPED, RANDOM)]
+            table.add_row(f"  {figure.replace('_', ' ')}", *cells)
     return table
 
 
 def _cell(claim: Claim) -> str:
-    interval = f" ({claim.interval[0]:.3f}–{claim.interval[1]:.3f})" if claim.interval else ""
-    return f"{claim.value:.3f}{interval}, n = {claim.n:,}"
+    return f"{claim.value:.3f}" + (f" ({claim.interval[0]:.3f}–{claim.interval[1]:.3f})" if claim.interval else "")
 
 
 def score_lines(score: RandomScore) -> list[str]:
