@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import base64
 import io
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 import torch
+from chromium import WAIT, browser, opened
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from transformers import Dinov2Config, Dinov2ForImageClassification
 
 from hf_bones.app.page import build_demo, serve
@@ -26,29 +24,9 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import write_json
 
+__all__ = ["browser"]  # the fixture
+
 pytestmark = pytest.mark.browser
-
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--no-first-run",
-    "--disable-component-update",
-    "--disable-sync",
-]
-WAIT = 60_000  # ms, for a busy machine
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        message = "chromium is not installed (Debian: apt-get install chromium), so the page was not tried in a browser"
-        pytest.fail(message) if os.environ.get("HF_BONES_REQUIRE_BROWSER") == "1" else pytest.skip(message)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -68,23 +46,11 @@ def address(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    """The open page. Afterwards: no error in the console, and no request that left this machine."""
-    context = browser.new_context(viewport={"width": 1280, "height": 860}, locale="en-GB")
-    context.set_default_timeout(WAIT)
-    page = context.new_page()
-    errors: list[str] = []
-    requests: list[str] = []
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(address)
-    expect(page.locator(".verdict")).to_have_attribute("data-state", "empty", timeout=WAIT)
-    page.wait_for_selector("html[data-takes-files]", state="attached")  # gradio runs the page's script after it has drawn the page
-    page.wait_for_selector("#other-file", state="attached")
-    yield page
-    context.close()
-    assert not errors
-    assert {urlsplit(url).hostname for url in requests if urlsplit(url).scheme in ("http", "https", "ws")} == {"127.0.0.1"}
+    with opened(browser, address) as page:
+        expect(page.locator(".verdict")).to_have_attribute("data-state", "empty", timeout=WAIT)
+        page.wait_for_selector("html[data-takes-files]", state="attached")  # gradio runs the page's script after it has drawn the page
+        page.wait_for_selector("#other-file", state="attached")
+        yield page
 
 
 @pytest.fixture

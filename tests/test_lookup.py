@@ -116,6 +116,21 @@ def test_a_decision_moves_an_image_to_another_value_at_once(lookup):
     assert shown(lookup, chosen={"subtype": ["crushed"]}) == shown(lookup, chosen={"decision": ["relabelled"]}) == [sha256]
 
 
+def test_following_decisions_counts_as_reading_everything_anew_does(lookup):
+    query = Query({"decision": frozenset(["dropped", "relabelled"])}, reviewer="ada")
+    for place, sha256 in enumerate(shown(lookup)):
+        lookup.find(query)
+        number = lookup.manifest.decide(sha256, *([["drop", "copy", "ada"], ["keep", "", "bea"]][place % 2]))
+        lookup.manifest.decide(sha256, "relabel", "", "ada", label="fractured", subtype=("oblique", "spiral")[place % 2])
+        if place % 3 == 0:
+            lookup.manifest.undo(number, "ada")
+        lookup.reread(sha256)
+        followed, anew = lookup.find(query), Lookup(lookup.manifest).find(query)
+        assert list(followed.places) == list(anew.places)
+        for name, counts in anew.counts.items():
+            assert {value: count for value, count in followed.counts[name].items() if count or value in counts} == counts
+
+
 def test_a_confirmed_label_is_told_from_a_changed_one(lookup):
     sha256 = shown(lookup, chosen={"label": ["healthy"]})[0]
     lookup.manifest.decide(sha256, "relabel", "confirmed", "ada", label="healthy")

@@ -5,8 +5,6 @@ Needs `chromium` on the path and says so where it is missing; with HF_BONES_REQU
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,10 +14,10 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from chromium import WAIT, browser, opened
+from playwright.sync_api import Browser, Page, expect
 from small_review import small_review
 
 from hf_bones.app.review import build_review, serve_review
@@ -28,30 +26,11 @@ from hf_bones.dataset.subject import open_subject
 from hf_bones.labels import THREE_CLASS
 from hf_bones.manifest import Decision, open_manifest
 
+__all__ = ["browser"]  # the fixture
+
 pytestmark = pytest.mark.browser
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--no-first-run",
-    "--disable-component-update",
-    "--disable-sync",
-]
-WAIT = 60_000  # ms, for a busy machine
 IMAGES = 70  # two pages
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        message = "chromium is not installed (Debian: apt-get install chromium), so the page was not tried in a browser"
-        pytest.fail(message) if os.environ.get("HF_BONES_REQUIRE_BROWSER") == "1" else pytest.skip(message)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -69,28 +48,10 @@ def address(browser: Browser, folder: Path) -> Iterator[str]:
         page.close(verbose=False)
 
 
-@contextmanager
-def opened(browser: Browser, address: str) -> Iterator[Page]:
-    """The open page. Afterwards: no error in the console, and no request that left this machine."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
-    context.set_default_timeout(WAIT)
-    page = context.new_page()
-    errors: list[str] = []
-    requests: list[str] = []
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(address)
-    page.wait_for_selector(".review[data-ready]")
-    yield page
-    context.close()
-    assert not errors
-    assert {urlsplit(url).hostname for url in requests if urlsplit(url).scheme in ("http", "https", "ws")} == {"127.0.0.1"}
-
-
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
     with opened(browser, address) as page:
+        page.wait_for_selector(".review[data-ready]")
         page.locator(".reviewer").fill("ada")
         page.locator(".reviewer").press("Enter")
         expect(page.locator(".said").first).to_have_text("Decisions are signed ada.")
@@ -192,6 +153,7 @@ def test_buttons_do_what_keys_do(page: Page, folder: Path) -> None:
 
 def test_no_decision_without_a_name(browser: Browser, address: str, folder: Path) -> None:
     with opened(browser, address) as page:
+        page.wait_for_selector(".review[data-ready]")
         page.keyboard.press("d")
         expect(page.locator(".said").first).to_contain_text("First give your name")
         expect(page.locator(".reviewer")).to_be_focused()

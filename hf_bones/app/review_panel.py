@@ -140,7 +140,6 @@ def _provenance_html(entry: Entry, blind: bool) -> str:
         ("Size", escape(f"{size}{record.bytes / 1000:,.0f} kB {record.format}")),
     ]
     if not blind:
-        severity = "" if record.severity is None else f"{record.severity:.2f}"
         rows = [
             ("Title", escape(record.title)),
             ("Page", link_html(record.page, urlsplit(record.page).hostname or record.page) if record.page else ""),
@@ -148,7 +147,8 @@ def _provenance_html(entry: Entry, blind: bool) -> str:
             ("Query", escape(record.query)),
             *rows,
             ("Group", escape(record.group)),
-            ("Boxes, severity", ", ".join(part for part in (f"{len(record.boxes)} boxes" if record.boxes else "", severity) if part)),
+            ("Boxes", str(len(record.boxes) or "")),
+            ("Severity", "" if record.severity is None else f"{record.severity:.2f}"),
             ("File", escape(record.file)),
             ("Fetched", escape(record.fetched_at)),
         ]

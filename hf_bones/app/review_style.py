@@ -134,8 +134,7 @@ _LARGE = """
   text-overflow: ellipsis; }
 .review .stage-tools { display: flex; flex-wrap: wrap; gap: .4rem; align-items: center; padding: .4rem .7rem; background: #11151d; }
 .review .stage-tools .small { background: #1d2430; border-color: #384152; color: #e7ebf2; }
-.review .stage span, .review .stage label, .review .stage code, .review .stage .label, .review .stage .tick, .review .stage kbd { color:
-  inherit; }
+.review .stage * { color: #d9dee7; }
 .review .stage .sign { color: #000; }
 .review .stage-tools kbd { background: #0b0e14; }
 .review .at { margin: 0 auto 0 .5rem; font-variant-numeric: tabular-nums; }

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hf_bones.labels import THREE_CLASS
 from hf_bones.manifest import Decision, ImageRecord
 
 DROP, KEEP, RELABEL = "drop", "keep", "relabel"
@@ -120,7 +121,7 @@ def _copies(entry: Entry) -> tuple[str, ...]:
 
 
 FACETS = (
-    Facet("label", "Label", lambda entry: (entry.record.final_label,)),
+    Facet("label", "Label", lambda entry: (entry.record.final_label,), THREE_CLASS.names),
     Facet("subtype", "Subtype", lambda entry: (entry.record.final_subtype,)),
     Facet("decision", "Decision", _decision, (UNDECIDED, KEPT, DROPPED, RELABELLED, CONFIRMED)),
     Facet(

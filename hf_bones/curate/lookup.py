@@ -82,7 +82,7 @@ class Lookup:
         entry.decisions = tuple(self.manifest.decisions("d.sha256 = ?", (sha256,)))
         for other in {sha256, *entry.copies}:
             self._compare_copies(self.entries[self._places[other]])
-        self._of_facet.clear()
+            self._follow(self._places[other])
         return entry
 
     def find(self, query: Query) -> Found:
@@ -147,6 +147,7 @@ class Lookup:
         self._rank = np.argsort(np.argsort(np.array([entry.record.sha256 for entry in self.entries], dtype=str)))
         self._words: dict[bool, list[str]] = {}
         self._of_facet: dict[str, dict[str, Bools]] = {}
+        self._read_by: dict[str, Bools] = {}
         self._next_load = time.monotonic() + (time.monotonic() - start) / _RELOAD_SHARE
 
     def _data_version(self) -> int:
@@ -161,7 +162,7 @@ class Lookup:
         entry.torn = not entry.dropped and len({record.split for record in used} - {"", "unused"}) > 1
 
     def _table(self, facet: Facet) -> dict[str, Bools]:
-        """Value → which images have it, in the order in which values are shown; kept until something is decided."""
+        """Value → which images have it, in the order in which values are shown."""
         if facet.name not in self._of_facet:
             has: dict[str, list[int]] = defaultdict(list)
             for place, entry in enumerate(self.entries):
@@ -175,11 +176,22 @@ class Lookup:
         return self._of_facet[facet.name]
 
     def _own(self, reviewer: str) -> dict[str, Bools]:
-        key = f"{MINE}:{reviewer}"
-        if key not in self._of_facet:
-            read = _members([place for place, entry in enumerate(self.entries) if entry.standing(reviewer)], len(self.entries))
-            self._of_facet[key] = {UNREAD: ~read, READ: read}
-        return self._of_facet[key]
+        if reviewer not in self._read_by:
+            places = [place for place, entry in enumerate(self.entries) if entry.standing(reviewer)]
+            self._read_by[reviewer] = _members(places, len(self.entries))
+        read = self._read_by[reviewer]
+        return {UNREAD: ~read, READ: read}
+
+    def _follow(self, place: int) -> None:
+        """Puts one image where its values now are; a value that is new has its facet read anew."""
+        for facet in FACETS:
+            table, values = self._of_facet.get(facet.name, {}), facet.values(self.entries[place])
+            for value, has in table.items():
+                has[place] = value in values
+            if not table.keys() >= set(values):
+                self._of_facet.pop(facet.name, None)
+        for reviewer, read in self._read_by.items():
+            read[place] = bool(self.entries[place].standing(reviewer))
 
     def _with_words(self, words: str, blind: bool) -> Bools:
         wanted = words.casefold().split()

@@ -34,14 +34,7 @@ from review_collection import make_collection
 
 from hf_bones.manifest import open_manifest
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--no-first-run",
-    "--disable-component-update",
-    "--disable-sync",
-]
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 WINDOW: ViewportSize = {"width": 1280, "height": 800}
 MOST_SECONDS = 1.0
 _LONGEST_START = 120.0  # s
