@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_collection import small_collection
 from small_review import add_film, small_review
 
 from hf_bones.curate.facets import BLIND_FACETS, FACETS, MINE, band
@@ -172,6 +173,13 @@ def test_a_blind_look_up_neither_filters_nor_sorts_nor_searches_by_what_tells_th
     assert shown(lookup, blind=True, words="broken") == []
     with pytest.raises(ValueError, match="no facet 'label'"):
         shown(lookup, blind=True, chosen={"label": ["healthy"]})
+
+
+def test_images_that_were_found_under_several_labels_are_listed(tmp_path):
+    with open_manifest(small_collection(tmp_path)) as manifest:
+        lookup = Lookup(manifest)
+        (sha256,) = shown(lookup, chosen={"came": ["several labels"]})
+        assert lookup.entry(sha256).came_as == ("fractured", "healthy")
 
 
 def test_unknown_facets_and_orders_are_named(lookup):

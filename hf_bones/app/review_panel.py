@@ -57,6 +57,10 @@ def _standing_html(entry: Entry) -> str:
         lines.append(f"<p>As it came{basis}{', confirmed in review' if record.reviewed_label else ''}.</p>")
     if entry.dropped:
         lines.append(f'<p class="warn">Dropped: {escape(record.decision_reason)}, by {escape(record.decided_by)}.</p>')
+    if entry.came_as:
+        lines.append(
+            f'<p class="warn">Found under several labels: {escape(", ".join(words(label).lower() for label in entry.came_as))}.</p>'
+        )
     if record.marks:
         lines.append(f'<p class="warn">{escape(record.marks)}</p>')
     return _section("Label", "".join(lines))

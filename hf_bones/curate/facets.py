@@ -16,6 +16,7 @@ UNDECIDED, KEPT, DROPPED, RELABELLED, CONFIRMED = "undecided", "kept", "dropped"
 UNREAD, READ = "not yet", "done"
 NOT_CHECKED, NOTHING_FLAGGED = "not checked", "nothing flagged"
 NO_COPIES, COPIES, CONTRADICTORY, TORN = "no copies", "has copies", "labels contradict", "in two splits"
+SEVERAL_LABELS, ONE_LABEL = "several labels", "one label"
 NOT_ASKED = "not asked"
 # Lower ends of the bands that suspicion is shown in, from the most suspect down.
 BANDS = (0.9, 0.7, 0.5, 0.3, 0.0)
@@ -53,7 +54,11 @@ class Opinion:
 
 @dataclass
 class Entry:
-    """An image and all that is known of it. `copies` are the hashes of its near-duplicates, `decisions` all of its log, oldest first."""
+    """An image and all that is known of it.
+
+    `copies` are the hashes of its near-duplicates, `decisions` all of its log, oldest first; `contradictory` says that copies have other
+    labels, `torn` that they stand in other splits; `came_as` are the labels that it was found under, where those are several.
+    """
 
     record: ImageRecord
     checks: tuple[Check, ...] = ()
@@ -63,6 +68,7 @@ class Entry:
     decisions: tuple[Decision, ...] = ()
     contradictory: bool = False
     torn: bool = False
+    came_as: tuple[str, ...] = ()
 
     @property
     def dropped(self) -> bool:
@@ -131,6 +137,7 @@ FACETS = (
         (*(band(lower) for lower in BANDS), NOT_ASKED),
     ),
     Facet("copies", "Near-duplicates", _copies, (CONTRADICTORY, TORN, COPIES, NO_COPIES)),
+    Facet("came", "Found under", lambda entry: (SEVERAL_LABELS if entry.came_as else ONE_LABEL,), (SEVERAL_LABELS, ONE_LABEL)),
     Facet("checks", "Flagged by checks", _checks, (NOTHING_FLAGGED, NOT_CHECKED)),
     Facet("split", "Split", lambda entry: (entry.record.split,), ("train", "validation", "test", "unused")),
     Facet("source", "Source", lambda entry: (entry.record.provider,)),

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from hf_bones.collect.status import label_conflicts
 from hf_bones.curate.facets import BLIND_FACETS, FACETS, MINE, READ, UNREAD, Check, Entry, Facet, Link, Opinion
 from hf_bones.manifest import Decision, Manifest
 
@@ -137,8 +138,10 @@ class Lookup:
         for entry in self.entries:
             if entry.record.copy_group:
                 groups[entry.record.copy_group].append(entry.record.sha256)
+        conflicts = label_conflicts(self.manifest)
         for entry in self.entries:
             own = entry.record.sha256
+            entry.came_as = tuple(conflicts.get(own, ()))
             entry.decisions = tuple(decisions[own])
             known = (*(link.other for link in entry.links), *groups.get(entry.record.copy_group, ()))
             entry.copies = tuple(dict.fromkeys(other for other in known if other != own and other in self._places))
