@@ -1,0 +1,219 @@
+"""Whether two pictures are one: laid upon each other to within a pixel, then compared in their fine detail, part by part.
+
+Different films of the same bone in the same view agree in outline and in nothing finer. So the candidates of the index are registered by an
+affine map (inverse compositional alignment: Baker and Matthews, "Lucas-Kanade 20 Years On", IJCV 2004) on locally normalised
+pictures, many pairs at a time, first at 32 px, and those that still agree at 64 and 128 px. At the end fine detail is correlated
+window by window: an arrow or a letter spoils its own place only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter
+
+from hf_bones.curate.canonical import THUMB_SIDE, Affine, probe_transforms
+
+Plane = npt.NDArray[np.float32]
+Transforms = npt.NDArray[np.float64]
+
+LEVELS = (32, 64, 128)  # px of the side, coarse to fine
+_STEPS = (8, 10, 8)  # of alignment at each
+_NORMAL_SIGMA = 3.0  # px at the two finer levels: the neighbourhood of local normalisation
+_FLOOR = 4.0  # grey levels: spread under which a neighbourhood counts as flat
+_CLIP = 1.5  # of the locally normalised grey's unit: what differs more is another thing, and must not pull
+_WINDOW = 5.0  # px at 128: the windows in which detail is compared
+_TEXTURE = 0.4  # grey levels², of fine detail: what compression leaves of a flat ground is less
+
+
+@dataclass(frozen=True, eq=False)
+class Registrations:
+    """How N pairs lie on each other; each field has one value a pair.
+
+    `transform` (N, 2, 3) takes a place in the second, in [0, 1]², to its place in the first. `coarse` is the correlation in [-1, 1] of the
+    locally normalised pictures at the finest level. Of fine detail in the textured part of the overlap, `likeness` is the median
+    correlation, `agreement` the share that correlates to 0.6 or more. `textured` is the share of the overlap that has texture,
+    `overlap` that of the second within the first, `covered` that of the first within the second. `turn` (degrees), `stretch` (≥ 1, the
+    scales along two axes against each other) and `inverted` describe the transform.
+    """
+
+    transform: Transforms
+    inverted: npt.NDArray[np.bool_]
+    coarse: npt.NDArray[np.float64]
+    likeness: npt.NDArray[np.float64]
+    agreement: npt.NDArray[np.float64]
+    textured: npt.NDArray[np.float64]
+    overlap: npt.NDArray[np.float64]
+    covered: npt.NDArray[np.float64]
+    turn: npt.NDArray[np.float64]
+    stretch: npt.NDArray[np.float64]
+
+
+def normalised(thumb: npt.NDArray[np.uint8], level: int) -> Plane:
+    """A (128, 128) thumb locally normalised at one of `LEVELS`: (side, side), of about unit spread where there is texture."""
+    side = LEVELS[level]
+    step = THUMB_SIDE // side
+    picture = thumb.astype(np.float32).reshape(side, step, side, step).mean(axis=(1, 3))
+    sigma = _NORMAL_SIGMA if level else _NORMAL_SIGMA / 2
+    centred = picture - gaussian_filter(picture, sigma)
+    plane: Plane = centred / (np.sqrt(gaussian_filter(centred**2, sigma)) + _FLOOR)
+    return plane
+
+
+def starts(aspects: npt.NDArray[np.floating], probes: npt.NDArray[np.integer], mirrored: npt.NDArray[np.bool_]) -> Transforms:
+    """Where N candidates lie on each other by their probes, (N, 2, 3): `aspects` are the firsts', a probe under 0 is the whole form."""
+    flip = np.array([[-1.0, 0, 1], [0, 1, 0]])
+    found = np.stack(
+        [probe_transforms(round(float(aspect), 3))[max(int(probe), 0)] for aspect, probe in zip(aspects, probes, strict=True)]
+    ).reshape(-1, 2, 3)
+    found[mirrored] = compose(found[mirrored], flip)
+    return found
+
+
+def align(firsts: Plane, seconds: Plane, transforms: Transforms, signs: npt.NDArray[np.floating], level: int) -> tuple[Transforms, Plane]:
+    """The transforms at which N pairs, (N, side, side) each, correlate best on the way from `transforms` down the residual; and how much.
+
+    `signs` (N,) of ±1 says which of the firsts are inverted.
+    """
+    side = seconds.shape[1]
+    places = (np.arange(side, dtype=np.float32) + 0.5) / side
+    down, across = (slope * side for slope in np.gradient(seconds, axis=(1, 2)))
+    x, y = places[None, None, :], places[None, :, None]
+    slopes = np.stack([across, across * x, across * y, down, down * x, down * y], axis=1).reshape(len(seconds), 6, -1)
+    best, highest = transforms.copy(), np.full(len(seconds), -1.0, np.float32)
+    diagonal = np.arange(6)
+    for number in range(_STEPS[level] + 1):
+        moved, inside = sample(firsts, transforms)
+        reached = signs * correlation(moved, seconds, inside)
+        better = reached > highest
+        best[better], highest[better] = transforms[better], reached[better]
+        if number == _STEPS[level]:
+            break
+        residual = np.clip(signs[:, None, None] * moved - seconds, -_CLIP, _CLIP) * inside
+        weighted = slopes * inside.reshape(len(seconds), 1, -1)
+        curvature = (weighted @ slopes.transpose(0, 2, 1)).astype(np.float64)
+        curvature[:, diagonal, diagonal] += 0.02 * curvature[:, diagonal, diagonal] + 1e-3
+        pull = (weighted @ residual.reshape(len(seconds), -1, 1).astype(np.float32)).astype(np.float64)
+        change = np.linalg.solve(curvature, pull)[:, :, 0]
+        step = np.stack([1 + change[:, 1], change[:, 2], change[:, 0], change[:, 4], 1 + change[:, 5], change[:, 3]], axis=1).reshape(
+            -1, 2, 3
+        )
+        sane = np.abs(np.linalg.det(step[:, :, :2]) - 1) < 0.5  # else it stays where it is
+        transforms = transforms.copy()
+        transforms[sane] = compose(transforms[sane], inverse(step[sane]))
+    return best, highest
+
+
+def sample(pictures: Plane, transforms: Transforms) -> tuple[Plane, npt.NDArray[np.bool_]]:
+    """(N, side, side) pictures seen through N transforms, bilinear; and where that lies within them."""
+    count, side = len(pictures), pictures.shape[1]
+    places = ((np.arange(side) + 0.5) / side).astype(np.float32)
+    matrix = (transforms * side).astype(np.float32)[..., None, None]
+    x = matrix[:, 0, 0] * places[None, None, :] + matrix[:, 0, 1] * places[None, :, None] + (matrix[:, 0, 2] - 0.5)
+    y = matrix[:, 1, 0] * places[None, None, :] + matrix[:, 1, 1] * places[None, :, None] + (matrix[:, 1, 2] - 0.5)
+    inside = (x > -0.5) & (x < side - 0.5) & (y > -0.5) & (y < side - 0.5)
+    x, y = np.clip(x, 0, side - 1.001), np.clip(y, 0, side - 1.001)
+    left, top = x.astype(np.int32), y.astype(np.int32)
+    x, y = x - left, y - top
+    flat = np.ascontiguousarray(pictures).reshape(-1)
+    corner = np.arange(count, dtype=np.int32)[:, None, None] * (side * side) + top * side + left
+    above = flat[corner] * (1 - x) + flat[corner + 1] * x
+    below = flat[corner + side] * (1 - x) + flat[corner + side + 1] * x
+    return above * (1 - y) + below * y, inside
+
+
+def correlation(ones: Plane, others: Plane, inside: npt.NDArray[np.bool_]) -> Plane:
+    """(N,) correlations of N pairs of planes, over where `inside` holds; 0 where that is nearly nothing."""
+    seen = inside.astype(np.float32)
+    count = np.maximum(seen.sum(axis=(1, 2)), 1)
+    a = (ones - ((ones * seen).sum(axis=(1, 2)) / count)[:, None, None]) * seen
+    b = (others - ((others * seen).sum(axis=(1, 2)) / count)[:, None, None]) * seen
+    power = np.einsum("nyx,nyx->n", a, a) * np.einsum("nyx,nyx->n", b, b)
+    found: Plane = np.einsum("nyx,nyx->n", a, b) / np.sqrt(np.maximum(power, 1e-6)) * (count >= 16)
+    return found
+
+
+def judge(
+    firsts: npt.NDArray[np.uint8],
+    seconds: npt.NDArray[np.uint8],
+    transforms: Transforms,
+    signs: npt.NDArray[np.floating],
+    coarse: npt.NDArray[np.floating],
+    mirrored: npt.NDArray[np.bool_],
+    aspects: npt.NDArray[np.floating],
+) -> Registrations:
+    """What N registered pairs of (N, 128, 128) thumbs have in common; `aspects` (N, 2) are those of first and second."""
+    moved, inside = sample(_detail(firsts) * signs[:, None, None].astype(np.float32), transforms)
+    detail = _detail(seconds)
+    linear = transforms[:, :, :2] * np.stack([aspects[:, 0], np.ones(len(aspects))], axis=1)[:, :, None]
+    linear = linear / np.stack([aspects[:, 1], np.ones(len(aspects))], axis=1)[:, None, :]
+    linear[mirrored, :, 0] *= -1
+    scales = np.linalg.svd(linear, compute_uv=False)
+    likeness, agreement, textured = (np.zeros(len(firsts)) for _ in range(3))
+    for number in range(len(firsts)):
+        found, counted = _local_correlations(moved[number], detail[number], inside[number])
+        textured[number] = counted.sum() / max(int(inside[number].sum()), 1)
+        if counted.any():
+            likeness[number] = np.median(found[counted])
+            agreement[number] = (found[counted] > 0.6).mean()
+    return Registrations(
+        transform=transforms,
+        inverted=np.asarray(signs) < 0,
+        coarse=np.asarray(coarse, np.float64),
+        likeness=likeness,
+        agreement=agreement,
+        textured=textured,
+        overlap=inside.mean(axis=(1, 2)),
+        covered=_covered(transforms),
+        turn=np.degrees(np.arctan2(linear[:, 1, 0] - linear[:, 0, 1], linear[:, 0, 0] + linear[:, 1, 1])),
+        stretch=scales[:, 0] / np.maximum(scales[:, 1], 1e-9),
+    )
+
+
+def _detail(thumbs: npt.NDArray[np.uint8]) -> Plane:
+    """What is finer than a few pixels, in grey levels."""
+    fine = thumbs.astype(np.float32)
+    detail: Plane = gaussian_filter(fine, (0, 0.7, 0.7)) - gaussian_filter(fine, (0, 2.0, 2.0))
+    return detail
+
+
+def _local_correlations(one: Plane, other: Plane, inside: npt.NDArray[np.bool_]) -> tuple[Plane, npt.NDArray[np.bool_]]:
+    """The correlation of two planes in the window around each place, and where either has texture."""
+    seen = inside.astype(np.float32)
+    share = gaussian_filter(seen, _WINDOW) + 1e-6
+
+    def local(values: Plane) -> Plane:
+        mean: Plane = gaussian_filter(values * seen, _WINDOW) / share
+        return mean
+
+    mean_one, mean_other = local(one), local(other)
+    power_one, power_other = local(one * one) - mean_one**2, local(other * other) - mean_other**2
+    product = local(one * other) - mean_one * mean_other
+    least = _TEXTURE / 4
+    found: Plane = product / np.sqrt(np.maximum(power_one, least) * np.maximum(power_other, least))
+    return found, inside & (np.maximum(power_one, power_other) > _TEXTURE)
+
+
+def _covered(transforms: Transforms, steps: int = 32) -> npt.NDArray[np.float64]:
+    """The share of each first that its second covers."""
+    places = (np.arange(steps) + 0.5) / steps
+    x, y = np.meshgrid(places, places)
+    back = inverse(transforms)[..., None, None]
+    u = back[:, 0, 0] * x + back[:, 0, 1] * y + back[:, 0, 2]
+    v = back[:, 1, 0] * x + back[:, 1, 1] * y + back[:, 1, 2]
+    share: npt.NDArray[np.float64] = ((u > 0) & (u < 1) & (v > 0) & (v < 1)).mean(axis=(1, 2))
+    return share
+
+
+def compose(outer: Affine, inner: Affine) -> Affine:
+    """The maps that do `inner`, then `outer`; each (…, 2, 3)."""
+    moved = outer[..., :2] @ inner[..., 2:] + outer[..., 2:]
+    return np.concatenate([outer[..., :2] @ inner[..., :2], moved], axis=-1)
+
+
+def inverse(transforms: Affine) -> Affine:
+    """The maps back; (…, 2, 3)."""
+    linear = np.linalg.inv(transforms[..., :2])
+    return np.concatenate([linear, -linear @ transforms[..., 2:]], axis=-1)
