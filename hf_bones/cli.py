@@ -14,6 +14,7 @@ import typer
 from hf_bones.collection_cli import collection_app
 from hf_bones.curate_cli import curate_app
 from hf_bones.plain_errors import plain_errors
+from hf_bones.resolution_cli import resolution
 
 app = typer.Typer(
     name="hf-bones",
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(collection_app, name="collection")
 app.add_typer(curate_app, name="curate")
+app.command()(resolution)
 
 Model = Annotated[str, typer.Argument(help="`bundled`, a checkpoint folder, or a Hub id.")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub checkpoint.")]
@@ -97,6 +99,9 @@ def build(
     source_name: Annotated[str, typer.Option(help="Name of the source, where the input does not state it.")] = "",
     licence: Annotated[str, typer.Option(help="Licence of the images, where the input does not state it.")] = "",
     overwrite: Annotated[bool, typer.Option(help="Replace the dataset folder that is there.")] = False,
+    find_copies: Annotated[
+        bool, typer.Option("--find-copies", help="Look for near-duplicates and keep them together; refuse given splits that tear them.")
+    ] = False,
 ) -> None:
     """Build a dataset: images → train, validation and test with labels, groups and licences."""
     from hf_bones.dataset.detect import build_command
@@ -119,6 +124,7 @@ def build(
             source_name=source_name,
             licence=licence,
             overwrite=overwrite,
+            find_copies=find_copies,
         )
     for row in result.summary["counts"]:
         typer.echo(f"{row['split']:<11}{row['source']:<14}{row['label']:<16}{row['count']:>7,}")

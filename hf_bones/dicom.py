@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import IO, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ _DISPLAY_TAGS = [
     "GreenPaletteColorLookupTableData", "BluePaletteColorLookupTableData",
 ]  # fmt: skip
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
+_META_BYTES = 65536  # the transfer syntax stands well within them
 _ROWS_AT_ONCE = 256  # the LUTs work in float64: a few rows at a time keep that small
 
 
@@ -54,13 +55,9 @@ def read_dicom(data: bytes, limits: Limits) -> DisplayValues:
     from pydicom.pixels.processing import apply_color_lut
 
     if _DEFLATED in data:
-        # pydicom inflates the whole data set, without a bound, before any tag can be looked at.
-        raise ImageRefusedError(Refusal.UNSUPPORTED, "deflated DICOM; save it uncompressed, with dcmconv for one")
+        _refuse_deflated()
     header = pydicom.dcmread(BytesIO(data), stop_before_pixels=True, specific_tags=list(_DISPLAY_TAGS))
-    if header.get("Rows") is None or header.get("Columns") is None:
-        raise ImageRefusedError(Refusal.NOT_AN_IMAGE, "a DICOM file without an image, such as a report")
-    width, height = int(header.Columns), int(header.Rows)
-    check_size(width, height, limits)
+    width, height = _size_of(header, limits)
     if int(header.get("SamplesPerPixel", 1)) not in (1, 3) or int(header.get("BitsAllocated", 8)) > 64:
         raise ImageRefusedError(
             Refusal.UNSUPPORTED, f"DICOM of {header.get('SamplesPerPixel')} samples, {header.get('BitsAllocated')} bits"
@@ -95,6 +92,34 @@ def read_dicom(data: bytes, limits: Limits) -> DisplayValues:
         stored = _without_padding(stored, header, photometric, steps)
         stored, levels = _display_values(stored, header, steps)
     return DisplayValues(stored, levels, photometric == "MONOCHROME1", (width, height), mode, tuple(steps))
+
+
+def dicom_size(stream: IO[bytes], limits: Limits) -> tuple[int, int]:
+    """(width, height) in pixels from the header of a DICOM file; `stream` is read no further than to its pixels.
+
+    Raises `ImageRefusedError`; whatever pydicom raises on damaged headers passes through.
+    """
+    import pydicom
+
+    start = stream.tell()
+    if _DEFLATED in stream.read(_META_BYTES):
+        _refuse_deflated()
+    stream.seek(start)
+    return _size_of(pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=["Rows", "Columns"]), limits)
+
+
+def _refuse_deflated() -> NoReturn:
+    # pydicom inflates the whole data set, without a bound, before any tag can be looked at.
+    raise ImageRefusedError(Refusal.UNSUPPORTED, "deflated DICOM; save it uncompressed, with dcmconv for one")
+
+
+def _size_of(header: Any, limits: Limits) -> tuple[int, int]:
+    """(width, height), held to the limits before any pixel is decoded."""
+    if header.get("Rows") is None or header.get("Columns") is None:
+        raise ImageRefusedError(Refusal.NOT_AN_IMAGE, "a DICOM file without an image, such as a report")
+    width, height = int(header.Columns), int(header.Rows)
+    check_size(width, height, limits)
+    return width, height
 
 
 def _without_padding(stored: npt.NDArray[Any], header: Any, photometric: str, steps: list[str]) -> npt.NDArray[Any]:

@@ -156,7 +156,7 @@ def _from_pillow(image: Image.Image, limits: Limits, source_format: str, white_i
         pixels = _window(np.asarray(image), None, white_is_zero, steps)
     else:
         pixels = np.array(_grey(image, steps), dtype=np.uint8)
-    orientation = None if source_format == "TIFF" else _orientation(image, limits)
+    orientation = None if source_format == "TIFF" else header_orientation(image, limits)
     if orientation in _TRANSPOSE:
         pixels = np.array(Image.fromarray(pixels).transpose(_TRANSPOSE[orientation]))
         steps.append(f"EXIF orientation {orientation} applied")
@@ -186,7 +186,7 @@ def _grey(image: Image.Image, steps: list[str]) -> Image.Image:
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
 
-def _orientation(image: Image.Image, limits: Limits) -> int | None:
+def header_orientation(image: Image.Image, limits: Limits) -> int | None:
     """EXIF orientation, 1 to 8, from EXIF or else XMP: what `ImageOps.exif_transpose` finds, without parsing the rest of the EXIF.
 
     Pillow's own parser copies each tag's bytes, and keeps what it parsed on an image that may be the caller's.

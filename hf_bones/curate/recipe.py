@@ -14,12 +14,42 @@ DEFAULT_RECIPE = "radiographs"
 
 @dataclass
 class CheckSettings:
-    """From which measured value on an image is suspect."""
+    """From which measured value on an image is suspect. Grey is measured at a long side of at most 512 px."""
+
+    min_rows: float = option(1.0, "Share of the rows that are there, below which an image is truncated.")
+    min_side: float = option(96.0, "Short side in px, as stored, below which an image is too small.")
+    max_aspect: float = option(4.0, "Long side ÷ short side above which an image is odd.")
+    min_grey_range: float = option(32.0, "Grey levels between the 0.5 and 99.5 percentiles, below which an image is blank.")
+    min_entropy: float = option(2.6, "Entropy of the grey levels in bits, below which there is little information.")
+    min_fine_detail: float = option(0.21, "Contrast below 1 px ÷ contrast of 1 to 4 px, below which an image is blurry.")
+    max_colour: float = option(4.5, "Mean chroma beside the tint, in levels, above which it is a colour photograph.")
+    max_flat_share: float = option(0.8, "Flat bright area ÷ (flat bright + shaded area), above which it is a diagram.")
+    max_panel_score: float = option(1.8, "Sum of the cues of a gap or gutter, above which there are several panels.")
+    max_marks: float = option(3.0, "Area of drawn marks in ten-thousandths of the picture, above which it is marked.")
+    salvage_rows: float = option(0.99, "Share of the rows from which on a cut-off JPEG is salvaged, where that is asked for.")
 
 
 @dataclass
 class DedupSettings:
-    """When two images are near-duplicates of each other."""
+    """When two images are near-duplicates of each other. Correlations are those of `curate/registration.py`."""
+
+    radius: int = option(28, "Bits of 128 in which the codes of a pair may differ to be looked at.")
+    tables: int = option(16, "Hash tables in which codes are looked up: more find more pairs, and take longer.")
+    fullest: int = option(1000, "Cells of a table with more codes than this are passed over (blank pictures), and counted.")
+    nearest: int = option(8, "Of each image's candidates only so many are registered, the likeliest first; bounds the work.")
+    least_start: float = option(0.2, "Correlation at 32 px, less 0.01 for each bit of difference, from which a candidate is registered.")
+    least_coarse: float = option(0.74, "Correlation at 32 px after alignment from which a pair is aligned more finely.")
+    least_middle: float = option(0.78, "The same at 64 px.")
+    sure: float = option(0.86, "Correlation at 128 px from which a pair is one picture, where fine detail agrees.")
+    doubtful: float = option(0.76, "Correlation at 128 px from which a pair may be one picture, where fine detail is as good as the same.")
+    least_likeness: float = option(0.92, "Median correlation of fine detail that such a doubtful pair needs.")
+    least_agreement: float = option(0.55, "Share of the textured overlap whose fine detail agrees that every pair needs.")
+    least_textured: float = option(0.05, "Share of the overlap that must have texture: blank pictures are nobody's copies.")
+    least_overlap: float = option(0.6, "Share of either picture that must lie within the other.")
+    most_turn: float = option(12.0, "Degrees by which a copy may be turned.")
+    most_stretch: float = option(1.25, "How much more a copy may be stretched along one axis than along the other.")
+    least_embedding: float = option(0.9, "Cosine of the embeddings of a pair that is not sure, where embeddings are handed in.")
+    sources: list[str] = field(default_factory=list, metadata={"help": "Sources whose copy is kept, best first; others come after them."})
 
 
 @dataclass
@@ -40,12 +70,13 @@ class OpinionSettings:
 
     folds: int = option(5, "Whole groups are dealt out to this many folds; each is judged by a head fitted to the others.")
     inner_folds: int = option(3, "Folds within those others, by which the head's strength is chosen.")
-    repeats: int = option(3, "Deals into folds; figures and probabilities are means over them.")
+    repeats: int = option(5, "Deals into folds; figures and probabilities are means over them.")
     strengths: list[float] = field(
-        default_factory=lambda: [1e-4, 3e-4, 1e-3, 3e-3, 1e-2],
+        default_factory=lambda: [3e-4, 1e-3, 3e-3, 1e-2, 3e-2],
         metadata={"help": "Inverse regularisations (on standardised features) to choose from."},
     )
-    class_weights: str = option("balanced", "Weights by class frequency: `none`, `sqrt` or `balanced`.")
+    class_weights: str = option("balanced", "Weights by class frequency where sizes are compared: `none`, `sqrt` or `balanced`.")
+    suspect_weights: str = option("none", "The same where labels are doubted.")
     seed: int = option(0, "Seed of the deals.")
 
 

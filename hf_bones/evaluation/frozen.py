@@ -30,6 +30,7 @@ from hf_bones.config import ModelConfig
 from hf_bones.imaging import ImageRefusedError, open_image
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import InputSpec, spec_from_processor
+from hf_bones.record import public_name, read_json
 from hf_bones.training.data import TrainingRows
 from hf_bones.training.model import head_of, load_model, resolve_model
 from hf_bones.training.probe import head_features
@@ -117,6 +118,21 @@ def load_backbone(
             digest.update(f"{label} {tuple(tensor.shape)}".encode())
             digest.update(tensor.float().cpu().numpy().tobytes())
     return Backbone(name, model, spec, size or fitting, digest.hexdigest()[:24])
+
+
+def learnt_from(name: str) -> str:
+    """A warning where the checkpoint's own record says that its backbone was trained on labels, which may be those it is asked about."""
+    path = Path(resolve_model(name)) / "record.json"
+    if not path.is_file():
+        return ""
+    recipe = read_json(path).get("recipe") or {}
+    epochs, trainable = (recipe.get("training") or {}).get("epochs", 0), (recipe.get("model") or {}).get("trainable", "all")
+    if not epochs or trainable == "head":
+        return ""
+    return (
+        f"The backbone of {public_name(name)} was fine-tuned: on images that it has seen, even a head that has not seen them is flattered. "
+        "A backbone that never saw these labels gives honest figures."
+    )
 
 
 def frozen_features(

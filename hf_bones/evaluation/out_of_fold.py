@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from hf_bones.curate.recipe import OpinionSettings
 from hf_bones.logits import softmax
@@ -85,10 +86,12 @@ def deals(
         seed = settings.seed + repeat
         probabilities = np.zeros((len(truth), class_count))
         strengths = []
-        for train, test in _folds(truth, member, folds, seed):
-            strength = _strength(features[train], truth[train], member[train], class_count, settings, normal_id, seed)
-            probabilities[test] = _judged(features[train], truth[train], features[test], class_count, strength, settings.class_weights)
-            strengths.append(strength)
+        # The matrices are small: threads would wait for each other longer than they work, many times so on a busy machine.
+        with threadpool_limits(limits=1):
+            for train, test in _folds(truth, member, folds, seed):
+                strength = _strength(features[train], truth[train], member[train], class_count, settings, normal_id, seed)
+                probabilities[test] = _judged(features[train], truth[train], features[test], class_count, strength, settings.class_weights)
+                strengths.append(strength)
         yield OutOfFold(probabilities, tuple(strengths))
 
 

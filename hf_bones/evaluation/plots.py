@@ -58,7 +58,7 @@ def plot_confusion(rows: ScoredRows, parts: Sequence[Slice], path: Path) -> None
         axis.set_ylabel("true")
         axis.set_title(f"{part.title}, n = {counts.sum()}")
     figure.suptitle("Confusion matrix: counts and share of each true class")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_roc(rows: ScoredRows, parts: Sequence[tuple[Slice, SliceFigures]], path: Path) -> None:
@@ -87,7 +87,7 @@ def plot_roc(rows: ScoredRows, parts: Sequence[tuple[Slice, SliceFigures]], path
         axis.set_title(f"{part.title}, n = {len(labels)}")
         axis.legend(loc="lower right", fontsize=8, title="against the rest: AUROC (95 %)", title_fontsize=8)
     figure.suptitle("ROC curves")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_reliability(rows: ScoredRows, versions: Mapping[str, Floats], path: Path) -> None:
@@ -121,7 +121,7 @@ def plot_reliability(rows: ScoredRows, versions: Mapping[str, Floats], path: Pat
     axes[1].set_xlim(0, 1)
     axes[1].set_xlabel("probability given to the likeliest class")
     axes[1].set_ylabel("rows in bin")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _share(share: float) -> str:
@@ -144,6 +144,7 @@ def _words(name: str) -> str:
     return name.replace("_", " ").replace("$", r"\$")
 
 
-def _save(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path) -> None:
+    """Writes a figure as PNG, without naming the software that drew it."""
     FigureCanvasAgg(figure)
     figure.savefig(path, dpi=_DPI, metadata={"Software": None})

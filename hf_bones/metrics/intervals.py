@@ -5,7 +5,7 @@ Rows of one patient resemble each other; drawing rows alone would make intervals
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -36,30 +36,45 @@ def bootstrap_intervals(
     The answer does not depend on the order of rows. Raises ValueError for fewer than 2 groups, repeats < 1 or level outside (0, 1).
     """
     truth, scores = checked(labels, probabilities, names, normal_id)
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; expected 0 < level < 1")
+    drawn: dict[str, list[npt.NDArray[np.float64]]] = {}
+    for weights in group_weights(groups, len(truth), repeats, seed):
+        for key, values in weighted_figures(truth, scores, weights, names, normal_id, specificity).items():
+            if not is_count(key):
+                drawn.setdefault(key, []).append(values)
+    return {key: percentile_interval(np.concatenate(parts), level) for key, parts in drawn.items()}
+
+
+def group_weights(
+    groups: Sequence[str] | npt.NDArray[np.generic], rows: int, repeats: int = 1000, seed: int = 0
+) -> Iterator[npt.NDArray[np.float64]]:
+    """How often each of `rows` rows is drawn in `repeats` resamples of whole groups: matrices (R, N) of whole numbers, R in all `repeats`.
+
+    The same groups, repeats and seed give the same draws, so that figures of several models can be compared draw by draw. Raises ValueError
+    for fewer than 2 groups, another number of groups than rows, or repeats < 1.
+    """
     _, member = np.unique(np.asarray(groups), return_inverse=True)
-    if member.shape != truth.shape:
-        raise ValueError(f"groups have shape {member.shape}; expected one group a row, {truth.shape}")
+    if member.shape != (rows,):
+        raise ValueError(f"groups have shape {member.shape}; expected one group a row, ({rows},)")
     count = int(member.max(initial=-1)) + 1
     if count < 2:
-        raise ValueError(f"a bootstrap over groups needs 2 groups or more; these {len(truth)} rows have {count}")
-    if repeats < 1 or not 0 < level < 1:
-        raise ValueError(f"repeats is {repeats} and level {level}; expected repeats ≥ 1 and 0 < level < 1")
+        raise ValueError(f"a bootstrap over groups needs 2 groups or more; these {rows} rows have {count}")
+    if repeats < 1:
+        raise ValueError(f"repeats is {repeats}; expected 1 or more")
     generator = np.random.default_rng(seed)
-    drawn: dict[str, list[npt.NDArray[np.float64]]] = {}
-    step = max(1, _CHUNK // len(truth))
+    step = max(1, _CHUNK // rows)
     for start in range(0, repeats, step):
         size = min(step, repeats - start)
         times = generator.multinomial(count, np.full(count, 1 / count), size=size).astype(np.float64)
-        for key, values in weighted_figures(truth, scores, times[:, member], names, normal_id, specificity).items():
-            if not is_count(key):
-                drawn.setdefault(key, []).append(values)
-    tail = 100 * (1 - level) / 2
-    return {key: _percentiles(np.concatenate(parts), tail) for key, parts in drawn.items()}
+        yield times[:, member]
 
 
-def _percentiles(values: npt.NDArray[np.float64], tail: float) -> tuple[float, float]:
+def percentile_interval(values: npt.NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
+    """(low, high) of the figures (R,) of R resamples; (NaN, NaN) where too many of them cannot be defined."""
     defined = values[~np.isnan(values)]
     if len(defined) < MIN_DEFINED_SHARE * len(values):
         return float("nan"), float("nan")
+    tail = 100 * (1 - level) / 2
     low, high = np.percentile(defined, [tail, 100 - tail])
     return float(low), float(high)

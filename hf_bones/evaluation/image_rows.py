@@ -1,0 +1,146 @@
+"""The images of a collection, a built dataset, a folder or a table: how to read each, its label, its group and its boxes.
+
+What was dropped, what is marked unused and what has no label are left out, as a build leaves them out. Groups are those that a build
+makes: a patient, page or block, copies of one picture, and files that are the same byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from hf_bones.curate.splits import UNUSED, merge_groups
+from hf_bones.curate.subject import Subject
+from hf_bones.dataset.build import resolve_labels
+from hf_bones.dataset.collection import collection_rows
+from hf_bones.dataset.detect import detect_kind, read_source
+from hf_bones.dataset.sources import SourceRow
+from hf_bones.dataset.subject import DATASET_FILE, open_subject
+from hf_bones.labels import THREE_CLASS, LabelScheme
+from hf_bones.refusals import DEFAULT_LIMITS
+
+DROPPED = "drop"
+
+
+@dataclass(frozen=True, eq=False)
+class ImageRow:
+    """One image. `read` gives its bytes and raises OSError where they are not there; `file` where it is a file of its own.
+
+    `sha256` is the source's own where one is stated, else ""; `label` a class of the scheme; `boxes` (cx, cy, w, h) in [0, 1].
+    """
+
+    name: str
+    read: Callable[[], bytes]
+    label: str
+    group: str
+    sha256: str = ""
+    file: Path | None = None
+    source: str = ""
+    licence: str = ""
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+
+
+def image_rows(
+    place: str | Path,
+    *,
+    kind: str | None = None,
+    scheme: LabelScheme = THREE_CLASS,
+    label_map: Mapping[str, str] | None = None,
+    licences: Sequence[str] = (),
+) -> list[ImageRow]:
+    """The rows at `place`, those of `licences` alone where some are given.
+
+    `kind` as in `dataset.detect.KINDS`, detected when None. Raises ValueError (of several kinds) naming what cannot be read, a label that
+    stands for no class, or the licences that are there where none of the wanted ones is.
+    """
+    folder = Path(place).expanduser()
+    if kind in (None, "dataset") and (folder / DATASET_FILE).is_file():
+        with open_subject(folder) as subject:
+            found = subject_rows(subject)
+    else:
+        found = read_source(str(place), kind or detect_kind(str(place))).rows
+    used = [row for row in found if row.split != UNUSED]
+    chosen = [row for row in used if not licences or row.licence in licences]
+    if not chosen:
+        there = ", ".join(sorted({row.licence for row in used})) or "none"
+        raise ValueError(f"{place}: no image" + (f" with licence {' or '.join(licences)}; there are: {there}" if used else ""))
+    return grouped(chosen, resolve_labels(chosen, scheme, label_map))
+
+
+def subject_rows(subject: Subject) -> list[SourceRow]:
+    """The images of a subject that are in use, with the label that counts."""
+    if subject.kind == "collection":
+        return collection_rows(subject.folder).rows
+    return [
+        SourceRow(
+            label=record.final_label,
+            content=partial(subject.read, record),
+            group=record.group,
+            copy_group=record.copy_group,
+            source=record.provider,
+            licence=record.licence,
+            boxes=record.boxes,
+            image_id=record.title,
+            sha256=record.sha256,
+        )
+        for record in subject.manifest.images()
+        if record.file and record.final_label and record.decision != DROPPED
+    ]
+
+
+def grouped(rows: Sequence[SourceRow], labels: Sequence[str]) -> list[ImageRow]:
+    """`rows` with the classes that their labels stand for, and the groups that must stay on one side of any division."""
+    alone = [row.sha256 or f"row {index}" for index, row in enumerate(rows)]
+    groups = merge_groups([row.group for row in rows], [row.copy_group for row in rows], alone)
+    return [
+        ImageRow(row.name, _reader(row), label, group, row.sha256, row.file, row.source, row.licence, row.boxes)
+        for row, label, group in zip(rows, labels, groups, strict=True)
+    ]
+
+
+def with_hashes(rows: Sequence[ImageRow]) -> list[ImageRow]:
+    """The same rows, each with the hash of the bytes that it reads; one that cannot be read keeps an empty one.
+
+    Rows that read the same bytes are put into one group.
+    """
+    hashed = []
+    for row in rows:
+        try:
+            hashed.append(replace(row, sha256=hashlib.sha256(row.read()).hexdigest()))
+        except OSError:
+            hashed.append(replace(row, sha256=""))
+    groups = merge_groups([row.group for row in hashed], [row.sha256 for row in hashed])
+    return [replace(row, group=group) for row, group in zip(hashed, groups, strict=True)]
+
+
+def spread_sample(rows: Sequence[ImageRow], limit: int, seed: int = 0) -> list[ImageRow]:
+    """About `limit` of the rows by whole groups, classes in their shares (one fold of a grouped, stratified division)."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = round(len(rows) / limit)
+    if folds < 2:
+        return list(rows)
+    labels, groups = [row.label for row in rows], [row.group for row in rows]
+    dealer = StratifiedGroupKFold(n_splits=min(folds, len(set(groups))), shuffle=True, random_state=seed)
+    _, chosen = next(dealer.split(np.zeros((len(rows), 1)), labels, groups))
+    return [rows[index] for index in chosen]
+
+
+def _reader(row: SourceRow) -> Callable[[], bytes]:
+    if row.file is not None:
+        return partial(_read_file, row.file)
+    content = row.content
+    return content if callable(content) else partial(bytes, content or b"")
+
+
+def _read_file(path: Path) -> bytes:
+    """The content of a regular file that is no larger than an image may be: a pipe would never end."""
+    if not path.is_file():
+        raise FileNotFoundError(2, "no such regular file", str(path))
+    with path.open("rb") as stream:
+        return stream.read(DEFAULT_LIMITS.max_bytes + 1)

@@ -1,0 +1,257 @@
+"""Which size to train at: `hf-bones resolution`.
+
+Sizes come from the headers alone. With `measure`, a head on frozen features is cross-validated at each candidate size, an image's cost
+is measured, and the cheapest size within one standard error of the best is advised. Features and opinions are kept on disk as they are
+made: the same command goes on where it was stopped.
+
+Not here: fine-tuning at several sizes, which would answer more and cost days.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from hf_bones.curate.recipe import OpinionSettings
+from hf_bones.evaluation.header_sizes import header_size
+from hf_bones.evaluation.image_rows import ImageRow, image_rows, spread_sample, with_hashes
+from hf_bones.evaluation.resolution_shapes import (
+    Letterboxing,
+    SizeClusters,
+    aspect_percentiles,
+    letterboxing,
+    size_clusters,
+)
+from hf_bones.imaging import ImageRefusedError
+from hf_bones.labels import LabelScheme, load_scheme
+from hf_bones.metrics.figures import Ints
+from hf_bones.record import now, public_name, sha256_rows, write_json
+
+if TYPE_CHECKING:
+    from hf_bones.evaluation.frozen import Backbone
+    from hf_bones.evaluation.resolution_costs import Circumstances, Cost
+    from hf_bones.evaluation.resolution_measure import Choice, SizeFigures
+
+_COST_SAMPLE = 16  # images of which the cost is measured
+
+
+@dataclass(frozen=True, eq=False)
+class Shapes:
+    """What the headers say. `sizes` (N, 2) width, height of the upright images that can be read; `refused` counts the others by reason."""
+
+    sizes: Ints
+    refused: Counter[str]
+    clusters: SizeClusters
+    aspects: dict[int, float]
+    candidates: tuple[Letterboxing, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What cross-validation and the clock say. `asked` maps each size that the network took to the one asked for.
+
+    `rows` counts the images by class; `seconds` is what features, heads and costs took, over all runs that it took.
+    """
+
+    model: str
+    asked: dict[int, int]
+    figures: tuple[SizeFigures, ...]
+    costs: tuple[Cost, ...]
+    circumstances: Circumstances
+    choice: Choice
+    rows: dict[str, int]
+    groups: int
+    settings: OpinionSettings
+    seconds: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Resolution:
+    """All of it, as it stands in report.md and resolution.json."""
+
+    data: str
+    data_sha256: str
+    licences: tuple[str, ...]
+    shapes: Shapes
+    measured: Measured | None
+
+
+def advise_resolution(
+    place: str | Path,
+    out: Path,
+    *,
+    sizes: Sequence[int],
+    measure: bool = False,
+    model: str = "bundled",
+    revision: str | None = None,
+    keep_blocks: int | None = None,
+    device: str | None = None,
+    kind: str | None = None,
+    labels: str = "three-class",
+    label_map: dict[str, str] | None = None,
+    licences: Sequence[str] = (),
+    limit: int | None = None,
+    cache: Path | None = None,
+    settings: OpinionSettings | None = None,
+    command: str = "",
+    progress: bool = True,
+) -> Resolution:
+    """Looks at the images at `place` (collection, dataset, folder or table) and writes report.md, resolution.json and plots into `out`.
+
+    `sizes` are the candidates, px; `licences` and `limit` choose among the images (`limit` by whole groups, classes in their shares);
+    `cache` is where features are kept, by default `features` in `out`. Raises ValueError saying what is missing or cannot be measured.
+    """
+    from hf_bones.evaluation.resolution_plots import plot_accuracy, plot_elbow, plot_sizes
+    from hf_bones.evaluation.resolution_report import report_text
+
+    wanted = sorted(set(sizes))
+    if not wanted or wanted[0] < 8:
+        raise ValueError(f"sizes {list(sizes)}: name one or more of 8 px or above")
+    scheme = load_scheme(labels)
+    rows = image_rows(place, kind=kind, scheme=scheme, label_map=label_map, licences=licences)
+    if limit is not None:
+        rows = spread_sample(rows, limit)
+    shapes = read_shapes(rows, wanted, progress=progress)
+    measured, fingerprint = None, ""
+    if measure:
+        rows = with_hashes(rows)
+        fingerprint = sha256_rows((row.sha256, row.label, row.group) for row in rows)
+        measured = measure_sizes(
+            rows,
+            wanted,
+            scheme,
+            cache or out / "features",
+            model=model,
+            revision=revision,
+            keep_blocks=keep_blocks,
+            device=device,
+            settings=settings or OpinionSettings(),
+            progress=progress,
+        )
+    found = Resolution(public_name(place), fingerprint, tuple(licences), shapes, measured)
+    out.mkdir(parents=True, exist_ok=True)
+    plot_sizes(shapes, out / "sizes.png")
+    plot_elbow(shapes.clusters, out / "elbow.png")
+    if measured is not None:
+        plot_accuracy(measured, out / "accuracy.png")
+    (out / "report.md").write_text(report_text(found, command), encoding="utf-8")
+    write_json(out / "resolution.json", {"date": now(), "command": command, **as_data(found)})
+    return found
+
+
+def read_shapes(rows: Sequence[ImageRow], candidates: Sequence[int], *, progress: bool = True) -> Shapes:
+    """Sizes from headers, their clusters, and what each candidate size does to them. Raises ValueError where no header can be read."""
+    found, boxes, refused = [], [], Counter[str]()
+    for row in tqdm(rows, desc="headers", unit="img", disable=None if progress else True):
+        try:
+            found.append(header_size(row.read, row.file))
+            boxes.append(row.boxes)
+        except ImageRefusedError as error:
+            refused[str(error.reason)] += 1
+    sizes = np.array(found, dtype=np.int64).reshape(-1, 2)
+    letterboxed = tuple(letterboxing(sizes, size, boxes) for size in candidates)
+    return Shapes(sizes, refused, size_clusters(sizes), aspect_percentiles(sizes), letterboxed)
+
+
+def measure_sizes(
+    rows: Sequence[ImageRow],
+    candidates: Sequence[int],
+    scheme: LabelScheme,
+    cache: Path,
+    *,
+    model: str,
+    revision: str | None,
+    keep_blocks: int | None,
+    device: str | None,
+    settings: OpinionSettings,
+    progress: bool = True,
+) -> Measured:
+    """Cross-validates at each size that `model` can take, measures its cost and chooses. `rows` have their hashes."""
+    from hf_bones.evaluation.frozen import frozen_features, learnt_from, load_backbone
+    from hf_bones.evaluation.resolution_costs import measure_costs
+    from hf_bones.evaluation.resolution_measure import choose, compare_sizes, judge
+
+    backbones: dict[int, Backbone] = {}
+    for size in candidates:
+        backbone = load_backbone(model, size, keep_blocks=keep_blocks, revision=revision, device=device)
+        backbones.setdefault(backbone.spec.size, backbone)
+    images, hashes = [row.read for row in rows], [row.sha256 for row in rows]
+    seconds, judged, kept = 0.0, [], None
+    for backbone in backbones.values():
+        features = frozen_features(backbone, images, hashes, cache, progress=progress)
+        seconds += features.seconds
+        # Whether an image can be opened does not depend on the size, so that the rows are the same at every size.
+        kept = features.kept
+        own = [rows[index] for index in kept]
+        labels = np.array([scheme.label2id[row.label] for row in own], dtype=np.int64)
+        groups = [row.group for row in own]
+        judged.append(judge(backbone, features.values[kept], labels, groups, [row.sha256 for row in own], scheme, settings, cache))
+        seconds += judged[-1].seconds
+    assert kept is not None, "there is at least one candidate"
+    figures = compare_sizes(judged, labels, groups, scheme, settings.seed)
+    sample = np.random.default_rng(settings.seed).choice(kept, min(_COST_SAMPLE, len(kept)), replace=False)
+    began = time.perf_counter()
+    costs, circumstances = measure_costs(list(backbones.values()), [images[index] for index in sample])
+    seconds += time.perf_counter() - began
+    notes = [learnt_from(model)] if learnt_from(model) else []
+    counts = Counter(row.label for row in own)
+    return Measured(
+        model=public_name(model) if model != "bundled" else model,
+        asked={size: backbone.asked_size for size, backbone in backbones.items()},
+        figures=tuple(figures),
+        costs=tuple(costs),
+        circumstances=circumstances,
+        choice=choose(figures, {cost.size: cost.milliseconds for cost in costs}),
+        rows={name: counts[name] for name in scheme.names},
+        groups=len(set(groups)),
+        settings=settings,
+        seconds=seconds,
+        notes=tuple(notes),
+    )
+
+
+def as_data(found: Resolution) -> dict[str, Any]:
+    """The content of resolution.json."""
+    from hf_bones.evaluation.resolution_report import advice_sentence
+
+    clusters = found.shapes.clusters
+    data: dict[str, Any] = {
+        "data": found.data,
+        "data_sha256": found.data_sha256,
+        "licences": found.licences,
+        "images": len(found.shapes.sizes),
+        "refused": dict(found.shapes.refused),
+        "aspect_percentiles": found.shapes.aspects,
+        "clusters": [
+            {"width": width, "height": height, "images": count}
+            for (width, height), count in zip(clusters.centres.tolist(), clusters.counts.tolist(), strict=True)
+        ],
+        "inertias": clusters.inertias,
+        "candidates": [asdict(candidate) for candidate in found.shapes.candidates],
+        "measured": None,
+    }
+    measured = found.measured
+    if measured is not None:
+        data["measured"] = {
+            "advice": advice_sentence(measured),
+            "model": measured.model,
+            "rows": measured.rows,
+            "groups": measured.groups,
+            "asked": measured.asked,
+            "choice": asdict(measured.choice),
+            "figures": [asdict(row) for row in measured.figures],
+            "costs": [asdict(cost) for cost in measured.costs],
+            "circumstances": asdict(measured.circumstances),
+            "settings": asdict(measured.settings),
+            "seconds": measured.seconds,
+            "notes": measured.notes,
+        }
+    return data
