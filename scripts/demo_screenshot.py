@@ -1,7 +1,7 @@
 """Takes a picture of the demo, or of the look-up page, for the docs: starts it, shows it an image, and saves what a browser shows.
 
     python scripts/demo_screenshot.py demo/screenshot.png [--model FOLDER] [--image wrist.png] [--width 390 --height 1500] [--dark]
-    python scripts/demo_screenshot.py demo/review.png --review data/drawn --keys "ArrowRight d ArrowRight 2"
+    python scripts/demo_screenshot.py demo/review.png --review data/drawn --keys "ArrowRight d ArrowRight 2"   # decisions are written there
 
 Needs Chromium (`chromium` on the path) and playwright (`pip install 'hf-bones[test]'`).
 """
@@ -14,7 +14,6 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from hf_bones.app.page import build_demo
@@ -35,14 +34,12 @@ def main() -> None:
     parser.add_argument("--image", type=Path, help="image to classify; without it a drawn example")
     parser.add_argument("--example", type=int, default=4, help="number of the drawn example, from 0")
     parser.add_argument("--review", type=Path, help="collection or dataset: the look-up page instead of the demo")
-    parser.add_argument("--keys", default="", help="keys to press on the look-up page, with spaces between; decisions are written")
+    parser.add_argument("--keys", default="", help="keys to press on the look-up page, with spaces between")
     parser.add_argument("--width", type=int, default=1280)
     parser.add_argument("--height", type=int, default=880)
     parser.add_argument("--dark", action="store_true")
     args = parser.parse_args()
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        sys.exit("chromium is not installed: apt-get install chromium")
+    chromium = shutil.which("chromium") or sys.exit("chromium is not installed: apt-get install chromium")
 
     with ExitStack() as stack:
         if args.review:
@@ -56,32 +53,30 @@ def main() -> None:
         browser = stack.enter_context(sync_playwright()).chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_page(viewport={"width": args.width, "height": args.height}, color_scheme="dark" if args.dark else "light")
         page.goto(address)
-        (review_page if args.review else classify_image)(page, args)
+        fill(page, args)
         page.mouse.move(0, 0)
         page.wait_for_timeout(1500)  # the bars grow and the images fade in
         args.out.parent.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=args.out)
         browser.close()
-    Image.open(args.out).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(args.out, optimize=True)
     print(f"{args.out}  {args.out.stat().st_size / 1000:.0f} kB")
 
 
-def classify_image(page: Page, args: argparse.Namespace) -> None:
+def fill(page: Page, args: argparse.Namespace) -> None:
+    """The most suspect labels and what the keys do to them; or an image, classified."""
+    if args.review:
+        page.wait_for_selector(".review[data-ready]")
+        page.locator(".order").select_option("suspicion")
+        for key in args.keys.split():
+            page.wait_for_timeout(500)
+            page.keyboard.press(key)
+        return
     page.wait_for_selector("#verdict .verdict")
     if args.image:
         page.locator("#radiograph input[type=file]").set_input_files(args.image)
     else:
         page.locator(f"[data-example='{args.example}']").click()
     page.wait_for_selector(".verdict:not([data-state=empty])", timeout=60_000)
-
-
-def review_page(page: Page, args: argparse.Namespace) -> None:
-    page.wait_for_selector(".review[data-ready]")
-    page.locator(".order").select_option("suspicion")
-    page.wait_for_timeout(1000)
-    for key in args.keys.split():
-        page.keyboard.press(key)
-        page.wait_for_timeout(400)
 
 
 if __name__ == "__main__":

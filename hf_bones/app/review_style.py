@@ -139,7 +139,8 @@ _LARGE = """
 .review .stage-tools kbd { background: #0b0e14; }
 .review .at { margin: 0 auto 0 .5rem; font-variant-numeric: tabular-nums; }
 .review .panel {
-  outline-offset: -2px !important; overflow-y: auto; padding: .3rem .9rem 1rem; border-left: 1px solid var(--line); scrollbar-width: thin; }
+  overflow-y: auto; padding: .3rem .9rem 1rem; border-left: 1px solid var(--line); scrollbar-width: thin; }
+.review .panel:focus-visible { outline: none !important; box-shadow: inset 3px 0 var(--color-accent); }
 .review .panel section { padding: .6rem 0; border-bottom: 1px solid var(--line); }
 .review .panel section:last-child { border: 0; }
 .review .panel h3 { font-size: .8rem; font-weight: 700; color: var(--quiet); margin-bottom: .3rem; }
