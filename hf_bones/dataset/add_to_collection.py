@@ -16,7 +16,6 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import ClassVar
 from urllib.parse import quote
@@ -206,7 +205,7 @@ def _candidate(row: SourceRow, label: str, subtype: str, spec: str, kind: str, c
         subtype=subtype,
         region=row.region,
         details={column: value for column, value in known.items() if value not in (None, "", [])},
-        content=partial(_read, row),
+        content=row.read,
     )
 
 
@@ -226,12 +225,3 @@ def portable_name(name: str, source: Path) -> str:
         folder = source if source.is_dir() else source.parent
         path = next((path.relative_to(base) for base in (folder, folder.resolve()) if path.is_relative_to(base)), PurePosixPath(path.name))
     return "/".join(part for part in path.parts if part not in ("..", "."))
-
-
-def _read(row: SourceRow) -> bytes:
-    """The bytes of a row. Raises OSError, saying nothing of where the file lies, where there is no such regular file."""
-    if row.file is None:
-        return row.content() if callable(row.content) else row.content or b""
-    if not row.file.is_file():  # a pipe must not be waited for
-        raise FileNotFoundError("no such file" if not row.file.exists() else "not a regular file")
-    return row.file.read_bytes()

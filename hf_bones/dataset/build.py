@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 __all__ = ["BuildError", "BuildResult", "build_dataset", "load_bones"]
 
 
+# Rows → the same rows with the near-duplicates that were found among them as `copy_group`, and notes.
+CopyFinder = Callable[[Sequence[SourceRow]], tuple[list[SourceRow], list[str]]]
+
+
 class BuildError(ValueError):
     """The rows cannot become a dataset: unknown labels, nothing readable, or an output folder in the way."""
 
@@ -68,6 +72,7 @@ def build_dataset(
     max_side: int | None = None,
     limits: Limits | None = None,
     overwrite: bool = False,
+    find_copies: CopyFinder | None = None,
     left_out: Sequence[LeftOut] = (),
     notes: Sequence[str] = (),
     made_with: str = "",
@@ -77,8 +82,9 @@ def build_dataset(
     """Builds the dataset of `rows` in the folder `output`.
 
     Rows whose split is `unused` are left out and counted. Given splits are kept; where there are none, whole groups are dealt out by
-    `proportions` and `seed`. Rows without a group stand alone, together with byte-identical files. `max_side` shrinks images to that
-    long side in pixels. `left_out`, `notes` and `made_with` (the command) go into summary and card.
+    `proportions` and `seed`. Rows without a group stand alone, together with byte-identical files; `find_copies` finds near-duplicates,
+    which stay together too. `max_side` shrinks images to that long side in pixels. `left_out`, `notes` and `made_with` (the command) go
+    into summary and card.
 
     Raises `BuildError` for unknown labels (each with its count, before any image is opened), for a folder in the way, and where every
     image of a class is refused; `curate.splits.GroupLeakError` where a group stands in two given splits.
@@ -90,6 +96,10 @@ def build_dataset(
     if not used:
         raise BuildError(f"no rows to build from: {len(every)} rows, all marked {UNUSED!r}" if every else "no rows to build from")
     labels = resolve_labels(used, scheme, label_map)
+    every_note = list(notes)
+    if find_copies is not None:
+        used, found = find_copies(used)
+        every_note += found
     # Checked before any image is opened, so that hours of decoding do not end in an error that was there from the start.
     alone = [f"row {index}" for index in range(len(used))]
     stated = merge_groups([row.group for row in used], [row.copy_group for row in used], alone)
@@ -111,7 +121,7 @@ def build_dataset(
         names = [labels[index] for index in kept]
         sources, given, regions = ([getattr(row, column) for row in table] for column in ("source", "split", "region"))
         splits, decided = assign_splits(groups, names, sources, given, regions=regions, proportions=proportions, seed=seed)
-        every_note = [*notes, *decided, *_group_notes(table), *_twin_notes(digests, names), *_class_notes(names, splits, scheme)]
+        every_note += [*decided, *_group_notes(table), *_twin_notes(digests, names), *_class_notes(names, splits, scheme)]
         # A folder of its own inside the workspace: the staged file must not end up in the dataset.
         folder = workspace / STAGED_NAME
         write_splits(staged, groups, splits, folder)

@@ -7,8 +7,10 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from hf_bones.curate.recipe import DEFAULT_RECIPE, load_curate_recipe
 from hf_bones.curate.splits import DEFAULT_PROPORTIONS, SPLITS
 from hf_bones.dataset import importers, sources
 from hf_bones.dataset.build import BuildResult, build_dataset
@@ -42,6 +44,8 @@ def build_command(
     source_name: str = "",
     licence: str = "",
     overwrite: bool = False,
+    find_copies: bool = False,
+    curate_recipe: str | Path = DEFAULT_RECIPE,
     progress: bool = True,
 ) -> BuildResult:
     """`hf-bones build SOURCE… --output FOLDER`: one dataset of one or more sources.
@@ -49,7 +53,8 @@ def build_command(
     A source is `drawn`, or a path or Hub id, whose kind is detected unless `kind` (one of `KINDS`) names it for all. `labels` is a scheme's
     name or YAML file; `label_map` holds "their word=our class". `proportions` are those of train, validation and test. `source_name`
     and `licence` fill in what a folder or table does not state. `count`, `drawn_size` (px) and `drawn_split` are for `drawn`;
-    `fracatlas_rows` ("packaged" or a file) and `keep_uncertain` for the importers. Raises ValueError (of several kinds) saying what to do.
+    `fracatlas_rows` ("packaged" or a file) and `keep_uncertain` for the importers. `find_copies` looks for near-duplicates
+    by the `dedup` of `curate_recipe`. Raises ValueError (of several kinds) saying what to do.
     """
     restored = restore_interrupted(output)
     if not source:
@@ -70,10 +75,22 @@ def build_command(
             )
     merged = merge_readings(readings)
     notes = [*merged.notes, *decisions_kept(output, source)]
+    copies = None
+    if find_copies:
+        try:
+            from hf_bones.dataset.find_copies import with_copies
+        except ModuleNotFoundError as error:
+            raise SourceError(f"finding copies needs {error.name}: pip install -e '.[curate]'") from error
+
+        copies = partial(with_copies, settings=load_curate_recipe(curate_recipe).dedup, workplace=output.parent, progress=progress)
     if restored:
         notes.append(f"{output.name} was put back first: a build that was to replace it had been cut short")
     made_with = ["hf-bones", "build", *(spec if spec == "drawn" else Path(spec).name for spec in source)]
-    made_with += [f"--label-map={pair}" for pair in label_map] + (["--max-side", str(max_side)] if max_side else [])
+    made_with += (
+        [f"--label-map={pair}" for pair in label_map]
+        + (["--max-side", str(max_side)] if max_side else [])
+        + ["--find-copies"] * find_copies
+    )
     return build_dataset(
         merged.rows,
         output,
@@ -84,6 +101,7 @@ def build_command(
         max_side=max_side,
         limits=Limits(),
         overwrite=overwrite,
+        find_copies=copies,
         left_out=merged.left_out,
         notes=notes,
         made_with=shlex.join(made_with),

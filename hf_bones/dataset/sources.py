@@ -17,6 +17,7 @@ from typing import Any
 from hf_bones.collect.providers.folder import image_files
 from hf_bones.curate.splits import TRAIN, split_name
 from hf_bones.dataset.tables import COLUMN_NAMES, UNKNOWN_WORDS, Box, SourceError, cell_text, find_columns, parse_boxes, read_table
+from hf_bones.imaging import DEFAULT_LIMITS
 
 _YES, _NO = {"1", "true", "yes"}, {"0", "false", "no"}
 
@@ -54,6 +55,15 @@ class SourceRow:
     def name(self) -> str:
         """What refusals call this row: they go into the dataset folder, where the paths of whoever built it have no place."""
         return self.image_id or str(self.file)
+
+    def read(self) -> bytes:
+        """The encoded image, whichever way the row has it. Raises OSError, saying nothing of where it lies, for what is no regular file."""
+        if self.file is None:
+            return self.content() if callable(self.content) else self.content or b""
+        if not self.file.is_file():  # a pipe must not be waited for
+            raise FileNotFoundError("no such file" if not self.file.exists() else "not a regular file")
+        with self.file.open("rb") as stream:
+            return stream.read(DEFAULT_LIMITS.max_bytes + 1)  # a larger file is refused, and need not fill the memory for that
 
 
 @dataclass(frozen=True)

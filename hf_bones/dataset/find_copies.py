@@ -1,0 +1,77 @@
+"""Near-duplicates among the rows of a build: found on the pictures themselves, so that no copy gets into another split than its original.
+
+The same search as `hf-bones curate dedup` (`curate/near_duplicates.py`), on rows that no manifest holds. What it finds joins the
+near-duplicates that the source states; the build then keeps them together, and refuses given splits that tear them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hf_bones.curate.fingerprints import FINGERPRINTS_NAME, FingerprintStore, make_fingerprints
+from hf_bones.curate.near_duplicates import find_links, groups
+from hf_bones.curate.recipe import DedupSettings
+from hf_bones.curate.splits import UNUSED, merge_groups
+from hf_bones.curate.subject import DATASET_KIND, Subject
+from hf_bones.dataset.sources import SourceRow
+from hf_bones.manifest import ImageRecord, open_manifest
+
+_NAMED = 5  # of the groups whose labels contradict each other, in the note
+
+
+def with_copies(
+    rows: Sequence[SourceRow], settings: DedupSettings, workplace: Path, *, progress: bool = True
+) -> tuple[list[SourceRow], list[str]]:
+    """The rows with the near-duplicates that were found among them as `copy_group`, and notes on what was found.
+
+    Rows marked unused are left as they are, and so are images that cannot be opened: the build refuses them by name. `workplace` is a
+    folder on a disk with room for about 50 kB an image, which are gone afterwards.
+    """
+    by_hash: dict[str, list[int]] = {}
+    for index, row in enumerate(rows):
+        if row.split != UNUSED and (digest := _digest(row)):
+            by_hash.setdefault(digest, []).append(index)
+    records = [ImageRecord(digest, str(members[0]), 0) for digest, members in by_hash.items()]
+    workplace.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix=".find-copies.", dir=workplace) as folder,
+        open_manifest(Path(folder), create=True) as manifest,
+        FingerprintStore(Path(folder) / FINGERPRINTS_NAME) as store,
+    ):
+        subject = Subject(manifest, lambda record: rows[int(record.file)].read(), DATASET_KIND)
+        unreadable = make_fingerprints(subject, records, store, progress=progress)
+        table = store.table([record.sha256 for record in records if record.sha256 not in unreadable])
+        joined = groups(len(table), find_links(table, store, settings, progress=progress).links)
+    found = [""] * len(rows)
+    members_of = [sorted(place for number in group for place in by_hash[table.hashes[number]]) for group in joined]
+    for members in members_of:
+        for place in members:
+            found[place] = f"near-duplicates of {rows[members[0]].name}"
+    own = [row.copy_group for row in rows]
+    merged = merge_groups(own, found, [f"row {index}" for index in range(len(rows))])
+    changed = [replace(row, copy_group=name) if found[index] else row for index, (row, name) in enumerate(zip(rows, merged, strict=True))]
+    return changed, _notes(rows, members_of)
+
+
+def _digest(row: SourceRow) -> str:
+    """The hash of what the row reads now, which for a dataset's rows is not that of the source; "" where it cannot be read."""
+    try:
+        return hashlib.sha256(row.read()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _notes(rows: Sequence[SourceRow], members_of: Sequence[Sequence[int]]) -> list[str]:
+    if not members_of:
+        return ["no near-duplicates were found among the images"]
+    images = sum(map(len, members_of))
+    notes = [f"{images:,} images stand in {len(members_of):,} groups of near-duplicates; each group is in one split"]
+    torn = [members for members in members_of if len({rows[place].label for place in members}) > 1]
+    if torn:
+        shown = "; ".join(", ".join(f"{rows[place].name} ({rows[place].label})" for place in members) for members in torn[:_NAMED])
+        notes.append(f"{len(torn):,} of these groups have contradictory labels, to be looked at: {shown}")
+    return notes
