@@ -115,14 +115,14 @@ def test_the_npz_may_be_grey_bytes_and_squashed(films, tmp_path):
 
 
 def test_the_export_stays_in_little_memory(tmp_path):
-    build(rows_of(12, content=encoded(picture(3, (300, 200))), group=""), tmp_path / "dataset")
-    cache(tmp_path / "dataset", "--size", 300)
+    build(rows_of(12, content=encoded(picture(3, (200, 150))), group=""), tmp_path / "dataset")
+    cache(tmp_path / "dataset", "--size", 200)
     parts = load_bones(tmp_path / "dataset")
-    arrays = open_arrays(arrays_folder(tmp_path / "dataset", 300), 300, tmp_path / "dataset", parts)
-    many = {split: part.select([0] * 200) for split, part in parts.items() if split == "train"}
-    arrays.splits["train"] = arrays["train"].select([0] * 200)
+    arrays = open_arrays(arrays_folder(tmp_path / "dataset", 200), 200, tmp_path / "dataset", parts)
+    many = {split: part.select([0] * 150) for split, part in parts.items() if split == "train"}
+    arrays.splits["train"] = arrays["train"].select([0] * 150)
     tracemalloc.start()
-    assert export_npz(many, arrays, 300, tmp_path / "f.npz", progress=False) == 200
+    assert export_npz(many, arrays, 200, tmp_path / "f.npz", progress=False) == 150
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 200 * 300 * 300 * 3 * 4 / 4  # of what `images` takes
+    assert peak < 150 * 200 * 200 * 3 * 4 / 4  # of what `images` takes

@@ -141,12 +141,13 @@ def batch_to_input(batch: dict[str, torch.Tensor], spec: InputSpec, policy: Augm
 
     Without a policy this equals `preprocess.normalise` of each image: padding is exactly 0.
     """
-    grey = batch["grey"].to(torch.float32) / 255
+    grey = batch["grey"].to(torch.float32).div_(255)
     heights, widths = batch["heights"], batch["widths"]
     if policy is not None and policy.augment:
         grey = augment_batch(grey, heights, widths, batch["draws"], policy)
     side = torch.arange(spec.size, device=grey.device)
-    inside = (side[None, :, None] < heights[:, None, None]) & (side[None, None, :] < widths[:, None, None])
+    outside = (side[None, :, None] >= heights[:, None, None]) | (side[None, None, :] >= widths[:, None, None])
     mean = torch.tensor(spec.mean, device=grey.device)[None, :, None, None]
     std = torch.tensor(spec.std, device=grey.device)[None, :, None, None]
-    return torch.where(inside[:, None], (grey - mean) / std, torch.zeros((), device=grey.device))
+    # In place, since on a CPU a new tensor of this size costs more than the arithmetic.
+    return (grey - mean).div_(std).masked_fill_(outside[:, None], 0)
