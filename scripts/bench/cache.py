@@ -94,8 +94,8 @@ def main() -> None:
         normalised = normalised_rates(data, options.size, stores["arrays"].place, epochs)
         digest = sha256_rows((split, sha) for split, part in load_bones(data).items() for sha in part["sha256"])
         count = sum(len(part) for part in load_bones(data).values())
-    bars = [*speed_bars(measured, count), *first_batch_bars(measured, starts), *memory_bars(measured, count)]
-    bars += [*disk_bars(stores, pixels, count), *pay_bars(measured, stores, count), *normalised]
+        bars = [*speed_bars(measured, count), *first_batch_bars(measured, starts), *memory_bars(measured, count)]
+        bars += [*disk_bars(stores, pixels, count), *pay_bars(measured, stores, count), *normalised]
     write_result("cache", f"python scripts/bench/cache.py DATA --size {options.size}", digest, options.quick, bars)
 
 

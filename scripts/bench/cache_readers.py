@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -138,8 +137,14 @@ def main() -> None:
         for rows in batches:
             read(rows)
         found["rates"].append(count / (time.perf_counter() - started))
-    found["peak_rss"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    found["peak_rss"] = peak_memory()
     print(json.dumps(found))
+
+
+def peak_memory() -> int:
+    """The most memory (RSS, bytes) that this process had. `getrusage` would count what its parent had when it was forked."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
 
 
 def watch_memory(read: Read, batches: Sequence[Sequence[int]]) -> list[int]:
