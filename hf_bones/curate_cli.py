@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from hf_bones.curate.check_reasons import Reason
 from hf_bones.curate.recipe import DEFAULT_RECIPE, load_curate_recipe
 from hf_bones.plain_errors import plain_errors
 
@@ -15,6 +16,34 @@ curate_app = typer.Typer(help="Check, de-duplicate, split and question a collect
 
 Place = Annotated[Path, typer.Argument(metavar="COLLECTION|DATASET", help="A collection's folder, or one that `hf-bones build` wrote.")]
 Recipe = Annotated[str, typer.Option(help="Thresholds and settings: a shipped recipe's name, or a YAML file.")]
+
+
+@curate_app.command()
+def checks(
+    place: Place,
+    recipe: Recipe = DEFAULT_RECIPE,
+    report: Annotated[Path | None, typer.Option(help="Folder for checks.html (the worst of each kind) and checks.csv.")] = None,
+    salvage_truncated: Annotated[
+        bool, typer.Option("--salvage-truncated", help="Make images of refused JPEGs that were only cut off, marked so.")
+    ] = False,
+    salvage_rows: Annotated[float | None, typer.Option(help="Share of the rows they must have, instead of the recipe's.")] = None,
+    drop: Annotated[list[Reason] | None, typer.Option(help="Drop what is flagged for this reason; may be repeated.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; as many as there are cores, if left out.", min=1)] = None,
+) -> None:
+    """Measure every image for eleven reasons to suspect it, and flag what is past the recipe's thresholds. Deletes nothing.
+
+    Images that are measured already are judged anew by their values, without opening them.
+    """
+    from rich.console import Console
+
+    from hf_bones.curate.checks_command import CheckChoices, check_lines, check_table, checks_command
+    from hf_bones.dataset.subject import open_subject
+
+    choices = CheckChoices(report, salvage_truncated, salvage_rows, tuple(drop or ()), workers)
+    with plain_errors(), open_subject(place) as subject:
+        done = checks_command(subject, load_curate_recipe(recipe).checks, choices)
+        Console().print(check_table(done))
+        typer.echo("\n".join(check_lines(done)))
 
 
 @curate_app.command()
@@ -79,3 +108,70 @@ def agreement(
 
     with plain_errors(), open_subject(place) as subject:
         typer.echo(agreement_of_place(subject.manifest, first, second, use=use))
+
+
+@curate_app.command()
+def suspects(
+    place: Place,
+    model: Annotated[str, typer.Option(help="Checkpoint whose frozen features are used: `bundled`, a folder or a Hub id.")] = "bundled",
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub checkpoint.")] = None,
+    device: Annotated[str | None, typer.Option(help="torch device; a GPU where there is one, if left out.")] = None,
+    worst: Annotated[int, typer.Option(help="How many of the most suspect to print.", min=0)] = 20,
+    csv: Annotated[Path | None, typer.Option(help="Write all of them here, the most suspect first.")] = None,
+    recipe: Recipe = DEFAULT_RECIPE,
+) -> None:
+    """Find suspect labels: each image judged by heads that saw none of its group, the doubt kept for `hf-bones review`."""
+    from hf_bones.dataset.subject import open_subject
+    from hf_bones.evaluation.suspects import suspect_labels, suspect_lines, write_csv
+
+    with plain_errors(), open_subject(place) as subject:
+        found = suspect_labels(subject, load_curate_recipe(recipe).opinions, model=model, revision=revision, device=device)
+        if csv is not None:
+            write_csv(csv, found)
+    typer.echo("\n".join(suspect_lines(found, worst)))
+    if csv is not None:
+        typer.echo(f"all of them: {csv}")
+    typer.echo(f"look at them: hf-bones review {place}")
+
+
+@curate_app.command()
+def dedup(
+    place: Place,
+    recipe: Recipe = DEFAULT_RECIPE,
+    report: Annotated[Path | None, typer.Option(help="Folder for a page with the copies side by side, and a table.")] = None,
+    drop: Annotated[bool, typer.Option(help="Drop all copies but the best, by a decision that can be undone.")] = True,
+    embedding: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Also ask the features of this checkpoint (`bundled`, a folder, a Hub id) in doubt.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes that open images.", min=1)] = 2,
+) -> None:
+    """Find near-duplicates: re-compressed, scaled, framed, cropped, mirrored, inverted, turned a little, drawn upon."""
+    from hf_bones.curate.copies import deduplicate
+    from hf_bones.curate.copies_report import write_report
+    from hf_bones.dataset.subject import open_subject
+
+    with plain_errors(), open_subject(place) as subject:
+        embed = None
+        if embedding is not None:
+            from hf_bones.evaluation.random_split import frozen_reader
+
+            embed = frozen_reader(subject, embedding)
+        done = deduplicate(subject, load_curate_recipe(recipe).dedup, drop=drop, embed=embed, workers=workers)
+        torn = [group for group in done.groups if group.is_contradictory]
+        typer.echo(f"{done.images:,} images: {done.search.candidates:,} pairs looked alike, {len(done.search.links):,} are one picture")
+        typer.echo(f"{len(done.groups):,} groups of copies, {sum(len(group.members) for group in done.groups):,} images in them")
+        for group in torn:
+            members = ", ".join(f"{record.title or record.file} ({record.final_label})" for record in group.members)
+            typer.echo(f"different labels, to be reviewed: {group.name}: {members}")
+        for sha256, labels in done.identical.items():
+            typer.echo(f"different labels, to be reviewed: files identical to {sha256[:12]}: {', '.join(labels)}")
+        if drop:
+            taken_back = f", {done.undone:,} earlier drops taken back" if done.undone else ""
+            typer.echo(f"{done.dropped:,} copies dropped in favour of the best{taken_back}")
+        for sha256, why in done.unreadable.items():
+            typer.echo(f"cannot be opened: {sha256[:12]}: {why}", err=True)
+        if done.search.skipped:
+            typer.echo(f"{done.search.skipped:,} look-ups were passed over: see dedup.fullest in the recipe", err=True)
+        if report is not None:
+            page, table = write_report(subject, done, report)
+            typer.echo(f"report: {page}, {table}")

@@ -141,7 +141,7 @@ def _stored(row: tuple[str, tuple[int, int], Fingerprint]) -> tuple[object, ...]
     if found.trimmed is not None and found.trimmed_thumb is not None:
         framed = (sketch(found.trimmed_thumb).tobytes(), found.trimmed.tobytes(), found.trimmed_thumb.tobytes())
     return (
-        sha256, VERSION, width, height, found.aspect, found.trimmed_aspect, found.phash, sketch(found.thumb).tobytes(), framed[0], framed[1],
+        sha256, VERSION, width, height, found.aspect, found.trimmed_aspect, found.phash, sketch(found.thumb).tobytes(), *framed[:2],
         found.probes.tobytes(), found.thumb.tobytes(), framed[2],
     )  # fmt: skip
 

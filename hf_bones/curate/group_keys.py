@@ -85,18 +85,28 @@ def images_by_key(keys: Iterable[Key], kind: str) -> dict[str, list[str]]:
     return shared
 
 
-def why_left_out(record: ImageRecord, labels: Sequence[str] = ()) -> str:
-    """Why a build leaves an image out; "" where it takes it. `labels` are those that contradict each other (`label_conflicts`)."""
+def why_left_out(record: ImageRecord, labels: Sequence[str] = (), copies: Sequence[str] = ()) -> str:
+    """Why a build leaves an image out; "" where it takes it. `labels` are those that contradict each other (`label_conflicts`), `copies`
+    those of its near-duplicates."""
     if record.decision == "drop":
         return f"dropped: {record.decision_reason}"
     if not record.file:
         return "no longer there"
     if len(labels) > 1 and record.decision != "keep" and not record.reviewed_label:
         return f"seen under different labels: {', '.join(labels)}"
+    if len(copies) > 1 and record.decision != "keep" and not record.reviewed_label:
+        return f"its near-duplicates carry different labels: {', '.join(copies)}"
     return "" if record.final_label else "no label"
 
 
-def left_out_reasons(manifest: Manifest, records: Iterable[ImageRecord]) -> dict[str, str]:
+def left_out_reasons(manifest: Manifest, records: Sequence[ImageRecord]) -> dict[str, str]:
     """Hash → why a build leaves the image out, "" where it takes it."""
     conflicts = label_conflicts(manifest)
-    return {record.sha256: why_left_out(record, conflicts.get(record.sha256, [])) for record in records}
+    labels: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        if record.copy_group and record.decision != "drop" and record.final_label:
+            labels[record.copy_group].add(record.final_label)
+    return {
+        record.sha256: why_left_out(record, conflicts.get(record.sha256, []), sorted(labels.get(record.copy_group, ())))
+        for record in records
+    }

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hf_bones.curate.group_keys import why_left_out
+from hf_bones.curate.group_keys import left_out_reasons
 from hf_bones.curate.split_subject import SPLITS_FACT
 from hf_bones.curate.splits import split_name
 from hf_bones.dataset.sources import LeftOut, Reading, SourceRow
@@ -28,14 +28,14 @@ def with_decisions(reading: Reading, folder: Path) -> Reading:
     relabelled = moved = 0
     with dataset_subject(folder) as subject:
         records = {record.sha256: record for record in subject.manifest.images()}
+        reasons = left_out_reasons(subject.manifest, list(records.values()))
         made = subject.manifest.fact(SPLITS_FACT)
     for row in reading.rows:
         record = records.get(row.sha256)
         if record is None:
             rows.append(row)
             continue
-        reason = why_left_out(record)
-        if reason:
+        if reason := reasons[record.sha256]:
             left_out.append(LeftOut(row.name, reason))
             continue
         after = _curated(row, record)

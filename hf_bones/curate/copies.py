@@ -1,0 +1,188 @@
+"""What becomes of near-duplicates: groups in the manifest, the best copy kept, the others dropped by an appended decision.
+
+A group whose copies carry different labels is nobody's to settle but a person's: nothing of it is dropped, and a build leaves all of it out
+until somebody has decided. What a person decided about an image stays, whatever its group. Run again, only what changed is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import numpy as np
+import numpy.typing as npt
+
+from hf_bones.collect.candidate import UNKNOWN_LICENCE
+from hf_bones.collect.status import label_conflicts
+from hf_bones.curate.fingerprints import FINGERPRINTS_NAME, FingerprintStore, FingerprintTable, make_fingerprints
+from hf_bones.curate.near_duplicates import Embed, Link, Search, find_links, groups
+from hf_bones.curate.recipe import DedupSettings
+from hf_bones.curate.splits import UNUSED
+from hf_bones.curate.subject import Subject
+from hf_bones.manifest import ImageRecord, Manifest
+from hf_bones.record import now
+
+BY = "curate dedup"  # who decided, in the log
+# From what may be used by all to what may be used by few; what states no licence comes last.
+_LICENCES = ("CC0-*", "CC-PD*", "LicenseRef-Public-Domain", "CC-BY-[0-9]*", "LicenseRef-CC-BY", "CC-BY-SA-*", "LicenseRef-CC-BY-SA", "*")
+
+
+@dataclass(frozen=True)
+class CopyLink:
+    """A confirmed pair of a group, by hashes; `change` and `score` as in `near_duplicates.Link`."""
+
+    first: str
+    second: str
+    change: str
+    score: float
+
+
+@dataclass(frozen=True)
+class CopyGroup:
+    """Images that are one picture. `members` are best first; `kept` is the one to keep, "" where their `labels` contradict each other."""
+
+    name: str
+    members: tuple[ImageRecord, ...]
+    kept: str
+    labels: tuple[str, ...]
+    links: tuple[CopyLink, ...]
+
+    @property
+    def is_contradictory(self) -> bool:
+        return len(self.labels) > 1
+
+
+@dataclass(frozen=True)
+class Deduplicated:
+    """What a run found and wrote: the groups, what the search looked at, images that cannot be opened (hash → why), decisions appended.
+
+    `identical` are images whose very bytes were seen under different labels (hash → labels).
+    """
+
+    groups: tuple[CopyGroup, ...]
+    identical: dict[str, list[str]]
+    search: Search
+    images: int
+    unreadable: dict[str, str]
+    dropped: int
+    undone: int
+
+
+def deduplicate(
+    subject: Subject,
+    settings: DedupSettings,
+    *,
+    drop: bool = True,
+    embed: Callable[[Sequence[ImageRecord]], npt.NDArray[np.floating]] | None = None,
+    workers: int = 2,
+    progress: bool = True,
+) -> Deduplicated:
+    """Finds the near-duplicates of a subject and writes them to its manifest: links, groups, ImageHash's hashes, and with `drop` decisions.
+
+    `embed` gives (N, F) embeddings of images. Images whose file is gone or cannot be opened are left out and named.
+    """
+    records = [record for record in subject.manifest.images() if record.file]
+    with FingerprintStore(subject.folder / FINGERPRINTS_NAME) as store:
+        unreadable = make_fingerprints(subject, records, store, workers=workers, progress=progress)
+        table = store.table([record.sha256 for record in records if record.sha256 not in unreadable])
+        by_hash = {record.sha256: record for record in records}
+        by_name: Embed | None = None if embed is None else lambda hashes: embed([by_hash[sha256] for sha256 in hashes])
+        search = find_links(table, store, settings, embed=by_name, workers=workers, progress=progress)
+    found = copy_groups(table, search.links, by_hash, settings)
+    with subject.manifest.transaction():
+        _write_links(subject.manifest, table, search.links, found)
+        dropped, undone = _decide(subject.manifest, found) if drop else (0, 0)
+    return Deduplicated(tuple(found), label_conflicts(subject.manifest), search, len(table), unreadable, dropped, undone)
+
+
+def copy_groups(
+    table: FingerprintTable, links: Sequence[Link], records: dict[str, ImageRecord], settings: DedupSettings
+) -> list[CopyGroup]:
+    """The groups that links join, contradictory ones first, then by size."""
+    sizes = dict(zip(table.hashes, table.sizes.prod(axis=1).tolist(), strict=True))
+    order = {sha256: place for place, sha256 in enumerate(records)}
+
+    def rank(record: ImageRecord) -> tuple[int, int, int, bool, int]:
+        source = settings.sources.index(record.provider) if record.provider in settings.sources else len(settings.sources)
+        return (-sizes[record.sha256], licence_rank(record.licence), source, record.split == UNUSED, order[record.sha256])
+
+    joined = groups(len(table), links)
+    group_of = {number: place for place, numbers in enumerate(joined) for number in numbers}
+    links_of: list[list[Link]] = [[] for _ in joined]
+    for link in links:
+        links_of[group_of[link.first]].append(link)
+    found = []
+    for numbers, within in zip(joined, links_of, strict=True):
+        members = sorted((records[table.hashes[number]] for number in numbers), key=rank)
+        candidates = [record for record in members if not _dropped_by_others(record)]
+        labels = tuple(sorted({record.final_label for record in candidates if record.final_label}))
+        found.append(
+            CopyGroup(
+                name=f"copies-{min(record.sha256 for record in members)[:12]}",
+                members=tuple(members),
+                kept=candidates[0].sha256 if candidates and len(labels) < 2 else "",
+                labels=labels,
+                links=tuple(CopyLink(table.hashes[one.first], table.hashes[one.second], one.change, one.score) for one in within),
+            )
+        )
+    return sorted(found, key=lambda group: (not group.is_contradictory, -len(group.members), group.name))
+
+
+def licence_rank(licence: str) -> int:
+    """How freely an image may be used: 0 for the public domain, the greatest number where no licence is known."""
+    if licence in ("", UNKNOWN_LICENCE, "unclear"):
+        return len(_LICENCES)
+    return next(place for place, pattern in enumerate(_LICENCES) if fnmatchcase(licence, pattern))
+
+
+def _dropped_by_others(record: ImageRecord) -> bool:
+    return record.decision == "drop" and record.decided_by != BY
+
+
+def _write_links(manifest: Manifest, table: FingerprintTable, links: Sequence[Link], found: Sequence[CopyGroup]) -> None:
+    at = now()
+    connection = manifest.connection
+    connection.execute("DELETE FROM links")
+    rows = []
+    for link in links:
+        first, second = sorted((table.hashes[link.first], table.hashes[link.second]))
+        rows.append((first, second, link.change, link.score, at))
+    connection.executemany("INSERT INTO links (first, second, change, score, found_at) VALUES (?, ?, ?, ?, ?)", rows)
+    # Only groups that were made here: what a source stated as copies of each other stays.
+    connection.execute("UPDATE images SET copy_group = '' WHERE copy_group LIKE 'copies-%'")
+    for group in found:
+        stated = sorted(
+            {record.copy_group for record in group.members if record.copy_group and not record.copy_group.startswith("copies-")}
+        )
+        name = stated[0] if stated else group.name
+        connection.executemany("UPDATE images SET copy_group = ? WHERE sha256 = ?", [(name, record.sha256) for record in group.members])
+        # Several stated groups that turn out to be one become one.
+        connection.executemany("UPDATE images SET copy_group = ? WHERE copy_group = ?", [(name, other) for other in stated[1:]])
+    connection.executemany(
+        "UPDATE images SET hashes = json_set(coalesce(hashes, '{}'), '$.phash', ?) WHERE sha256 = ?",
+        zip(table.phashes, table.hashes, strict=True),
+    )
+
+
+def _decide(manifest: Manifest, found: Sequence[CopyGroup]) -> tuple[int, int]:
+    """Appends what is to be dropped, and takes back earlier drops of ours that no longer hold. Returns how many of each."""
+    wanted: dict[str, str] = {}
+    for group in found:
+        for record in group.members:
+            if group.kept and record.sha256 != group.kept and not (record.decision and record.decided_by != BY):
+                wanted[record.sha256] = f"near-duplicate of {group.kept[:12]}"
+    undone = 0
+    standing: set[str] = set()
+    for decision in list(manifest.decisions("d.decided_by = ? AND d.decision = 'drop'", (BY,))):
+        if decision.undone:
+            continue
+        if wanted.get(decision.sha256) == decision.reason:
+            standing.add(decision.sha256)
+        else:
+            manifest.undo(decision.id, BY)
+            undone += 1
+    for sha256, reason in wanted.items():
+        if sha256 not in standing:
+            manifest.decide(sha256, "drop", reason, BY)
+    return len(wanted) - len(standing), undone
