@@ -13,8 +13,10 @@ from hf_bones.curate.recipe import OpinionSettings, load_curate_recipe
 from hf_bones.evaluation import frozen
 from hf_bones.evaluation.frozen import frozen_features, input_size, load_backbone
 from hf_bones.evaluation.out_of_fold import TooFewGroupsError, deals, out_of_fold
+from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import stack_inputs
 
+NAMES = THREE_CLASS.names
 QUICK = OpinionSettings(folds=3, inner_folds=2, repeats=2, strengths=[1e-2, 1.0])
 
 
@@ -138,14 +140,14 @@ def blobs():
 
 def test_out_of_fold_probabilities_are_those_of_heads_that_did_not_see_the_group(blobs):
     features, labels, groups = blobs
-    found = out_of_fold(features, labels, groups, 3, QUICK)
+    found = out_of_fold(features, labels, groups, NAMES, QUICK)
     np.testing.assert_allclose(found.sum(axis=1), 1)
     assert (found.argmax(axis=1) == labels).mean() > 0.8
     # Were a group's rows on both sides, its offset would give away labels that have nothing to do with the features.
     random_labels = np.random.default_rng(0).integers(0, 3, 30)[np.repeat(np.arange(30), 4)]
     features = np.random.default_rng(1).normal(size=(30, 8))[np.repeat(np.arange(30), 4)] + 0.01
-    honest = out_of_fold(features, random_labels, groups, 3, QUICK)
-    leaking = out_of_fold(features, random_labels, [f"row {row}" for row in range(120)], 3, QUICK)
+    honest = out_of_fold(features, random_labels, groups, NAMES, QUICK)
+    leaking = out_of_fold(features, random_labels, [f"row {row}" for row in range(120)], NAMES, QUICK)
     assert (leaking.argmax(axis=1) == random_labels).mean() > (honest.argmax(axis=1) == random_labels).mean() + 0.2
 
 
@@ -163,7 +165,7 @@ def test_the_strength_is_chosen_without_the_rows_that_are_judged(blobs, monkeypa
 
     monkeypatch.setattr(module, "fit_head", watched)
     one = OpinionSettings(folds=3, inner_folds=2, repeats=1, strengths=[1e-2, 1.0])
-    (deal,) = deals(features, labels, groups, 3, one)
+    (deal,) = deals(features, labels, groups, NAMES, one)
     assert len(deal.strengths) == 3 and len(seen) == 3 * (2 * 2 + 1)
     for fold in range(3):
         *inner, final = seen[fold * 5 : fold * 5 + 5]
@@ -172,27 +174,27 @@ def test_the_strength_is_chosen_without_the_rows_that_are_judged(blobs, monkeypa
 
 def test_each_deal_is_another_one_and_the_same_seed_gives_the_same(blobs):
     features, labels, groups = blobs
-    first, second = deals(features, labels, groups, 3, QUICK)
-    again, _ = deals(features, labels, groups, 3, QUICK)
+    first, second = deals(features, labels, groups, NAMES, QUICK)
+    again, _ = deals(features, labels, groups, NAMES, QUICK)
     np.testing.assert_array_equal(first.probabilities, again.probabilities)
     assert not np.allclose(first.probabilities, second.probabilities)
-    np.testing.assert_allclose(out_of_fold(features, labels, groups, 3, QUICK), (first.probabilities + second.probabilities) / 2)
+    np.testing.assert_allclose(out_of_fold(features, labels, groups, NAMES, QUICK), (first.probabilities + second.probabilities) / 2)
 
 
 def test_a_class_of_one_group_cannot_be_judged_and_a_rare_one_lowers_the_folds(blobs):
     features, labels, groups = blobs
     alone = [group if label != 2 else "one patient" for group, label in zip(groups, labels, strict=True)]
-    with pytest.raises(TooFewGroupsError, match="class 2"):
-        out_of_fold(features, labels, alone, 3, QUICK)
+    with pytest.raises(TooFewGroupsError, match="class beyond_repair are"):
+        out_of_fold(features, labels, alone, NAMES, QUICK)
     rare = [group if label != 2 else f"patient {int(group[8:]) % 2}" for group, label in zip(groups, labels, strict=True)]
-    assert len(next(deals(features, labels, rare, 3, QUICK)).strengths) == 2
+    assert len(next(deals(features, labels, rare, NAMES, QUICK)).strengths) == 2
     with pytest.raises(ValueError, match="not finite"):
-        out_of_fold(np.full_like(features, np.nan), labels, groups, 3, QUICK)
+        out_of_fold(np.full_like(features, np.nan), labels, groups, NAMES, QUICK)
 
 
 def test_a_class_without_rows_keeps_no_probability(blobs):
     features, labels, groups = blobs
-    found = out_of_fold(features, labels, groups, 4, QUICK)
+    found = out_of_fold(features, labels, groups, [*NAMES, "further"], QUICK)
     assert found.shape == (120, 4) and (found[:, 3] == 0).all()
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from hf_bones.curate.recipe import OpinionSettings
 from hf_bones.dataset.subject import open_subject
 from hf_bones.evaluation import frozen
 from hf_bones.evaluation.header_sizes import header_size
-from hf_bones.evaluation.image_rows import image_rows, spread_sample, with_hashes
+from hf_bones.evaluation.image_rows import ImageRow, image_rows, spread_sample, with_hashes
 from hf_bones.evaluation.resolution import advise_resolution
 from hf_bones.evaluation.resolution_measure import Judged, SizeFigures, choose, compare_sizes
 from hf_bones.evaluation.resolution_report import advice_sentence
@@ -143,14 +144,22 @@ def test_rows_come_from_folders_tables_and_datasets_alike(tmp_path):
         image_rows(tmp_path / "xray" / "manifest.csv", licences=["CC0-1.0"])
 
 
-def test_identical_files_are_one_group_and_a_sample_takes_whole_groups(tmp_path):
+def test_identical_files_are_one_group(tmp_path):
     films = write_films(tmp_path)
     (films / "healthy" / "copy.png").write_bytes((films / "fractured" / "0.png").read_bytes())
     rows = with_hashes(image_rows(films))
     assert len(rows) == 19 and len({row.group for row in rows}) == 18
-    sample = spread_sample(rows, 6)
-    assert 4 <= len(sample) <= 9 and {row.label for row in sample} == set(THREE_CLASS.names)
-    assert spread_sample(rows, 100) == rows
+    assert spread_sample(rows, 19) == rows
+
+
+def test_a_sample_keeps_ten_of_each_class_and_takes_from_every_group_first():
+    rows = [ImageRow(f"i{i}", bytes, "healthy" if i % 10 else "beyond_repair", f"g{i % 40}") for i in range(400)]
+    sample = spread_sample(rows, 60)
+    counts = Counter(row.label for row in sample)
+    assert counts == {"healthy": 54, "beyond_repair": 10}
+    per_group = Counter(row.group for row in sample if row.label == "healthy")
+    assert len(per_group) == 36 and max(per_group.values()) == 2
+    assert spread_sample(rows, 60) == sample != spread_sample(rows, 60, seed=1)
 
 
 def figures_of(accuracies: dict[int, float], error: float = 0.02) -> list[SizeFigures]:

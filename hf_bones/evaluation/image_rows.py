@@ -7,6 +7,7 @@ makes: a patient, page or block, copies of one picture, and files that are the s
 from __future__ import annotations
 
 import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,6 +26,7 @@ from hf_bones.labels import THREE_CLASS, LabelScheme
 from hf_bones.refusals import DEFAULT_LIMITS
 
 DROPPED = "drop"
+_LEAST_SAMPLE = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,16 +121,21 @@ def with_hashes(rows: Sequence[ImageRow]) -> list[ImageRow]:
 
 
 def spread_sample(rows: Sequence[ImageRow], limit: int, seed: int = 0) -> list[ImageRow]:
-    """About `limit` of the rows by whole groups, classes in their shares (one fold of a grouped, stratified division)."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    folds = round(len(rows) / limit)
-    if folds < 2:
+    """About `limit` of the rows, in their order: each class in its share but no fewer than ten, from as many groups as there are."""
+    if limit >= len(rows):
         return list(rows)
-    labels, groups = [row.label for row in rows], [row.group for row in rows]
-    dealer = StratifiedGroupKFold(n_splits=min(folds, len(set(groups))), shuffle=True, random_state=seed)
-    _, chosen = next(dealer.split(np.zeros((len(rows), 1)), labels, groups))
-    return [rows[index] for index in chosen]
+    order = np.random.default_rng(seed).permutation(len(rows))
+    taken: Counter[tuple[str, str]] = Counter()
+    turns: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for place, index in enumerate(order):
+        row = rows[index]
+        turns[row.label].append((taken[row.label, row.group], place))  # every group's first row comes before any group's second
+        taken[row.label, row.group] += 1
+    chosen: list[int] = []
+    for members in turns.values():
+        quota = max(round(limit * len(members) / len(rows)), _LEAST_SAMPLE)
+        chosen += [int(order[place]) for _, place in sorted(members)[:quota]]
+    return [rows[index] for index in sorted(chosen)]
 
 
 def _reader(row: SourceRow) -> Callable[[], bytes]:

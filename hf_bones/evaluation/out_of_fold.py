@@ -40,14 +40,14 @@ def out_of_fold(
     features: npt.NDArray[np.floating[Any]],
     labels: npt.ArrayLike,
     groups: Sequence[str],
-    class_count: int,
+    names: Sequence[str],
     settings: OpinionSettings | None = None,
     *,
     normal_id: int = 0,
 ) -> Floats:
     """Probabilities (N, C), the mean over the deals that `settings.repeats` asks for. Arguments and errors as in `deals`."""
     chosen = settings or OpinionSettings()
-    every = [deal.probabilities for deal in deals(features, labels, groups, class_count, chosen, normal_id=normal_id)]
+    every = [deal.probabilities for deal in deals(features, labels, groups, names, chosen, normal_id=normal_id)]
     mean: Floats = np.mean(every, axis=0)
     return mean
 
@@ -56,18 +56,18 @@ def deals(
     features: npt.NDArray[np.floating[Any]],
     labels: npt.ArrayLike,
     groups: Sequence[str],
-    class_count: int,
+    names: Sequence[str],
     settings: OpinionSettings,
     *,
     normal_id: int = 0,
 ) -> Iterator[OutOfFold]:
     """`settings.repeats` deals into folds, one after another.
 
-    `features` (N, F), `labels` (N,) in 0..C-1, `groups` (N,): rows of one group are never on both sides. Where a class has fewer groups
-    than there are folds, there are as many folds as it has groups. A class without any row keeps probability 0. Raises
+    `features` (N, F), `labels` (N,) as indices of the C `names`, `groups` (N,): rows of one group are never on both sides. Where a class
+    has fewer groups than there are folds, there are as many folds as it has groups. A class without any row keeps probability 0. Raises
     `TooFewGroupsError` for a class with rows of one group only, ValueError for features that are not finite or too few classes.
     """
-    truth = np.asarray(labels, dtype=np.int64)
+    truth, class_count = np.asarray(labels, dtype=np.int64), len(names)
     _, member = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
     if not np.isfinite(features).all():
         raise ValueError("some features are not finite: leave out the rows of images that cannot be opened (FrozenFeatures.kept)")
@@ -75,11 +75,11 @@ def deals(
     if len(present) < 2:
         raise ValueError(f"an opinion needs rows of two classes or more; these {len(truth)} rows have {len(present)}")
     spread = {label: len(set(member[truth == label].tolist())) for label in present}
-    alone = [label for label in present if spread[label] < 2]
+    alone = [names[label] for label in present if spread[label] < 2]
     if alone:
         raise TooFewGroupsError(
-            f"the rows of class {', '.join(map(str, alone))} (of 0 to {class_count - 1}) are of one group only (a patient, page or block): "
-            "nothing that learnt from other groups knows it. Collect more of it, or leave its rows out"
+            f"all images of class {' and of class '.join(alone)} are of one group (a patient, page or block), so that nothing which learnt "
+            "from other groups knows it: collect more of it, or leave it out"
         )
     folds = min(settings.folds, *spread.values())
     for repeat in range(settings.repeats):

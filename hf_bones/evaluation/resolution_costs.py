@@ -44,7 +44,8 @@ class Cost:
 
 @dataclass(frozen=True)
 class Circumstances:
-    """How costs were measured. `load` is that of the machine over the minute before: above 0.5 or so, others were at work on it."""
+    """How costs were measured. `processor_share` is what the process got of its threads' time in the forward passes: near 1 when nobody
+    else was at work on the machine; NaN on a GPU."""
 
     images: int
     batch_size: int
@@ -52,23 +53,27 @@ class Circumstances:
     device: str
     threads: int
     cores: int
-    load: float
+    processor_share: float
 
 
 def measure_costs(
     backbones: Sequence[Backbone], images: Sequence[ImageBytes], *, batch_size: int = BATCH_SIZE, repeats: int = 5
 ) -> tuple[list[Cost], Circumstances]:
     """The cost at each backbone's size, from `images` that can all be opened; each pass is made once more, first, to warm up."""
-    load = os.getloadavg()[0]
     bodies = [read() for read in images]
     prepare = np.zeros((len(backbones), repeats + 1))
     forward = np.zeros((len(backbones), repeats + 1))
+    worked = 0.0
     for repeat in range(repeats + 1):
         for place, backbone in enumerate(backbones):
             began = time.perf_counter()
             inputs = [to_input(open_image(body).pixels, backbone.spec) for body in bodies]
             prepare[place, repeat] = time.perf_counter() - began
+            busy = time.process_time()
             forward[place, repeat] = _forward_seconds(backbone, inputs, batch_size)
+            worked += time.process_time() - busy
+    device, threads = next(backbones[0].model.parameters()).device, torch.get_num_threads()
+    share = worked / (forward.sum() * threads) if device.type == "cpu" else float("nan")
     prepare, forward = prepare[:, 1:] * 1000 / len(bodies), forward[:, 1:] * 1000 / len(bodies)
     costs = [
         Cost(
@@ -82,8 +87,7 @@ def measure_costs(
         )
         for place, backbone in enumerate(backbones)
     ]
-    device = str(next(backbones[0].model.parameters()).device)
-    return costs, Circumstances(len(bodies), batch_size, repeats, device, torch.get_num_threads(), os.cpu_count() or 1, load)
+    return costs, Circumstances(len(bodies), batch_size, repeats, str(device), threads, os.cpu_count() or 1, min(float(share), 1.0))
 
 
 def _forward_seconds(backbone: Backbone, inputs: Sequence[np.ndarray], batch_size: int) -> float:

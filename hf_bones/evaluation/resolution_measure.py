@@ -94,7 +94,7 @@ def judge(
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             path.unlink()  # half a file: judged anew
     began = time.perf_counter()
-    found = list(deals(features, labels, groups, len(scheme.names), settings, normal_id=scheme.normal_id))
+    found = list(deals(features, labels, groups, scheme.names, settings, normal_id=scheme.normal_id))
     judged = Judged(
         backbone.spec.size,
         np.stack([deal.probabilities for deal in found]),

@@ -11,8 +11,8 @@ from hf_bones.evaluation.worst import NOTICE
 if TYPE_CHECKING:
     from hf_bones.evaluation.resolution import Measured, Resolution, Shapes
 
-# The one figure of the pictures' captions that a reader needs to judge a timing by.
-_BUSY = 1.0
+# Below this share of its threads' time, a process had to wait for others.
+_UNDISTURBED = 0.85
 
 
 def report_text(found: Resolution, command: str) -> str:
@@ -109,10 +109,11 @@ def caveats(found: Resolution) -> list[str]:
     at_edge = sum(strength in edge for strength in every)
     if at_edge > len(every) / 4 and len(measured.settings.strengths) > 1:
         said.append(f"{at_edge} of {len(every)} heads have a strength at an end of the range tried; widen `strengths` in the recipe.")
-    if measured.circumstances.load > _BUSY:
+    if measured.circumstances.processor_share < _UNDISTURBED:
         said.append(
-            f"The machine was busy while costs were measured (load {measured.circumstances.load:.1f}): milliseconds are too high. The same "
-            "command measures them anew in a minute."
+            "Others were at work on the machine while costs were measured (this process got "
+            f"{measured.circumstances.processor_share:.0%} of its threads' time): milliseconds are too high. The same command measures "
+            "them anew in a minute."
         )
     return said + list(measured.notes)
 
@@ -242,7 +243,7 @@ def _costs(measured: Measured, shapes: Shapes) -> str:
     ]  # fmt: skip
     about = measured.circumstances
     return (
-        f"An image, on {plain(about.device)} (threads: {about.threads}, cores: {about.cores}, load before: {about.load:.1f}), batches of "
+        f"An image, on {plain(about.device)} (threads: {about.threads}, cores: {about.cores}), batches of "
         f"{about.batch_size}; medians of {about.repeats} repeats on {about.images} images after one to warm up, sizes in turn.\n\n"
         + markdown_table(head, body)
     )
