@@ -102,6 +102,10 @@ def build(
     find_copies: Annotated[
         bool, typer.Option("--find-copies", help="Look for near-duplicates and keep them together; refuse given splits that tear them.")
     ] = False,
+    salvage_truncated: Annotated[
+        bool, typer.Option("--salvage-truncated", help="Take JPEGs that were cut off but have nearly all of their rows, marked so.")
+    ] = False,
+    salvage_rows: Annotated[float | None, typer.Option(help="Share of the rows they must have; 0.99 if left out.", min=0, max=1)] = None,
 ) -> None:
     """Build a dataset: images → train, validation and test with labels, groups and licences."""
     from hf_bones.dataset.detect import build_command
@@ -125,6 +129,8 @@ def build(
             licence=licence,
             overwrite=overwrite,
             find_copies=find_copies,
+            salvage_truncated=salvage_truncated,
+            salvage_rows=salvage_rows,
         )
     for row in result.summary["counts"]:
         typer.echo(f"{row['split']:<11}{row['source']:<14}{row['label']:<16}{row['count']:>7,}")

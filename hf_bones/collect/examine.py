@@ -101,7 +101,7 @@ class Examiner:
     async def examine(self, body: bytes, sha256: str, keep_refused: bool) -> Examined:
         """As the function `examine`. Raises `DecoderDiedError` for bytes that took down a process of their own, `StorageError`."""
         if self._pool is None:
-            self._pool = _new_pool(self._workers)
+            self._pool = worker_pool(self._workers)
         pool = self._pool
         try:
             return await self._run(pool, body, sha256, keep_refused)
@@ -111,7 +111,7 @@ class Examiner:
                 self._pool = None
                 pool.shutdown(wait=False)
         async with self._alone:
-            lone = _new_pool(1)
+            lone = worker_pool(1)
             try:
                 return await self._run(lone, body, sha256, keep_refused)
             except BrokenProcessPool as error:
@@ -127,12 +127,13 @@ class DecoderDiedError(RuntimeError):
     """Bytes on which the decoder crashed or did not come to an end."""
 
 
-def _new_pool(workers: int) -> ProcessPoolExecutor:
+def worker_pool(workers: int) -> ProcessPoolExecutor:
+    """Processes for decoding: Ctrl-C leaves them to whoever started them, and they end when that process does, however it ends."""
     return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare_worker)
 
 
 def _prepare_worker() -> None:
-    """Ctrl-C is the collector's business; and a worker whose collector was killed ends too."""
+    """Ctrl-C is the starter's business; and a worker whose starter was killed ends too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -27,8 +27,10 @@ from hf_bones.collect.queue import Search
 from hf_bones.collect.reasons import FetchReason, Outcome
 from hf_bones.collect.recipe import FetchSettings
 from hf_bones.collect.run import CollectError, collect
+from hf_bones.collect.salvaging import salvage_refused
 from hf_bones.manifest import Manifest, open_manifest
 from hf_bones.record import sha256_file
+from hf_bones.salvage import salvaged_share
 
 REPORT_NAME = "rebuild.csv"
 
@@ -111,7 +113,10 @@ def _fetch(folder: Path, images: Sequence[Known], fetching: _Fetching) -> dict[s
             reconsider=False,
             show_progress=fetching.show_progress,
         )
+        cut_off = {image.record.sha256 for image in missing if salvaged_share(image.record.marks) is not None}
         with open_manifest(folder) as manifest:
+            if cut_off:  # their bytes came, and were refused as they had been the first time
+                salvage_refused(manifest, 0.0, cut_off)
             missing = [image for image in missing if manifest.image(image.record.sha256) is None]
     if not images:
         return {}

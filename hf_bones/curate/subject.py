@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from hf_bones.manifest import ImageRecord, Manifest, open_manifest
+from hf_bones.salvage import complete, salvaged_share
 
 COLLECTION_KIND, DATASET_KIND = "collection", "dataset"
 
@@ -21,8 +22,8 @@ COLLECTION_KIND, DATASET_KIND = "collection", "dataset"
 class Subject:
     """A set of images under curation. Use as a context manager; closing it closes the manifest.
 
-    `read` gives the bytes of an image as they are stored (to be opened with `imaging.open_image`); it may be called from threads and
-    raises OSError where they are not there. `kind` is "collection" or "dataset".
+    `read` gives the bytes of an image as they are stored (to be opened with `imaging.open_image`), of a salvaged one with an end marker put
+    on; it may be called from threads and raises OSError where they are not there. `kind` is "collection" or "dataset".
     """
 
     manifest: Manifest
@@ -44,4 +45,9 @@ class Subject:
 def collection_subject(folder: Path) -> Subject:
     """The collection in `folder`. Raises `manifest.ManifestError` where there is none."""
     manifest = open_manifest(folder)
-    return Subject(manifest, lambda record: (manifest.folder / record.file).read_bytes(), COLLECTION_KIND)
+
+    def read(record: ImageRecord) -> bytes:
+        data = (manifest.folder / record.file).read_bytes()
+        return data if salvaged_share(record.marks) is None else complete(data)
+
+    return Subject(manifest, read, COLLECTION_KIND)

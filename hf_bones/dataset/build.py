@@ -29,6 +29,7 @@ from hf_bones.curate.splits import (
 )
 from hf_bones.dataset.card import write_card
 from hf_bones.dataset.encode import RefusedImage
+from hf_bones.dataset.salvaged import salvage_notes, write_salvaged
 from hf_bones.dataset.schema import load_bones
 from hf_bones.dataset.sources import LeftOut, SourceRow
 from hf_bones.dataset.writing import STAGED_NAME, put_in_place, stage_images, write_refused, write_splits
@@ -73,6 +74,7 @@ def build_dataset(
     limits: Limits | None = None,
     overwrite: bool = False,
     find_copies: CopyFinder | None = None,
+    salvage_rows: float | None = None,
     left_out: Sequence[LeftOut] = (),
     notes: Sequence[str] = (),
     made_with: str = "",
@@ -83,7 +85,8 @@ def build_dataset(
 
     Rows whose split is `unused` are left out and counted. Given splits are kept; where there are none, whole groups are dealt out by
     `proportions` and `seed`. Rows without a group stand alone, together with byte-identical files; `find_copies` finds near-duplicates,
-    which stay together too. `max_side` shrinks images to that long side in pixels. `left_out`, `notes` and `made_with` (the command) go
+    which stay together too. `max_side` shrinks images to that long side in pixels. JPEGs that were cut off are taken where they have
+    `salvage_rows` of their rows (a share; None: never), and listed in salvaged.csv. `left_out`, `notes` and `made_with` (the command) go
     into summary and card.
 
     Raises `BuildError` for unknown labels (each with its count, before any image is opened), for a folder in the way, and where every
@@ -110,8 +113,17 @@ def build_dataset(
     try:
         staged = workspace / "all.arrow"
         subtypes = [resolve_subtype(row, scheme) for row in used]
-        kept, refused = stage_images(
-            used, labels, subtypes, scheme.names, staged, limits=limits or Limits(), max_side=max_side, workers=workers, progress=progress
+        kept, refused, salvaged = stage_images(
+            used,
+            labels,
+            subtypes,
+            scheme.names,
+            staged,
+            limits=limits or Limits(),
+            max_side=max_side,
+            workers=workers,
+            progress=progress,
+            salvage_rows=salvage_rows,
         )
         _require_classes(labels, kept, refused)
         table = [used[index] for index in kept]
@@ -121,7 +133,13 @@ def build_dataset(
         names = [labels[index] for index in kept]
         sources, given, regions = ([getattr(row, column) for row in table] for column in ("source", "split", "region"))
         splits, decided = assign_splits(groups, names, sources, given, regions=regions, proportions=proportions, seed=seed)
-        every_note += [*decided, *_group_notes(table), *_twin_notes(digests, names), *_class_notes(names, splits, scheme)]
+        every_note += [
+            *salvage_notes(salvaged),
+            *decided,
+            *_group_notes(table),
+            *_twin_notes(digests, names),
+            *_class_notes(names, splits, scheme),
+        ]
         # A folder of its own inside the workspace: the staged file must not end up in the dataset.
         folder = workspace / STAGED_NAME
         write_splits(staged, groups, splits, folder)
@@ -136,6 +154,7 @@ def build_dataset(
             "counts": _count(splits, names, table, scheme.names),
             "groups": {split: len({g for g, s in zip(groups, splits, strict=True) if s == split}) for split in SPLITS if split in splits},
             "refused": dict(Counter(image.reason for image in refused)),
+            "salvaged": len(salvaged),
             "left_out": dict(Counter(["marked unused"] * (len(every) - len(used)) + [row.reason for row in left_out])),
             "synthetic": {"all": all(row.synthetic for row in table), "rows": sum(row.synthetic for row in table)},
             "notes": every_note,
@@ -144,6 +163,7 @@ def build_dataset(
         }
         write_json(folder / "summary.json", summary)
         write_refused(folder / "refused.csv", refused, left_out)
+        write_salvaged(folder, salvaged)
         write_card(folder / "README.md", summary, title=output.name)
         put_in_place(folder, output)
     finally:

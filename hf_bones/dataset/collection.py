@@ -16,6 +16,7 @@ from hf_bones.curate.subject import COLLECTION_KIND
 from hf_bones.dataset.sources import LeftOut, Reading, SourceRow
 from hf_bones.dataset.tables import SourceError
 from hf_bones.manifest import ImageRecord, open_manifest
+from hf_bones.salvage import salvaged_share
 
 
 def collection_rows(folder: Path, *, source: str = "", licence: str = "") -> Reading:
@@ -64,4 +65,5 @@ def _row(folder: Path, record: ImageRecord, group: str, source: str, licence: st
         image_id=record.sha256[:16],
         synthetic=record.synthetic,
         sha256=record.sha256,
+        salvaged=salvaged_share(record.marks),
     )

@@ -45,6 +45,8 @@ def build_command(
     licence: str = "",
     overwrite: bool = False,
     find_copies: bool = False,
+    salvage_truncated: bool = False,
+    salvage_rows: float | None = None,
     curate_recipe: str | Path = DEFAULT_RECIPE,
     progress: bool = True,
 ) -> BuildResult:
@@ -54,7 +56,8 @@ def build_command(
     name or YAML file; `label_map` holds "their word=our class". `proportions` are those of train, validation and test. `source_name`
     and `licence` fill in what a folder or table does not state. `count`, `drawn_size` (px) and `drawn_split` are for `drawn`;
     `fracatlas_rows` ("packaged" or a file) and `keep_uncertain` for the importers. `find_copies` looks for near-duplicates
-    by the `dedup` of `curate_recipe`. Raises ValueError (of several kinds) saying what to do.
+    by the `dedup` of `curate_recipe`; `salvage_truncated` takes JPEGs that were cut off and have `salvage_rows` of their rows (None: what
+    the recipe's `checks` ask for). Raises ValueError (of several kinds) saying what to do.
     """
     restored = restore_interrupted(output)
     if not source:
@@ -83,6 +86,11 @@ def build_command(
             raise SourceError(f"finding copies needs {error.name}: pip install -e '.[curate]'") from error
 
         copies = partial(with_copies, settings=load_curate_recipe(curate_recipe).dedup, workplace=output.parent, progress=progress)
+    least_rows = None
+    if salvage_truncated:
+        least_rows = salvage_rows if salvage_rows is not None else load_curate_recipe(curate_recipe).checks.salvage_rows
+    elif salvage_rows is not None:
+        raise ValueError("--salvage-rows says how much a cut-off file must have: give --salvage-truncated with it")
     if restored:
         notes.append(f"{output.name} was put back first: a build that was to replace it had been cut short")
     made_with = ["hf-bones", "build", *(spec if spec == "drawn" else Path(spec).name for spec in source)]
@@ -90,6 +98,7 @@ def build_command(
         [f"--label-map={pair}" for pair in label_map]
         + (["--max-side", str(max_side)] if max_side else [])
         + ["--find-copies"] * find_copies
+        + (["--salvage-truncated", "--salvage-rows", f"{least_rows:g}"] if least_rows is not None else [])
     )
     return build_dataset(
         merged.rows,
@@ -102,6 +111,7 @@ def build_command(
         limits=Limits(),
         overwrite=overwrite,
         find_copies=copies,
+        salvage_rows=least_rows,
         left_out=merged.left_out,
         notes=notes,
         made_with=shlex.join(made_with),

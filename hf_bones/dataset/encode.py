@@ -14,6 +14,7 @@ from PIL import Image
 from hf_bones.dataset.sources import SourceRow
 from hf_bones.imaging import ImageRefusedError, Limits, Radiograph, Refusal, open_image
 from hf_bones.preprocess import fit_to
+from hf_bones.salvage import NotSalvageableError, salvage
 
 # Rows are opened in chunks of this many, which bounds memory: at 20 megapixels an image a chunk is about 600 MB at worst.
 _CHUNK = 32
@@ -23,10 +24,14 @@ _HARMLESS_SEGMENTS = {"APP0", "APP14"}
 
 @dataclass(frozen=True)
 class Encoded:
-    """An opened image: `data` decodes to the grey pixels as `open_image` gave them; `sha256` is that of the source."""
+    """An opened image: `data` decodes to the grey pixels as `open_image` gave them; `sha256` is that of the source.
+
+    `salvaged` is the share of its rows that a file has which was cut off, in [0, 1]; None for all others.
+    """
 
     data: bytes
     sha256: str
+    salvaged: float | None = None
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,11 @@ class RefusedImage:
     detail: str
 
 
-def encode_row(row: SourceRow, limits: Limits, max_side: int | None) -> Encoded | RefusedImage:
-    """Opens and encodes one row; `max_side` shrinks the long side to that many pixels."""
+def encode_row(row: SourceRow, limits: Limits, max_side: int | None, salvage_rows: float | None = None) -> Encoded | RefusedImage:
+    """Opens and encodes one row; `max_side` shrinks the long side to that many pixels.
+
+    A JPEG that was cut off is refused, unless it has `salvage_rows` of its rows (a share; None: never) or was salvaged before.
+    """
     if row.file is None and row.content is None:
         raise ValueError(f"row {row.name!r} has neither a file nor content")
     try:
@@ -50,7 +58,7 @@ def encode_row(row: SourceRow, limits: Limits, max_side: int | None) -> Encoded 
             source = row.file.read_bytes()
         else:
             source = row.content() if callable(row.content) else row.content or b""
-        opened = open_image(source, limits)
+        opened, data, salvaged = _open(source, row, limits, salvage_rows)
     except ImageRefusedError as error:
         return RefusedImage(row.name, str(error.reason), error.detail)
     except OSError as error:
@@ -61,17 +69,35 @@ def encode_row(row: SourceRow, limits: Limits, max_side: int | None) -> Encoded 
     digest = row.sha256 if row.file is None else ""
     if not digest:
         digest = hashlib.sha256(pixels.tobytes() if row.synthetic and row.file is None else source).hexdigest()
-    return Encoded(source if _is_plain_jpeg(source, opened, pixels) else _png(pixels), digest)
+    return Encoded(data if _is_plain_jpeg(data, opened, pixels) else _png(pixels), digest, salvaged)
+
+
+def _open(source: bytes, row: SourceRow, limits: Limits, salvage_rows: float | None) -> tuple[Radiograph, bytes, float | None]:
+    """The opened image, the bytes that it was opened from, and the share of its rows where it was salvaged, now or before."""
+    try:
+        return open_image(source, limits), source, row.salvaged
+    except ImageRefusedError as refusal:
+        least = 0.0 if row.salvaged is not None else salvage_rows
+        if refusal.reason is not Refusal.UNDECODABLE or least is None:
+            raise
+        try:
+            found = salvage(source, limits)
+        except NotSalvageableError as error:
+            raise ImageRefusedError(refusal.reason, f"{refusal.detail}; {error}"[:300]) from error
+        if found.share < least:
+            there = f"{found.rows} of {found.height} rows are there, fewer than {least:.4g} of them"
+            raise ImageRefusedError(refusal.reason, f"{refusal.detail}; {there}") from refusal
+        return open_image(found.data, limits), found.data, found.share
 
 
 def encode_rows(
-    rows: Sequence[SourceRow], limits: Limits, max_side: int | None, workers: int
+    rows: Sequence[SourceRow], limits: Limits, max_side: int | None, workers: int, salvage_rows: float | None = None
 ) -> Iterator[tuple[SourceRow, Encoded | RefusedImage]]:
     """`encode_row` over all rows, in order, a chunk at a time on `workers` threads (Pillow decodes outside the interpreter lock)."""
     with ThreadPoolExecutor(max_workers=workers) as pool:
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]
-            yield from zip(chunk, pool.map(lambda row: encode_row(row, limits, max_side), chunk), strict=True)
+            yield from zip(chunk, pool.map(lambda row: encode_row(row, limits, max_side, salvage_rows), chunk), strict=True)
 
 
 def _png(pixels: np.ndarray) -> bytes:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hf_bones.collect.providers.folder import image_files
 from hf_bones.curate.splits import TRAIN, split_name
+from hf_bones.dataset.salvaged import read_salvaged
 from hf_bones.dataset.tables import COLUMN_NAMES, UNKNOWN_WORDS, Box, SourceError, cell_text, find_columns, parse_boxes, read_table
 from hf_bones.imaging import DEFAULT_LIMITS
 
@@ -30,6 +31,7 @@ class SourceRow:
     `boxes` are (cx, cy, w, h) in [0, 1] of the width and height. `severity` is in [0, 1], NaN where unknown. `split` is train,
     validation, test, unused (left out) or "" (to be made). `sha256` is that of the original file where `content` is no longer it.
     `label_basis` says whose word the label is, `hardware` whether metal is seen: neither goes into a dataset, both into a collection.
+    `salvaged` is the share of its rows that an image has which was salvaged before (its file may still be cut off), None for all others.
     """
 
     label: str
@@ -50,6 +52,7 @@ class SourceRow:
     sha256: str = ""
     label_basis: str = ""
     hardware: bool | None = None
+    salvaged: float | None = None
 
     @property
     def name(self) -> str:
@@ -195,6 +198,7 @@ def dataset_rows(path_or_id: str, *, source: str = "", licence: str = "") -> Rea
     from hf_bones.dataset.schema import load_any
 
     loaded = load_any(path_or_id)
+    salvaged = read_salvaged(Path(path_or_id))
     rows = []
     for split, part in loaded.items():
         images = [name for name, feature in part.features.items() if isinstance(feature, datasets.Image)]
@@ -216,7 +220,7 @@ def dataset_rows(path_or_id: str, *, source: str = "", licence: str = "") -> Rea
                 source=source or Path(path_or_id).name,
                 licence=licence,
             )
-            rows.append(row)
+            rows.append(replace(row, salvaged=salvaged[row.sha256]) if row.sha256 in salvaged else row)
     return Reading(rows)
 
 

@@ -7,18 +7,21 @@ images stay in the dataset; what is decided about them is kept in that manifest,
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hf_bones.curate.subject import DATASET_KIND, Subject, collection_subject
+from hf_bones.dataset.salvaged import read_salvaged
 from hf_bones.dataset.schema import load_bones
 from hf_bones.manifest import MANIFEST_NAME, ImageRecord, Manifest, ManifestError, open_manifest
+from hf_bones.salvage import mark
 
 DATASET_FILE = "dataset_dict.json"
 _STATE = "dataset_state"  # the fact that says which state of the dataset the rows were read from
 _READ_COLUMNS = (
     "file", "bytes", "title", "label", "subtype", "label_basis", "region", "view", "provider", "licence", "group", "split", "boxes",
-    "severity", "synthetic",
+    "severity", "synthetic", "marks",
 )  # fmt: skip
 
 
@@ -59,6 +62,7 @@ def _bring_up_to_date(manifest: Manifest, parts: dict[str, Any], state: str) -> 
     """Rows of the dataset into the manifest: new ones are added, known ones take what the dataset says, what is gone has no file."""
     import pyarrow.compute as pc
 
+    salvaged = read_salvaged(manifest.folder)
     with manifest.transaction() as connection:
         connection.execute("UPDATE images SET file = ''")
         for split, part in parts.items():
@@ -67,6 +71,8 @@ def _bring_up_to_date(manifest: Manifest, parts: dict[str, Any], state: str) -> 
             sizes = [size or 0 for batch in part.with_format("arrow").iter(1000) for size in _lengths(pc, batch)]
             for index, row in enumerate(part.remove_columns("image")):
                 record = _record(row, f"{split}/{index}", split, names, sizes[index])
+                if record.sha256 in salvaged:
+                    record = replace(record, marks=mark(salvaged[record.sha256]))
                 if not manifest.add_image(record):
                     known = manifest.image(record.sha256)
                     if known is not None and not known.file:  # of identical files the first one is read

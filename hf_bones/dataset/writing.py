@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from hf_bones.curate.splits import SPLITS
 from hf_bones.dataset.encode import RefusedImage, encode_rows
+from hf_bones.dataset.salvaged import SALVAGED_NAME, SalvagedImage
 from hf_bones.dataset.schema import COLUMNS, bone_features
 from hf_bones.dataset.sources import LeftOut, SourceRow
 from hf_bones.imaging import Limits
@@ -20,7 +21,7 @@ from hf_bones.manifest import MANIFEST_NAME, open_manifest
 
 STAGED_NAME = "dataset"  # the new dataset's folder in a build's workspace
 _REPLACED = "replaced"  # and that of the one whose place it takes
-_BUILT = {*SPLITS, "dataset_dict.json", "README.md", "summary.json", "refused.csv"}  # what a build writes
+_BUILT = {*SPLITS, "dataset_dict.json", "README.md", "summary.json", "refused.csv", SALVAGED_NAME}  # what a build writes
 _BATCH = 64
 
 
@@ -35,23 +36,27 @@ def stage_images(
     max_side: int | None,
     workers: int,
     progress: bool,
-) -> tuple[dict[int, str], list[RefusedImage]]:
+    salvage_rows: float | None = None,
+) -> tuple[dict[int, str], list[RefusedImage], list[SalvagedImage]]:
     """Writes all readable rows to the Arrow file `staged`, a batch at a time, still without groups and splits.
 
-    `labels` and `subtypes` have one value a row; `names` are the classes in order. Returns the sha256 of each row written, by its index,
-    and the refused.
+    `labels` and `subtypes` have one value a row; `names` are the classes in order; `salvage_rows` as for `encode.encode_row`. Returns the
+    sha256 of each row written, by its index, the refused, and of those written the ones that were salvaged.
     """
     schema = bone_features(names).arrow_schema
     kept: dict[int, str] = {}
     refused: list[RefusedImage] = []
+    salvaged: list[SalvagedImage] = []
     batch: list[dict[str, object]] = []
     with pa.OSFile(str(staged), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-        opened = encode_rows(rows, limits, max_side, workers)
+        opened = encode_rows(rows, limits, max_side, workers, salvage_rows)
         for index, (row, image) in enumerate(tqdm(opened, total=len(rows), desc="images", unit="img", disable=not progress)):
             if isinstance(image, RefusedImage):
                 refused.append(image)
                 continue
             kept[index] = image.sha256
+            if image.salvaged is not None:
+                salvaged.append(SalvagedImage(row.name, image.sha256, image.salvaged))
             batch.append(
                 {
                     "image": {"bytes": image.data, "path": None},
@@ -74,7 +79,7 @@ def stage_images(
                 batch = []
         if batch:
             writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
-    return kept, refused
+    return kept, refused, salvaged
 
 
 def write_splits(staged: Path, groups: Sequence[str], splits: Sequence[str], folder: Path) -> None:

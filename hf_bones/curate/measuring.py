@@ -1,0 +1,60 @@
+"""All measures of one image file: its bytes are opened once, and every reason gets its value. Runs in processes of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hf_bones.curate import marks, measures
+from hf_bones.curate.check_reasons import Reason
+from hf_bones.curate.colour import colour_picture
+from hf_bones.curate.panels import panel_score
+from hf_bones.imaging import DEFAULT_LIMITS, ImageRefusedError, Limits, open_image
+
+# Of everything that is measured here; values of another version are measured anew.
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured, None where it could not be; `detail` in words."""
+
+    value: float | None
+    detail: str = ""
+
+
+def measure(data: bytes, rows: float = 1.0, limits: Limits = DEFAULT_LIMITS) -> Mapping[Reason, Measured]:
+    """A value for each reason. `rows` is the share of the rows that the file came with. Never raises for bad bytes: they are unreadable."""
+    try:
+        opened = open_image(data, limits)
+    except ImageRefusedError as refusal:
+        return unreadable(str(refusal.reason), refusal.detail)
+    grey = measures.working_copy(opened.pixels)
+    width, height = opened.original_size
+    picture = colour_picture(data, opened, measures.COLOUR_SIDE)
+    colour, coloured = 0.0, 0.0
+    if picture.mode == "RGB":
+        untinted = measures.untinted_colour(np.asarray(picture))
+        colour, coloured = measures.mean_colour(untinted), marks.coloured_share(untinted)
+    drawn = marks.drawn_share(grey)
+    return {
+        Reason.UNREADABLE: Measured(0.0),
+        Reason.TRUNCATED: Measured(rows),
+        Reason.TOO_SMALL: Measured(float(min(width, height)), f"{width} x {height} px"),
+        Reason.ODD_ASPECT: Measured(max(width, height) / min(width, height), f"{width} x {height} px"),
+        Reason.BLANK: Measured(measures.grey_range(grey)),
+        Reason.LOW_INFORMATION: Measured(measures.entropy(grey)),
+        Reason.BLURRY: Measured(measures.fine_detail(grey)),
+        Reason.COLOUR_PHOTOGRAPH: Measured(colour, opened.source_mode),
+        Reason.DIAGRAM: Measured(measures.flat_share(grey)),
+        Reason.MULTI_PANEL: Measured(panel_score(grey)),
+        Reason.BURNT_IN_MARKS: Measured(drawn + coloured, f"bright {drawn:.2f}, coloured {coloured:.2f}"),
+    }
+
+
+def unreadable(reason: str, detail: str) -> Mapping[Reason, Measured]:
+    """What is said of an image that cannot be opened, and why."""
+    why = Measured(None, f"not measured: {reason}")
+    return {kind: Measured(1.0, f"{reason}: {detail}") if kind is Reason.UNREADABLE else why for kind in Reason}

@@ -1,0 +1,51 @@
+"""Which images of a dataset folder were salvaged from files that had been cut off: `salvaged.csv`, there where any were."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hf_bones.salvage import percent
+
+SALVAGED_NAME = "salvaged.csv"
+
+
+@dataclass(frozen=True)
+class SalvagedImage:
+    """An image whose file had been cut off: the row's name, the hash of the file as it came, the share of its rows in [0, 1]."""
+
+    name: str
+    sha256: str
+    share: float
+
+
+def write_salvaged(folder: Path, images: Sequence[SalvagedImage]) -> None:
+    """Writes `folder`/salvaged.csv: file, sha256, share of the rows. Nothing where there are none."""
+    if not images:
+        return
+    with (folder / SALVAGED_NAME).open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        table.writerow(["file", "sha256", "rows"])
+        table.writerows([image.name, image.sha256, f"{image.share:.6f}"] for image in images)
+
+
+def read_salvaged(folder: Path) -> dict[str, float]:
+    """The share of the rows of each salvaged image of a dataset folder, by the hash of the file as it came; empty where there are none."""
+    path = folder / SALVAGED_NAME
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as stream:
+        return {row["sha256"]: float(row["rows"]) for row in csv.DictReader(stream)}
+
+
+def salvage_notes(images: Sequence[SalvagedImage]) -> list[str]:
+    """What the person who builds, and the card, must know of them."""
+    if not images:
+        return []
+    least = percent(min(image.share for image in images))
+    return [
+        f"{len(images):,} images were salvaged from files that had been cut off: each has {least} of its rows or more, the rest is "
+        f"grey; {SALVAGED_NAME} names them"
+    ]
