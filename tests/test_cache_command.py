@@ -52,7 +52,7 @@ def test_verify_exits_with_1_where_something_is_wrong_and_mends_nothing(films):
     for _ in range(2):
         ill = cache(films, "--size", 32, "--verify")
         assert ill.exit_code == 1 and "1 of " in ill.stdout and "damaged" in ill.stdout
-    assert "1 images were damaged and have been decoded again" in cache(films, "--size", 32).stdout
+    assert "images found damaged and dropped: 1" in cache(films, "--size", 32).stdout
     assert cache(films, "--size", 32, "--verify").exit_code == 0
 
 

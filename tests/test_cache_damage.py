@@ -76,6 +76,7 @@ def test_a_flipped_bit_in_the_pixels_costs_that_image_alone(films, share, caplog
     assert served(films) == (FILMS - 1, 1)
     assert len(caplog.records) == 1
     assert "is damaged" in caplog.text and "decoded from the dataset instead" in caplog.text and str(file.parent) in caplog.text
+    assert f"hf-bones cache {films} --size {SIZE}" in caplog.text
     problems = verify_arrays(films, load_bones(films), SIZE, arrays_folder(films, SIZE), progress=False)
     assert len(problems) == 1 and problems[0].startswith("1 of ")
     assert_repaired(films, damaged=1, decoded_again=1)

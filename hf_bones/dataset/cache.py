@@ -60,6 +60,7 @@ class SplitArrays:
     """The cached images of some rows of a split, long side `size` px: `entries` (N,) are places in the cache, -1 where a row has none."""
 
     size: int
+    repair: str  # the command
     cache: ArrayCache
     entries: npt.NDArray[np.int64]
 
@@ -72,7 +73,7 @@ class SplitArrays:
         return int((self.entries >= 0).sum())
 
     def select(self, rows: Sequence[int]) -> SplitArrays:
-        return SplitArrays(self.size, self.cache, self.entries[np.asarray(rows, dtype=np.int64)])
+        return SplitArrays(self.size, self.repair, self.cache, self.entries[np.asarray(rows, dtype=np.int64)])
 
     def read(self, rows: Sequence[int]) -> list[Pixels | None]:
         """Images (h, w) by row, the long side being the cache's size; None for a row that is not cached, or damaged.
@@ -84,19 +85,23 @@ class SplitArrays:
         found = iter(self.cache.read(entries[entries >= 0]) if (entries >= 0).any() else ())
         if known and self.cache.damage:
             log.warning(
-                "array cache %s: %s. What is damaged is decoded from the dataset instead; the command that wrote the cache "
-                "(hf-bones cache) repairs it",
+                "array cache %s: %s. What is damaged is decoded from the dataset instead; repair it with: %s",
                 self.cache.folder,
                 self.cache.damage,
+                self.repair,
             )
         return [next(found) if entry >= 0 else None for entry in entries]
 
 
 @dataclass(frozen=True, eq=False)
 class DatasetArrays:
-    """The cache of a dataset as it can be used now: `splits` by name, and in words whatever is wrong with it (`problems`)."""
+    """The cache of a dataset as it can be used now: `splits` by name, and in words whatever is wrong with it (`problems`).
+
+    `repair` is the command that brings it up to the dataset.
+    """
 
     folder: Path
+    repair: str
     preprocessing: Mapping[str, str] = field(default_factory=dict)
     splits: Mapping[str, SplitArrays] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
@@ -111,15 +116,18 @@ def open_arrays(folder: Path, size: int, dataset: str | Path, parts: Mapping[str
     `dataset` is a folder or Hub id; `parts` are those of its splits that are wanted, as `load_bones` gives them, and are loaded when they
     are needed and not given. What is damaged or stale is left out and named in `problems`; nothing is raised for it.
     """
+    repair = f"hf-bones cache {dataset} --size {size}"
+    if folder != arrays_folder(dataset, size):
+        repair += f" --out {folder.parent}"
     try:
         index = read_index(folder)
     except FileNotFoundError:
         return None
     except (ArrayCacheError, OSError, ValueError, KeyError, TypeError) as error:
-        return DatasetArrays(folder, problems=(str(error),))
+        return DatasetArrays(folder, repair, problems=(str(error),))
     changed = differences(index.header.preprocessing, preprocessing_key(size))
     if changed:
-        return DatasetArrays(folder, problems=("it was written with " + ", ".join(changed),))
+        return DatasetArrays(folder, repair, problems=("it was written with " + ", ".join(changed),))
     index, problems = _within_file(folder, index)
     states = folder_states(dataset)
     same = {split for split, known in index.header.splits.items() if known.state and states.get(split) == known.state}
@@ -136,11 +144,11 @@ def open_arrays(folder: Path, size: int, dataset: str | Path, parts: Mapping[str
             entries = _by_source(index, parts[split])
             if (entries < 0).any():
                 problems.append(f"{(entries < 0).sum():,} of {len(entries):,} images of {split} are new or changed since it was written")
-        splits[split] = SplitArrays(size, arrays, entries)
+        splits[split] = SplitArrays(size, repair, arrays, entries)
     unfinished = {split: int((rows.entries < 0).sum()) for split, rows in splits.items() if (rows.entries < 0).any()}
     if unfinished and not problems:
         problems.append(", ".join(f"{count:,} images of {split} are not in it yet" for split, count in unfinished.items()))
-    return DatasetArrays(folder, index.header.preprocessing, splits, tuple(problems))
+    return DatasetArrays(folder, repair, index.header.preprocessing, splits, tuple(problems))
 
 
 def _within_file(folder: Path, index: Index) -> tuple[Index, list[str]]:

@@ -66,7 +66,7 @@ def report_lines(report: CacheReport) -> list[str]:
     """A report in words."""
     lines = [f"{report.folder}: {note}" for note in report.notes]
     if report.damaged:
-        lines.append(f"{report.folder}: {report.damaged:,} images were damaged and have been decoded again")
+        lines.append(f"{report.folder}: images found damaged and dropped: {report.damaged:,}")
     speed = f" ({report.decoded / report.decode_seconds:,.0f} images/s)" if report.decoded else ""
     lines.append(
         f"{report.folder}: {report.images - len(report.refused):,} of {report.images:,} images: {report.decoded:,} decoded{speed}, "

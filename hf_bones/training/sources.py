@@ -133,11 +133,12 @@ def _find_arrays(config: DataConfig, size: int | None, splits: Mapping[str, Any]
     folder = arrays_folder(config.dataset, size, config.arrays_dir or None)
     arrays = open_arrays(folder, size, config.dataset, {split: splits[split] for split in ("train", "validation") if split in splits})
     if arrays is not None and arrays.problems and int(os.environ.get("RANK", "0")) == 0:
-        out = f" --out {config.arrays_dir}" if config.arrays_dir else ""
         log.warning(
-            "array cache %s: %s. These images are decoded from the dataset instead; repair it with: hf-bones cache %s --size %d%s",
-            folder, "; ".join(arrays.problems), config.dataset, size, out,
-        )  # fmt: skip
+            "array cache %s: %s. These images are decoded from the dataset instead; repair it with: %s",
+            folder,
+            "; ".join(arrays.problems),
+            arrays.repair,
+        )
     return arrays
 
 

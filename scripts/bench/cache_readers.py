@@ -66,7 +66,7 @@ def arrays(data: Path, place: Path, size: int) -> tuple[Read, int]:
     if found is None or found.problems:
         raise SystemExit(f"{place}: {found.problems if found else 'no cache'}")
     splits = list(found.splits.values())
-    rows_there = SplitArrays(size, splits[0].cache, np.concatenate([part.entries for part in splits]))
+    rows_there = SplitArrays(size, found.repair, splits[0].cache, np.concatenate([part.entries for part in splits]))
     return lambda rows: padded(rows_there.read(rows), size), len(rows_there)
 
 
