@@ -117,12 +117,13 @@ def add_images(
     return Added(result, reasons, tuple(left_out), tuple(notes), conflicts)
 
 
-# Images that are marked as unused though another name of the same bytes is not; a second copy is often marked so.
+# Images that are marked as unused though another name of the same bytes is not (a second copy is often marked so), with the first such name:
+# beside min() SQLite gives the other columns of the same row.
 _USED_COPIES = """
-SELECT i.sha256, f.url FROM images i JOIN fetches f ON f.sha256 = i.sha256 AND f.state = 'stored' AND f.host = ''
+SELECT i.sha256, f.url, min(f.rowid) FROM images i JOIN fetches f ON f.sha256 = i.sha256 AND f.state = 'stored' AND f.host = ''
 JOIN sightings s ON s.id = f.sighting_id
 WHERE i.split = ? AND i.url != f.url AND f.sha256 != '' AND coalesce(json_extract(s.details, '$.split'), '') != i.split
-GROUP BY i.sha256 HAVING f.rowid = min(f.rowid)
+GROUP BY i.sha256
 """
 
 
