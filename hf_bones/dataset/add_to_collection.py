@@ -117,8 +117,8 @@ def add_images(
     return Added(result, reasons, tuple(left_out), tuple(notes), conflicts)
 
 
-# Images that are marked as unused though another name of the same bytes is not (a second copy is often marked so), with the first such name:
-# beside min() SQLite gives the other columns of the same row.
+# Images that are marked as unused though another name of the same bytes is not (a second copy is often marked so), with the first such
+# name: beside min() SQLite gives the other columns of the same row.
 _USED_COPIES = """
 SELECT i.sha256, f.url, min(f.rowid) FROM images i JOIN fetches f ON f.sha256 = i.sha256 AND f.state = 'stored' AND f.host = ''
 JOIN sightings s ON s.id = f.sighting_id
