@@ -147,6 +147,8 @@ def launch_review(
             page = build_review(review)
             address = serve_review(page, review, host=host, port=port, open_browser=open_browser)
             print(f"{place}: {len(records):,} images at {address} (Ctrl-C ends it)", flush=True)
+            if host not in (None, HOST, "localhost", "::1"):
+                print(f"note: whoever can reach {host} can see the images and decide about them under any name", flush=True)
             page.block_thread()
         finally:
             stop.set()

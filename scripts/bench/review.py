@@ -89,7 +89,7 @@ def main() -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
         sys.exit("chromium is not installed: apt-get install chromium")
-    count, kills = (400, 3) if options.quick else (options.images, options.kills)
+    count, kills = (400, 2) if options.quick else (options.images, options.kills)
     table = options.data / "manifest.csv" if options.data.is_dir() else options.data
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "collection"
@@ -115,14 +115,15 @@ def time_page(folder: Path, page: Page, port: int, count: int) -> list[dict[str,
         made = time.monotonic() - start
         cache = page.context.new_cdp_session(page)
         cache.send("Network.setCacheDisabled", {"cacheDisabled": True})
-        changes = _filter_changes(page)
+        changes, in_view = _filter_changes(page)
         cache.send("Network.setCacheDisabled", {"cacheDisabled": False})
-        again = _filter_changes(page)
+        again, _ = _filter_changes(page)
         turns = [page.evaluate(TIMED, {"key": "n"})["ms"] / 1000 for _ in range(min(30, count // 60 - 1))]
     window = f"{count} images, browser cache off"
     return [
         _median(f"filter change to painted gallery, s, median ({window})", changes, target=MOST_SECONDS),
         bar(f"filter change to painted gallery, s, 95th percentile ({window})", float(np.percentile(changes, 95)), n=len(changes)),
+        bar("thumbnails in view after a change of filters, median", float(np.median(in_view)), n=len(in_view)),
         _median(f"filter change to painted gallery, s, median ({count} images, browser cache on)", again),
         _median("next page to painted gallery, s, median", turns),
         bar("command to first painted gallery, no thumbnail made yet, s", opened, n=1),
@@ -178,9 +179,9 @@ def _note(page: Page, saved: dict[int, str]) -> None:
         saved.setdefault(int(number), said.text_content() or "")
 
 
-def _filter_changes(page: Page) -> list[float]:
-    """Seconds of each change: up to three values of every facet, ticked and unticked."""
-    seconds = []
+def _filter_changes(page: Page) -> tuple[list[float], list[int]]:
+    """Seconds of each change, and how many thumbnails it painted: up to three values of every facet, ticked and unticked."""
+    seconds, painted = [], []
     facets: dict[str, int] = page.evaluate(
         "Object.fromEntries([...document.querySelectorAll('[data-facet]')]"
         ".map((facet) => [facet.dataset.facet, facet.querySelectorAll('input').length]))"
@@ -190,7 +191,8 @@ def _filter_changes(page: Page) -> list[float]:
             for _ in ("ticked", "unticked"):
                 done = page.evaluate(TIMED, {"facet": facet, "index": index})
                 seconds.append(done["ms"] / 1000)
-    return seconds
+                painted.append(done["images"])
+    return seconds, painted
 
 
 def _open(page: Page, port: int) -> None:
