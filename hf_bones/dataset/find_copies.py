@@ -15,12 +15,12 @@ from pathlib import Path
 from hf_bones.curate.fingerprints import FINGERPRINTS_NAME, FingerprintStore, make_fingerprints
 from hf_bones.curate.near_duplicates import find_links, groups
 from hf_bones.curate.recipe import DedupSettings
-from hf_bones.curate.splits import UNUSED, merge_groups
+from hf_bones.curate.splits import UNUSED, GroupLeakError, merge_groups
 from hf_bones.curate.subject import DATASET_KIND, Subject
 from hf_bones.dataset.sources import SourceRow
 from hf_bones.manifest import ImageRecord, open_manifest
 
-_NAMED = 5  # of the groups whose labels contradict each other, in the note
+_NAMED = 5  # of the groups that are torn, or whose labels contradict each other
 
 
 def with_copies(
@@ -29,7 +29,8 @@ def with_copies(
     """The rows with the near-duplicates that were found among them as `copy_group`, and notes on what was found.
 
     Rows marked unused are left as they are, and so are images that cannot be opened: the build refuses them by name. `workplace` is a
-    folder on a disk with room for about 50 kB an image, which are gone afterwards.
+    folder on a disk with room for about 50 kB an image, which are gone afterwards. Raises `GroupLeakError` naming near-duplicates whose
+    given splits differ.
     """
     by_hash: dict[str, list[int]] = {}
     for index, row in enumerate(rows):
@@ -48,6 +49,7 @@ def with_copies(
         joined = groups(len(table), find_links(table, store, settings, progress=progress).links)
     found = [""] * len(rows)
     members_of = [sorted(place for number in group for place in by_hash[table.hashes[number]]) for group in joined]
+    _require_whole(rows, members_of)
     for members in members_of:
         for place in members:
             found[place] = f"near-duplicates of {rows[members[0]].name}"
@@ -55,6 +57,17 @@ def with_copies(
     merged = merge_groups(own, found, [f"row {index}" for index in range(len(rows))])
     changed = [replace(row, copy_group=name) if found[index] else row for index, (row, name) in enumerate(zip(rows, merged, strict=True))]
     return changed, _notes(rows, members_of)
+
+
+def _require_whole(rows: Sequence[SourceRow], members_of: Sequence[Sequence[int]]) -> None:
+    torn = [members for members in members_of if len({rows[place].split for place in members} - {""}) > 1]
+    if torn:
+        pairs = "; ".join(" = ".join(f"{rows[place].name} ({rows[place].split})" for place in members) for members in torn[:_NAMED])
+        more = f"; and {len(torn) - _NAMED:,} more" if len(torn) > _NAMED else ""
+        raise GroupLeakError(
+            f"{len(torn):,} group(s) of near-duplicates stand in more than one split: {pairs}{more}. Mark all copies but one as 'unused' or "
+            "drop them, or have the split made anew: leave it out, or give hf-bones curate split --anew"
+        )
 
 
 def _digest(row: SourceRow) -> str:
