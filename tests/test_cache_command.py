@@ -78,6 +78,12 @@ def test_what_cannot_be_done_is_said_in_one_line(films, arguments, message):
     assert done.exit_code == 2 and message in done.stderr and "Traceback" not in done.output
 
 
+def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(films, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    done = cache(films, "--out", tmp_path / "file")
+    assert done.exit_code == 2 and str(tmp_path / "file") in done.stderr and "--out" in done.stderr
+
+
 def test_a_dataset_that_is_not_there_is_said_to_be_missing(tmp_path):
     done = cache(tmp_path / "nothing")
     assert done.exit_code == 2 and "no such dataset folder" in done.stderr

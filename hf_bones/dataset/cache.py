@@ -97,7 +97,8 @@ class SplitArrays:
 class DatasetArrays:
     """The cache of a dataset as it can be used now: `splits` by name, and in words whatever is wrong with it (`problems`).
 
-    `repair` is the command that brings it up to the dataset.
+    `repair` is the command that brings it up to the dataset. `hashed` says that images had to be hashed to be matched, since the dataset's
+    files are not those that the cache was written from: built anew, copied, or not in a folder of `hf-bones build`.
     """
 
     folder: Path
@@ -105,6 +106,7 @@ class DatasetArrays:
     preprocessing: Mapping[str, str] = field(default_factory=dict)
     splits: Mapping[str, SplitArrays] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    hashed: bool = False
 
     def __getitem__(self, split: str) -> SplitArrays | None:
         return self.splits.get(split)
@@ -136,19 +138,20 @@ def open_arrays(folder: Path, size: int, dataset: str | Path, parts: Mapping[str
 
         parts = load_bones(dataset)
     arrays = ArrayCache(folder, index)
+    hashed = False
     splits: dict[str, SplitArrays] = {}
     for split in states if parts is None else parts:
         if parts is None or split in same:
             entries = _by_row(index, split)
         else:
-            entries = _by_source(index, parts[split])
+            hashed, entries = True, _by_source(index, parts[split])
             if (entries < 0).any():
                 problems.append(f"{(entries < 0).sum():,} of {len(entries):,} images of {split} are new or changed since it was written")
         splits[split] = SplitArrays(size, repair, arrays, entries)
     unfinished = {split: int((rows.entries < 0).sum()) for split, rows in splits.items() if (rows.entries < 0).any()}
     if unfinished and not problems:
         problems.append(", ".join(f"{count:,} images of {split} are not in it yet" for split, count in unfinished.items()))
-    return DatasetArrays(folder, repair, index.header.preprocessing, splits, tuple(problems))
+    return DatasetArrays(folder, repair, index.header.preprocessing, splits, tuple(problems), hashed)
 
 
 def _within_file(folder: Path, index: Index) -> tuple[Index, list[str]]:

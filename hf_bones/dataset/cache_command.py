@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hf_bones.dataset.cache import arrays_folder, open_arrays
 from hf_bones.dataset.cache_export import export_npz
+from hf_bones.dataset.cache_index import ArrayCacheError
 from hf_bones.dataset.cache_writing import CacheReport, verify_arrays, write_arrays
 from hf_bones.dataset.schema import load_bones
 
@@ -35,15 +36,18 @@ def cache_command(
 ) -> Iterator[str]:
     """Writes, goes on with or repairs the cache of each size (px) and yields lines on what was done.
 
-    Raises FileNotFoundError where there is no such dataset, ValueError for choices that do not go together, OSError where a folder cannot
-    be written.
+    Raises FileNotFoundError where there is no such dataset, ValueError for choices that do not go together or a folder that cannot be
+    written.
     """
     if export and len(sizes) != 1:
         raise ValueError(f"--export-npz writes one size to one file: give one --size, not {len(sizes)}")
     parts = load_bones(dataset)
     for size in sizes:
         folder = arrays_folder(dataset, size, out)
-        report = write_arrays(dataset, parts, size, folder, workers=workers, progress=progress)
+        try:
+            report = write_arrays(dataset, parts, size, folder, workers=workers, progress=progress)
+        except OSError as error:
+            raise ArrayCacheError(f"{folder}: {error}. What was written is kept; --out puts the cache elsewhere") from error
         yield from report_lines(report)
         if export:
             arrays = open_arrays(folder, size, dataset, parts)

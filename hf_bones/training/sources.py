@@ -149,7 +149,8 @@ def arrays_line(train: Rows, validation: Rows, config: DataConfig, size: int) ->
     stored = sum(len(source) for rows in (train, validation) for source in rows.sources if isinstance(source, StoredImages))
     if train.arrays is None:
         return f"none at {size} px: each epoch decodes the images anew (hf-bones cache {config.dataset} --size {size} writes them once)"
-    return f"{train.from_arrays + validation.from_arrays:,} of {stored:,} images from the cache {train.arrays.folder}"
+    matched = ", each matched by its hash" if train.arrays.hashed else ""
+    return f"{train.from_arrays + validation.from_arrays:,} of {stored:,} images from the cache {train.arrays.folder}{matched}"
 
 
 def _add_stored(
