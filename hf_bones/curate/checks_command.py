@@ -80,7 +80,7 @@ def check_lines(done: CheckOutcome) -> list[str]:
     """What the table does not say, a line each."""
     lines = [f"{done.run.measured:,} images measured, {done.run.known:,} known from before"]
     if done.salvaged:
-        lines.append(f"{len(done.salvaged):,} cut-off files salvaged: images now, marked with the share of their rows")
+        lines.append(f"salvaged: {len(done.salvaged):,} cut-off files, which are images now, marked with the share of their rows")
     if done.cut_off:
         spread = " to ".join(dict.fromkeys([percent(min(done.cut_off)), percent(max(done.cut_off))]))
         fit = sum(share >= done.salvage_rows for share in done.cut_off)
@@ -89,5 +89,5 @@ def check_lines(done: CheckOutcome) -> list[str]:
             f"  --salvage-truncated takes those with {percent(done.salvage_rows)} or more ({fit:,}); --salvage-rows sets another share",
         ]
     if done.dropped or done.taken_back:
-        lines.append(f"{done.dropped:,} images dropped by the checks, {done.taken_back:,} of their earlier drops taken back")
+        lines.append(f"dropped by the checks: {done.dropped:,} images; earlier drops of theirs taken back: {done.taken_back:,}")
     return lines + [f"written: {path}" for path in done.written]

@@ -18,6 +18,7 @@ _FLAT_SIDE = 5  # px of the square in which an area is flat or shaded
 _FLAT_RANGE = 2  # grey levels that JPEG leaves in an area of one grey
 _SHADED_RANGE = 40  # grey levels: more than that within 5 px is an edge of a drawing rather than shading
 _BRIGHT = 170  # grey level from which a flat area is paper or a window of a program, not air or collimation
+_ROUNDING = 1 / 12  # variance in grey levels
 _SHADES = 32  # bins of brightness for which a tint has one colour each
 
 Grey = npt.NDArray[np.uint8]
@@ -45,13 +46,15 @@ def fine_detail(grey: Grey) -> float:
     """Contrast of the finest details (below 1 px) ÷ that of the next (1 to 4 px), 0 up: low on a picture that is blurred or enlarged.
 
     Bands are differences of Gaussians (Burt and Adelson, "The Laplacian Pyramid", 1983). A ratio, so that neither contrast nor an empty
-    background counts. 0 where there is no detail at all.
+    background counts; the variance of rounding to whole grey levels (1/12) is taken off, which is most of what a smooth picture has left.
+    0 where there is no detail at all.
     """
     values = grey.astype(np.float32)
     fine = ndimage.gaussian_filter(values, 1.0)
     coarse = ndimage.gaussian_filter(values, 4.0)
     middle = float((fine - coarse).std())
-    return float((values - fine).std()) / middle if middle > 1e-3 else 0.0
+    finest = max(0.0, float((values - fine).var()) - _ROUNDING)
+    return finest**0.5 / middle if middle > 1e-3 else 0.0
 
 
 def flat_share(grey: Grey) -> float:

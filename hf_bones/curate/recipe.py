@@ -40,7 +40,7 @@ class DedupSettings:
     least_start: float = option(0.2, "Correlation at 32 px, less 0.01 for each bit of difference, from which a candidate is registered.")
     least_coarse: float = option(0.74, "Correlation at 32 px after alignment from which a pair is aligned more finely.")
     least_middle: float = option(0.78, "The same at 64 px.")
-    sure: float = option(0.9, "Correlation at 128 px from which a pair is one picture, where fine detail agrees.")
+    sure: float = option(0.91, "Correlation at 128 px from which a pair is one picture, where fine detail agrees.")
     doubtful: float = option(0.76, "Correlation at 128 px from which a pair may be one picture: where the next two hold.")
     least_likeness: float = option(0.93, "Median correlation of fine detail that a doubtful pair needs.")
     rigid: float = option(1.03, "How much a doubtful pair may be stretched: a limb that moved between two exposures is deformed.")

@@ -45,7 +45,5 @@ def salvage_notes(images: Sequence[SalvagedImage]) -> list[str]:
     if not images:
         return []
     least = percent(min(image.share for image in images))
-    return [
-        f"{len(images):,} images were salvaged from files that had been cut off: each has {least} of its rows or more, the rest is "
-        f"grey; {SALVAGED_NAME} names them"
-    ]
+    many = f"{len(images):,} image{'s' * (len(images) != 1)}"
+    return [f"salvaged from cut-off files: {many} with {least} of its rows or more, the rest is grey; {SALVAGED_NAME} has the names"]
