@@ -23,7 +23,6 @@ from hf_bones.app.serving import serve
 from hf_bones.dataset.subject import open_subject
 from hf_bones.labels import THREE_CLASS
 
-# No request but to the demo itself: Chromium's own calls home are switched off.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-component-update"]
 
 
@@ -40,7 +39,6 @@ def main() -> None:
     parser.add_argument("--dark", action="store_true")
     args = parser.parse_args()
     chromium = shutil.which("chromium") or sys.exit("chromium is not installed: apt-get install chromium")
-
     with ExitStack() as stack:
         if args.review:
             review = Review(stack.enter_context(open_subject(args.review)), THREE_CLASS, reviewer="ada")
@@ -70,13 +68,12 @@ def fill(page: Page, args: argparse.Namespace) -> None:
         for key in args.keys.split():
             page.wait_for_timeout(500)
             page.keyboard.press(key)
-        return
-    page.wait_for_selector("#verdict .verdict")
-    if args.image:
-        page.locator("#radiograph input[type=file]").set_input_files(args.image)
-    else:
-        page.locator(f"[data-example='{args.example}']").click()
-    page.wait_for_selector(".verdict:not([data-state=empty])", timeout=60_000)
+    elif page.wait_for_selector("#verdict .verdict"):
+        if args.image:
+            page.locator("#radiograph input[type=file]").set_input_files(args.image)
+        else:
+            page.locator(f"[data-example='{args.example}']").click()
+        page.wait_for_selector(".verdict:not([data-state=empty])", timeout=60_000)
 
 
 if __name__ == "__main__":
