@@ -65,8 +65,8 @@ def _require_whole(rows: Sequence[SourceRow], members_of: Sequence[Sequence[int]
         pairs = "; ".join(" = ".join(f"{rows[place].name} ({rows[place].split})" for place in members) for members in torn[:_NAMED])
         more = f"; and {len(torn) - _NAMED:,} more" if len(torn) > _NAMED else ""
         raise GroupLeakError(
-            f"{len(torn):,} group(s) of near-duplicates stand in more than one split: {pairs}{more}. Mark all copies but one as 'unused' or "
-            "drop them, or have the split made anew: leave it out, or give hf-bones curate split --anew"
+            f"{len(torn):,} group(s) of near-duplicates stand in more than one split: {pairs}{more}. Mark all copies but one as 'unused' "
+            "or drop them, or have the split made anew: leave it out, or give hf-bones curate split --anew"
         )
 
 
