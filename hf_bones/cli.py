@@ -26,7 +26,6 @@ app = typer.Typer(
 )
 app.add_typer(collection_app, name="collection")
 app.add_typer(curate_app, name="curate")
-app.command()(resolution)
 
 Model = Annotated[str, typer.Argument(help="`bundled`, a checkpoint folder, or a Hub id.")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub checkpoint.")]
@@ -260,6 +259,9 @@ def evaluate(
             worst=worst,
         )
     typer.echo(summary_text(done))
+
+
+app.command()(resolution)
 
 
 @app.command()

@@ -21,7 +21,7 @@ def resolution(
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub checkpoint.")] = None,
     keep_blocks: Annotated[int | None, typer.Option(help="Only the first blocks of the backbone.", min=1)] = None,
     licence: Annotated[list[str] | None, typer.Option(help="Only images of this licence; may be repeated.")] = None,
-    limit: Annotated[int | None, typer.Option(help="About so many images, by whole groups, classes in their shares.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Only about so many images, classes in their shares.", min=1)] = None,
     kind: Annotated[str | None, typer.Option(help="folder, manifest, dataset or collection; else detected.")] = None,
     labels: Annotated[str, typer.Option(help="Label scheme: three-class, two-class or a YAML file.")] = "three-class",
     label_map: Annotated[list[str] | None, typer.Option(metavar="WORD=CLASS", help="Their word for our class; may be repeated.")] = None,

@@ -23,6 +23,7 @@ from hf_bones.evaluation.resolution_report import advice_sentence
 from hf_bones.evaluation.resolution_shapes import elbow, letterboxing, size_clusters
 from hf_bones.imaging import ImageRefusedError, open_image
 from hf_bones.labels import THREE_CLASS
+from hf_bones.metrics import bootstrap_intervals
 
 QUICK = OpinionSettings(folds=2, inner_folds=2, repeats=2, strengths=[1e-2, 1.0])
 
@@ -199,6 +200,10 @@ def test_sizes_are_compared_on_the_same_resamples():
     # The paired difference is known far better than either figure.
     low, high = figures[1].behind_best_interval
     assert high - low < 2 * (figures[1].interval[1] - figures[1].interval[0])
+    intervals = bootstrap_intervals(labels, worse[0], groups, THREE_CLASS.names)
+    alone = compare_sizes([Judged(2, worse[:1], (1.0,), 0.0)], labels, groups, THREE_CLASS)[0]
+    assert alone.interval == pytest.approx(intervals["balanced_accuracy"])
+    assert alone.auroc_interval == pytest.approx(intervals["auroc_abnormal"])
     assert figures[2].behind_best_interval is None and figures[0].sensitivities.keys() == set(THREE_CLASS.names)
 
 
@@ -244,6 +249,10 @@ def test_the_command_states_sizes_without_measuring_and_names_what_is_wrong(grou
     assert done.exit_code == 0, done.output
     assert "18 images; 1 cluster of sizes" in done.output and "  64         100%" in done.output
     assert "`--measure` cross-validates" in (tmp_path / "out" / "report.md").read_text()
+    (tmp_path / "films" / "healthy").rename(tmp_path / "films" / "negative")  # sizes need no labels, measuring does
+    assert run.invoke(app, ["resolution", str(tmp_path / "films"), "--out", str(tmp_path / "out")]).exit_code == 0
+    wrong = run.invoke(app, ["resolution", str(tmp_path / "films"), "--out", str(tmp_path / "out"), "--measure"])
+    assert wrong.exit_code == 2 and "stand for no class" in wrong.output
     wrong = run.invoke(app, ["resolution", str(tmp_path / "films"), "--out", str(tmp_path / "out"), "--sizes", "big"])
     assert wrong.exit_code == 2 and "expected whole numbers of pixels" in wrong.output
     wrong = run.invoke(app, ["resolution", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")])

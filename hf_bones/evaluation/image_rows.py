@@ -54,24 +54,28 @@ def image_rows(
     scheme: LabelScheme = THREE_CLASS,
     label_map: Mapping[str, str] | None = None,
     licences: Sequence[str] = (),
+    labelled: bool = True,
 ) -> list[ImageRow]:
     """The rows at `place`, those of `licences` alone where some are given.
 
-    `kind` as in `dataset.detect.KINDS`, detected when None. Raises ValueError (of several kinds) naming what cannot be read, a label that
-    stands for no class, or the licences that are there where none of the wanted ones is.
+    `kind` as in `dataset.detect.KINDS`, detected when None. Where they need not be `labelled`, labels stay the words that the source has.
+    Raises ValueError (of several kinds) naming what cannot be read, a label that stands for no class, or the licences that are there where
+    none of the wanted ones is.
     """
     folder = Path(place).expanduser()
     if kind in (None, "dataset") and (folder / DATASET_FILE).is_file():
         with open_subject(folder) as subject:
             found = subject_rows(subject)
+    elif (chosen_kind := kind or detect_kind(str(place))) == "drawn":
+        raise ValueError("drawn radiographs are as large as they are asked to be; build some first: hf-bones build drawn --output FOLDER")
     else:
-        found = read_source(str(place), kind or detect_kind(str(place))).rows
+        found = read_source(str(place), chosen_kind).rows
     used = [row for row in found if row.split != UNUSED]
     chosen = [row for row in used if not licences or row.licence in licences]
     if not chosen:
         there = ", ".join(sorted({row.licence for row in used})) or "none"
         raise ValueError(f"{place}: no image" + (f" with licence {' or '.join(licences)}; there are: {there}" if used else ""))
-    return grouped(chosen, resolve_labels(chosen, scheme, label_map))
+    return grouped(chosen, resolve_labels(chosen, scheme, label_map) if labelled else [row.label for row in chosen])
 
 
 def subject_rows(subject: Subject) -> list[SourceRow]:

@@ -57,7 +57,7 @@ class Shapes:
 class Measured:
     """What cross-validation and the clock say. `asked` maps each size that the network took to the one asked for.
 
-    `rows` counts the images by class; `seconds` is what features, heads and costs took, over all runs that it took.
+    `rows` counts the images by class; `seconds` is what features, heads, comparison and costs took, in whichever run that was.
     """
 
     model: str
@@ -106,8 +106,8 @@ def advise_resolution(
 ) -> Resolution:
     """Looks at the images at `place` (collection, dataset, folder or table) and writes report.md, resolution.json and plots into `out`.
 
-    `sizes` are the candidates, px; `licences` and `limit` choose among the images (`limit` by whole groups, classes in their shares);
-    `cache` is where features are kept, by default `features` in `out`. Raises ValueError saying what is missing or cannot be measured.
+    `sizes` are the candidates, px; `licences` and `limit` choose among the images (`spread_sample`); `cache` is where features are kept, by
+    default `features` in `out`. Raises ValueError saying what is missing or cannot be measured.
     """
     from hf_bones.evaluation.resolution_plots import plot_accuracy, plot_elbow, plot_sizes
     from hf_bones.evaluation.resolution_report import report_text
@@ -116,7 +116,7 @@ def advise_resolution(
     if not wanted or wanted[0] < 8:
         raise ValueError(f"sizes {list(sizes)}: name one or more of 8 px or above")
     scheme = load_scheme(labels)
-    rows = image_rows(place, kind=kind, scheme=scheme, label_map=label_map, licences=licences)
+    rows = image_rows(place, kind=kind, scheme=scheme, label_map=label_map, licences=licences, labelled=measure)
     if limit is not None:
         rows = spread_sample(rows, limit)
     shapes = read_shapes(rows, wanted, progress=progress)
@@ -196,9 +196,9 @@ def measure_sizes(
         judged.append(judge(backbone, features.values[kept], labels, groups, [row.sha256 for row in own], scheme, settings, cache))
         seconds += judged[-1].seconds
     assert kept is not None, "there is at least one candidate"
+    began = time.perf_counter()
     figures = compare_sizes(judged, labels, groups, scheme, settings.seed)
     sample = np.random.default_rng(settings.seed).choice(kept, min(_COST_SAMPLE, len(kept)), replace=False)
-    began = time.perf_counter()
     costs, circumstances = measure_costs(list(backbones.values()), [images[index] for index in sample])
     seconds += time.perf_counter() - began
     notes = [learnt_from(model)] if learnt_from(model) else []

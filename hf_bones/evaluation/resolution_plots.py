@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def plot_sizes(shapes: Shapes, path: Path) -> None:
     """Width against height, a dot a size, its area by how many images have it; cluster centres, and the corner of each candidate size."""
-    figure = Canvas(figsize=(6.6, 7.2), layout="constrained")
+    figure = Canvas(figsize=(6.6, 7.6), layout="constrained")
     axis = figure.subplots()
     clusters = shapes.clusters
     ends = np.array([0, 1.06 * shapes.sizes.max()])
@@ -44,7 +44,8 @@ def plot_sizes(shapes: Shapes, path: Path) -> None:
     axis.set_xlabel("width, px")
     axis.set_ylabel("height, px")
     title = f"centre{'s' if clusters.k > 1 else ''} of {clusters.k} cluster{'s' if clusters.k > 1 else ''}: images"
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=3, fontsize=8, title=title, title_fontsize=8, frameon=False)
+    columns = min(4, clusters.k)
+    figure.legend(loc="outside lower center", ncols=columns, fontsize=8, title=title, title_fontsize=8, frameon=False)
     axis.set_title(f"Sizes of {len(shapes.sizes):,} images, from their headers\ndashed: where the long side is a candidate size")
     save_figure(figure, path)
 
@@ -117,5 +118,6 @@ def _against(axis: Any, choice: Choice, points: Sequence[tuple[int, float, tuple
             axis.plot([x, x], interval, color=colour, linewidth=1.6)
         label = "advised, with its 95 % interval" if advised else None
         axis.plot(x, value, marker="D" if advised else "o", markersize=8, color=colour, linestyle="none", label=label)
-        axis.annotate(f"{size} px", (x, value), xytext=(7, 6), textcoords="offset points", fontsize=9)
+        behind = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1}
+        axis.annotate(f"{size} px", (x, value), xytext=(8, -14), textcoords="offset points", fontsize=9, bbox=behind)
     axis.grid(color="#dddddd", linewidth=0.6)

@@ -26,6 +26,7 @@ from hf_bones.curate.subject import Subject
 from hf_bones.evaluation.random_split import FEATURES_FOLDER
 from hf_bones.labels import THREE_CLASS
 from hf_bones.manifest import ImageRecord, Manifest
+from hf_bones.metrics import SPECIFICITY
 from hf_bones.metrics.figures import Floats, Ints, weighted_figures
 from hf_bones.record import now, public_name
 
@@ -124,7 +125,7 @@ def suspect_labels(
     suspects.sort(key=lambda suspect: (-suspect.suspicion, suspect.record.sha256))
     name = public_name(model) if model != "bundled" else model
     write_opinions(subject.manifest, name, suspects)
-    figures = weighted_figures(labels, probabilities, np.ones((1, len(labels))), names, normal, 0.85)
+    figures = weighted_figures(labels, probabilities, np.ones((1, len(labels))), names, normal, SPECIFICITY)
     auroc = float(figures["auroc_abnormal"][0])
     note = learnt_from(model)
     return SuspectLabels(name, tuple(suspects), left_out, None if np.isnan(auroc) else auroc, (note,) if note else ())
