@@ -12,7 +12,9 @@ Not here: whether a pair really is one picture (`registration.py`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,7 @@ KEY_BITS = 64  # of the most telling directions, from which the tables' keys are
 _PRIOR_WEIGHT = 200  # images: a small collection says little about what radiographs have in common
 _DOUBTFUL = 0.1  # cosine with the way most descriptions point, below which an inverted picture might point the same way
 
+_Cells = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]  # of a table: entries in the order of their keys, where each key's begin
 Codes = npt.NDArray[np.uint64]
 
 
@@ -130,7 +133,7 @@ def find_candidates(
     fullest: int,
     key_bits: int | None = None,
     seed: int = 0,
-    report: Callable[[str], None] = lambda text: None,
+    workers: int = 2,
 ) -> Candidates:
     """Pairs of different images of which a query's code lies within `radius` bits of an entry's.
 
@@ -140,26 +143,30 @@ def find_candidates(
     bits = key_bits or max(6, min(24, int(np.ceil(np.log2(max(len(entries.codes), 2))))))
     random = np.random.default_rng(seed)
     chosen = [np.sort(random.choice(KEY_BITS, bits, replace=False)) for _ in range(tables)]
-    cells = []
+    cells: list[_Cells] = []
     for places in chosen:
         keys = _keys(entries.codes[:, 0], places)
         order = np.argsort(keys, kind="stable").astype(np.int32)
         cells.append((order, np.searchsorted(keys[order], np.arange(2**bits + 1)).astype(np.int32)))
     kept: list[tuple[npt.NDArray[np.int64], ...]] = []
     skipped = 0
-    for part in queries():
-        found: list[npt.NDArray[np.int64]] = []
-        for places, (order, starts) in zip(chosen, cells, strict=True):
-            keys = _keys(part.codes[:, 0], places)
-            lengths = starts[keys + 1] - starts[keys]
-            full = lengths > fullest
-            skipped += int(full.sum())
-            asked = np.flatnonzero((lengths > 0) & ~full)
-            for chunk in _chunks(asked, lengths):
-                found.append(_near(entries, part, order, starts[keys[chunk]], lengths[chunk], chunk, radius))
-        if found:
-            kept.append(_best(entries, part, np.unique(np.concatenate(found))))
-        report(f"{sum(len(columns[0]) for columns in kept):,} candidates")
+
+    def look_up(part: CodeTable, places: npt.NDArray[np.integer], cell: _Cells) -> tuple[npt.NDArray[np.int64], int]:
+        order, starts = cell
+        keys = _keys(part.codes[:, 0], places)
+        lengths = starts[keys + 1] - starts[keys]
+        full = lengths > fullest
+        found = [
+            _near(entries, part, order, starts[keys[chunk]], lengths[chunk], chunk, radius)
+            for chunk in _chunks(np.flatnonzero((lengths > 0) & ~full), lengths)
+        ]
+        return np.concatenate([*found, np.zeros(0, np.int64)]), int(full.sum())
+
+    with ThreadPoolExecutor(workers) as pool:
+        for part in queries():
+            answers = list(pool.map(partial(look_up, part), chosen, cells))
+            skipped += sum(passed_over for _, passed_over in answers)
+            kept.append(_best(entries, part, np.unique(np.concatenate([packed for packed, _ in answers]))))
     return _merge(kept, skipped)
 
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +71,7 @@ def find_links(
     """
     if len(table) < 2:
         return Search((), 0, 0, 0)
-    found = candidates(table, store, settings, progress=progress)
+    found = candidates(table, store, settings, workers=workers, progress=progress)
     pairs = _Pairs(table, store, found, workers, progress)
     chosen = _likeliest(pairs, settings)
     transforms, signs = pairs.start(chosen)
@@ -95,7 +95,9 @@ def find_links(
     return Search(tuple(links), len(found), len(pairs.registered), found.skipped)
 
 
-def candidates(table: FingerprintTable, store: FingerprintStore, settings: DedupSettings, *, progress: bool = True) -> Candidates:
+def candidates(
+    table: FingerprintTable, store: FingerprintStore, settings: DedupSettings, *, workers: int = 2, progress: bool = True
+) -> Candidates:
     """The pairs whose codes lie within the radius."""
     step = max(1, len(table) // _FITTED_ON)
     projection = hash_index.fit_projection(table.wholes[::step])
@@ -115,7 +117,9 @@ def candidates(table: FingerprintTable, store: FingerprintStore, settings: Dedup
                 )
                 bar.update(len(probes))
 
-    return hash_index.find_candidates(entries, queries, radius=settings.radius, tables=settings.tables, fullest=settings.fullest)
+    return hash_index.find_candidates(
+        entries, queries, radius=settings.radius, tables=settings.tables, fullest=settings.fullest, workers=workers
+    )
 
 
 def groups(count: int, links: Sequence[Link]) -> list[list[int]]:
@@ -188,15 +192,16 @@ class _Pairs:
         self, chosen: npt.NDArray[np.intp], transforms: Transforms, signs: npt.NDArray[np.float32], reached: npt.NDArray[np.float32]
     ) -> Registrations:
         """What the registered pairs have in common."""
-        return registration.judge(
-            self._thumbs(chosen, 0),
-            self._thumbs(chosen, 1),
-            transforms,
-            signs,
-            reached,
-            self.found.mirrored[chosen],
-            self._aspects(chosen),
-        )
+
+        def judged(part: npt.NDArray[np.intp]) -> Registrations:
+            pairs = chosen[part]
+            thumbs = self._thumbs(pairs, 0), self._thumbs(pairs, 1)
+            mirrored = self.found.mirrored[pairs]
+            return registration.judge(*thumbs, transforms[part], signs[part], reached[part], mirrored, self._aspects(pairs))
+
+        # One part at the least, so that there is a result without pairs too.
+        parts = self._map(judged, np.arange(len(chosen)), _AT_ONCE[2], "comparing detail") or [judged(np.zeros(0, np.intp))]
+        return Registrations(*(np.concatenate(column) for column in zip(*map(_columns, parts), strict=True)))
 
     def _aspects(self, chosen: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
         owners = np.stack([self.found.first[chosen], self.found.second[chosen]], axis=1)
@@ -220,8 +225,12 @@ class _Pairs:
         """`work` over `chosen` in parts of `size`, in order, with progress."""
         parts = [chosen[start : start + size] for start in range(0, len(chosen), size)]
         with ThreadPoolExecutor(self._workers) as pool:
-            done = pool.map(work, parts)
+            done = pool.map(work, parts) if self._workers > 1 else map(work, parts)
             return list(tqdm(done, total=len(parts), desc=what, unit="batch", disable=None if self._progress else True, leave=False))
+
+
+def _columns(part: Registrations) -> tuple[npt.NDArray[Any], ...]:
+    return tuple(getattr(part, column.name) for column in fields(Registrations))
 
 
 def _likeliest(pairs: _Pairs, settings: DedupSettings) -> npt.NDArray[np.intp]:

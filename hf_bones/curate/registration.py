@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, uniform_filter
 
 from hf_bones.curate.canonical import THUMB_SIDE, Affine, probe_transforms
 
@@ -21,10 +21,11 @@ Transforms = npt.NDArray[np.float64]
 
 LEVELS = (32, 64, 128)  # px of the side, coarse to fine
 _STEPS = (8, 10, 8)  # of alignment at each
-_NORMAL_SIGMA = 3.0  # px at the two finer levels: the neighbourhood of local normalisation
+_NEIGHBOURHOOD = (5, 11, 11)  # px at each level, of local normalisation
+_SETTLED = 1e-3  # a pair whose correlation has grown by less than this in two steps is aligned
 _FLOOR = 4.0  # grey levels: spread under which a neighbourhood counts as flat
 _CLIP = 1.5  # of the locally normalised grey's unit: what differs more is another thing, and must not pull
-_WINDOW = 5.0  # px at 128: the windows in which detail is compared
+_WINDOW = 17  # px at 128: the windows in which detail is compared
 _TEXTURE = 0.4  # grey levels², of fine detail: what compression leaves of a flat ground is less
 
 
@@ -56,9 +57,9 @@ def normalised(thumb: npt.NDArray[np.uint8], level: int) -> Plane:
     side = LEVELS[level]
     step = THUMB_SIDE // side
     picture = thumb.astype(np.float32).reshape(side, step, side, step).mean(axis=(1, 3))
-    sigma = _NORMAL_SIGMA if level else _NORMAL_SIGMA / 2
-    centred = picture - gaussian_filter(picture, sigma)
-    plane: Plane = centred / (np.sqrt(gaussian_filter(centred**2, sigma)) + _FLOOR)
+    width = _NEIGHBOURHOOD[level]
+    centred = picture - uniform_filter(picture, width)
+    plane: Plane = centred / (np.sqrt(np.maximum(uniform_filter(centred**2, width), 0)) + _FLOOR)
     return plane
 
 
@@ -78,30 +79,35 @@ def align(firsts: Plane, seconds: Plane, transforms: Transforms, signs: npt.NDAr
     """
     side = seconds.shape[1]
     places = (np.arange(side, dtype=np.float32) + 0.5) / side
-    down, across = (slope * side for slope in np.gradient(seconds, axis=(1, 2)))
     x, y = places[None, None, :], places[None, :, None]
-    slopes = np.stack([across, across * x, across * y, down, down * x, down * y], axis=1).reshape(len(seconds), 6, -1)
     best, highest = transforms.copy(), np.full(len(seconds), -1.0, np.float32)
+    active, unmoved = np.arange(len(seconds)), np.zeros(len(seconds), np.int8)
+    down, across = (slope * side for slope in np.gradient(seconds, axis=(1, 2)))
+    slopes = np.stack([across, across * x, across * y, down, down * x, down * y], axis=1).reshape(len(seconds), 6, -1)
     diagonal = np.arange(6)
+    current = transforms.copy()
     for number in range(_STEPS[level] + 1):
-        moved, inside = sample(firsts, transforms)
-        reached = signs * correlation(moved, seconds, inside)
-        better = reached > highest
-        best[better], highest[better] = transforms[better], reached[better]
-        if number == _STEPS[level]:
+        moved, inside = sample(firsts[active], current[active])
+        reached = signs[active] * correlation(moved, seconds[active], inside)
+        gain = reached - highest[active]
+        better = active[gain > 0]
+        best[better], highest[better] = current[better], reached[gain > 0]
+        unmoved[active] = np.where(gain < _SETTLED, unmoved[active] + 1, 0)
+        going = unmoved[active] < 2
+        if number == _STEPS[level] or not going.any():
             break
-        residual = np.clip(signs[:, None, None] * moved - seconds, -_CLIP, _CLIP) * inside
-        weighted = slopes * inside.reshape(len(seconds), 1, -1)
-        curvature = (weighted @ slopes.transpose(0, 2, 1)).astype(np.float64)
+        active, moved, inside = active[going], moved[going], inside[going]
+        residual = np.clip(signs[active, None, None] * moved - seconds[active], -_CLIP, _CLIP) * inside
+        weighted = slopes[active] * inside.reshape(len(active), 1, -1)
+        curvature = (weighted @ slopes[active].transpose(0, 2, 1)).astype(np.float64)
         curvature[:, diagonal, diagonal] += 0.02 * curvature[:, diagonal, diagonal] + 1e-3
-        pull = (weighted @ residual.reshape(len(seconds), -1, 1).astype(np.float32)).astype(np.float64)
+        pull = (weighted @ residual.reshape(len(active), -1, 1).astype(np.float32)).astype(np.float64)
         change = np.linalg.solve(curvature, pull)[:, :, 0]
         step = np.stack([1 + change[:, 1], change[:, 2], change[:, 0], change[:, 4], 1 + change[:, 5], change[:, 3]], axis=1).reshape(
             -1, 2, 3
         )
         sane = np.abs(np.linalg.det(step[:, :, :2]) - 1) < 0.5  # else it stays where it is
-        transforms = transforms.copy()
-        transforms[sane] = compose(transforms[sane], inverse(step[sane]))
+        current[active[sane]] = compose(current[active[sane]], inverse(step[sane]))
     return best, highest
 
 
@@ -181,10 +187,10 @@ def _detail(thumbs: npt.NDArray[np.uint8]) -> Plane:
 def _local_correlations(one: Plane, other: Plane, inside: npt.NDArray[np.bool_]) -> tuple[Plane, npt.NDArray[np.bool_]]:
     """The correlation of two planes in the window around each place, and where either has texture."""
     seen = inside.astype(np.float32)
-    share = gaussian_filter(seen, _WINDOW) + 1e-6
+    share = uniform_filter(seen, _WINDOW) + 1e-6
 
     def local(values: Plane) -> Plane:
-        mean: Plane = gaussian_filter(values * seen, _WINDOW) / share
+        mean: Plane = uniform_filter(values * seen, _WINDOW) / share
         return mean
 
     mean_one, mean_other = local(one), local(other)

@@ -1,0 +1,140 @@
+"""Fingerprints by the hundred thousand, and how long grouping them takes: a part of dedup.py, run as a process of its own.
+
+    python scripts/bench/dedup_scale.py STORE 100000
+
+The pictures are mixed from pairs of real films of one region, each cropped, turned and mirrored at random before, so that they look
+alike as radiographs do and none is another's copy; one in ten is then a copy of an earlier one, by one of the eight changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import random
+import resource
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from dedup_changes import CHANGES
+from PIL import Image
+from tqdm import tqdm
+
+from hf_bones.curate.canonical import Fingerprint, fingerprint
+from hf_bones.curate.fingerprints import FingerprintStore
+from hf_bones.curate.near_duplicates import find_links, groups
+from hf_bones.curate.recipe import load_curate_recipe
+
+SIDE = 224  # px of the mixed pictures
+_PER_TASK = 100
+_films: dict[str, list[npt.NDArray[np.uint8]]] = {}
+
+
+def fill(store: Path, count: int, films: dict[str, list[npt.NDArray[np.uint8]]], workers: int) -> float:
+    """Makes `count` fingerprints in `store`, going on where an earlier run stopped; returns the seconds it took."""
+    begun = time.monotonic()
+    with FingerprintStore(store) as target:
+        there = target.known()
+        tasks = [start for start in range(0, count, _PER_TASK) if name_of(start + _PER_TASK - 1) not in there]
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_remember, initargs=(films,)) as pool:
+            for rows in tqdm(pool.map(_make, tasks), total=len(tasks), desc="fingerprints", unit=f"{_PER_TASK} img", disable=None):
+                target.add(rows)
+    return time.monotonic() - begun
+
+
+def name_of(number: int) -> str:
+    """The name of a picture: prefixes of the sorted names are prefixes of the numbers."""
+    return f"{number:064d}"
+
+
+def _remember(films: dict[str, list[npt.NDArray[np.uint8]]]) -> None:
+    _films.update(films)
+
+
+def _make(start: int) -> list[tuple[str, tuple[int, int], Fingerprint]]:
+    rows = []
+    for number, picture in enumerate(_pictures(start), start=start):
+        rows.append((name_of(number), (picture.shape[1], picture.shape[0]), fingerprint(picture)))
+    return rows
+
+
+def _pictures(start: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """The pictures of one task. Each tenth is a copy of the one before it."""
+    rng = random.Random(start)
+    regions = sorted(_films)
+    weights = [len(_films[region]) for region in regions]
+    last = None
+    for place in range(_PER_TASK):
+        if place % 10 == 9 and last is not None:
+            yield CHANGES[rng.choice(sorted(CHANGES))](last, rng)
+            continue
+        region = rng.choices(regions, weights)[0]
+        one, other = (_varied(rng.choice(_films[region]), rng) for _ in range(2))
+        share = rng.uniform(0.35, 0.65)
+        last = np.asarray(Image.blend(Image.fromarray(one), Image.fromarray(other), share))
+        yield last
+
+
+def _varied(film: npt.NDArray[np.uint8], rng: random.Random) -> npt.NDArray[np.uint8]:
+    """A film cropped, turned and mirrored, (224, 224)."""
+    image = Image.fromarray(film)
+    if rng.random() < 0.5:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    image = image.rotate(rng.uniform(-8, 8), Image.Resampling.BILINEAR)
+    width, height = image.size
+    left, top = rng.uniform(0, 0.15) * width, rng.uniform(0, 0.15) * height
+    right, bottom = width * (1 - rng.uniform(0, 0.15)), height * (1 - rng.uniform(0, 0.15))
+    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=(left, top, right, bottom)))
+
+
+def true_pairs(count: int) -> set[tuple[int, int]]:
+    """The numbers of pictures and their copies among the first `count`."""
+    return {(number - 1, number) for number in range(9, count, 10)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("count", type=int)
+    options = parser.parse_args()
+    settings = load_curate_recipe().dedup
+    with FingerprintStore(options.store) as store:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        begun = time.monotonic()
+        table = store.table([name_of(number) for number in range(options.count)])
+        read = time.monotonic() - begun
+        search = find_links(table, store, settings, workers=2)
+        joined = groups(len(table), search.links)
+        seconds = time.monotonic() - begun
+    found = {(min(link.first, link.second), max(link.first, link.second)) for link in search.links}
+    wanted = true_pairs(options.count)
+    sizes: dict[int, int] = defaultdict(int)
+    for members in joined:
+        sizes[len(members)] += 1
+    print(
+        json.dumps(
+            {
+                "count": options.count,
+                "seconds": seconds,
+                "read_seconds": read,
+                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                "start_mb": before / 1024,
+                "candidates": search.candidates,
+                "registered": search.registered,
+                "links": len(search.links),
+                "recall": len(found & wanted) / max(len(wanted), 1),
+                "false_links": len(found - wanted),
+                "groups": dict(sizes),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
