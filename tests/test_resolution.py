@@ -219,20 +219,20 @@ def test_measuring_writes_report_plots_and_figures_and_goes_on_where_it_stopped(
         real = frozen.head_features
 
         def stops(backbone, spec, *arguments, **options):
-            if spec.size == 42:
+            if spec.size == 70:
                 raise KeyboardInterrupt
             return real(backbone, spec, *arguments, **options)
 
         stopping.setattr(frozen, "head_features", stops)
         with pytest.raises(KeyboardInterrupt):
-            advise_resolution(data, tmp_path, sizes=[30, 42], measure=True, model=model, settings=QUICK, progress=False)
+            advise_resolution(data, tmp_path, sizes=[30, 70], measure=True, model=model, settings=QUICK, progress=False)
     seen = []
     monkeypatch.setattr(
         frozen, "head_features", lambda *arguments, **options: seen.append(arguments[1].size) or real(*arguments, **options)
     )
-    found = advise_resolution(data, tmp_path, sizes=[30, 42], measure=True, model=model, settings=QUICK, progress=False)
-    assert set(seen) == {42} and found.measured.asked == {28: 30, 42: 42}
-    assert found.measured.rows == {"healthy": 18, "fractured": 18, "beyond_repair": 18} and found.measured.choice.advised in (28, 42)
+    found = advise_resolution(data, tmp_path, sizes=[30, 70], measure=True, model=model, settings=QUICK, progress=False)
+    assert set(seen) == {70} and found.measured.asked == {28: 30, 70: 70}
+    assert found.measured.rows == {"healthy": 18, "fractured": 18, "beyond_repair": 18} and found.measured.choice.advised in (28, 70)
     assert found.measured.costs[1].training_mb > found.measured.costs[0].training_mb > found.measured.costs[0].forward_mb > 0
     for name in ("sizes", "elbow", "accuracy"):
         with Image.open(tmp_path / f"{name}.png") as plot:
@@ -241,6 +241,7 @@ def test_measuring_writes_report_plots_and_figures_and_goes_on_where_it_stopped(
     assert stored["measured"]["advice"] == advice_sentence(found.measured) and len(stored["measured"]["figures"]) == 2
     report = (tmp_path / "report.md").read_text()
     assert advice_sentence(found.measured) in report and "30 px is no whole number of the network's patches" in report
+    assert "stored for 56 px" in report
 
 
 def test_the_command_states_sizes_without_measuring_and_names_what_is_wrong(ground, tmp_path):

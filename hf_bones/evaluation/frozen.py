@@ -48,6 +48,7 @@ _CHUNK = 64
 class Backbone:
     """A network whose weights stay as they are. `asked_size` is what was asked for; `spec.size` what the network can take, both px.
 
+    `stored_size` is the size that its position embeddings are stored for, from which they were interpolated; None where it has none.
     `key` names its features: a hash of the backbone's weights (the head's are not among them), its input and `FORMAT`.
     """
 
@@ -55,6 +56,7 @@ class Backbone:
     model: PreTrainedModel
     spec: InputSpec
     asked_size: int
+    stored_size: int | None
     key: str
 
 
@@ -117,7 +119,9 @@ def load_backbone(
         if not label.startswith(f"{head}."):
             digest.update(f"{label} {tuple(tensor.shape)}".encode())
             digest.update(tensor.float().cpu().numpy().tobytes())
-    return Backbone(name, model, spec, size or fitting, digest.hexdigest()[:24])
+    positions = any(label.endswith("position_embeddings") for label, _ in model.named_parameters())
+    stored = getattr(AutoConfig.from_pretrained(resolve_model(name), revision=revision), "image_size", None) if positions else None
+    return Backbone(name, model, spec, size or fitting, stored if isinstance(stored, int) else None, digest.hexdigest()[:24])
 
 
 def learnt_from(name: str) -> str:

@@ -202,6 +202,12 @@ def measure_sizes(
     costs, circumstances = measure_costs(list(backbones.values()), [images[index] for index in sample])
     seconds += time.perf_counter() - began
     notes = [learnt_from(model)] if learnt_from(model) else []
+    stored = next(iter(backbones.values())).stored_size
+    if stored is not None and max(backbones) > stored:
+        notes.append(
+            f"The backbone's position embeddings are stored for {stored} px and stretched for more, which may cost it something at larger "
+            "sizes; one that stores more of them may do better there."
+        )
     counts = Counter(row.label for row in own)
     return Measured(
         model=public_name(model) if model != "bundled" else model,
