@@ -47,7 +47,7 @@ def _hint(text: str, command: str, folder: Path) -> str:
 
 def _standing_html(entry: Entry) -> str:
     record = entry.record
-    subtype = f" · {escape(record.final_subtype)}" if record.final_subtype else ""
+    subtype = f" · {escape(words(record.final_subtype).lower())}" if record.final_subtype else ""
     lines = [f'<p class="now">{label_html(record.final_label)}{subtype}</p>']
     basis = f" ({escape(record.label_basis)})" if record.label_basis else ""
     if entry.relabelled:
@@ -108,7 +108,7 @@ def _copies_html(entry: Entry, copies: Sequence[Entry], blind: bool, folder: Pat
         notes.append(value_words("copies", CONTRADICTORY))
     if entry.torn:
         notes.append(value_words("copies", TORN))
-    warn = f'<p class="warn">{"; ".join(notes)}.</p>' if notes else ""
+    warn = f'<p class="warn">{"; ".join(notes).capitalize()}.</p>' if notes else ""
     links = {link.other: link for link in entry.links}
     rows = []
     for copy in copies:

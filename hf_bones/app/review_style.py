@@ -166,6 +166,7 @@ _LARGE = """
 .review .panel dt { color: var(--quiet); }
 .review .panel dd { margin: 0; overflow-wrap: anywhere; }
 .review .panel a { color: var(--link-text-color); text-decoration: underline; }
+.review .panel table, .review .panel tr, .review .panel th, .review .panel td { border: 0 !important; }
 .review .panel table { width: 100%; font-size: .83rem; border-collapse: collapse; }
 .review .panel th, .review .panel td { text-align: left; font-weight: 400; padding: .08rem .3rem .08rem 0; vertical-align: top; border: 0; }
 .review .panel tr:first-child td { color: var(--quiet); font-size: .78rem; }

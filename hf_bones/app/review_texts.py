@@ -121,7 +121,11 @@ def caption_html(entry: Entry, blind: bool) -> str:
     parts = [f"<code>{record.sha256[:8]}</code>"]
     if not blind:
         parts = [label_html(record.final_label), *parts]
-    parts += [escape(part) for part in (record.final_subtype if not blind else "", record.split, record.provider, record.region) if part]
+    parts += [
+        escape(part)
+        for part in ("" if blind else words(record.final_subtype).lower(), record.split, record.provider, record.region)
+        if part
+    ]
     if entry.dropped and not blind:
         parts.append(f"dropped: {escape(record.decision_reason)}")
     return " · ".join(parts)
