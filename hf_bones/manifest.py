@@ -32,6 +32,9 @@ from typing import Any, Self
 from hf_bones.record import now
 
 MANIFEST_NAME = "manifest.db"
+# What later stages make of the images, beside the manifest: it can be made anew, and goes when an image is forgotten.
+FINGERPRINTS_NAME, THUMBNAILS_FOLDER, FEATURES_FOLDER = "fingerprints.db", "thumbnails", "features"
+DERIVED = (FINGERPRINTS_NAME, f"{FINGERPRINTS_NAME}-wal", f"{FINGERPRINTS_NAME}-shm", THUMBNAILS_FOLDER, FEATURES_FOLDER)
 
 _SCHEMA_1 = """
 CREATE TABLE images (

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from hf_bones.collect.examine import IMAGES, REFUSED
 from hf_bones.collect.reasons import FetchReason
-from hf_bones.manifest import Manifest, open_manifest
+from hf_bones.manifest import DERIVED, Manifest, open_manifest
 from hf_bones.record import now
 
 DAMAGED = "damaged"  # what `rebuild` found in the place of an image whose bytes it could fetch again
@@ -107,6 +107,12 @@ def finish_forgetting(manifest: Manifest) -> list[str]:
     shutil.rmtree(manifest.folder / REFETCHED, ignore_errors=True)  # a rebuild that was cut short fetches again
     for copy in manifest.folder.glob(f"{manifest.path.name}.schema-*"):
         copy.unlink()
+    for name in DERIVED:  # small pictures and numbers made of the image; what is left of other images is soon made anew
+        path = manifest.folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     manifest.connection.execute("PRAGMA secure_delete = ON")  # names and titles do not stay behind in free pages
     with manifest.transaction() as connection:
         connection.execute(f"DELETE FROM images WHERE sha256 IN {dead}")

@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from hf_bones.collect.candidate import UNKNOWN_LICENCE
 from hf_bones.collect.status import label_conflicts
-from hf_bones.curate.fingerprints import FINGERPRINTS_NAME, FingerprintStore, FingerprintTable, make_fingerprints
+from hf_bones.curate.fingerprints import FingerprintStore, FingerprintTable, make_fingerprints
 from hf_bones.curate.near_duplicates import Embed, Link, Search, find_links, groups
 from hf_bones.curate.recipe import DedupSettings
 from hf_bones.curate.splits import UNUSED
 from hf_bones.curate.subject import Subject
-from hf_bones.manifest import ImageRecord, Manifest
+from hf_bones.manifest import FINGERPRINTS_NAME, ImageRecord, Manifest
 from hf_bones.record import now
 
 BY = "curate dedup"  # who decided, in the log

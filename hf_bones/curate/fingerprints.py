@@ -26,7 +26,6 @@ from hf_bones.curate.subject import Subject
 from hf_bones.imaging import ImageRefusedError, open_image
 from hf_bones.manifest import ImageRecord
 
-FINGERPRINTS_NAME = "fingerprints.db"
 SKETCH_SCALE = 32  # a sketch's steps in a unit of local contrast
 
 _SCHEMA = """

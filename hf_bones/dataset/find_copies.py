@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hf_bones.curate.fingerprints import FINGERPRINTS_NAME, FingerprintStore, make_fingerprints
+from hf_bones.curate.fingerprints import FingerprintStore, make_fingerprints
 from hf_bones.curate.near_duplicates import find_links, groups
 from hf_bones.curate.recipe import DedupSettings
 from hf_bones.curate.splits import UNUSED, GroupLeakError, merge_groups
 from hf_bones.curate.subject import DATASET_KIND, Subject
 from hf_bones.dataset.sources import SourceRow
-from hf_bones.manifest import ImageRecord, open_manifest
+from hf_bones.manifest import FINGERPRINTS_NAME, ImageRecord, open_manifest
 
 _NAMED = 5  # of the groups that are torn, or whose labels contradict each other
 
