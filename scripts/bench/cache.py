@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +40,12 @@ READERS_FILE = Path(__file__).with_name("cache_readers.py")
 QUICK_ROWS = 250
 MB = 1e6
 TITLES = {
-    "jpeg": "JPEG decode by open_image + fit_to",
-    "stock": "JPEG decode by Pillow to RGB float32, squashed",
-    "npz": "float32 .npz as the seed stored it",
-    "arrow": "decoded arrays in Arrow (Array2D)",
+    "jpeg": "JPEG, open_image + fit_to",
+    "stock": "JPEG, Pillow to RGB float32",
+    "npz": "float32 .npz",
+    "arrow": "Arrow, Array2D",
     "arrays": "array cache",
-    "unchecked": "array cache, checksums left out",
+    "unchecked": "array cache, unchecked",
 }
 
 
@@ -62,39 +62,39 @@ class Store:
         return sum(file.stat().st_size for file in self.files)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Measured:
-    """A reader's figures: seconds to the first batch (from the process's start, and from after its imports), images/s, memory in bytes."""
+    """A reader's figures, one a round: images/s, seconds to the first batch (with and without imports), memory in MB."""
 
-    first: float
-    first_without_imports: float
-    warm: list[float]
-    cold: list[float]
-    peak_rss: int
-    uss: list[int]
+    warm: list[float] = field(default_factory=list)
+    cold: list[float] = field(default_factory=list)
+    first: list[float] = field(default_factory=list)
+    first_without_imports: list[float] = field(default_factory=list)
+    growth: list[float] = field(default_factory=list)
+    uss: list[float] = field(default_factory=list)
+    rss: list[float] = field(default_factory=list)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--epochs", type=int, default=5, help="timed epochs of each reader, warm")
-    parser.add_argument("--starts", type=int, default=3, help="processes of each reader, for its first batch and cold")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each reader runs, in turns")
     parser.add_argument("--work", type=Path, help="folder for the stores; left out: a temporary one")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROWS} rows, fewer repeats: under a minute, to see that it runs")
     options = parser.parse_args()
-    epochs, starts = (2, 1) if options.quick else (options.epochs, options.starts)
+    rounds = 2 if options.quick else options.rounds
     with tempfile.TemporaryDirectory(prefix="hf-bones-bench-") as temporary:
         work: Path = (options.work or Path(temporary)).resolve()
         work.mkdir(parents=True, exist_ok=True)
         data = first_rows(options.data, work / "few") if options.quick else options.data.resolve()
         stores = build_stores(data, options.size, work)
         pixels = kept_pixels(data, options.size, stores["arrays"].place)
-        measured = {name: measure(name, data, store, options.size, epochs, starts) for name, store in stores.items()}
-        normalised = normalised_rates(data, options.size, stores["arrays"].place, epochs)
+        measured = measure(data, stores, options.size, rounds)
+        normalised = normalised_rates(data, options.size, stores["arrays"].place, rounds)
         digest = sha256_rows((split, sha) for split, part in load_bones(data).items() for sha in part["sha256"])
         count = sum(len(part) for part in load_bones(data).values())
-        bars = [*speed_bars(measured, count), *first_batch_bars(measured, starts), *memory_bars(measured, count)]
+        bars = [*speed_bars(measured, count), *first_batch_bars(measured), *memory_bars(measured, count)]
         bars += [*disk_bars(stores, pixels, count), *pay_bars(measured, stores, count), *normalised]
     write_result("cache", f"python scripts/bench/cache.py DATA --size {options.size}", digest, options.quick, bars)
 
@@ -156,21 +156,25 @@ def kept_pixels(data: Path, size: int, folder: Path) -> int:
     return sum(found.values())
 
 
-def measure(name: str, data: Path, store: Store, size: int, epochs: int, starts: int) -> Measured:
-    """A reader in processes of its own: `starts` cold ones, `starts` warm ones for the first batch, one with `epochs` epochs."""
-    cold, first, bare = [], [], []
-    for _ in range(starts):
-        drop(store.files)
-        found, seconds = run_reader(name, data, store, size, "--epochs", "1")
-        # The first batch was read before the epoch that was timed: opening and it belong to a cold epoch.
-        cold.append(found["count"] / (found["count"] / found["rates"][0] + found["first"]))
-    for _ in range(starts):
-        found, seconds = run_reader(name, data, store, size, "--epochs", "0")
-        first.append(seconds)
-        bare.append(found["first"])
-    found, _ = run_reader(name, data, store, size, "--epochs", str(epochs), "--memory")
-    print(f"{TITLES[name]}: {statistics.median(found['rates']):,.0f} images/s warm, {statistics.median(cold):,.0f} cold")
-    return Measured(statistics.median(first), statistics.median(bare), found["rates"], cold, found["peak_rss"], found["uss"])
+def measure(data: Path, stores: Mapping[str, Store], size: int, rounds: int) -> dict[str, Measured]:
+    """Each reader `rounds` times, in turns, so that whatever else the machine does falls on all: cold, then warm."""
+    measured = {name: Measured() for name in stores}
+    for number in range(rounds):
+        for name, store in stores.items():
+            mine = measured[name]
+            drop(store.files)
+            found, _ = run_reader(name, data, store, size, "--epochs", "1")
+            # The first batch was read before the epoch that was timed: opening and it belong to a cold epoch.
+            mine.cold.append(found["count"] / (found["count"] / found["rates"][0] + found["first"]))
+            found, seconds = run_reader(name, data, store, size, "--epochs", "2", "--memory")
+            mine.first.append(seconds)
+            mine.first_without_imports.append(found["first"])
+            mine.warm.append(max(found["rates"]))
+            mine.growth.append((max(found["uss"]) - found["uss"][0]) / MB)
+            mine.uss.append(max(found["uss"]) / MB)
+            mine.rss.append(found["peak_rss"] / MB)
+            print(f"round {number + 1}, {TITLES[name]}: {mine.warm[-1]:,.0f} images/s warm, {mine.cold[-1]:,.0f} cold", flush=True)
+    return measured
 
 
 def run_reader(name: str, data: Path, store: Store, size: int, *more: str) -> tuple[dict[str, Any], float]:
@@ -194,51 +198,52 @@ def drop(files: Sequence[Path]) -> None:
         os.close(descriptor)
 
 
+def median_bar(name: str, values: Sequence[float], n: int, **more: Any) -> dict[str, Any]:
+    """The median of the rounds, with the least and the greatest."""
+    return bar(name, statistics.median(values), n=n, interval=(min(values), max(values)), **more)
+
+
+def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
+    """Round by round."""
+    return [a / b for a, b in zip(above, below, strict=True)]
+
+
 def speed_bars(measured: Mapping[str, Measured], count: int) -> list[dict[str, Any]]:
-    warm = {name: statistics.median(found.warm) for name, found in measured.items()}
-    cold = {name: statistics.median(found.cold) for name, found in measured.items()}
-    ours, theirs = measured["arrays"], measured["jpeg"]
-    spread = min(ours.warm) / max(theirs.warm), max(ours.warm) / min(theirs.warm)
+    ours, theirs, bare = measured["arrays"], measured["jpeg"], measured["unchecked"]
     bars = [
-        bar("images/s ÷ JPEG decode's, warm", warm["arrays"] / warm["jpeg"], n=count, interval=spread, target=20, peer=TITLES["jpeg"]),
-        bar("images/s ÷ JPEG decode's, cold", cold["arrays"] / cold["jpeg"], n=count, peer=TITLES["jpeg"]),
-        bar("images/s without checksums ÷ with, warm", warm["unchecked"] / warm["arrays"], n=count),
+        median_bar("images/s ÷ JPEG decode's, warm", ratios(ours.warm, theirs.warm), count, target=20, peer=TITLES["jpeg"]),
+        median_bar("images/s ÷ JPEG decode's, cold", ratios(ours.cold, theirs.cold), count, peer=TITLES["jpeg"]),
+        median_bar("images/s without checksums ÷ with them, warm", ratios(bare.warm, ours.warm), count),
     ]
     for name, found in measured.items():
-        bars.append(bar(f"{TITLES[name]}: images/s, warm", warm[name], n=count, interval=(min(found.warm), max(found.warm))))
-        bars.append(bar(f"{TITLES[name]}: images/s, cold", cold[name], n=count, interval=(min(found.cold), max(found.cold))))
+        bars.append(median_bar(f"{TITLES[name]}: images/s, warm", found.warm, count))
+        bars.append(median_bar(f"{TITLES[name]}: images/s, cold", found.cold, count))
     return bars
 
 
-def first_batch_bars(measured: Mapping[str, Measured], starts: int) -> list[dict[str, Any]]:
+def first_batch_bars(measured: Mapping[str, Measured]) -> list[dict[str, Any]]:
     ours, npz = measured["arrays"], measured["npz"]
+    rounds, peer = len(ours.first), TITLES["npz"]
+    sooner = ratios(npz.first, ours.first)
+    bare = ratios(npz.first_without_imports, ours.first_without_imports)
     bars = [
-        bar("first batch, npz's seconds ÷ ours, from the process's start", npz.first / ours.first, n=starts, target=10, peer=TITLES["npz"]),
-        bar(
-            "first batch, npz's seconds ÷ ours, imports left out",
-            npz.first_without_imports / ours.first_without_imports,
-            n=starts,
-            target=10,
-            peer=TITLES["npz"],
-        ),
+        median_bar("first batch, .npz's seconds ÷ ours, from the process's start", sooner, rounds, target=10, peer=peer),
+        median_bar("first batch, .npz's seconds ÷ ours, imports left out", bare, rounds, target=10, peer=peer),
     ]
     for name, found in measured.items():
-        bars.append(bar(f"{TITLES[name]}: first batch from the process's start, s", found.first, n=starts))
-        bars.append(bar(f"{TITLES[name]}: first batch, imports left out, s", found.first_without_imports, n=starts))
+        bars.append(median_bar(f"{TITLES[name]}: first batch, s", found.first, rounds))
+        bars.append(median_bar(f"{TITLES[name]}: first batch without imports, s", found.first_without_imports, rounds))
     return bars
 
 
 def memory_bars(measured: Mapping[str, Measured], count: int) -> list[dict[str, Any]]:
-    growth = {name: (max(found.uss) - found.uss[0]) / MB for name, found in measured.items()}
-    bars = [bar("array cache: growth of private memory (USS) over an epoch, MB", growth["arrays"], n=count, target=8, at_most=True)]
+    """Private memory moves by what is mapped at a time (4 MiB) and a batch; flat means that it grows by no more over an epoch."""
+    growth = measured["arrays"].growth
+    bars = [median_bar("array cache: growth of private memory (USS) over an epoch, MB", growth, count, target=8, at_most=True)]
     for name, found in measured.items():
-        bars.append(bar(f"{TITLES[name]}: peak memory (RSS), MB", found.peak_rss / MB, n=count))
-        bars.append(bar(f"{TITLES[name]}: private memory (USS) at most, MB", max(found.uss) / MB, n=count, interval=_span(found.uss)))
+        bars.append(median_bar(f"{TITLES[name]}: peak memory (RSS), MB", found.rss, count))
+        bars.append(median_bar(f"{TITLES[name]}: private memory (USS), MB", found.uss, count))
     return bars
-
-
-def _span(uss: Sequence[int]) -> tuple[float, float]:
-    return min(uss) / MB, max(uss) / MB
 
 
 def disk_bars(stores: Mapping[str, Store], pixels: int, count: int) -> list[dict[str, Any]]:
@@ -248,18 +253,18 @@ def disk_bars(stores: Mapping[str, Store], pixels: int, count: int) -> list[dict
 
 
 def pay_bars(measured: Mapping[str, Measured], stores: Mapping[str, Store], count: int) -> list[dict[str, Any]]:
-    """Epochs after which building a store and reading it has taken less time than decoding in each."""
+    """How long one thread took to build each store; after how many epochs building and reading took less time than decoding in each."""
     decode = count / statistics.median(measured["jpeg"].warm)
     bars = []
     for name in ("arrays", "arrow", "npz"):
         saved = decode - count / statistics.median(measured[name].warm)
-        bars.append(bar(f"{TITLES[name]}: built by one thread in, s", stores[name].seconds, n=count))
+        bars.append(bar(f"{TITLES[name]}: built in, s", stores[name].seconds, n=count))
         if saved > 0:
             bars.append(bar(f"{TITLES[name]}: epochs until it pays", stores[name].seconds / saved, n=count))
     return bars
 
 
-def normalised_rates(data: Path, size: int, folder: Path, epochs: int) -> list[dict[str, Any]]:
+def normalised_rates(data: Path, size: int, folder: Path, rounds: int) -> list[dict[str, Any]]:
     """Images/s of the trainer's own rows as normalised float32 batches, with all cores, from the cache and from the stored images."""
     from hf_bones.training.data import SquareCollator, TrainingRows, batch_to_input
     from hf_bones.training.sources import StoredImages
@@ -268,18 +273,17 @@ def normalised_rates(data: Path, size: int, folder: Path, epochs: int) -> list[d
     cached = open_arrays(folder, size, data)
     collate, spec, bars = SquareCollator(size), InputSpec(size), []
     order = np.random.default_rng(0).permutation(len(part)).tolist()
-    for title, arrays in (("array cache", cached["train"] if cached else None), ("JPEG decode", None)):
+    for title, arrays in ((TITLES["arrays"], cached["train"] if cached else None), (TITLES["jpeg"], None)):
         rows = TrainingRows([StoredImages(part, arrays)], np.zeros(len(part), dtype=np.int64), size, seed=0)
         rates = []
-        for _ in range(epochs + 1):
+        for _ in range(rounds + 1):
             started = time.perf_counter()
             for start in range(0, len(order), 32):
                 batch_to_input(collate(rows.__getitems__(order[start : start + 32])), spec)
             rates.append(len(order) / (time.perf_counter() - started))
-        rates = rates[1:]  # the first one warms up
-        name = f"{title} to normalised batches on the CPU: images/s"
         target = 1500 if arrays is not None and size == 224 else None
-        bars.append(bar(name, statistics.median(rates), n=len(order), interval=(min(rates), max(rates)), target=target))
+        # The first one warms up.
+        bars.append(median_bar(f"{title}: images/s as normalised batches, all cores", rates[1:], len(order), target=target))
     return bars
 
 
