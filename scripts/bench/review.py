@@ -144,7 +144,7 @@ def kill_server(folder: Path, page: Page, port: int, kills: int) -> list[dict[st
                 page.keyboard.press("ArrowRight")
                 before = page.locator(".review").get_attribute("data-saved")
                 page.keyboard.press(chance.choice("123ddru") if number else chance.choice("123d"))
-                page.wait_for_function("(before) => document.querySelector('.review').dataset.saved !== before", arg=before)
+                page.wait_for_function("(before) => (document.querySelector('.review').dataset.saved ?? null) !== before", arg=before)
                 _note(page, saved)
             if chance.random() < 0.5:  # one more, killed while it is on its way
                 pressed += 1
