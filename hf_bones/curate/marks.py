@@ -14,9 +14,9 @@ from hf_bones.curate.measures import Grey
 
 _STROKE = 9  # px at the working size of 512: no stroke of a letter or arrow is wider
 _CONTRAST = 80  # grey levels above what is left when strokes are taken away
-_SHARPNESS = 0.7  # of that contrast, reached within one pixel
-_SHARP_SHARE = 0.5  # of a mark's pixels
-_SMALLEST = 5  # px of area
+_SHARPNESS = 0.63  # of that contrast, reached within one pixel
+_SHARP_SHARE = 0.45  # of a mark's pixels
+_SMALLEST = 14  # px of area: a letter 9 px high; single trabeculae are smaller
 _LONGEST = 0.13  # of the picture's long side
 _MARGIN = 0.015  # of the long side, which a mark keeps from the edge
 _COLOUR = 32  # levels of chroma off the tint from which a pixel was coloured in

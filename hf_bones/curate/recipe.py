@@ -25,7 +25,7 @@ class CheckSettings:
     max_colour: float = option(4.5, "Mean chroma beside the tint, in levels, above which it is a colour photograph.")
     max_flat_share: float = option(0.8, "Flat bright area ÷ (flat bright + shaded area), above which it is a diagram.")
     max_panel_score: float = option(1.8, "Sum of the cues of a gap or gutter, above which there are several panels.")
-    max_marks: float = option(3.0, "Area of drawn marks in ten-thousandths of the picture, above which it is marked.")
+    max_marks: float = option(2.0, "Area of drawn marks in ten-thousandths of the picture, above which it is marked.")
     salvage_rows: float = option(0.99, "Share of the rows from which on a cut-off JPEG is salvaged, where that is asked for.")
 
 
