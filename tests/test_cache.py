@@ -35,7 +35,7 @@ def films(tmp_path_factory):
 
 
 def write(folder, size=SIZE, out=None):
-    return write_arrays(folder, load_bones(folder), size, arrays_folder(folder, size, out), progress=False)
+    return write_arrays(folder, size, arrays_folder(folder, size, out), progress=False)
 
 
 def opened(folder, size=SIZE, out=None):
@@ -92,7 +92,7 @@ def test_pixels_are_bit_equal_for_any_shape_size_and_format(tmp_path_factory, sh
 
     part = Dataset.from_list([{"image": {"bytes": data, "path": None}} for data in stored], features=Features(features))
     folder = tmp_path_factory.mktemp("any")
-    assert write_arrays("", {"train": part}, size, folder, progress=False).decoded == len(set(stored))
+    assert write_arrays({"train": part}, size, folder, progress=False).decoded == len(set(stored))
     arrays = open_arrays(folder, size, "", {"train": part})
     assert arrays is not None and arrays.problems == ()
     assert_same(arrays["train"].read(range(len(part))), [fit_to(open_image(data).pixels, size) for data in stored])
@@ -174,7 +174,7 @@ def test_an_image_that_cannot_be_opened_is_named_and_the_others_are_there(tmp_pa
 
     cells = [{"image": {"bytes": data, "path": None}} for data in (encoded(picture(0)), b"not an image", encoded(picture(2)))]
     part = Dataset.from_list(cells, features=Features({"image": ImageFeature()}))
-    report = write_arrays("", {"train": part}, SIZE, tmp_path, progress=False)
+    report = write_arrays({"train": part}, SIZE, tmp_path, progress=False)
     assert report.decoded == 2 and len(report.refused) == 1 and report.refused[0].startswith("train/1: not_an_image")
     arrays = open_arrays(tmp_path, SIZE, "", {"train": part})
     assert [image is None for image in arrays["train"].read(range(3))] == [False, True, False]

@@ -17,11 +17,10 @@ import pytest
 from small_films import build, encoded, picture, rows_of
 from test_cache import SIZE, decoded, opened, write
 
-from hf_bones.dataset import cache_index
+from hf_bones.dataset import cache_index, cache_writing
 from hf_bones.dataset.build import load_bones
-from hf_bones.dataset.cache import arrays_folder, open_arrays
+from hf_bones.dataset.cache import arrays_folder, folder_states, open_arrays, verify_arrays
 from hf_bones.dataset.cache_index import RECORD, read_index, write_index
-from hf_bones.dataset.cache_writing import verify_arrays, write_arrays
 from hf_bones.dataset.sources import SourceRow
 
 FILMS = 30
@@ -47,10 +46,10 @@ def flip(file: Path, place: int) -> None:
     os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # as a bad disk would: nothing else tells
 
 
-def served(films: Path) -> tuple[int, int]:
+def served(films: Path, out: Path | None = None) -> tuple[int, int]:
     """How many rows are served and how many are not; each one that is served must be right."""
     there = missing = 0
-    arrays = open_arrays(arrays_folder(films, SIZE), SIZE, films)
+    arrays = open_arrays(arrays_folder(films, SIZE, out), SIZE, films)
     for split, part in load_bones(films).items():
         rows = arrays[split]
         images = rows.read(range(len(part))) if rows is not None else [None] * len(part)
@@ -67,7 +66,7 @@ def assert_repaired(films: Path, damaged: int, decoded_again: int) -> None:
     report = write(films)
     assert (report.damaged, report.decoded) == (damaged, decoded_again)
     assert served(films) == (FILMS, 0)
-    assert verify_arrays(films, load_bones(films), SIZE, arrays_folder(films, SIZE), progress=False) == []
+    assert verify_arrays(films, SIZE, arrays_folder(films, SIZE), progress=False) == []
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
@@ -78,7 +77,7 @@ def test_a_flipped_bit_in_the_pixels_costs_that_image_alone(films, share, caplog
     assert len(caplog.records) == 1
     assert "is damaged" in caplog.text and "decoded from the dataset instead" in caplog.text and str(file.parent) in caplog.text
     assert f"hf-bones cache {films} --size {SIZE}" in caplog.text
-    problems = verify_arrays(films, load_bones(films), SIZE, arrays_folder(films, SIZE), progress=False)
+    problems = verify_arrays(films, SIZE, arrays_folder(films, SIZE), progress=False)
     assert len(problems) == 1 and problems[0].startswith("1 of ")
     assert_repaired(films, damaged=1, decoded_again=1)
 
@@ -192,21 +191,51 @@ def test_a_dataset_whose_files_were_only_copied_is_read_through_their_hashes(fil
     assert not opened(copy).hashed
 
 
-def test_images_that_the_dataset_only_names_are_hashed_each_time(tmp_path):
-    from datasets import Dataset, DatasetDict, Features
+def test_a_dataset_replaced_while_it_was_loaded_is_not_taken_for_the_one_that_was(films):
+    """The rows at hand are the old ones, the files and the cache the new ones."""
+    states, parts = folder_states(films), load_bones(films)
+    old = {split: decoded(part) for split, part in parts.items()}
+    build(list(reversed(rows_of(FILMS))), films, overwrite=True)
+    write(films)
+    arrays = open_arrays(arrays_folder(films, SIZE), SIZE, films, parts, states)
+    assert arrays.hashed
+    for split, wanted in old.items():
+        assert all(np.array_equal(*pair) for pair in zip(arrays[split].read(range(len(wanted))), wanted, strict=True))
+
+
+def test_a_dataset_replaced_while_it_was_cached_is_hashed_afterwards(films, monkeypatch):
+    hash_all = cache_writing._hash_all
+
+    def replaced_meanwhile(parts, progress):
+        found = hash_all(parts, progress)
+        build(list(reversed(rows_of(FILMS))), films, overwrite=True)
+        return found
+
+    shutil.rmtree(films / "arrays")
+    monkeypatch.setattr(cache_writing, "_hash_all", replaced_meanwhile)
+    write(films, out=films.parent / "far")
+    arrays = open_arrays(films.parent / "far" / str(SIZE), SIZE, films)
+    assert arrays.hashed and served(films, films.parent / "far") == (FILMS, 0)
+
+
+def test_images_that_the_dataset_only_names_are_hashed_each_time(films):
+    import pyarrow as pa
     from datasets import Image as ImageFeature
 
-    files = [tmp_path / f"{i}.png" for i in range(3)]
-    for i, file in enumerate(files):
-        file.write_bytes(encoded(picture(i)))
-    named = [{"image": {"bytes": None, "path": str(file)}} for file in files]
-    part = Dataset.from_list(named, features=Features({"image": ImageFeature()}))
-    folder = tmp_path / "dataset"
-    DatasetDict(train=part).save_to_disk(str(folder))
-    parts = {"train": part}  # as it was before it was saved, which takes the images in
-    write_arrays(folder, parts, SIZE, tmp_path / "cache", progress=False)
-    files[1].write_bytes(encoded(picture(7)))
-    arrays = open_arrays(tmp_path / "cache", SIZE, folder, parts)
+    part = load_bones(films)["train"].cast_column("image", ImageFeature(decode=False))
+    files = [films / f"{row}.png" for row in range(len(part))]
+    for file, cell in zip(files, part["image"], strict=True):
+        file.write_bytes(cell["bytes"])
+    table = part.data.table
+    named = pa.array([{"bytes": None, "path": str(file)} for file in files], table.schema.field("image").type)
+    table = table.set_column(table.schema.get_field_index("image"), table.schema.field("image"), named)
+    stored = films / "train" / part.cache_files[0]["filename"].rpartition("/")[2]
+    stored.unlink()  # the old content is still mapped
+    with pa.OSFile(str(stored), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    assert write(films).decoded == 0
+    files[1].write_bytes(encoded(picture(700)))
+    arrays = opened(films)
     assert [image is None for image in arrays["train"].read(range(3))] == [False, True, False]
 
 
@@ -224,7 +253,7 @@ def slowly(data, size):
     return decode(data, size)
 cache_writing._decode = slowly
 data = Path({str(tmp_path / "dataset")!r})
-cache_writing.write_arrays(data, load_bones(data), {SIZE}, Path({str(folder)!r}), workers=2, progress=False)
+cache_writing.write_arrays(data, {SIZE}, Path({str(folder)!r}), workers=2, progress=False)
 """
     deadline = time.monotonic() + 60
     for chunks in (1, 3):

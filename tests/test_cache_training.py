@@ -1,9 +1,6 @@
 """Training from an array cache: by itself, said so, with the same result. Run: pytest tests/test_cache_training.py"""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +10,8 @@ from test_trainer import arguments, weights
 from tiny import bar_dataset, tiny_checkpoint
 
 from hf_bones.config import DataConfig
-from hf_bones.dataset.build import load_bones
 from hf_bones.dataset.cache import arrays_folder
+from hf_bones.dataset.cache_index import RECORD
 from hf_bones.dataset.cache_writing import write_arrays
 from hf_bones.finetune import main, parse_recipe, shareable
 from hf_bones.labels import THREE_CLASS
@@ -23,7 +20,6 @@ from hf_bones.training.checkpoints import prepare_output
 from hf_bones.training.data import SquareCollator, TrainingRows
 from hf_bones.training.sources import training_rows
 
-ROOT = Path(__file__).parents[1]
 SIZE = 56
 ROWS = 48 + 18  # of training and validation
 
@@ -40,7 +36,7 @@ def ground(tmp_path_factory):
 
 def cached(dataset: Path, out: Path | None = None) -> Path:
     folder = arrays_folder(dataset, SIZE, out)
-    write_arrays(dataset, load_bones(dataset), SIZE, folder, progress=False)
+    write_arrays(dataset, SIZE, folder, progress=False)
     return folder
 
 
@@ -180,12 +176,13 @@ class Plain:
         return self.count
 
 
-def test_two_processes_share_one_cache(ground, without, tmp_path):
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(ROOT / "scripts" / "train.py")]
-    command = [*launch, *arguments(ground, tmp_path / "run", "--epochs", "1", "--processes", "2")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count(f"arrays      {ROWS} of {ROWS} images from the cache") == 1
-    for name, tensor in weights(tmp_path / "run").items():
-        torch.testing.assert_close(tensor, weights(without[0])[name], atol=2e-4, rtol=1e-4)
+@pytest.mark.parametrize(("rank", "warnings"), [("0", 1), ("1", 0)])
+def test_each_process_has_the_cache_and_one_speaks_of_what_is_wrong(ground, tmp_path, monkeypatch, caplog, rank, warnings):
+    copy = shutil.copytree(ground / "dataset", tmp_path / "dataset")
+    index = arrays_folder(copy, SIZE) / "index"
+    index.write_bytes(index.read_bytes()[: -RECORD.itemsize])  # the last row of the test split
+    index.write_bytes(index.read_bytes()[: -20 * RECORD.itemsize])  # and some of validation
+    monkeypatch.setenv("RANK", rank)
+    rows, validation = training_rows(DataConfig(dataset=str(copy)), THREE_CLASS, 0, SIZE)
+    assert (rows.from_arrays, validation.from_arrays) == (48, 15)
+    assert len([entry for entry in caplog.records if "array cache" in entry.getMessage()]) == warnings

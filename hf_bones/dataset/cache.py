@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from hf_bones.dataset.cache_index import (
     ArrayCacheError,
@@ -41,7 +42,7 @@ from hf_bones.dataset.cache_pixels import ArrayCache
 log = logging.getLogger(__name__)
 
 ARRAYS_FOLDER = "arrays"
-_AT_ONCE = 256  # images whose bytes are held together while they are hashed
+_AT_ONCE = 256  # images that are held together while they are hashed or checked
 
 
 def arrays_folder(dataset: str | Path, size: int, out: str | Path | None = None) -> Path:
@@ -112,11 +113,14 @@ class DatasetArrays:
         return self.splits.get(split)
 
 
-def open_arrays(folder: Path, size: int, dataset: str | Path, parts: Mapping[str, Any] | None = None) -> DatasetArrays | None:
+def open_arrays(
+    folder: Path, size: int, dataset: str | Path, parts: Mapping[str, Any] | None = None, states: Mapping[str, str] | None = None
+) -> DatasetArrays | None:
     """The cache in `folder` (of `arrays_folder`) as far as it holds for a dataset, None where there is no cache.
 
-    `dataset` is a folder or Hub id; `parts` are those of its splits that are wanted, as `load_bones` gives them, and are loaded when they
-    are needed and not given. What is damaged or stale is left out and named in `problems`; nothing is raised for it.
+    `dataset` is a folder or Hub id. `parts` are those of its splits that are wanted, as `load_bones` gave them, and `states` what
+    `folder_states` said before that; without `states` each of their images is hashed. Without `parts` the dataset is loaded where it must
+    be. What is damaged or stale is left out and named in `problems`; nothing is raised for it.
     """
     repair = f"hf-bones cache {dataset} --size {size}"
     if folder != arrays_folder(dataset, size):
@@ -131,16 +135,11 @@ def open_arrays(folder: Path, size: int, dataset: str | Path, parts: Mapping[str
     if changed:
         return DatasetArrays(folder, repair, problems=("it was written with " + ", ".join(changed),))
     index, problems = _within_file(folder, index)
-    states = folder_states(dataset)
-    same = {split for split, known in index.header.splits.items() if known.state and states.get(split) == known.state}
-    if parts is None and set(states) != same:
-        from hf_bones.dataset.schema import load_bones
-
-        parts = load_bones(dataset)
+    same, parts = _unchanged(index, dataset, parts, states)
     arrays = ArrayCache(folder, index)
     hashed = False
     splits: dict[str, SplitArrays] = {}
-    for split in states if parts is None else parts:
+    for split in same if parts is None else parts:
         if parts is None or split in same:
             entries = _by_row(index, split)
         else:
@@ -152,6 +151,46 @@ def open_arrays(folder: Path, size: int, dataset: str | Path, parts: Mapping[str
     if unfinished and not problems:
         problems.append(", ".join(f"{count:,} images of {split} are not in it yet" for split, count in unfinished.items()))
     return DatasetArrays(folder, repair, index.header.preprocessing, splits, tuple(problems), hashed)
+
+
+def verify_arrays(dataset: str | Path, size: int, folder: Path, *, progress: bool = True) -> list[str]:
+    """Reads every image of a cache and says what is damaged, stale or missing; nothing when all is well.
+
+    Raises FileNotFoundError where there is no cache.
+    """
+    arrays = open_arrays(folder, size, dataset)
+    if arrays is None:
+        raise FileNotFoundError(f"{folder}: no array cache there")
+    problems = list(arrays.problems)
+    for split, rows in arrays.splits.items():
+        entries = np.unique(rows.entries[rows.entries >= 0])
+        damaged = 0
+        with tqdm(total=len(entries), desc=f"{split}: checksums", unit="img", disable=not progress) as shown:
+            for start in range(0, len(entries), _AT_ONCE):
+                images = rows.cache.read(entries[start : start + _AT_ONCE])
+                damaged += sum(image is None for image in images)
+                shown.update(len(images))
+        if damaged:
+            problems.append(f"{damaged:,} of {len(entries):,} images of {split} are damaged")
+    return problems
+
+
+def _unchanged(
+    index: Index, dataset: str | Path, parts: Mapping[str, Any] | None, states: Mapping[str, str] | None
+) -> tuple[list[str], Mapping[str, Any] | None]:
+    """The splits whose rows are those that the cache was written from, and the loaded splits where the others must be hashed."""
+    known = {split: written.state for split, written in index.header.splits.items()}
+    now = folder_states(dataset)
+    if parts is None:
+        if now and all(known.get(split) == state for split, state in now.items()):
+            return list(now), None
+        from hf_bones.dataset.schema import load_bones
+
+        states, parts = now, load_bones(dataset)
+        now = folder_states(dataset)
+    # The same before and after it was loaded: a dataset that was replaced meanwhile is not the one whose rows are at hand.
+    before = states or {}
+    return [split for split in parts if known.get(split) and known[split] == before.get(split) == now.get(split)], parts
 
 
 def _within_file(folder: Path, index: Index) -> tuple[Index, list[str]]:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hf_bones.dataset.cache import arrays_folder, open_arrays
+from hf_bones.dataset.cache import arrays_folder, folder_states, open_arrays, verify_arrays
 from hf_bones.dataset.cache_export import export_npz
 from hf_bones.dataset.cache_index import ArrayCacheError
-from hf_bones.dataset.cache_writing import CacheReport, verify_arrays, write_arrays
+from hf_bones.dataset.cache_writing import CacheReport, write_arrays
 from hf_bones.dataset.schema import load_bones
 
 _NAMED = 5  # refused rows that are listed by name
@@ -41,16 +41,18 @@ def cache_command(
     """
     if export and len(sizes) != 1:
         raise ValueError(f"--export-npz writes one size to one file: give one --size, not {len(sizes)}")
-    parts = load_bones(dataset)
     for size in sizes:
         folder = arrays_folder(dataset, size, out)
         try:
-            report = write_arrays(dataset, parts, size, folder, workers=workers, progress=progress)
+            report = write_arrays(dataset, size, folder, workers=workers, progress=progress)
+        except FileNotFoundError:
+            raise
         except OSError as error:
             raise ArrayCacheError(f"{folder}: {error}. What was written is kept; --out puts the cache elsewhere") from error
         yield from report_lines(report)
         if export:
-            arrays = open_arrays(folder, size, dataset, parts)
+            states, parts = folder_states(dataset), load_bones(dataset)
+            arrays = open_arrays(folder, size, dataset, parts, states)
             if arrays is None:
                 raise FileNotFoundError(f"{folder}: the array cache was removed while it was to be exported")
             file = export.file
@@ -61,9 +63,8 @@ def cache_command(
 
 def verify_command(dataset: str, sizes: Sequence[int], *, out: Path | None = None, progress: bool = True) -> dict[Path, list[str]]:
     """What is wrong with the cache of each size, by its folder. Raises FileNotFoundError where one is missing."""
-    parts = load_bones(dataset)
     folders = {size: arrays_folder(dataset, size, out) for size in sizes}
-    return {folder: verify_arrays(dataset, parts, size, folder, progress=progress) for size, folder in folders.items()}
+    return {folder: verify_arrays(dataset, size, folder, progress=progress) for size, folder in folders.items()}
 
 
 def report_lines(report: CacheReport) -> list[str]:

@@ -20,7 +20,7 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-from hf_bones.dataset.cache import ends_of, folder_states, open_arrays, source_digests, stored_images
+from hf_bones.dataset.cache import ends_of, folder_states, source_digests, stored_images
 from hf_bones.dataset.cache_index import (
     INDEX_NAME,
     RECORD,
@@ -39,6 +39,7 @@ from hf_bones.dataset.cache_index import (
     write_index,
 )
 from hf_bones.dataset.cache_pixels import ArrayCache
+from hf_bones.dataset.schema import load_bones
 from hf_bones.imaging import ImageRefusedError, open_image
 from hf_bones.preprocess import fit_to
 
@@ -78,20 +79,24 @@ class _Place:
 
 
 def write_arrays(
-    dataset: str | Path, parts: Mapping[str, Any], size: int, folder: Path, *, workers: int | None = None, progress: bool = True
+    dataset: str | Path | Mapping[str, Any], size: int, folder: Path, *, workers: int | None = None, progress: bool = True
 ) -> CacheReport:
     """Brings the cache in `folder` up to a dataset with a long side of `size` px, making it where there is none.
 
-    `dataset` is a folder or Hub id, `parts` all its splits as `load_bones` gives them. Images are decoded on `workers` threads, by default
-    one a CPU core. Images that `open_image` refuses are named in the report and left out. One run at a time writes to a folder; another
-    waits. Raises OSError where the folder cannot be written.
+    `dataset` is a folder, a Hub id, or splits in memory. Images are decoded on `workers` threads, by default one a CPU core. Images that
+    `open_image` refuses are named in the report and left out. One run at a time writes to a folder; another waits. Raises OSError where
+    the folder cannot be written, and what `load_bones` raises.
     """
     started = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         report = CacheReport(folder)
-        known = folder_states(dataset)  # before the images are read: what changes meanwhile must not pass for what was read
+        place = "" if isinstance(dataset, Mapping) else dataset
+        known = folder_states(place) if place else {}
+        parts = dataset if isinstance(dataset, Mapping) else load_bones(dataset)
         sources = _hash_all(parts, progress)
+        if known and folder_states(place) != known:
+            known = {}  # a dataset that was replaced meanwhile must not pass for the one that was read
         states = {split: SplitState(len(part), "" if _names_files(part) else known.get(split, "")) for split, part in parts.items()}
         index = _usable_index(folder, size, report)
         places = _intact_places(folder, index, report) if index else {}
@@ -113,28 +118,6 @@ def write_arrays(
         report.pixel_bytes = sum(file.stat().st_size for file in folder.glob("pixels-*.u8"))
     report.seconds = time.monotonic() - started
     return report
-
-
-def verify_arrays(dataset: str | Path, parts: Mapping[str, Any], size: int, folder: Path, *, progress: bool = True) -> list[str]:
-    """Reads every image of a cache and says what is damaged, stale or missing; nothing when all is well.
-
-    Raises FileNotFoundError where there is no cache.
-    """
-    arrays = open_arrays(folder, size, dataset, parts)
-    if arrays is None:
-        raise FileNotFoundError(f"{folder}: no array cache there")
-    problems = list(arrays.problems)
-    for split, rows in arrays.splits.items():
-        entries = np.unique(rows.entries[rows.entries >= 0])
-        damaged = 0
-        with tqdm(total=len(entries), desc=f"{split}: checksums", unit="img", disable=not progress) as shown:
-            for start in range(0, len(entries), _READ_AT_ONCE):
-                images = rows.cache.read(entries[start : start + _READ_AT_ONCE])
-                damaged += sum(image is None for image in images)
-                shown.update(len(images))
-        if damaged:
-            problems.append(f"{damaged:,} of {len(entries):,} images of {split} are damaged")
-    return problems
 
 
 def _usable_index(folder: Path, size: int, report: CacheReport) -> Index | None:

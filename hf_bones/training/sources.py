@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hf_bones.config import DataConfig, RecipeError
-from hf_bones.dataset.cache import DatasetArrays, SplitArrays, arrays_folder, open_arrays
+from hf_bones.dataset.cache import DatasetArrays, SplitArrays, arrays_folder, folder_states, open_arrays
 from hf_bones.dataset.schema import image_bytes
 from hf_bones.imaging import open_image
 from hf_bones.labels import LabelScheme
@@ -101,8 +101,9 @@ def training_rows(config: DataConfig, scheme: LabelScheme, seed: int, size: int 
     if config.dataset:
         from hf_bones.dataset.build import load_bones
 
+        states = folder_states(config.dataset)  # before it is loaded: `open_arrays` makes sure that it is the same afterwards
         splits = load_bones(config.dataset)
-        arrays = _find_arrays(config, size, splits)
+        arrays = _find_arrays(config, size, splits, states)
         for rows, split in ((train, "train"), (validation, "validation")):
             if split not in splits:
                 raise RecipeError(f"dataset: {config.dataset!r} has no {split!r} split (found {sorted(splits)})")
@@ -126,12 +127,13 @@ def training_rows(config: DataConfig, scheme: LabelScheme, seed: int, size: int 
     return train, validation
 
 
-def _find_arrays(config: DataConfig, size: int | None, splits: Mapping[str, Any]) -> DatasetArrays | None:
+def _find_arrays(config: DataConfig, size: int | None, splits: Mapping[str, Any], states: Mapping[str, str]) -> DatasetArrays | None:
     """The dataset's array cache as far as it can be used; what is wrong with it is logged, once for all processes."""
     if size is None or not config.use_arrays:
         return None
     folder = arrays_folder(config.dataset, size, config.arrays_dir or None)
-    arrays = open_arrays(folder, size, config.dataset, {split: splits[split] for split in ("train", "validation") if split in splits})
+    wanted = {split: splits[split] for split in ("train", "validation") if split in splits}
+    arrays = open_arrays(folder, size, config.dataset, wanted, states)
     if arrays is not None and arrays.problems and int(os.environ.get("RANK", "0")) == 0:
         log.warning(
             "array cache %s: %s. These images are decoded from the dataset instead; repair it with: %s",

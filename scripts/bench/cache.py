@@ -114,8 +114,8 @@ def build_stores(data: Path, size: int, work: Path) -> dict[str, Store]:
     table = [Path(file["filename"]) for part in parts.values() for file in part.cache_files]
     folder = arrays_folder(data, size, work / "arrays")
     shutil.rmtree(folder, ignore_errors=True)
-    report = write_arrays(data, parts, size, folder, workers=1)
-    cached = open_arrays(folder, size, data, parts)
+    report = write_arrays(data, size, folder, workers=1)
+    cached = open_arrays(folder, size, data)
     if cached is None or cached.problems or report.refused:
         raise SystemExit(f"{folder}: {cached.problems if cached else 'no cache'} {report.refused}")
     ours = Store(folder, [file for file in folder.iterdir() if file.name != ".lock"], report.seconds)
