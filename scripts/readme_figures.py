@@ -24,8 +24,8 @@ def table(name: str) -> str:
     if not path.is_file():
         return f"Not measured yet (`scripts/bench/{name}.py`).\n"
     result = read_json(path)
-    bars = result["bars"] if name != "collect" else [bar for bar in result["bars"] if bar["target"] is not None or "images/s" in bar["bar"]]
-    lines = {"accuracy": pivot, "cache": by_reader}.get(name, plain)(bars)
+    bars = [bar for bar in result["bars"] if name not in ("collect", "cache") or bar["target"] is not None or "images/s" in bar["bar"]]
+    lines = pivot(bars) if name == "accuracy" else plain(bars)
     lines += ["", f"`{result['command']}`, {result['date'][:10]}, {result['machine']}."]
     return "\n".join(lines) + "\n"
 
@@ -53,26 +53,6 @@ def pivot(bars: list[dict[str, Any]]) -> list[str]:
     for (where, model), cells in sorted(rows.items(), key=lambda item: item[0][0]):
         lines.append(f"| {where} | {model} | {' | '.join(cells.get(key, '–') for key in heads)} |")
     return lines
-
-
-def by_reader(bars: list[dict[str, Any]]) -> list[str]:
-    """The bars that stand alone, then a row for each reader; theirs are named "reader: figure"."""
-    readers: dict[str, dict[str, dict[str, Any]]] = {}
-    alone = [bar for bar in bars if ": " not in bar["bar"] or bar["target"] is not None]
-    for bar in bars:
-        reader, found, figure = bar["bar"].partition(": ")
-        if found and bar not in alone:
-            readers.setdefault(reader, {})[figure] = bar
-    figures = list(dict.fromkeys(figure for cells in readers.values() for figure in cells))
-    lines = [*plain(alone), "", f"| reader | {' | '.join(figures)} |", "| --- " * (len(figures) + 1) + "|"]
-    for reader, cells in readers.items():
-        values = [_rounded(cells[figure]["value"]) if figure in cells else "–" for figure in figures]
-        lines.append(f"| {reader} | {' | '.join(values)} |")
-    return lines
-
-
-def _rounded(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:,.2f}"
 
 
 def cell(bar: dict[str, Any]) -> str:

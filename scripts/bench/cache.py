@@ -260,7 +260,7 @@ def pay_bars(measured: Mapping[str, Measured], stores: Mapping[str, Store], coun
         saved = decode - count / statistics.median(measured[name].warm)
         bars.append(bar(f"{TITLES[name]}: built in, s", stores[name].seconds, n=count))
         if saved > 0:
-            bars.append(bar(f"{TITLES[name]}: epochs until it pays", stores[name].seconds / saved, n=count))
+            bars.append(bar(f"{TITLES[name]}: epochs until its images/s have paid for building it", stores[name].seconds / saved, n=count))
     return bars
 
 
