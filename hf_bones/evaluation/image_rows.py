@@ -16,16 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from hf_bones.curate.splits import UNUSED, merge_groups
-from hf_bones.curate.subject import Subject
 from hf_bones.dataset.build import resolve_labels
-from hf_bones.dataset.collection import collection_rows
 from hf_bones.dataset.detect import detect_kind, read_source
 from hf_bones.dataset.sources import SourceRow
-from hf_bones.dataset.subject import DATASET_FILE, open_subject
 from hf_bones.labels import THREE_CLASS, LabelScheme
 from hf_bones.refusals import DEFAULT_LIMITS
 
-DROPPED = "drop"
 _LEAST_SAMPLE = 10
 
 
@@ -62,41 +58,16 @@ def image_rows(
     Raises ValueError (of several kinds) naming what cannot be read, a label that stands for no class, or the licences that are there where
     none of the wanted ones is.
     """
-    folder = Path(place).expanduser()
-    if kind in (None, "dataset") and (folder / DATASET_FILE).is_file():
-        with open_subject(folder) as subject:
-            found = subject_rows(subject)
-    elif (chosen_kind := kind or detect_kind(str(place))) == "drawn":
+    chosen_kind = kind or detect_kind(str(place))
+    if chosen_kind == "drawn":
         raise ValueError("drawn radiographs are as large as they are asked to be; build some first: hf-bones build drawn --output FOLDER")
-    else:
-        found = read_source(str(place), chosen_kind).rows
-    used = [row for row in found if row.split != UNUSED]
+    found = read_source(str(place), chosen_kind).rows
+    used = [row for row in found if row.split != UNUSED and (row.label or not labelled)]
     chosen = [row for row in used if not licences or row.licence in licences]
     if not chosen:
         there = ", ".join(sorted({row.licence for row in used})) or "none"
         raise ValueError(f"{place}: no image" + (f" with licence {' or '.join(licences)}; there are: {there}" if used else ""))
     return grouped(chosen, resolve_labels(chosen, scheme, label_map) if labelled else [row.label for row in chosen])
-
-
-def subject_rows(subject: Subject) -> list[SourceRow]:
-    """The images of a subject that are in use, with the label that counts."""
-    if subject.kind == "collection":
-        return collection_rows(subject.folder).rows
-    return [
-        SourceRow(
-            label=record.final_label,
-            content=partial(subject.read, record),
-            group=record.group,
-            copy_group=record.copy_group,
-            source=record.provider,
-            licence=record.licence,
-            boxes=record.boxes,
-            image_id=record.title,
-            sha256=record.sha256,
-        )
-        for record in subject.manifest.images()
-        if record.file and record.final_label and record.decision != DROPPED
-    ]
 
 
 def grouped(rows: Sequence[SourceRow], labels: Sequence[str]) -> list[ImageRow]:
