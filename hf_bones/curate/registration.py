@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from hf_bones.curate.canonical import THUMB_SIDE, Affine, probe_transforms
+from hf_bones.curate.canonical import THUMB_SIDE, Affine, probe_transforms, trim_box
 
 Plane = npt.NDArray[np.float32]
 Transforms = npt.NDArray[np.float64]
@@ -26,6 +26,7 @@ _SETTLED = 1e-3  # a pair whose correlation has grown by less than this in two s
 _FLOOR = 4.0  # grey levels: spread under which a neighbourhood counts as flat
 _CLIP = 1.5  # of the locally normalised grey's unit: what differs more is another thing, and must not pull
 _WINDOW = 17  # px at 128: the windows in which detail is compared
+_FRAME_EDGE = 3  # px at 128: how far the edge of a frame reaches into fine detail
 _TEXTURE = 0.4  # grey levels², of fine detail: what compression leaves of a flat ground is less
 
 
@@ -33,11 +34,11 @@ _TEXTURE = 0.4  # grey levels², of fine detail: what compression leaves of a fl
 class Registrations:
     """How N pairs lie on each other; each field has one value a pair.
 
-    `transform` (N, 2, 3) takes a place in the second, in [0, 1]², to its place in the first. `coarse` is the correlation in [-1, 1] of the
-    locally normalised pictures at the finest level. Of fine detail in the textured part of the overlap, `likeness` is the median
-    correlation, `agreement` the share that correlates to 0.6 or more. `textured` is the share of the overlap that has texture,
-    `overlap` that of the second within the first, `covered` that of the first within the second. `turn` (degrees), `stretch` (≥ 1, the
-    scales along two axes against each other) and `inverted` describe the transform.
+    `transform` (N, 2, 3) takes a place in the second, in [0, 1]², to its place in the first. `coarse` is the correlation in [-1, 1] of
+    the locally normalised pictures at the finest level, without their frames. Of fine detail in the textured part of the overlap,
+    `likeness` is the median correlation, `agreement` the share that correlates to 0.6 or more. `textured` is the share of the overlap
+    that has texture, `overlap` that of the second within the first, `covered` that of the first within the second. `turn` (degrees),
+    `stretch` (≥ 1, the scales along two axes against each other) and `inverted` describe the transform.
     """
 
     transform: Transforms
@@ -53,7 +54,7 @@ class Registrations:
 
 
 def normalised(thumb: npt.NDArray[np.uint8], level: int) -> Plane:
-    """A (128, 128) thumb locally normalised at one of `LEVELS`: (side, side), of about unit spread where there is texture."""
+    """A (128, 128) thumb locally normalised at the `level`-th of `LEVELS`: (side, side), of about unit spread where there is texture."""
     side = LEVELS[level]
     step = THUMB_SIDE // side
     picture = thumb.astype(np.float32).reshape(side, step, side, step).mean(axis=(1, 3))
@@ -145,21 +146,25 @@ def judge(
     seconds: npt.NDArray[np.uint8],
     transforms: Transforms,
     signs: npt.NDArray[np.floating],
-    coarse: npt.NDArray[np.floating],
     mirrored: npt.NDArray[np.bool_],
     aspects: npt.NDArray[np.floating],
 ) -> Registrations:
     """What N registered pairs of (N, 128, 128) thumbs have in common; `aspects` (N, 2) are those of first and second."""
-    moved, inside = sample(_detail(firsts) * signs[:, None, None].astype(np.float32), transforms)
+    sign = signs[:, None, None].astype(np.float32)
+    moved, inside = sample(_detail(firsts) * sign, transforms)
     detail = _detail(seconds)
+    # Two frames are alike whatever they are around.
+    compared = inside & _within_frames(seconds) & (sample(_within_frames(firsts).astype(np.float32), transforms)[0] > 0.99)
+    planes = [np.stack([normalised(thumb, -1) for thumb in thumbs]) if len(thumbs) else moved for thumbs in (firsts, seconds)]
+    coarse = correlation(sample(planes[0] * sign, transforms)[0], planes[1], compared)
     linear = transforms[:, :, :2] * np.stack([aspects[:, 0], np.ones(len(aspects))], axis=1)[:, :, None]
     linear = linear / np.stack([aspects[:, 1], np.ones(len(aspects))], axis=1)[:, None, :]
     linear[mirrored, :, 0] *= -1
     scales = np.linalg.svd(linear, compute_uv=False)
     likeness, agreement, textured = (np.zeros(len(firsts)) for _ in range(3))
     for number in range(len(firsts)):
-        found, counted = _local_correlations(moved[number], detail[number], inside[number])
-        textured[number] = counted.sum() / max(int(inside[number].sum()), 1)
+        found, counted = _local_correlations(moved[number], detail[number], compared[number])
+        textured[number] = counted.sum() / max(int(compared[number].sum()), 1)
         if counted.any():
             likeness[number] = np.median(found[counted])
             agreement[number] = (found[counted] > 0.6).mean()
@@ -175,6 +180,17 @@ def judge(
         turn=np.degrees(np.arctan2(linear[:, 1, 0] - linear[:, 0, 1], linear[:, 0, 0] + linear[:, 1, 1])),
         stretch=scales[:, 0] / np.maximum(scales[:, 1], 1e-9),
     )
+
+
+def _within_frames(thumbs: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Where (N, 128, 128) thumbs are not their frames, with a few pixels' distance from these."""
+    within = np.zeros(thumbs.shape, np.bool_)
+    for mask, thumb in zip(within, thumbs, strict=True):
+        left, top, right, bottom = trim_box(thumb)
+        side = len(thumb)
+        mask[top + _FRAME_EDGE * (top > 0) : bottom - _FRAME_EDGE * (bottom < side),
+             left + _FRAME_EDGE * (left > 0) : right - _FRAME_EDGE * (right < side)] = True  # fmt: skip
+    return within
 
 
 def _detail(thumbs: npt.NDArray[np.uint8]) -> Plane:
