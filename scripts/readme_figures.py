@@ -25,7 +25,7 @@ def table(name: str) -> str:
         return f"Not measured yet (`scripts/bench/{name}.py`).\n"
     result = read_json(path)
     bars = [bar for bar in result["bars"] if name not in ("collect", "cache") or bar["target"] is not None or "images/s" in bar["bar"]]
-    lines = pivot(bars) if name == "accuracy" else plain(bars)
+    lines = pivot(bars) if name == "accuracy" else beside(bars) if name == "dedup" else plain(bars)
     lines += ["", f"`{result['command']}`, {result['date'][:10]}, {result['machine']}."]
     return "\n".join(lines) + "\n"
 
@@ -33,6 +33,22 @@ def table(name: str) -> str:
 def plain(bars: list[dict[str, Any]]) -> list[str]:
     """A row a bar."""
     return ["| figure | value | n |", "| --- | --- | --- |"] + [f"| {bar['bar']} | {cell(bar)} | {bar['n']} |" for bar in bars]
+
+
+def beside(bars: list[dict[str, Any]]) -> list[str]:
+    """A row for each figure that peers have too, with a column for each of us; bars are named "who: figure". The others as `plain`."""
+    rows: dict[str, dict[str, str]] = {}
+    others = []
+    for bar in bars:
+        who, colon, figure = bar["bar"].partition(": ")
+        if colon:
+            rows.setdefault(figure, {})[who] = cell(bar)
+        else:
+            others.append(bar)
+    names = list(dict.fromkeys(who for cells in rows.values() for who in cells))
+    lines = [f"| figure | {' | '.join(names)} |", "| --- " * (len(names) + 1) + "|"]
+    lines += [f"| {figure} | {' | '.join(cells.get(who, '–') for who in names)} |" for figure, cells in rows.items()]
+    return [*lines, "", *plain(others)]
 
 
 def pivot(bars: list[dict[str, Any]]) -> list[str]:
