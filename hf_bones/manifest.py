@@ -21,9 +21,9 @@ from hf_bones.manifest_schema import MIGRATIONS, SCHEMA_VERSION
 from hf_bones.record import now
 
 MANIFEST_NAME = "manifest.db"
-# What later stages make of the images, beside the manifest: it can be made anew, and goes when an image is forgotten.
-FINGERPRINTS_NAME, THUMBNAILS_FOLDER, FEATURES_FOLDER = "fingerprints.db", "thumbnails", "features"
-DERIVED = (FINGERPRINTS_NAME, f"{FINGERPRINTS_NAME}-wal", f"{FINGERPRINTS_NAME}-shm", THUMBNAILS_FOLDER, FEATURES_FOLDER)
+# What later stages make of the images, beside the manifest. All of it can be made anew; what holds several goes when one is forgotten.
+THUMBNAILS_FOLDER, FINGERPRINTS_NAME, FEATURES_FOLDER = "thumbnails", "fingerprints.db", "features"
+DERIVED = (FINGERPRINTS_NAME, f"{FINGERPRINTS_NAME}-wal", f"{FINGERPRINTS_NAME}-shm", FEATURES_FOLDER)
 
 
 class ManifestError(ValueError):

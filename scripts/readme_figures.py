@@ -10,11 +10,14 @@ import argparse
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 from hf_bones.record import read_json
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "scripts" / "bench"))
+
+from result_tables import beside, pivot, plain  # noqa: E402 - lies beside the results that it is made for
+
 MARKED = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
 
 
@@ -28,57 +31,6 @@ def table(name: str) -> str:
     lines = pivot(bars) if name == "accuracy" else beside(bars) if name == "dedup" else plain(bars)
     lines += ["", f"`{result['command']}`, {result['date'][:10]}, {result['machine']}."]
     return "\n".join(lines) + "\n"
-
-
-def plain(bars: list[dict[str, Any]]) -> list[str]:
-    """A row a bar."""
-    return ["| figure | value | n |", "| --- | --- | --- |"] + [f"| {bar['bar']} | {cell(bar)} | {bar['n']} |" for bar in bars]
-
-
-def beside(bars: list[dict[str, Any]]) -> list[str]:
-    """A row for each figure that peers have too, with a column for each of us; bars are named "who: figure". The others as `plain`."""
-    rows: dict[str, dict[str, str]] = {}
-    others = []
-    for bar in bars:
-        who, colon, figure = bar["bar"].partition(": ")
-        if colon:
-            rows.setdefault(figure, {})[who] = cell(bar)
-        else:
-            others.append(bar)
-    names = list(dict.fromkeys(who for cells in rows.values() for who in cells))
-    lines = [f"| figure | {' | '.join(names)} |", "| --- " * (len(names) + 1) + "|"]
-    lines += [f"| {figure} | {' | '.join(cells.get(who, '–') for who in names)} |" for figure, cells in rows.items()]
-    return [*lines, "", *plain(others)]
-
-
-def pivot(bars: list[dict[str, Any]]) -> list[str]:
-    """A row for each model on each source of rows; bars are named "model: figure, source test"."""
-    rows: dict[tuple[str, str], dict[str, str]] = {}
-    for bar in bars:
-        model, _, rest = bar["bar"].partition(": ")
-        figure, _, where = rest.rpartition(", ")
-        rows.setdefault((where.removesuffix(" test"), model), {})[figure] = cell(bar)
-    heads = {
-        "auroc_abnormal": "AUROC(abnormal)",
-        "balanced_accuracy": "balanced accuracy",
-        "recall of healthy": "recall healthy",
-        "recall of fractured": "recall fractured",
-        "recall of beyond_repair": "recall beyond repair",
-    }
-    lines = [f"| test rows | model | {' | '.join(heads.values())} |", "| --- " * (len(heads) + 2) + "|"]
-    for (where, model), cells in sorted(rows.items(), key=lambda item: item[0][0]):
-        lines.append(f"| {where} | {model} | {' | '.join(cells.get(key, '–') for key in heads)} |")
-    return lines
-
-
-def cell(bar: dict[str, Any]) -> str:
-    """A value with its interval, a recall as a count, a missed target said so."""
-    interval = bar["interval"]
-    if "recall of" in bar["bar"]:
-        return f"{round(bar['value'] * bar['n'])} of {bar['n']}"
-    span = f" ({interval[0]:.2f}–{interval[1]:.2f})" if interval and None not in interval else ""
-    missed = "" if bar["holds"] in (None, True) else f", target {bar['target']:g} missed"
-    return f"{bar['value']:.2f}{span}{missed}"
 
 
 def main() -> int:

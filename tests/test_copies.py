@@ -16,7 +16,7 @@ from hf_bones.curate.copies_report import write_report
 from hf_bones.curate.recipe import load_curate_recipe
 from hf_bones.curate.subject import collection_subject
 from hf_bones.dataset.collection import collection_rows
-from hf_bones.manifest import DERIVED, ImageRecord, open_manifest
+from hf_bones.manifest import DERIVED, THUMBNAILS_FOLDER, ImageRecord, open_manifest
 
 SETTINGS = load_curate_recipe().dedup
 
@@ -165,7 +165,8 @@ def test_what_was_made_of_an_image_goes_when_it_is_forgotten(folder):
     sha256 = add(folder, film(1, 224))
     dedup(folder)
     assert (folder / DERIVED[0]).is_file()
-    (folder / "thumbnails").mkdir()
-    (folder / "thumbnails" / "a.webp").write_bytes(b"a picture")
+    small = folder / THUMBNAILS_FOLDER / sha256[:2] / f"{sha256}.jpg"
+    small.parent.mkdir(parents=True)
+    small.write_bytes(b"a picture")
     forget(folder, sha256, "asked by its owner")
-    assert not any((folder / name).exists() for name in DERIVED)
+    assert not small.exists() and not any((folder / name).exists() for name in DERIVED)

@@ -16,11 +16,11 @@ UNMOVED = np.array([[[1.0, 0, 0], [0, 1, 0]]])
 
 def lay(one, other, start=UNMOVED, sign=1.0, mirrored=False):
     """The registration of two thumbs from `start`, through all levels."""
-    transform, signs = start, np.array([sign], np.float32)
+    transform, signs, reached = start, np.array([sign], np.float32), None
     for level in range(len(LEVELS)):
         planes = normalised(one, level)[None], normalised(other, level)[None]
-        transform, _ = align(*planes, transform, signs, level)
-    return judge(one[None], other[None], transform, signs, np.array([mirrored]), np.ones((1, 2)))
+        transform, reached = align(*planes, transform, signs, level)
+    return judge(one[None], other[None], transform, signs, reached, np.array([mirrored]), np.ones((1, 2)))
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from hf_bones.collect.forget import THUMBNAILS
 from hf_bones.curate.subject import Subject
 from hf_bones.imaging import ImageRefusedError, explain, open_image
-from hf_bones.manifest import ImageRecord
+from hf_bones.manifest import THUMBNAILS_FOLDER, ImageRecord
 
 THUMBNAIL_SIDE = 192  # px, long side
 VIEW_SIDE = 1280  # px, long side of what is sent unless all of it is asked for
@@ -36,7 +35,7 @@ class Pictures:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        self._folder = subject.folder / THUMBNAILS
+        self._folder = subject.folder / THUMBNAILS_FOLDER
         self._asked_at = 0.0
         self.made, self.wanted, self.failed = 0, 0, 0  # of the background work
 

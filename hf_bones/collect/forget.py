@@ -19,11 +19,10 @@ from filelock import FileLock, Timeout
 
 from hf_bones.collect.examine import IMAGES, REFUSED
 from hf_bones.collect.reasons import FetchReason
-from hf_bones.manifest import DERIVED, Manifest, open_manifest
+from hf_bones.manifest import DERIVED, THUMBNAILS_FOLDER, Manifest, open_manifest
 from hf_bones.record import now
 
 DAMAGED = "damaged"  # what `rebuild` found in the place of an image whose bytes it could fetch again
-THUMBNAILS = "thumbnails"  # small pictures of images, made to be looked through
 REFETCHED = ".rebuild"  # where `rebuild` fetches to before it mends a collection in place
 SHORTEST_PREFIX = 8
 _READER_MS = 1000  # how long somebody else's reading of the manifest is waited for
@@ -107,7 +106,7 @@ def finish_forgetting(manifest: Manifest) -> list[str]:
     shutil.rmtree(manifest.folder / REFETCHED, ignore_errors=True)  # a rebuild that was cut short fetches again
     for copy in manifest.folder.glob(f"{manifest.path.name}.schema-*"):
         copy.unlink()
-    for name in DERIVED:  # small pictures and numbers made of the image; what is left of other images is soon made anew
+    for name in DERIVED:  # small pictures and numbers made of all images together
         path = manifest.folder / name
         if path.is_dir():
             shutil.rmtree(path)
@@ -137,7 +136,7 @@ def _clear_log(manifest: Manifest) -> bool:
 def _files_named(folder: Path, hashes: Iterable[str]) -> Iterator[str]:
     """Files of these hashes, whether a row knows them or not."""
     for sha256 in hashes:
-        for part in (IMAGES, REFUSED, DAMAGED, THUMBNAILS):
+        for part in (IMAGES, REFUSED, DAMAGED, THUMBNAILS_FOLDER):
             for path in (folder / part / sha256[:2]).glob(f"{sha256}*"):
                 yield path.relative_to(folder).as_posix()
 

@@ -75,11 +75,12 @@ def find_links(
     pairs = _Pairs(table, store, found, workers, progress)
     chosen = _likeliest(pairs, settings)
     transforms, signs = pairs.start(chosen)
+    reached = np.zeros(len(chosen), np.float32)
     for level, least in enumerate((settings.least_coarse, settings.least_middle, settings.doubtful)):
         transforms, reached = pairs.align(chosen, transforms, signs, level)
         passed = reached >= least
-        chosen, transforms, signs = chosen[passed], transforms[passed], signs[passed]
-    judged = pairs.judge(chosen, transforms, signs)
+        chosen, transforms, signs, reached = chosen[passed], transforms[passed], signs[passed], reached[passed]
+    judged = pairs.judge(chosen, transforms, signs, reached)
     good = _plausible(judged, settings)
     sure = judged.coarse >= settings.sure
     if embed is not None:
@@ -187,14 +188,16 @@ class _Pairs:
             return transforms, np.zeros(0, np.float32)
         return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
-    def judge(self, chosen: npt.NDArray[np.intp], transforms: Transforms, signs: npt.NDArray[np.float32]) -> Registrations:
+    def judge(
+        self, chosen: npt.NDArray[np.intp], transforms: Transforms, signs: npt.NDArray[np.float32], reached: npt.NDArray[np.float32]
+    ) -> Registrations:
         """What the registered pairs have in common."""
 
         def judged(part: npt.NDArray[np.intp]) -> Registrations:
             pairs = chosen[part]
             thumbs = self._thumbs(pairs, 0), self._thumbs(pairs, 1)
             mirrored = self.found.mirrored[pairs]
-            return registration.judge(*thumbs, transforms[part], signs[part], mirrored, self._aspects(pairs))
+            return registration.judge(*thumbs, transforms[part], signs[part], reached[part], mirrored, self._aspects(pairs))
 
         # One part at the least, so that there is a result without pairs too.
         parts = self._map(judged, np.arange(len(chosen)), _AT_ONCE[2], "comparing detail") or [judged(np.zeros(0, np.intp))]

@@ -146,17 +146,26 @@ def judge(
     seconds: npt.NDArray[np.uint8],
     transforms: Transforms,
     signs: npt.NDArray[np.floating],
+    coarse: npt.NDArray[np.floating],
     mirrored: npt.NDArray[np.bool_],
     aspects: npt.NDArray[np.floating],
 ) -> Registrations:
-    """What N registered pairs of (N, 128, 128) thumbs have in common; `aspects` (N, 2) are those of first and second."""
+    """What N registered pairs of (N, 128, 128) thumbs have in common.
+
+    `coarse` (N,) is how well they correlated when they were aligned, `aspects` (N, 2) those of first and second.
+    """
     sign = signs[:, None, None].astype(np.float32)
     moved, inside = sample(_detail(firsts) * sign, transforms)
     detail = _detail(seconds)
     # Two frames are alike whatever they are around.
-    compared = inside & _within_frames(seconds) & (sample(_within_frames(firsts).astype(np.float32), transforms)[0] > 0.99)
-    planes = [np.stack([normalised(thumb, -1) for thumb in thumbs]) if len(thumbs) else moved for thumbs in (firsts, seconds)]
-    coarse = correlation(sample(planes[0] * sign, transforms)[0], planes[1], compared)
+    compared, reached = inside.copy(), np.array(coarse, np.float64)
+    within = _within_frames(firsts), _within_frames(seconds)
+    framed = np.flatnonzero(~(within[0] & within[1]).all(axis=(1, 2)))
+    if len(framed):
+        seen, _ = sample(within[0][framed].astype(np.float32), transforms[framed])
+        compared[framed] &= within[1][framed] & (seen > 0.99)
+        planes = [np.stack([normalised(thumb, -1) for thumb in thumbs[framed]]) for thumbs in (firsts, seconds)]
+        reached[framed] = correlation(sample(planes[0] * sign[framed], transforms[framed])[0], planes[1], compared[framed])
     linear = transforms[:, :, :2] * np.stack([aspects[:, 0], np.ones(len(aspects))], axis=1)[:, :, None]
     linear = linear / np.stack([aspects[:, 1], np.ones(len(aspects))], axis=1)[:, None, :]
     linear[mirrored, :, 0] *= -1
@@ -171,7 +180,7 @@ def judge(
     return Registrations(
         transform=transforms,
         inverted=np.asarray(signs) < 0,
-        coarse=np.asarray(coarse, np.float64),
+        coarse=reached,
         likeness=likeness,
         agreement=agreement,
         textured=textured,

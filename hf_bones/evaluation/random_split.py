@@ -26,13 +26,12 @@ from hf_bones.curate.recipe import SplitSettings
 from hf_bones.curate.splits import SPLITS, TEST, TRAIN
 from hf_bones.curate.subject import Subject
 from hf_bones.labels import THREE_CLASS
-from hf_bones.manifest import ImageRecord
+from hf_bones.manifest import FEATURES_FOLDER, ImageRecord
 from hf_bones.metrics import bootstrap_intervals, classification_metrics
 from hf_bones.metrics.figures import Floats, Ints
 
 GROUPED, RANDOM = "this split", "random split"
 REGRESSION, NEAREST = "logistic regression", "nearest neighbour"
-FEATURES_FOLDER = "features"
 FIGURES = ("balanced_accuracy", "accuracy", "auroc_abnormal")
 
 # Records → features (N, F), rows that cannot be had being NaN.

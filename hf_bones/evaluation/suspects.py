@@ -23,9 +23,8 @@ import numpy.typing as npt
 from hf_bones.curate.group_keys import group_keys, merged_groups, why_left_out
 from hf_bones.curate.recipe import OpinionSettings
 from hf_bones.curate.subject import Subject
-from hf_bones.evaluation.random_split import FEATURES_FOLDER
 from hf_bones.labels import THREE_CLASS
-from hf_bones.manifest import ImageRecord, Manifest
+from hf_bones.manifest import FEATURES_FOLDER, ImageRecord, Manifest
 from hf_bones.metrics import SPECIFICITY
 from hf_bones.metrics.figures import Floats, Ints, weighted_figures
 from hf_bones.record import now, public_name
