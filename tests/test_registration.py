@@ -14,13 +14,13 @@ from hf_bones.curate.registration import LEVELS, align, compose, inverse, judge,
 UNMOVED = np.array([[[1.0, 0, 0], [0, 1, 0]]])
 
 
-def lay(one, other, start=UNMOVED, sign=1.0, mirrored=False):
+def lay(one, other, start=UNMOVED, sign=1.0, framed=False):
     """The registration of two thumbs from `start`, through all levels."""
     transform, signs, reached = start, np.array([sign], np.float32), None
     for level in range(len(LEVELS)):
         planes = normalised(one, level)[None], normalised(other, level)[None]
         transform, reached = align(*planes, transform, signs, level)
-    return judge(one[None], other[None], transform, signs, reached, np.array([mirrored]), np.ones((1, 2)))
+    return judge(one[None], other[None], transform, signs, reached, np.array([False]), np.ones((1, 2)), np.array([framed]))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_two_frames_do_not_make_two_films_one(thumb):
     for picture in (one, other):
         for edge in (picture[:18], picture[-18:], picture[:, :18], picture[:, -18:]):
             edge[:] = 255
-    found = lay(one, other)
+    found = lay(one, other, framed=True)
     assert found.coarse[0] < 0.7 and found.likeness[0] < 0.8
 
 

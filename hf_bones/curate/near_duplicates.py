@@ -153,6 +153,8 @@ class _Pairs:
         self._table, self._store, self.found = table, store, found
         self._workers, self._progress = workers, progress
         self._trimmed = np.stack([found.probe < 0, found.entry < 0], axis=1).astype(np.intp)
+        self._framed = np.zeros(len(table), np.bool_)
+        self._framed[table.framed] = True
         self.registered: npt.NDArray[np.intp] = np.zeros(0, np.intp)
 
     def start(self, chosen: npt.NDArray[np.intp]) -> tuple[Transforms, npt.NDArray[np.float32]]:
@@ -197,7 +199,8 @@ class _Pairs:
             pairs = chosen[part]
             thumbs = self._thumbs(pairs, 0), self._thumbs(pairs, 1)
             mirrored = self.found.mirrored[pairs]
-            return registration.judge(*thumbs, transforms[part], signs[part], reached[part], mirrored, self._aspects(pairs))
+            framed = self._framed[self.found.first[pairs]] & self._framed[self.found.second[pairs]]
+            return registration.judge(*thumbs, transforms[part], signs[part], reached[part], mirrored, self._aspects(pairs), framed)
 
         # One part at the least, so that there is a result without pairs too.
         parts = self._map(judged, np.arange(len(chosen)), _AT_ONCE[2], "comparing detail") or [judged(np.zeros(0, np.intp))]

@@ -22,6 +22,7 @@ Transforms = npt.NDArray[np.float64]
 LEVELS = (32, 64, 128)  # px of the side, coarse to fine
 _STEPS = (8, 10, 8)  # of alignment at each
 _NEIGHBOURHOOD = (5, 11, 11)  # px at each level, of local normalisation
+_ALIGNED = 0.97  # correlation from which one step without gain is enough
 _SETTLED = 1e-3  # a pair whose correlation has grown by less than this in two steps is aligned
 _FLOOR = 4.0  # grey levels: spread under which a neighbourhood counts as flat
 _CLIP = 1.5  # of the locally normalised grey's unit: what differs more is another thing, and must not pull
@@ -94,7 +95,7 @@ def align(firsts: Plane, seconds: Plane, transforms: Transforms, signs: npt.NDAr
         better = active[gain > 0]
         best[better], highest[better] = current[better], reached[gain > 0]
         unmoved[active] = np.where(gain < _SETTLED, unmoved[active] + 1, 0)
-        going = unmoved[active] < 2
+        going = unmoved[active] < np.where(highest[active] > _ALIGNED, 1, 2)
         if number == _STEPS[level] or not going.any():
             break
         active, moved, inside = active[going], moved[going], inside[going]
@@ -149,21 +150,22 @@ def judge(
     coarse: npt.NDArray[np.floating],
     mirrored: npt.NDArray[np.bool_],
     aspects: npt.NDArray[np.floating],
+    both_framed: npt.NDArray[np.bool_],
 ) -> Registrations:
     """What N registered pairs of (N, 128, 128) thumbs have in common.
 
-    `coarse` (N,) is how well they correlated when they were aligned, `aspects` (N, 2) those of first and second.
+    `coarse` (N,) is how well they correlated when they were aligned, `aspects` (N, 2) those of first and second; `both_framed` (N,) says
+    which pairs have frames both, that are left out of the comparison.
     """
     sign = signs[:, None, None].astype(np.float32)
     moved, inside = sample(_detail(firsts) * sign, transforms)
     detail = _detail(seconds)
     # Two frames are alike whatever they are around.
     compared, reached = inside.copy(), np.array(coarse, np.float64)
-    within = _within_frames(firsts), _within_frames(seconds)
-    framed = np.flatnonzero(~(within[0] & within[1]).all(axis=(1, 2)))
+    framed = np.flatnonzero(both_framed)
     if len(framed):
-        seen, _ = sample(within[0][framed].astype(np.float32), transforms[framed])
-        compared[framed] &= within[1][framed] & (seen > 0.99)
+        seen, _ = sample(_within_frames(firsts[framed]).astype(np.float32), transforms[framed])
+        compared[framed] &= _within_frames(seconds[framed]) & (seen > 0.99)
         planes = [np.stack([normalised(thumb, -1) for thumb in thumbs[framed]]) for thumbs in (firsts, seconds)]
         reached[framed] = correlation(sample(planes[0] * sign[framed], transforms[framed])[0], planes[1], compared[framed])
     linear = transforms[:, :, :2] * np.stack([aspects[:, 0], np.ones(len(aspects))], axis=1)[:, :, None]

@@ -180,7 +180,8 @@ def scale(films: Films, work: Path, counts: tuple[int, ...]) -> list[dict[str, A
         small[films.stratum[name][0]].append(np.asarray(image))
     store = work / "scale.db"
     dedup_scale.fill(store, max(counts), dict(small), workers=2)
-    bars, measured = [], []
+    bars: list[dict[str, Any]] = []
+    measured = []
     for count in counts:
         command = [sys.executable, str(Path(__file__).with_name("dedup_scale.py")), str(store), str(count)]
         # Threads of the linear algebra library beside ours would only get in each other's way.
@@ -194,6 +195,7 @@ def scale(films: Films, work: Path, counts: tuple[int, ...]) -> list[dict[str, A
         bars.append(bar(f"grouping {count:,} fingerprints, peak memory, MB", figures["peak_mb"], n=count))
         bars.append(bar(f"grouping {count:,} fingerprints, recall of copies", figures["recall"], n=count // 10))
         bars.append(bar(f"grouping {count:,} fingerprints, false links", figures["false_links"], n=count * (count - 1) // 2))
+        bars.append(bar(f"grouping {count:,} fingerprints, pairs registered", figures["registered"], n=figures["candidates"]))
     first, final = measured[0], measured[-1]
     exponent = math.log(final["seconds"] / first["seconds"]) / math.log(final["count"] / first["count"])
     bars.append(bar("growth of the time, exponent of n", exponent, n=final["count"], target=1.3, at_most=True))

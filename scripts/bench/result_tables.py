@@ -53,4 +53,6 @@ def cell(bar: dict[str, Any]) -> str:
         return f"{round(bar['value'] * bar['n'])} of {bar['n']}"
     span = f" ({interval[0]:.2f}–{interval[1]:.2f})" if interval and None not in interval else ""
     missed = "" if bar["holds"] in (None, True) else f", target {bar['target']:g} missed"
-    return f"{bar['value']:.2f}{span}{missed}"
+    value = bar["value"]
+    number = f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:,.2f}"
+    return f"{number}{span}{missed}"
