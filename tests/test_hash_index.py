@@ -1,5 +1,7 @@
 """Codes and the tables in which near ones are found: `python -m pytest tests/test_hash_index.py`."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ def search(descriptions, asked, owners, **options):
     entries = index_codes(projection, descriptions, *FEW)
     queries = probe_codes(projection, asked, owners, np.zeros(len(asked), np.int16))
     given = {"radius": 24, "tables": 16, "fullest": 1000} | options
-    return find_candidates(entries, lambda: iter([queries]), **given)
+    return find_candidates(entries, [lambda: queries], **given)
 
 
 def pairs(found):
@@ -72,10 +74,10 @@ def test_the_answer_does_not_depend_on_how_the_queries_are_parted(descriptions):
     def parts(size):
         for start in range(0, 400, size):
             some = np.arange(start, min(start + size, 400))
-            yield probe_codes(projection, descriptions[some], some, np.zeros(len(some), np.int16))
+            yield partial(probe_codes, projection, descriptions[some], some, np.zeros(len(some), np.int16))
 
-    whole = find_candidates(entries, lambda: parts(400), workers=1, **options)
-    pieces = find_candidates(entries, lambda: parts(37), workers=3, **options)
+    whole = find_candidates(entries, parts(400), workers=1, **options)
+    pieces = find_candidates(entries, parts(37), workers=3, **options)
     assert pairs(whole) == pairs(pieces)
 
 

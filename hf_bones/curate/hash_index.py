@@ -11,10 +11,11 @@ Not here: whether a pair really is one picture (`registration.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,8 @@ KEY_BITS = 64  # of the most telling directions, from which the tables' keys are
 _PRIOR_WEIGHT = 200  # images: a small collection says little about what radiographs have in common
 _DOUBTFUL = 0.1  # cosine with the way most descriptions point, below which an inverted picture might point the same way
 
+Query = Callable[[], "CodeTable"]
+Answer = TypeVar("Answer")
 _Cells = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]  # of a table: entries in the order of their keys, where each key's begin
 Codes = npt.NDArray[np.uint64]
 
@@ -126,7 +129,7 @@ def probe_codes(
 
 def find_candidates(
     entries: CodeTable,
-    queries: Callable[[], Iterator[CodeTable]],
+    queries: Iterable[Query],
     *,
     radius: int,
     tables: int,
@@ -137,8 +140,8 @@ def find_candidates(
 ) -> Candidates:
     """Pairs of different images of which a query's code lies within `radius` bits of an entry's.
 
-    `queries` gives the queries afresh, in parts that fit into memory. Each of `tables` tables is keyed by `key_bits` of the first 64 bits
-    (by default as many as there are doublings of the entries). Cells with more than `fullest` entries are passed over and counted.
+    `queries` make the codes that are asked, in parts that fit into memory. Each of `tables` tables is keyed by `key_bits` of the first 64
+    bits (by default as many as there are doublings of the entries). Cells with more than `fullest` entries are passed over and counted.
     """
     bits = key_bits or max(6, min(24, int(np.ceil(np.log2(max(len(entries.codes), 2))))))
     random = np.random.default_rng(seed)
@@ -148,26 +151,32 @@ def find_candidates(
         keys = _keys(entries.codes[:, 0], places)
         order = np.argsort(keys, kind="stable").astype(np.int32)
         cells.append((order, np.searchsorted(keys[order], np.arange(2**bits + 1)).astype(np.int32)))
-    kept: list[tuple[npt.NDArray[np.int64], ...]] = []
-    skipped = 0
 
-    def look_up(part: CodeTable, places: npt.NDArray[np.integer], cell: _Cells) -> tuple[npt.NDArray[np.int64], int]:
-        order, starts = cell
-        keys = _keys(part.codes[:, 0], places)
-        lengths = starts[keys + 1] - starts[keys]
-        full = lengths > fullest
-        found = [
-            _near(entries, part, order, starts[keys[chunk]], lengths[chunk], chunk, radius)
-            for chunk in _chunks(np.flatnonzero((lengths > 0) & ~full), lengths)
-        ]
-        return np.concatenate([*found, np.zeros(0, np.int64)]), int(full.sum())
+    def look_up(query: Query) -> tuple[tuple[npt.NDArray[np.int64], ...], int]:
+        part, skipped = query(), 0
+        found = [np.zeros(0, np.int64)]
+        for places, (order, starts) in zip(chosen, cells, strict=True):
+            keys = _keys(part.codes[:, 0], places)
+            lengths = starts[keys + 1] - starts[keys]
+            full = lengths > fullest
+            skipped += int(full.sum())
+            for chunk in _chunks(np.flatnonzero((lengths > 0) & ~full), lengths):
+                found.append(_near(entries, part, order, starts[keys[chunk]], lengths[chunk], chunk, radius))
+        return _best(entries, part, np.unique(np.concatenate(found))), skipped
 
+    answers = list(_mapped(look_up, queries, workers))
+    return _merge([columns for columns, _ in answers], sum(skipped for _, skipped in answers))
+
+
+def _mapped(work: Callable[[Query], Answer], queries: Iterable[Query], workers: int) -> Iterator[Answer]:
+    """`work` on several threads, in order; few queries wait at a time, since they hold their probes in memory."""
     with ThreadPoolExecutor(workers) as pool:
-        for part in queries():
-            answers = list(pool.map(partial(look_up, part), chosen, cells))
-            skipped += sum(passed_over for _, passed_over in answers)
-            kept.append(_best(entries, part, np.unique(np.concatenate([packed for packed, _ in answers]))))
-    return _merge(kept, skipped)
+        waiting: deque[Future[Answer]] = deque()
+        for query in queries:
+            waiting.append(pool.submit(work, query))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        yield from (future.result() for future in waiting)
 
 
 def _keys(codes: npt.NDArray[np.uint64], places: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:

@@ -103,22 +103,24 @@ def candidates(
     projection = hash_index.fit_projection(table.wholes[::step])
     entries = hash_index.index_codes(projection, table.wholes, table.trimmed, table.framed)
 
-    def queries() -> Iterator[CodeTable]:
+    def codes(start: int, probes: npt.NDArray[np.float16]) -> CodeTable:
+        part = np.arange(start, start + len(probes))
+        framed = np.flatnonzero((table.framed >= start) & (table.framed < start + len(probes)))
+        return hash_index.probe_codes(
+            projection,
+            np.concatenate([probes.reshape(-1, probes.shape[2]), table.trimmed[framed]]),
+            np.concatenate([np.repeat(part, PROBES), table.framed[framed]]),
+            np.concatenate([np.tile(np.arange(PROBES), len(probes)), np.full(len(framed), -1)]),
+        )
+
+    def queries() -> Iterator[hash_index.Query]:
         with tqdm(total=len(table), desc="looking up codes", unit="img", disable=None if progress else True) as bar:
             for start, probes in store.probes(table.hashes):
-                part = np.arange(start, start + len(probes))
-                descriptions, owner = probes.reshape(-1, probes.shape[2]), np.repeat(part, PROBES)
-                framed = np.flatnonzero((table.framed >= start) & (table.framed < start + len(probes)))
-                yield hash_index.probe_codes(
-                    projection,
-                    np.concatenate([descriptions, table.trimmed[framed]]),
-                    np.concatenate([owner, table.framed[framed]]),
-                    np.concatenate([np.tile(np.arange(PROBES), len(probes)), np.full(len(framed), -1)]),
-                )
+                yield partial(codes, start, probes)
                 bar.update(len(probes))
 
     return hash_index.find_candidates(
-        entries, queries, radius=settings.radius, tables=settings.tables, fullest=settings.fullest, workers=workers
+        entries, queries(), radius=settings.radius, tables=settings.tables, fullest=settings.fullest, workers=workers
     )
 
 

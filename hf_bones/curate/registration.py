@@ -22,11 +22,11 @@ Transforms = npt.NDArray[np.float64]
 LEVELS = (32, 64, 128)  # px of the side, coarse to fine
 _STEPS = (8, 10, 8)  # of alignment at each
 _NEIGHBOURHOOD = (5, 11, 11)  # px at each level, of local normalisation
-_ALIGNED = 0.97  # correlation from which one step without gain is enough
+_ALIGNED = 0.985  # correlation from which a pair needs no further step
 _SETTLED = 1e-3  # a pair whose correlation has grown by less than this in two steps is aligned
 _FLOOR = 4.0  # grey levels: spread under which a neighbourhood counts as flat
 _CLIP = 1.5  # of the locally normalised grey's unit: what differs more is another thing, and must not pull
-_WINDOW = 17  # px at 128: the windows in which detail is compared
+_WINDOW = 5  # of every fourth place, so 20 px at 128: the windows in which detail is compared
 _FRAME_EDGE = 3  # px at 128: how far the edge of a frame reaches into fine detail
 _TEXTURE = 0.4  # grey levels², of fine detail: what compression leaves of a flat ground is less
 
@@ -82,26 +82,19 @@ def align(firsts: Plane, seconds: Plane, transforms: Transforms, signs: npt.NDAr
     side = seconds.shape[1]
     places = (np.arange(side, dtype=np.float32) + 0.5) / side
     x, y = places[None, None, :], places[None, :, None]
-    best, highest = transforms.copy(), np.full(len(seconds), -1.0, np.float32)
-    active, unmoved = np.arange(len(seconds)), np.zeros(len(seconds), np.int8)
-    down, across = (slope * side for slope in np.gradient(seconds, axis=(1, 2)))
-    slopes = np.stack([across, across * x, across * y, down, down * x, down * y], axis=1).reshape(len(seconds), 6, -1)
+    moved, inside = sample(firsts, transforms)
+    best, highest = transforms.copy(), signs * correlation(moved, seconds, inside)
+    active = np.flatnonzero(highest < _ALIGNED)
+    moved, inside, current, unmoved = moved[active], inside[active], transforms[active], np.zeros(len(active), np.int8)
+    down, across = (slope * side for slope in np.gradient(seconds[active], axis=(1, 2)))
+    slopes = np.stack([across, across * x, across * y, down, down * x, down * y], axis=1).reshape(len(active), 6, side * side)
     diagonal = np.arange(6)
-    current = transforms.copy()
-    for number in range(_STEPS[level] + 1):
-        moved, inside = sample(firsts[active], current[active])
-        reached = signs[active] * correlation(moved, seconds[active], inside)
-        gain = reached - highest[active]
-        better = active[gain > 0]
-        best[better], highest[better] = current[better], reached[gain > 0]
-        unmoved[active] = np.where(gain < _SETTLED, unmoved[active] + 1, 0)
-        going = unmoved[active] < np.where(highest[active] > _ALIGNED, 1, 2)
-        if number == _STEPS[level] or not going.any():
+    for _ in range(_STEPS[level]):
+        if not len(active):
             break
-        active, moved, inside = active[going], moved[going], inside[going]
         residual = np.clip(signs[active, None, None] * moved - seconds[active], -_CLIP, _CLIP) * inside
-        weighted = slopes[active] * inside.reshape(len(active), 1, -1)
-        curvature = (weighted @ slopes[active].transpose(0, 2, 1)).astype(np.float64)
+        weighted = slopes * inside.reshape(len(active), 1, -1)
+        curvature = (weighted @ slopes.transpose(0, 2, 1)).astype(np.float64)
         curvature[:, diagonal, diagonal] += 0.02 * curvature[:, diagonal, diagonal] + 1e-3
         pull = (weighted @ residual.reshape(len(active), -1, 1).astype(np.float32)).astype(np.float64)
         change = np.linalg.solve(curvature, pull)[:, :, 0]
@@ -109,7 +102,15 @@ def align(firsts: Plane, seconds: Plane, transforms: Transforms, signs: npt.NDAr
             -1, 2, 3
         )
         sane = np.abs(np.linalg.det(step[:, :, :2]) - 1) < 0.5  # else it stays where it is
-        current[active[sane]] = compose(current[active[sane]], inverse(step[sane]))
+        current[sane] = compose(current[sane], inverse(step[sane]))
+        moved, inside = sample(firsts[active], current)
+        reached = signs[active] * correlation(moved, seconds[active], inside)
+        gain = reached - highest[active]
+        best[active[gain > 0]], highest[active[gain > 0]] = current[gain > 0], reached[gain > 0]
+        unmoved = np.where(gain < _SETTLED, unmoved + 1, 0)
+        going = (unmoved < 2) & (highest[active] < _ALIGNED)
+        active, unmoved, current = active[going], unmoved[going], current[going]
+        moved, inside, slopes = moved[going], inside[going], slopes[going]
     return best, highest
 
 
@@ -172,20 +173,16 @@ def judge(
     linear = linear / np.stack([aspects[:, 1], np.ones(len(aspects))], axis=1)[:, None, :]
     linear[mirrored, :, 0] *= -1
     scales = np.linalg.svd(linear, compute_uv=False)
-    likeness, agreement, textured = (np.zeros(len(firsts)) for _ in range(3))
-    for number in range(len(firsts)):
-        found, counted = _local_correlations(moved[number], detail[number], compared[number])
-        textured[number] = counted.sum() / max(int(compared[number].sum()), 1)
-        if counted.any():
-            likeness[number] = np.median(found[counted])
-            agreement[number] = (found[counted] > 0.6).mean()
+    local, counted = _local_correlations(moved, detail, compared)
+    number = np.maximum(counted.sum(axis=(1, 2)), 1)
+    likeness = [float(np.median(found[where])) if where.any() else 0.0 for found, where in zip(local, counted, strict=True)]
     return Registrations(
         transform=transforms,
         inverted=np.asarray(signs) < 0,
         coarse=reached,
-        likeness=likeness,
-        agreement=agreement,
-        textured=textured,
+        likeness=np.array(likeness),
+        agreement=((local > 0.6) & counted).sum(axis=(1, 2)) / number,
+        textured=counted.sum(axis=(1, 2)) / np.maximum(_pooled(compared.astype(np.float32)).sum(axis=(1, 2)), 1),
         overlap=inside.mean(axis=(1, 2)),
         covered=_covered(transforms),
         turn=np.degrees(np.arctan2(linear[:, 1, 0] - linear[:, 0, 1], linear[:, 0, 0] + linear[:, 1, 1])),
@@ -211,21 +208,29 @@ def _detail(thumbs: npt.NDArray[np.uint8]) -> Plane:
     return detail
 
 
-def _local_correlations(one: Plane, other: Plane, inside: npt.NDArray[np.bool_]) -> tuple[Plane, npt.NDArray[np.bool_]]:
-    """The correlation of two planes in the window around each place, and where either has texture."""
-    seen = inside.astype(np.float32)
-    share = uniform_filter(seen, _WINDOW) + 1e-6
+def _local_correlations(ones: Plane, others: Plane, compared: npt.NDArray[np.bool_]) -> tuple[Plane, npt.NDArray[np.bool_]]:
+    """The correlations of N pairs of planes in windows around every fourth place, (N, 32, 32), and where either has texture to compare."""
+    seen = compared.astype(np.float32)
+    weight = _pooled(seen)
+    share = uniform_filter(weight, (1, _WINDOW, _WINDOW)) + 1e-6
 
     def local(values: Plane) -> Plane:
-        mean: Plane = uniform_filter(values * seen, _WINDOW) / share
+        mean: Plane = uniform_filter(_pooled(values * seen), (1, _WINDOW, _WINDOW)) / share
         return mean
 
-    mean_one, mean_other = local(one), local(other)
-    power_one, power_other = local(one * one) - mean_one**2, local(other * other) - mean_other**2
-    product = local(one * other) - mean_one * mean_other
+    mean_one, mean_other = local(ones), local(others)
+    power_one, power_other = local(ones * ones) - mean_one**2, local(others * others) - mean_other**2
+    product = local(ones * others) - mean_one * mean_other
     least = _TEXTURE / 4
     found: Plane = product / np.sqrt(np.maximum(power_one, least) * np.maximum(power_other, least))
-    return found, inside & (np.maximum(power_one, power_other) > _TEXTURE)
+    return found, (weight > 0.5) & (np.maximum(power_one, power_other) > _TEXTURE)
+
+
+def _pooled(planes: Plane) -> Plane:
+    """Means of 4 × 4 places: (N, 128, 128) to (N, 32, 32)."""
+    side = planes.shape[1] // 4
+    pooled: Plane = planes.reshape(len(planes), side, 4, side, 4).mean(axis=(2, 4))
+    return pooled
 
 
 def _covered(transforms: Transforms, steps: int = 32) -> npt.NDArray[np.float64]:
