@@ -141,9 +141,9 @@ def find_candidates(
     """Pairs of different images of which a query's code lies within `radius` bits of an entry's.
 
     `queries` make the codes that are asked, in parts that fit into memory. Each of `tables` tables is keyed by `key_bits` of the first 64
-    bits (by default as many as there are doublings of the entries). Cells with more than `fullest` entries are passed over and counted.
+    bits (by default one more than there are doublings of the entries). Cells with more than `fullest` entries are passed over and counted.
     """
-    bits = key_bits or max(6, min(24, int(np.ceil(np.log2(max(len(entries.codes), 2))))))
+    bits = key_bits or max(6, min(24, 1 + int(np.ceil(np.log2(max(len(entries.codes), 2))))))
     random = np.random.default_rng(seed)
     chosen = [np.sort(random.choice(KEY_BITS, bits, replace=False)) for _ in range(tables)]
     cells: list[_Cells] = []

@@ -73,9 +73,9 @@ def find_links(
         return Search((), 0, 0, 0)
     found = candidates(table, store, settings, workers=workers, progress=progress)
     pairs = _Pairs(table, store, found, workers, progress)
-    chosen = _likeliest(pairs, settings)
-    transforms, signs = pairs.start(chosen)
-    reached = np.zeros(len(chosen), np.float32)
+    chosen, signs = _likeliest(pairs, settings)
+    transforms = pairs.start(chosen)
+    registered, reached = len(chosen), np.zeros(len(chosen), np.float32)
     for level, least in enumerate((settings.least_coarse, settings.least_middle, settings.doubtful)):
         transforms, reached = pairs.align(chosen, transforms, signs, level)
         passed = reached >= least
@@ -92,7 +92,7 @@ def find_links(
         for place, pair in enumerate(chosen)
         if good[place]
     ]
-    return Search(tuple(links), len(found), len(pairs.registered), found.skipped)
+    return Search(tuple(links), len(found), registered, found.skipped)
 
 
 def candidates(
@@ -157,20 +157,16 @@ class _Pairs:
         self._trimmed = np.stack([found.probe < 0, found.entry < 0], axis=1).astype(np.intp)
         self._framed = np.zeros(len(table), np.bool_)
         self._framed[table.framed] = True
-        self.registered: npt.NDArray[np.intp] = np.zeros(0, np.intp)
 
-    def start(self, chosen: npt.NDArray[np.intp]) -> tuple[Transforms, npt.NDArray[np.float32]]:
-        """Where the chosen pairs lie on each other by their probes, (N, 2, 3), and the sign of their correlation there."""
-        self.registered = chosen
-        transforms = registration.starts(self._aspects(chosen)[:, 0], self.found.probe[chosen], self.found.mirrored[chosen])
-        return transforms, np.where(self.sketch_correlations(chosen) < 0, -1, 1).astype(np.float32)
+    def start(self, chosen: npt.NDArray[np.intp]) -> Transforms:
+        """Where the chosen pairs lie on each other by their probes, (N, 2, 3)."""
+        return registration.starts(self._aspects(chosen)[:, 0], self.found.probe[chosen], self.found.mirrored[chosen])
 
     def sketch_correlations(self, chosen: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
         """(N,) correlations of the pairs' sketches as their probes lay them on each other."""
 
         def correlate(part: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
-            transforms = registration.starts(self._aspects(part)[:, 0], self.found.probe[part], self.found.mirrored[part])
-            moved, inside = registration.sample(self._planes(part, 0, 0), transforms)
+            moved, inside = registration.sample(self._planes(part, 0, 0), self.start(part))
             return registration.correlation(moved, self._planes(part, 1, 0), inside)
 
         parts = self._map(correlate, chosen, _AT_ONCE[0], "comparing sketches")
@@ -238,18 +234,20 @@ def _columns(part: Registrations) -> tuple[npt.NDArray[Any], ...]:
     return tuple(getattr(part, column.name) for column in fields(Registrations))
 
 
-def _likeliest(pairs: _Pairs, settings: DedupSettings) -> npt.NDArray[np.intp]:
-    """The candidates that are worth registering, by number."""
+def _likeliest(pairs: _Pairs, settings: DedupSettings) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]:
+    """The candidates that are worth registering, by number, and whether one of the two is inverted, as a sign."""
     found = pairs.found
     every = np.arange(len(found))
-    score = np.abs(pairs.sketch_correlations(every)) - _BIT_COST * found.distance
+    correlations = pairs.sketch_correlations(every)
+    score = np.abs(correlations) - _BIT_COST * found.distance
     worth = every[score >= settings.least_start]
     kept = np.zeros(len(found), np.bool_)
     order = worth[np.argsort(-score[worth], kind="stable")]
     for owner in (found.first, found.second):
         # A pair counts among the nearest of both of its images: rank it in the list of each.
         kept[order[_rank_within(owner[order]) < settings.nearest]] = True
-    return np.flatnonzero(kept)
+    chosen = np.flatnonzero(kept)
+    return chosen, np.where(correlations[chosen] < 0, -1, 1).astype(np.float32)
 
 
 def _rank_within(owners: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
