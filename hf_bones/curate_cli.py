@@ -164,7 +164,9 @@ def dedup(
             members = ", ".join(f"{record.title or record.file} ({record.final_label})" for record in group.members)
             typer.echo(f"different labels, to be reviewed: {group.name}: {members}")
         for sha256, labels in done.identical.items():
-            typer.echo(f"different labels, to be reviewed: files identical to {sha256[:12]}: {', '.join(labels)}")
+            record = subject.manifest.image(sha256)
+            name = (record.title or record.file) if record else sha256[:12]
+            typer.echo(f"different labels, to be reviewed: {name} and files identical to it: {', '.join(labels)}")
         if drop:
             taken_back = f", {done.undone:,} earlier drops taken back" if done.undone else ""
             typer.echo(f"{done.dropped:,} copies dropped in favour of the best{taken_back}")
