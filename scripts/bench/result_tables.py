@@ -51,8 +51,12 @@ def cell(bar: dict[str, Any]) -> str:
     interval = bar["interval"]
     if "recall of" in bar["bar"]:
         return f"{round(bar['value'] * bar['n'])} of {bar['n']}"
-    span = f" ({interval[0]:.2f}–{interval[1]:.2f})" if interval and None not in interval else ""
+    span = f" ({number(interval[0])}–{number(interval[1])})" if interval and None not in interval else ""
     missed = "" if bar["holds"] in (None, True) else f", target {bar['target']:g} missed"
-    value = bar["value"]
-    number = f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:,.2f}"
-    return f"{number}{span}{missed}"
+    return f"{number(bar['value'])}{span}{missed}"
+
+
+def number(value: float) -> str:
+    """Two decimals; none from a hundred on, and none of whole numbers that are no shares."""
+    whole = abs(value) >= 100 or (float(value).is_integer() and value != 1)
+    return f"{value:,.0f}" if whole else f"{value:.2f}"
