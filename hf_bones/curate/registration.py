@@ -67,10 +67,12 @@ def normalised(thumb: npt.NDArray[np.uint8], level: int) -> Plane:
 
 def starts(aspects: npt.NDArray[np.floating], probes: npt.NDArray[np.integer], mirrored: npt.NDArray[np.bool_]) -> Transforms:
     """Where N candidates lie on each other by their probes, (N, 2, 3): `aspects` are the firsts', a probe under 0 is the whole form."""
-    flip = np.array([[-1.0, 0, 1], [0, 1, 0]])
-    chosen = [probe_transforms(round(float(aspect), 3))[max(int(probe), 0)] for aspect, probe in zip(aspects, probes, strict=True)]
-    found = np.array(chosen, dtype=np.float64).reshape(-1, 2, 3)  # there may be none
-    found[mirrored] = compose(found[mirrored], flip)
+    if not len(aspects):
+        return np.zeros((0, 2, 3))
+    rounded, place = np.unique(np.round(aspects, 3), return_inverse=True)
+    every = np.stack([np.stack(probe_transforms(float(aspect))) for aspect in rounded])
+    found: Transforms = every[place, np.maximum(probes, 0)]
+    found[mirrored] = compose(found[mirrored], np.array([[-1.0, 0, 1], [0, 1, 0]]))
     return found
 
 
