@@ -37,7 +37,7 @@ class DedupSettings:
     tables: int = option(16, "Hash tables in which codes are looked up: more find more pairs, and take longer.")
     fullest: int = option(1000, "Cells of a table with more codes than this are passed over (blank pictures), and counted.")
     nearest: int = option(8, "Of each image's candidates only so many are registered, the likeliest first; bounds the work.")
-    least_start: float = option(0.2, "Correlation at 32 px, less 0.01 for each bit of difference, from which a candidate is registered.")
+    least_start: float = option(0.3, "Correlation at 32 px, less 0.01 for each bit of difference, from which a candidate is registered.")
     least_coarse: float = option(0.74, "Correlation at 32 px after alignment from which a pair is aligned more finely.")
     least_middle: float = option(0.78, "The same at 64 px.")
     sure: float = option(0.91, "Correlation at 128 px from which a pair is one picture, where fine detail agrees.")
