@@ -63,6 +63,15 @@ class ModelConfig:
     trainable: str = option("all", "`all`, `head`, or `last:K` (head, final norm and the last K blocks or stages).")
     drop_path: float = option(0.0, "Stochastic depth rate in [0, 1), where the architecture has it.")
     image_size: int = option(224, "Side of the square model input, px; the long side of the image is scaled to it.")
+    pooling: str = option(
+        "own", "What the head sees: `own` (as the architecture has it), `cls`, `mean`, `cls+mean`, `max` or `attention` over the patches."
+    )
+    input_channels: int = option(3, "Channels that training computes with: 3, or 1 (patch embedding summed over RGB; saved with three).")
+    lora_rank: int = option(0, "Rank of LoRA matrices on the attention weights (extra `lora`); 0 trains the weights themselves.")
+    lora_alpha: float = option(16.0, "LoRA's scale, divided by `lora_rank`.")
+    extra_heads: list[str] = field(
+        default_factory=list, metadata={"help": "Further heads, reported apart: `subtype` and `region`, where the dataset has the columns."}
+    )
 
 
 @dataclass
@@ -78,6 +87,8 @@ class AugmentConfig:
     gamma: float = option(0.2, "Gamma drawn from 1/(1+g) … 1+g.")
     contrast: float = option(0.2, "Contrast factor drawn from 1 ± this.")
     brightness: float = option(0.1, "Brightness added, drawn from ± this (of the [0, 1] range).")
+    zoom: float = option(1.0, "Largest enlargement by a crop; known fracture boxes stay in view, and abnormal films without a box are not zoomed.")
+    zoom_probability: float = option(0.5, "Probability of such a crop, where `zoom` is over 1.")
 
 
 @dataclass
@@ -104,6 +115,20 @@ class TrainConfig:
     sampling: str = option("uniform", "`uniform`; `balanced`: classes equally often; `sqrt`: by the square root of frequency.")
     samples_per_epoch: int | None = option(None, "With `balanced` or `sqrt` sampling, images drawn an epoch; empty: as many as rows.")
     label_smoothing: float = option(0.0, "Label smoothing in [0, 1).")
+    loss: str = option("cross_entropy", "`cross_entropy`, `focal` or `logit_adjusted` (class frequencies added to the logits in training).")
+    focal_gamma: float = option(2.0, "Focal loss: how strongly well classified images are discounted; 0 is cross-entropy.")
+    logit_adjustment: float = option(1.0, "Logit-adjusted loss: factor on the log frequencies.")
+    box_loss: float = option(
+        0.0, "Weight of a second loss that asks each patch whether a fracture box covers it; its head is left out of the checkpoint."
+    )
+    extra_head_loss: float = option(0.3, "Weight of the loss of each of `extra_heads`.")
+    ema_decay: float = option(0.0, "Decay a step of the averaged weights, which are validated and kept; 0 keeps the trained weights.")
+    head_epochs: float = option(0.0, "First stage of a two-stage run: epochs in which only the head learns.")
+    cached_views: int = option(
+        0, "Compute the frozen part once, for this many augmented views of each image, and train the rest on its kept output; 0 computes it anew."
+    )
+    gradient_checkpointing: bool = option(False, "Compute activations again in the backward pass: less memory, about a third more time.")
+    torch_compile: str = option("off", "`off`, `blocks` (the repeated blocks: compiles in seconds) or `whole`.")
     mixed_precision: str = option("auto", "`auto` (bf16 where the GPU has it, else fp16 on a GPU, none on a CPU), `no`, `bf16` or `fp16`.")
     early_stopping_patience: int = option(0, "Stop after this many evaluations without a better score; 0 turns it off.")
     evaluations_per_epoch: int = option(1, "Validations and checkpoints in each epoch.")
