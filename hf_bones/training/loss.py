@@ -1,4 +1,8 @@
-"""The loss: cross-entropy with class weights and label smoothing, the same however a batch is split over processes and steps."""
+"""The loss of a run: cross-entropy, focal or logit-adjusted, the same however a batch is split over processes and steps.
+
+Each is a sum over images, weighted by class, divided by the number of images in the whole optimiser step (not by the sum of the batch's
+weights), so that gradient accumulation and several processes give the gradient of one large batch.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,25 @@ from typing import Any
 import numpy as np
 import torch
 
+from hf_bones.config import RecipeError, TrainConfig
+
 LossFunction = Callable[..., torch.Tensor]
+"""A `compute_loss_func` of transformers' Trainer: (outputs, labels, num_items_in_batch) to a scalar."""
+
+
+def training_loss(config: TrainConfig, counts: np.ndarray) -> LossFunction:
+    """The loss that a recipe asks for; `counts` (C,) are the training rows of each class.
+
+    Raises `RecipeError` for an unknown `loss`, ValueError for a class without rows where the loss needs its frequency.
+    """
+    weights = class_weights(counts, config.class_weights)
+    if config.loss == "cross_entropy":
+        return weighted_cross_entropy(weights, config.label_smoothing)
+    if config.loss == "focal":
+        return focal_loss(weights, config.focal_gamma)
+    if config.loss == "logit_adjusted":
+        return weighted_cross_entropy(weights, config.label_smoothing, logit_offsets(config, counts))
+    raise RecipeError(f"loss: expected 'cross_entropy', 'focal' or 'logit_adjusted', got {config.loss!r}")
 
 
 def class_weights(counts: np.ndarray, scheme: str) -> np.ndarray:
@@ -30,18 +52,61 @@ def class_weights(counts: np.ndarray, scheme: str) -> np.ndarray:
     return weights * counts.sum() / (weights * counts).sum()
 
 
-def weighted_cross_entropy(weights: np.ndarray, label_smoothing: float = 0.0) -> LossFunction:
-    """A `compute_loss_func` for transformers' Trainer.
+def logit_offsets(config: TrainConfig, counts: np.ndarray) -> np.ndarray:
+    """What the loss adds to the logits of each class, float64 (C,): `logit_adjustment` × log frequency, or zeros for the other losses.
 
-    The sum of weighted losses is divided by the number of images in the whole step (not by the sum of the batch's weights), so that
-    gradient accumulation and several processes give the gradient of one large batch.
+    A head that was fitted to the plain logits starts the run where it left off when these are taken from its biases.
+    """
+    counts = np.asarray(counts, dtype=np.float64)
+    if config.loss != "logit_adjusted":
+        return np.zeros_like(counts)
+    if (counts == 0).any():
+        raise ValueError(f"loss: logit_adjusted needs rows of every class; counts are {counts.astype(int).tolist()}")
+    return config.logit_adjustment * np.log(counts / counts.sum())
+
+
+def weighted_cross_entropy(weights: np.ndarray, label_smoothing: float = 0.0, offsets: np.ndarray | None = None) -> LossFunction:
+    """Cross-entropy by class weights (C,), of the logits plus `offsets` (C,) where given.
+
+    With log class frequencies as offsets it is the logit-adjusted loss (Menon et al., "Long-tail learning via logit adjustment", ICLR
+    2021, arXiv 2007.07314): the logits themselves then rank classes as if all were equally frequent.
+    """
+    weight = torch.as_tensor(weights, dtype=torch.float32)
+    shift = None if offsets is None else torch.as_tensor(offsets, dtype=torch.float32)
+
+    def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None) -> torch.Tensor:
+        logits = _logits(outputs)
+        if shift is not None:
+            logits = logits + shift.to(logits.device)
+        each = torch.nn.functional.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
+        return _over_the_step(each, weight, labels, num_items_in_batch)
+
+    return loss
+
+
+def focal_loss(weights: np.ndarray, gamma: float) -> LossFunction:
+    """Cross-entropy by class weights (C,) times (1 - p)^gamma, p being the true class's probability: what is easy counts less.
+
+    Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, arXiv 1708.02002, in its form for softmax. `gamma` 0 is cross-entropy.
     """
     weight = torch.as_tensor(weights, dtype=torch.float32)
 
     def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None) -> torch.Tensor:
-        logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
-        each = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none", label_smoothing=label_smoothing)
-        total = (each * weight.to(each.device)[labels]).sum()
-        return total / (len(labels) if num_items_in_batch is None else num_items_in_batch)
+        log_true = -torch.nn.functional.cross_entropy(_logits(outputs), labels, reduction="none")
+        # Kept off 0, where the power's slope is infinite for a gamma under 1 and times a loss of 0 gives NaN.
+        missed = (-torch.expm1(log_true)).clamp(min=torch.finfo(log_true.dtype).tiny)
+        return _over_the_step(-(missed**gamma) * log_true, weight, labels, num_items_in_batch)
 
     return loss
+
+
+def _logits(outputs: Any) -> torch.Tensor:
+    logits: torch.Tensor = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
+    return logits.float()
+
+
+def _over_the_step(
+    each: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
+) -> torch.Tensor:
+    total = (each * weight.to(each.device)[labels]).sum()
+    return total / (len(labels) if num_items_in_batch is None else num_items_in_batch)

@@ -20,7 +20,7 @@ from hf_bones.metrics import classification_metrics, selection_score
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.checkpoints import START, has_fitted_start, load_weights, prepare_output, round_weights
 from hf_bones.training.data import RunSampler, SquareCollator, TrainingRows, batch_to_input
-from hf_bones.training.loss import class_weights, weighted_cross_entropy
+from hf_bones.training.loss import class_weights, logit_offsets, training_loss
 from hf_bones.training.model import load_model, parameter_groups
 from hf_bones.training.probe import fit_head, head_features, start_head
 from hf_bones.training.sources import Rows, arrays_line, describe_rows, training_rows
@@ -132,7 +132,7 @@ def make_trainer(
     """The Trainer of a recipe, ready to run."""
     config = recipe.training
     labels = np.asarray(train_rows.labels)
-    weights = class_weights(np.bincount(labels, minlength=len(scheme.names)), config.class_weights)
+    counts = np.bincount(labels, minlength=len(scheme.names))
     head_rate = config.head_learning_rate or 10 * config.learning_rate
     sampler = RunSampler(labels, config.sampling, config.seed, config.batch_size, config.samples_per_epoch)
 
@@ -153,7 +153,7 @@ def make_trainer(
         train_dataset=TrainingRows(train_rows.sources, labels, spec.size, config.seed),
         eval_dataset=TrainingRows(validation_rows.sources, np.asarray(validation_rows.labels), spec.size, config.seed),
         data_collator=SquareCollator(spec.size),
-        compute_loss_func=weighted_cross_entropy(weights, config.label_smoothing),
+        compute_loss_func=training_loss(config, counts),
         compute_metrics=score,
         callbacks=callbacks,
     )
@@ -168,9 +168,10 @@ def fit_probe(trainer: BoneTrainer, config: TrainConfig, classes: int) -> None:
         )
         for view in range(config.probe_views)
     ]
-    weights = class_weights(np.bincount(rows.labels, minlength=classes), config.class_weights)
-    labels = np.tile(rows.labels, config.probe_views)
-    start_head(trainer.model, *fit_head(np.concatenate(views), labels, classes, config.probe_c / config.probe_views, weights))
+    counts = np.bincount(rows.labels, minlength=classes)
+    labels, c = np.tile(rows.labels, config.probe_views), config.probe_c / config.probe_views
+    weights, biases = fit_head(np.concatenate(views), labels, classes, c, class_weights(counts, config.class_weights))
+    start_head(trainer.model, weights, biases - logit_offsets(config, counts))
 
 
 def save_start(trainer: BoneTrainer, folder: Path) -> None:
