@@ -87,7 +87,9 @@ class AugmentConfig:
     gamma: float = option(0.2, "Gamma drawn from 1/(1+g) … 1+g.")
     contrast: float = option(0.2, "Contrast factor drawn from 1 ± this.")
     brightness: float = option(0.1, "Brightness added, drawn from ± this (of the [0, 1] range).")
-    zoom: float = option(1.0, "Largest enlargement by a crop; known fracture boxes stay in view, and abnormal films without a box are not zoomed.")
+    zoom: float = option(
+        1.0, "Largest enlargement by a crop; known fracture boxes stay in view, and abnormal films without a box are left whole."
+    )
     zoom_probability: float = option(0.5, "Probability of such a crop, where `zoom` is over 1.")
 
 
@@ -125,7 +127,7 @@ class TrainConfig:
     ema_decay: float = option(0.0, "Decay a step of the averaged weights, which are validated and kept; 0 keeps the trained weights.")
     head_epochs: float = option(0.0, "First stage of a two-stage run: epochs in which only the head learns.")
     cached_views: int = option(
-        0, "Compute the frozen part once, for this many augmented views of each image, and train the rest on its kept output; 0 computes it anew."
+        0, "Compute the frozen part once, for this many augmented views of each image, and train the rest on its kept output; 0: anew."
     )
     gradient_checkpointing: bool = option(False, "Compute activations again in the backward pass: less memory, about a third more time.")
     torch_compile: str = option("off", "`off`, `blocks` (the repeated blocks: compiles in seconds) or `whole`.")
@@ -145,6 +147,46 @@ class TrainConfig:
 
 
 @dataclass
+class DistillConfig:
+    """What a small network (`model`) learns from larger ones beside the labels. Without a teacher there is no distillation."""
+
+    teacher: list[str] = field(
+        default_factory=list,
+        metadata={"help": "Checkpoint folders, Hub ids or `bundled`; the probabilities of several are averaged. None: no distillation."},
+    )
+    teacher_probabilities: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "npz or parquet files of probabilities by image SHA-256, averaged (out-of-fold ones, say); used before `teacher`'s."
+        },
+    )
+    missing_probabilities: str = option(
+        "error", "An image that those files lack: `error`, `teacher` (which is then asked) or `labels` (only its label teaches)."
+    )
+    teacher_size: int | None = option(None, "Input side of the teachers, px, to which the student's view is scaled; empty: each one's own.")
+    temperature: float = option(2.0, "Temperature at which the student's probabilities are drawn to the teacher's; over 1 softens both.")
+    label_weight: float = option(0.5, "Weight of the loss of the labels, in [0, 1]; the teacher's probabilities have what is left.")
+    feature_weight: float = option(0.0, "Weight of the loss that draws the student's features, through a projection, to the `teacher`s'.")
+    features: str = option("tokens", "Which features: `tokens` (the map of patches) or `pooled` (what the head sees).")
+    feature_loss: str = option("cosine", "`cosine` (1 - cosine) or `mse` (against features of mean 0 and variance 1).")
+    unlabelled: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Folders of radiographs without labels, or datasets whose training rows are taken as such; the teacher labels them."
+        },
+    )
+    unlabelled_licences: list[str] = field(
+        default_factory=list,
+        metadata={"help": "Licence (SPDX id) of each folder in `unlabelled`, in that order; wanted where `train_licences` is set."},
+    )
+    with_baseline: bool = option(False, "First train the same network from the labels alone, for as many steps, and compare the two.")
+
+    @property
+    def is_on(self) -> bool:
+        return self != DistillConfig()
+
+
+@dataclass
 class Recipe:
     """One whole run. `trainer` holds further `transformers.TrainingArguments` fields by name."""
 
@@ -154,13 +196,20 @@ class Recipe:
     model: ModelConfig = field(default_factory=ModelConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
     trainer: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """Plain data, without the stage of distillation where there is none."""
+        data = dataclasses.asdict(self)
+        if not self.distill.is_on:
+            del data["distill"]
+        return data
 
 
-STAGES: dict[str, type] = {"data": DataConfig, "model": ModelConfig, "augment": AugmentConfig, "training": TrainConfig}
+STAGES: dict[str, type] = {
+    "data": DataConfig, "model": ModelConfig, "augment": AugmentConfig, "training": TrainConfig, "distill": DistillConfig,
+}  # fmt: skip
 
 
 def recipe_names(kind: str = "") -> list[str]:
@@ -231,7 +280,7 @@ def override(recipe: Recipe, changes: Mapping[str, Any], source: str = "command 
     for key, value in changes.items():
         if key not in owner:
             raise RecipeError(f"{source}: unknown key {key!r}{nearest(key, owner)}")
-        data[owner[key]][key] = value
+        data.setdefault(owner[key], {})[key] = value
     return recipe_from_dict(data, source)
 
 
