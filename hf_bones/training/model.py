@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ log = logging.getLogger(__name__)
 
 
 def resolve_model(name: str) -> str:
-    """What to hand to `from_pretrained`: the package's own checkpoint folder for `bundled`, else `name` as it is.
+    """What to hand to `from_pretrained`: the package's own folder for `bundled` and for an architecture that ships, else `name` as it is.
 
     Raises FileNotFoundError when a path-like name or the bundled folder holds no config.json.
     """
     if name == "bundled":
         folder = Path(str(resources.files("hf_bones") / "checkpoint"))
+    elif name in architecture_names():
+        folder = Path(str(_architectures() / name))
     elif Path(name).is_dir() or name.startswith((".", "/", "~")):
         folder = Path(name).expanduser()
     else:
@@ -32,6 +35,15 @@ def resolve_model(name: str) -> str:
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"model {name!r}: {folder} holds no config.json; give a checkpoint folder or a Hub id")
     return str(folder)
+
+
+def architecture_names() -> list[str]:
+    """Networks that ship as a config alone, without weights: names for `model` together with `from_scratch`."""
+    return sorted(entry.name for entry in _architectures().iterdir() if entry.is_dir())
+
+
+def _architectures() -> Traversable:
+    return resources.files("hf_bones") / "recipes" / "architectures"
 
 
 def load_model(config: ModelConfig, scheme: LabelScheme) -> tuple[PreTrainedModel, InputSpec]:
@@ -43,6 +55,8 @@ def load_model(config: ModelConfig, scheme: LabelScheme) -> tuple[PreTrainedMode
     Raises ValueError naming the recipe key for a combination that the architecture cannot do.
     """
     source = resolve_model(config.model)
+    if not config.from_scratch and config.model in architecture_names():
+        raise ValueError(f"model: {config.model!r} ships as an architecture, without weights; set from_scratch: true, or name a checkpoint")
     settings = AutoConfig.from_pretrained(source, revision=config.revision)
     old_labels = _head_labels(settings)
     extra = _depth_settings(settings, config)
@@ -137,6 +151,8 @@ def resize_position_embeddings(model: PreTrainedModel, image_size: int) -> None:
 def head_of(model: PreTrainedModel) -> torch.nn.Linear:
     """The final linear layer. Raises ValueError where the classifier is something else."""
     head = getattr(model, "classifier", None)
+    if isinstance(head, torch.nn.Sequential):  # ResNet flattens first
+        head = head[-1]
     if not isinstance(head, torch.nn.Linear):
         raise ValueError(f"{type(model).__name__}: its classifier is not a linear layer; this step needs one")
     return head
@@ -169,7 +185,10 @@ def grow_head(model: PreTrainedModel, scheme: LabelScheme) -> None:
             grown.bias[index] = head.bias[source]
             if name in sharing:
                 grown.bias[index] -= torch.log(torch.tensor(float(len(sharing))))
-    model.classifier = grown
+    if isinstance(model.classifier, torch.nn.Sequential):
+        model.classifier[-1] = grown
+    else:
+        model.classifier = grown
     model.config.id2label, model.config.label2id = scheme.id2label, scheme.label2id
     model.config.num_labels = len(scheme.names)
     model.num_labels = len(scheme.names)
