@@ -129,6 +129,8 @@ class TrainConfig:
     cached_views: int = option(
         0, "Compute the frozen part once, for this many augmented views of each image, and train the rest on its kept output; 0: anew."
     )
+    cached_dtype: str = option("float16", "Type of that kept output: `float16`, or `float32` for twice the disk.")
+    cached_dir: str = option("", "Folder of that kept output, where several runs are to share it; empty: in `output_dir`.")
     gradient_checkpointing: bool = option(False, "Compute activations again in the backward pass: less memory, about a third more time.")
     torch_compile: str = option("off", "`off`, `blocks` (the repeated blocks: compiles in seconds) or `whole`.")
     mixed_precision: str = option("auto", "`auto` (bf16 where the GPU has it, else fp16 on a GPU, none on a CPU), `no`, `bf16` or `fp16`.")
