@@ -88,7 +88,7 @@ def figures_of(
     supports = rows.supports(part.mask)
     holding = {name: set(groups[labels == index].tolist()) for index, name in enumerate(rows.names)}
     figures = {
-        key: _figure(key, float(value), intervals.get(key), supports, holding, rows.normal)
+        key: stated_figure(key, float(value), intervals.get(key), supports, holding, rows.normal)
         for key, value in values.items()
         if not is_count(key)
     }
@@ -97,7 +97,7 @@ def figures_of(
     return SliceFigures(model, part.kind, part.name, len(labels), group_count, supports, class_groups, counts, figures)
 
 
-def _figure(
+def stated_figure(
     key: str,
     value: float,
     interval: tuple[float, float] | None,
@@ -105,6 +105,7 @@ def _figure(
     holding: dict[str, set[str]],
     normal: str,
 ) -> Figure:
+    """A value with its interval, or without one and with the reason (`figures_of` says when). `holding`: groups with rows of each class."""
     count, rests_on = figure_support(key, supports, normal)
     parts = figure_parts(key, tuple(supports), normal).values()
     groups = min(len(set().union(*(holding[name] for name in members))) for members in parts)

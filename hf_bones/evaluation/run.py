@@ -77,21 +77,23 @@ def evaluate_checkpoint(
     Raises ValueError for a split or licence that is not there, a dataset with labelled rows of a class that the checkpoint lacks, or
     no row to score.
     """
-    data = _load_dataset(dataset)
+    data = load_splits(dataset)
     if split not in data:
         raise ValueError(f"{_name_of(dataset)}: no split {split!r}; it has {sorted(data)}")
     predictor = _load_predictor(model, revision, device)
     scheme, part = predictor.scheme, data[split]
     labels = scheme_labels(part, scheme, f"{_name_of(dataset)}, split {split!r}")
-    findings = _predict(predictor, part, batch_size)
+    findings = predict_rows(predictor, part, batch_size)
     rows, left_out = _scored(part, labels, findings, scheme)
-    fingerprint = sha256_rows((s, label, g) for s, label, g in zip(_texts(part, "sha256"), labels, _texts(part, "group"), strict=True))
+    fingerprint = sha256_rows(
+        (s, label, g) for s, label, g in zip(text_column(part, "sha256"), labels, text_column(part, "group"), strict=True)
+    )
     kept = [index for index, (label, finding) in enumerate(zip(labels, findings, strict=True)) if label >= 0 and finding.readable]
-    fitted, notes = _baselines(data, part.select(kept), scheme, baseline_licences, seed) if baselines else ({}, [])
+    fitted, notes = fit_baselines(data, part.select(kept), scheme, baseline_licences, seed) if baselines else ({}, [])
     out = Path(out_dir)
     looks, looks_in = None, ""
     if split not in OPEN_SPLITS:
-        looks, ledger = count_look_somewhere(_own_folder(model), out / "test_looks.json", split, fingerprint)
+        looks, ledger = count_look_somewhere(own_folder(model), out / "test_looks.json", split, fingerprint)
         looks_in = ledger.name if ledger.parent == out else f"the checkpoint's {ledger.name}"
     about = Circumstances(
         checkpoint=public_name(findings[0].checkpoint),
@@ -110,7 +112,8 @@ def evaluate_checkpoint(
     return evaluate_probabilities(rows, out, about, baselines=fitted, specificity=specificity, resampling=resampling, worst=worst)
 
 
-def _load_dataset(dataset: str | Path | DatasetDict) -> DatasetDict:
+def load_splits(dataset: str | Path | DatasetDict) -> DatasetDict:
+    """The splits of a folder or Hub id; a DatasetDict as it is."""
     if not isinstance(dataset, (str, Path)):
         return dataset
     from hf_bones.dataset.schema import load_bones
@@ -153,7 +156,8 @@ def _source(image: Mapping[str, Any]) -> bytes | str:
     return bytes(found) if isinstance(found, bytes) else str(found)
 
 
-def _predict(predictor: Predictor, part: Dataset, batch_size: int) -> list[Finding]:
+def predict_rows(predictor: Predictor, part: Dataset, batch_size: int) -> list[Finding]:
+    """A finding for each row of `part`, with a progress bar."""
     from tqdm import tqdm
 
     findings: list[Finding] = []
@@ -170,7 +174,7 @@ def _predict(predictor: Predictor, part: Dataset, batch_size: int) -> list[Findi
 
 def _scored(part: Dataset, labels: Ints, findings: Sequence[Finding], scheme: LabelScheme) -> tuple[ScoredRows, dict[str, str]]:
     """The rows that can be scored, and image id → reason for the others."""
-    ids = [text or f"row {index}" for index, text in enumerate(_texts(part, "image_id"))]
+    ids = [text or f"row {index}" for index, text in enumerate(text_column(part, "image_id"))]
     left_out: dict[str, str] = {}
     kept: list[int] = []
     for index, finding in enumerate(findings):
@@ -182,7 +186,7 @@ def _scored(part: Dataset, labels: Ints, findings: Sequence[Finding], scheme: La
             kept.append(index)
 
     def column(name: str) -> list[str]:
-        values = _texts(part, name)
+        values = text_column(part, name)
         return [values[index] for index in kept]
 
     def table(which: str) -> Floats:
@@ -206,13 +210,13 @@ def _scored(part: Dataset, labels: Ints, findings: Sequence[Finding], scheme: La
     return rows, left_out
 
 
-def _baselines(
+def fit_baselines(
     data: Mapping[str, Any], part: Dataset, scheme: LabelScheme, licences: Sequence[str] | None, seed: int
 ) -> tuple[dict[str, Floats], list[str]]:
     """Baselines fitted on the train split and applied to the rows of `part`, with a sentence on what they were fitted on."""
     if "train" not in data or not len(data["train"]):
         return {}, ["No baselines: the dataset has no train split to fit them on."]
-    train = data["train"].select(keep_licences(_texts(data["train"], "licence"), licences))
+    train = data["train"].select(keep_licences(text_column(data["train"], "licence"), licences))
     labels = scheme_labels(train, scheme, "split 'train'")
     statistics, readable = _statistics(train)
     usable = readable & (labels >= 0)
@@ -238,14 +242,14 @@ def _statistics(part: Dataset) -> tuple[Floats, npt.NDArray[np.bool_]]:
     return table, readable
 
 
-def _texts(part: Dataset, column: str) -> list[str]:
+def text_column(part: Dataset, column: str) -> list[str]:
     """A text column, "" for missing values or a missing column (datasets from elsewhere need not have all of ours)."""
     if column not in part.column_names:
         return [""] * len(part)
     return [str(value) if value is not None else "" for value in part[column][:]]
 
 
-def _own_folder(model: str | Path | Predictor) -> Path | None:
+def own_folder(model: str | Path | Predictor) -> Path | None:
     """The checkpoint's folder where the caller named one; "bundled" is the package's own and is never written to."""
     if not isinstance(model, (str, Path)) or str(model) == BUNDLED:
         return None
