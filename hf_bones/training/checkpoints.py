@@ -27,12 +27,9 @@ def prepare_output(recipe: Recipe, output: Path) -> Path | None:
 
     Raises `RecipeError` when the folder holds another recipe's run, naming the keys that differ.
     """
-    run_file = output / RUN_FILE
-    mine = _comparable(recipe)
     latest = last_complete_checkpoint(output)
     if latest is not None and recipe.training.resume:
-        theirs = read_json(run_file) if run_file.is_file() else {}
-        differing = sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key))
+        differing = differing_keys(recipe, output)
         if differing:
             raise RecipeError(
                 f"output_dir: {output} holds a run whose {', '.join(differing)} differ; choose another output_dir, "
@@ -40,8 +37,15 @@ def prepare_output(recipe: Recipe, output: Path) -> Path | None:
             )
         return latest
     if int(os.environ.get("RANK", "0")) == 0:
-        write_json(run_file, mine)
+        write_json(output / RUN_FILE, _comparable(recipe))
     return None
+
+
+def differing_keys(recipe: Recipe, output: Path) -> list[str]:
+    """Recipe keys in which the run that `output` notes is another one; all of them where it notes none."""
+    mine = _comparable(recipe)
+    theirs = read_json(output / RUN_FILE) if (output / RUN_FILE).is_file() else {}
+    return sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key))
 
 
 def has_fitted_start(recipe: Recipe, output: Path) -> bool:
