@@ -1,7 +1,8 @@
 """Random changes to a batch of radiographs that keep each image's label, run on the batch's device by kornia.
 
-The policy holds rotation, isotropic scale, shift, flips, gamma, contrast and brightness. It has no shear, no anisotropic scale and no
-crop: shear can imitate displacement, which is what tells `beyond_repair` from `fractured`, and a crop can cut the break out.
+The policy holds rotation, isotropic scale, shift, flips, gamma, contrast, brightness and a zoom. It has no shear, no anisotropic scale and
+no crop that knows nothing of the break: shear can imitate displacement, which is what tells `beyond_repair` from `fractured`, and a blind
+crop can cut the break out. The zoom enlarges a window that holds all known fracture boxes.
 
 Each image's draw comes from its own seed (run seed and position in the run), so the changes do not depend on how many processes or
 loader workers there are, nor on where a run was killed and resumed.
@@ -17,8 +18,10 @@ import torch
 
 from hf_bones.config import AugmentConfig
 
-DRAWS = 9
+DRAWS = 13
 """Uniform numbers in [0, 1) that one image's augmentation takes."""
+
+_MARGIN = 0.05  # of each side, kept around the boxes that a zoom must hold
 
 
 def augmentation_draw(seed: int, position: int) -> np.ndarray:
@@ -26,10 +29,18 @@ def augmentation_draw(seed: int, position: int) -> np.ndarray:
     return np.random.default_rng([seed, position]).random(DRAWS, dtype=np.float32)
 
 
-def affine_matrices(draws: torch.Tensor, heights: torch.Tensor, widths: torch.Tensor, policy: AugmentConfig) -> torch.Tensor:
+def affine_matrices(
+    draws: torch.Tensor,
+    heights: torch.Tensor,
+    widths: torch.Tensor,
+    policy: AugmentConfig,
+    boxes: torch.Tensor | None = None,
+    boxes_known: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Float32 (B, 2, 3) pixel-space matrices, source to destination, about the centre of each unpadded image.
 
-    `draws` is (B, `DRAWS`) in [0, 1); `heights` and `widths` are (B,) px of the unpadded images.
+    `draws` is (B, `DRAWS`) in [0, 1); `heights` and `widths` are (B,) px of the unpadded images. `boxes` (B, K, 4) are (cx, cy, w, h) in
+    [0, 1] of them, rows of zero size being none; only images whose boxes are known (B,) are zoomed into.
     """
     centre_x, centre_y = (widths - 1) / 2, (heights - 1) / 2
     angle = (draws[:, 0] * 2 - 1) * math.radians(policy.rotation_degrees)
@@ -43,18 +54,59 @@ def affine_matrices(draws: torch.Tensor, heights: torch.Tensor, widths: torch.Te
     c, d = scale * torch.sin(angle) * mirror, scale * torch.cos(angle) * flip
     move_x = centre_x + shift_x - a * centre_x - b * centre_y
     move_y = centre_y + shift_y - c * centre_x - d * centre_y
-    return torch.stack([torch.stack([a, b, move_x], dim=1), torch.stack([c, d, move_y], dim=1)], dim=1)
+    matrices = torch.stack([torch.stack([a, b, move_x], dim=1), torch.stack([c, d, move_y], dim=1)], dim=1)
+    if policy.zoom <= 1 or boxes is None or boxes_known is None:
+        return matrices
+    return _zoomed(matrices, draws, heights, widths, policy, boxes, boxes_known)
+
+
+def _zoomed(
+    matrices: torch.Tensor,
+    draws: torch.Tensor,
+    heights: torch.Tensor,
+    widths: torch.Tensor,
+    policy: AugmentConfig,
+    boxes: torch.Tensor,
+    boxes_known: torch.Tensor,
+) -> torch.Tensor:
+    """`matrices` followed by the enlargement of a window that holds all boxes, drawn among those that do."""
+    sides = torch.stack([widths, heights], dim=1)  # (B, 2)
+    corners = boxes.new_tensor([[-0.5, -0.5], [0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]])
+    points = (boxes[:, :, None, :2] + corners * boxes[:, :, None, 2:]) * sides[:, None, None]  # (B, K, 4, 2)
+    turned = torch.einsum("bij,bkcj->bkci", matrices[:, :, :2], points) + matrices[:, None, None, :, 2]
+    real = (boxes[..., 2:] > 0).all(dim=-1)[:, :, None, None]
+    any_real = real.flatten(1).any(dim=1)[:, None]
+    margin = _MARGIN * sides
+    top = torch.where(any_real, turned.masked_fill(~real, torch.inf).flatten(1, 2).amin(dim=1) - margin, sides)
+    end = torch.where(any_real, turned.masked_fill(~real, -torch.inf).flatten(1, 2).amax(dim=1) + margin, torch.zeros_like(sides))
+    top, end = torch.minimum(top.clamp(min=0), sides), torch.minimum(end.clamp(min=0), sides)
+    room = torch.where(any_real, sides / (end - top).clamp(min=1), torch.full_like(sides, torch.inf)).amin(dim=1)
+    factor = torch.minimum(torch.exp(draws[:, 10] * math.log(policy.zoom)), room.clamp(min=1))
+    factor = torch.where((draws[:, 9] < policy.zoom_probability) & boxes_known, factor, torch.ones_like(factor))
+    window = sides / factor[:, None]
+    first, last = (end - window).clamp(min=0), torch.minimum(top, sides - window)
+    offset = first + draws[:, 11:13] * (last - first).clamp(min=0)
+    zoomed = matrices * factor[:, None, None]
+    zoomed[:, :, 2] = (matrices[:, :, 2] - offset) * factor[:, None]
+    return zoomed
 
 
 def augment_batch(
-    grey: torch.Tensor, heights: torch.Tensor, widths: torch.Tensor, draws: torch.Tensor, policy: AugmentConfig
+    grey: torch.Tensor,
+    heights: torch.Tensor,
+    widths: torch.Tensor,
+    draws: torch.Tensor,
+    policy: AugmentConfig,
+    matrices: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Augments grey images in [0, 1], (B, 1, S, S), padded right and below beyond `heights` × `widths`.
 
+    `matrices` are those of `affine_matrices`, where they are at hand (a zoom needs the boxes); otherwise they are made without a zoom.
     Returns the same shape in [0, 1]. What a rotation or shift brings in from outside is black; the padding is left to the caller,
     who sets it to 0 again after normalising.
     """
-    matrices = affine_matrices(draws, heights.to(grey.dtype), widths.to(grey.dtype), policy)
+    if matrices is None:
+        matrices = affine_matrices(draws, heights.to(grey.dtype), widths.to(grey.dtype), policy)
     warped = kornia.geometry.transform.warp_affine(
         grey, matrices, dsize=(grey.shape[-2], grey.shape[-1]), mode="bilinear", padding_mode="zeros", align_corners=True
     )

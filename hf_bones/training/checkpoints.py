@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from transformers import PreTrainedModel
 
 from hf_bones.config import Recipe, RecipeError
 from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import read_json, write_json
+from hf_bones.training.auxiliary import NAME, detached_state
+from hf_bones.training.model import three_channel_state
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +61,7 @@ def _comparable(recipe: Recipe) -> dict[str, Any]:
     """The recipe as flat JSON data, without what may differ between a run and its resumption."""
     free = {
         "output_dir", "resume", "processes", "data_loader_workers", "push_to_hub", "report_to", "eval_batch_size", "use_arrays",
-        "arrays_dir",
+        "arrays_dir", "cached_dir",
     }  # fmt: skip
     data = recipe.as_dict()
     stages = {key: value for stage in ("data", "model", "augment", "training") for key, value in data[stage].items() if key not in free}
@@ -108,11 +111,13 @@ def save_checkpoint(model: PreTrainedModel, spec: InputSpec, folder: Path, save_
     A file in a smaller type still says `"dtype": "float32"` in its config, so that it is loaded and run in single precision.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.to(stored_dtype(name, tensor, save_dtype)).contiguous() for name, tensor in model.state_dict().items()}
+    state = three_channel_state(model, detached_state(model))
+    state = {name: tensor.to(stored_dtype(name, tensor, save_dtype)).contiguous() for name, tensor in state.items()}
     model.save_pretrained(folder, state_dict=state)
     (folder / "model.safetensors").chmod(0o644)  # others are to read it; transformers leaves it to its owner
     config = read_json(folder / "config.json")
-    write_json(folder / "config.json", {**config, "dtype": "float32"})
+    channels = {"num_channels": 3} if "num_channels" in config else {}
+    write_json(folder / "config.json", {**config, **channels, "dtype": "float32"})
     image_processor(spec).save_pretrained(folder)
 
 
@@ -123,4 +128,8 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
     under other names than the modules have, so that way leaves attention weights as they were and only warns.
     """
     stored = type(model).from_pretrained(folder, config=model.config, dtype=torch.float32, use_safetensors=True)
-    model.load_state_dict(stored.state_dict())
+    state = stored.state_dict()
+    if hasattr(model, NAME):  # from_pretrained knows nothing of the further heads
+        with safe_open(folder / "model.safetensors", framework="pt") as file:
+            state |= {name: file.get_tensor(name) for name in file.keys() if name.startswith(f"{NAME}.")}  # noqa: SIM118
+    model.load_state_dict(state)

@@ -6,7 +6,7 @@ turns a batch into model input on the device, the same arithmetic as `preprocess
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,7 +15,9 @@ import torch
 
 from hf_bones.config import AugmentConfig, RecipeError
 from hf_bones.preprocess import InputSpec, fit_to
-from hf_bones.training.augment import augment_batch, augmentation_draw
+from hf_bones.training.augment import affine_matrices, augment_batch, augmentation_draw
+
+Boxes = Sequence[Sequence[float]]  # (cx, cy, w, h) in [0, 1] of width and height
 
 
 class PixelSource(Protocol):
@@ -33,10 +35,29 @@ class FittedSource(Protocol):
     def fitted(self, rows: Sequence[int], size: int) -> list[np.ndarray]: ...
 
 
-class TrainingRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
-    """Rows of one or more sources as `{pixels, label, draw}`; asked for by row, or by (row, position in the run)."""
+@runtime_checkable
+class BoxedSource(Protocol):
+    """A source that knows where the breaks of an image are: none in a whole bone, None where nobody drew boxes."""
 
-    def __init__(self, sources: Sequence[PixelSource], labels: np.ndarray, size: int, seed: int) -> None:
+    def boxes(self, row: int) -> Boxes | None: ...
+
+
+class TrainingRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """Rows of one or more sources as `{pixels, label, draw}`; asked for by row, or by (row, position in the run).
+
+    With `with_boxes` also `{boxes}`: those of the breaks, none for a whole bone, None where they are not known. With `extra_labels`,
+    (N,) by the name of an extra head, also `{NAME_label}`.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[PixelSource],
+        labels: np.ndarray,
+        size: int,
+        seed: int,
+        with_boxes: bool = False,
+        extra_labels: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         self.sources = list(sources)
         self.labels = np.asarray(labels, dtype=np.int64)
         self.starts = np.cumsum([0] + [len(source) for source in self.sources])
@@ -44,6 +65,8 @@ class TrainingRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
             raise ValueError(f"{self.starts[-1]} images but {len(self.labels)} labels")
         self.size = size
         self.seed = seed
+        self.with_boxes = with_boxes
+        self.extra_labels = dict(extra_labels or {})
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -62,8 +85,14 @@ class TrainingRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
             pixels |= zip(places, _fitted(self.sources[number], inside, self.size), strict=True)
         return [
             {"pixels": pixels[place], "label": int(self.labels[row]), "draw": augmentation_draw(self.seed, position)}
+            | ({"boxes": self._boxes(int(which[place]), int(row))} if self.with_boxes else {})
+            | {f"{name}_label": int(values[row]) for name, values in self.extra_labels.items()}
             for place, (row, position) in enumerate(zip(rows, positions, strict=True))
         ]
+
+    def _boxes(self, number: int, row: int) -> Boxes | None:
+        source = self.sources[number]
+        return source.boxes(int(row - self.starts[number])) if isinstance(source, BoxedSource) else None
 
 
 def _fitted(source: PixelSource, rows: Sequence[int], size: int) -> list[np.ndarray]:
@@ -112,18 +141,29 @@ class RunSampler(torch.utils.data.Sampler[tuple[int, int]]):
 
 
 def collate(rows: Sequence[dict[str, Any]], size: int) -> dict[str, torch.Tensor]:
-    """Pads uint8 images right and below to (B, 1, size, size); heights and widths say where the image ends."""
+    """Pads uint8 images right and below to (B, 1, size, size); heights and widths say where the image ends.
+
+    Rows with boxes give `boxes` (B, K, 4), filled up with zeros, and `boxes_known` (B,).
+    """
     grey = np.zeros((len(rows), 1, size, size), dtype=np.uint8)
     for index, row in enumerate(rows):
         height, width = row["pixels"].shape
         grey[index, 0, :height, :width] = row["pixels"]
-    return {
+    batch = {
         "grey": torch.from_numpy(grey),
         "heights": torch.tensor([row["pixels"].shape[0] for row in rows]),
         "widths": torch.tensor([row["pixels"].shape[1] for row in rows]),
         "draws": torch.from_numpy(np.stack([row["draw"] for row in rows])),
         "labels": torch.tensor([row["label"] for row in rows]),
     }
+    if "boxes" in rows[0]:
+        known = [row["boxes"] for row in rows]
+        boxes = np.zeros((len(rows), max(1, *(len(each or ()) for each in known)), 4), dtype=np.float32)
+        for index, each in enumerate(known):
+            if each:
+                boxes[index, : len(each)] = each
+        batch |= {"boxes": torch.from_numpy(boxes), "boxes_known": torch.tensor([each is not None for each in known])}
+    return batch | {key: torch.tensor([row[key] for row in rows]) for key in rows[0] if key.endswith("_label")}
 
 
 @dataclass(frozen=True)
@@ -136,18 +176,34 @@ class SquareCollator:
         return collate(rows, self.size)
 
 
-def batch_to_input(batch: dict[str, torch.Tensor], spec: InputSpec, policy: AugmentConfig | None = None) -> torch.Tensor:
-    """Model input, float32 (B, 3, S, S), from a collated batch on any device; augmented where a policy is given.
+def batch_matrices(batch: dict[str, torch.Tensor], policy: AugmentConfig | None) -> torch.Tensor:
+    """Where augmentation takes the pixels of each image, float32 (B, 2, 3); the identity without a policy."""
+    if policy is None or not policy.augment:
+        return torch.eye(2, 3, device=batch["grey"].device).expand(len(batch["grey"]), 2, 3)
+    heights, widths = batch["heights"].float(), batch["widths"].float()
+    return affine_matrices(batch["draws"], heights, widths, policy, batch.get("boxes"), batch.get("boxes_known"))
 
-    Without a policy this equals `preprocess.normalise` of each image: padding is exactly 0.
+
+def batch_to_input(
+    batch: dict[str, torch.Tensor],
+    spec: InputSpec,
+    policy: AugmentConfig | None = None,
+    matrices: torch.Tensor | None = None,
+    channels: int = 3,
+) -> torch.Tensor:
+    """Model input, float32 (B, `channels`, S, S), from a collated batch on any device; augmented where a policy is given.
+
+    `matrices` are those of `batch_matrices`, where they are at hand. Without a policy this equals `preprocess.normalise` of each image:
+    padding is exactly 0. One channel instead of three is for a network whose patch embedding was summed.
     """
     grey = batch["grey"].to(torch.float32).div_(255)
     heights, widths = batch["heights"], batch["widths"]
     if policy is not None and policy.augment:
-        grey = augment_batch(grey, heights, widths, batch["draws"], policy)
+        matrices = batch_matrices(batch, policy) if matrices is None else matrices
+        grey = augment_batch(grey, heights, widths, batch["draws"], policy, matrices)
     side = torch.arange(spec.size, device=grey.device)
     outside = (side[None, :, None] >= heights[:, None, None]) | (side[None, None, :] >= widths[:, None, None])
-    mean = torch.tensor(spec.mean, device=grey.device)[None, :, None, None]
-    std = torch.tensor(spec.std, device=grey.device)[None, :, None, None]
+    mean = torch.tensor(spec.mean[:channels], device=grey.device)[None, :, None, None]
+    std = torch.tensor(spec.std[:channels], device=grey.device)[None, :, None, None]
     # In place, since on a CPU a new tensor of this size costs more than the arithmetic.
     return (grey - mean).div_(std).masked_fill_(outside[:, None], 0)

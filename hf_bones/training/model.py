@@ -58,7 +58,7 @@ def load_model(config: ModelConfig, scheme: LabelScheme) -> tuple[PreTrainedMode
     if not config.from_scratch and config.model in architecture_names():
         raise ValueError(f"model: {config.model!r} ships as an architecture, without weights; set from_scratch: true, or name a checkpoint")
     settings = AutoConfig.from_pretrained(source, revision=config.revision)
-    old_labels = _head_labels(settings)
+    old_labels = head_labels(settings)
     extra = _depth_settings(settings, config)
     kept_head = bool(old_labels) and set(old_labels) <= set(scheme.names) and not config.from_scratch
     if not kept_head:
@@ -82,10 +82,14 @@ def load_model(config: ModelConfig, scheme: LabelScheme) -> tuple[PreTrainedMode
     if kept_head and tuple(old_labels) != scheme.names:
         grow_head(model, scheme)
     freeze(model, config.trainable)
-    return model, _input_spec(source, config)
+    spec = _input_spec(source, config)
+    if config.input_channels == 1:
+        to_one_channel(model)
+        spec = one_channel_spec(spec)
+    return model, spec
 
 
-def _head_labels(settings: Any) -> tuple[str, ...]:
+def head_labels(settings: Any) -> tuple[str, ...]:
     """Label names of a checkpoint's head in order, or () where they are only placeholders such as LABEL_0."""
     names = tuple(settings.id2label[index] for index in sorted(settings.id2label))
     return () if all(name.startswith("LABEL_") for name in names) else names
@@ -148,6 +152,52 @@ def resize_position_embeddings(model: PreTrainedModel, image_size: int) -> None:
         model.config.image_size = image_size
 
 
+def one_channel_spec(spec: InputSpec) -> InputSpec:
+    """The same input normalised alike in all channels, so that three equal channels stay equal and their weights can be summed."""
+    return InputSpec(spec.size, (sum(spec.mean) / 3,) * 3, (sum(spec.std) / 3,) * 3)
+
+
+def patch_embedding(model: PreTrainedModel) -> tuple[str, torch.nn.Conv2d]:
+    """Name and module of the first convolution, which reads the pixels. Raises ValueError where there is none."""
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Conv2d):
+            return name, module
+    raise ValueError(f"input_channels: {type(model).__name__} reads its pixels by no convolution; set input_channels to 3")
+
+
+def to_one_channel(model: PreTrainedModel) -> None:
+    """Makes the network take one grey channel, in place: weights summed over RGB, which on three equal channels is the same function."""
+    name, three = patch_embedding(model)
+    if three.in_channels != 3 or three.groups != 1:
+        raise ValueError(f"input_channels: {name} of {type(model).__name__} has {three.in_channels} input channels, expected 3")
+    one = torch.nn.Conv2d(
+        1, three.out_channels, three.kernel_size, three.stride, three.padding, three.dilation, bias=three.bias is not None
+    )  # type: ignore[arg-type]
+    with torch.no_grad():
+        one.weight.copy_(three.weight.sum(dim=1, keepdim=True))
+        if three.bias is not None and one.bias is not None:
+            one.bias.copy_(three.bias)
+    one.requires_grad_(three.weight.requires_grad)
+    model.set_submodule(name, one)
+    _set_channels(model, 1)
+
+
+def three_channel_state(model: PreTrainedModel, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights of a network that takes one channel, as those of the same function of three equal channels."""
+    name, one = patch_embedding(model)
+    if one.in_channels != 1:
+        return state
+    key = f"{name}.weight"
+    return {**state, key: state[key].repeat(1, 3, 1, 1) / 3}
+
+
+def _set_channels(model: PreTrainedModel, count: int) -> None:
+    for module in model.modules():
+        if getattr(module, "num_channels", None) == 3:
+            module.num_channels = count  # type: ignore[assignment]
+    model.config.num_channels = count
+
+
 def head_of(model: PreTrainedModel) -> torch.nn.Linear:
     """The final linear layer. Raises ValueError where the classifier is something else."""
     head = getattr(model, "classifier", None)
@@ -156,6 +206,12 @@ def head_of(model: PreTrainedModel) -> torch.nn.Linear:
     if not isinstance(head, torch.nn.Linear):
         raise ValueError(f"{type(model).__name__}: its classifier is not a linear layer; this step needs one")
     return head
+
+
+def head_parameters(model: PreTrainedModel) -> set[int]:
+    """Ids of the weights that start anew and learn at the head's rate: the head's own, and those of further heads that train beside it."""
+    further = getattr(model, "auxiliary", None)
+    return {id(p) for module in (head_of(model), further) if module is not None for p in module.parameters()}
 
 
 def grow_head(model: PreTrainedModel, scheme: LabelScheme) -> None:
@@ -167,7 +223,7 @@ def grow_head(model: PreTrainedModel, scheme: LabelScheme) -> None:
 
     Raises ValueError when the old head has a label that the scheme lacks, or no abnormal class to split.
     """
-    old_names = _head_labels(model.config)
+    old_names = head_labels(model.config)
     missing = sorted(set(old_names) - set(scheme.names))
     if missing:
         raise ValueError(f"label_scheme: {scheme.name!r} lacks {missing}, which the checkpoint predicts")
@@ -237,7 +293,7 @@ def parameter_groups(
     """Optimiser groups: layer-wise learning rates (Clark et al. 2020, Bao et al. 2022), no decay on biases, norms, tokens, positions."""
     blocks = blocks_of(model) if layer_decay != 1 else torch.nn.ModuleList()
     depth = {id(p): index for index, block in enumerate(blocks) for p in block.parameters()}
-    head = {id(p) for p in head_of(model).parameters()}
+    head = head_parameters(model)
     seen_blocks = False
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():

@@ -19,7 +19,7 @@ from hf_bones.imaging import open_image
 from hf_bones.labels import LabelScheme
 from hf_bones.preprocess import fit_to
 from hf_bones.record import sha256_rows
-from hf_bones.training.data import PixelSource
+from hf_bones.training.data import Boxes, PixelSource
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ class Rows:
     origins: list[str] = field(default_factory=list)
     hashes: list[str] = field(default_factory=list)
     synthetic: list[bool] = field(default_factory=list)
+    subtypes: list[str] = field(default_factory=list)  # "" where unknown, as in the dataset
+    regions: list[str] = field(default_factory=list)
     arrays: DatasetArrays | None = None  # the cache that some of the images are read from
     from_arrays: int = 0
 
@@ -50,11 +52,15 @@ class Rows:
 
 
 class StoredImages:
-    """Images of a `datasets.Dataset`, opened by the project's one opener, or read from the cached `arrays` of the same rows."""
+    """Images of a `datasets.Dataset`, opened by the project's one opener, or read from the cached `arrays` of the same rows.
 
-    def __init__(self, dataset: Any, arrays: SplitArrays | None = None) -> None:
+    `boxes` has an entry for each row, see `boxes_of`.
+    """
+
+    def __init__(self, dataset: Any, arrays: SplitArrays | None = None, boxes: Sequence[Boxes | None] = ()) -> None:
         from datasets import Image
 
+        self.known_boxes = boxes
         self.images = dataset.select_columns(["image"]).cast_column("image", Image(decode=False))
         self.arrays = arrays
 
@@ -63,6 +69,9 @@ class StoredImages:
 
     def pixels(self, row: int) -> np.ndarray:
         return open_image(image_bytes(self.images[row]["image"])).pixels
+
+    def boxes(self, row: int) -> Boxes | None:
+        return self.known_boxes[row] if self.known_boxes else None
 
     def fitted(self, rows: Sequence[int], size: int) -> list[np.ndarray]:
         """The rows with their long side at `size` px. Cached ones are not fitted again: `fit_to` of its own result can add a pixel."""
@@ -75,7 +84,7 @@ class DrawnImages:
 
     def __init__(self, count: int, seed: int, size: int, names: Sequence[str]) -> None:
         self.count, self.seed, self.size, self.names = count, seed, size, tuple(names)
-        self.kept: dict[int, np.ndarray] = {}
+        self.kept: dict[int, tuple[np.ndarray, Boxes | None]] = {}
 
     def __len__(self) -> int:
         return self.count
@@ -84,11 +93,23 @@ class DrawnImages:
         return self.names[row % len(self.names)]
 
     def pixels(self, row: int) -> np.ndarray:
+        return self._drawn(row)[0]
+
+    def boxes(self, row: int) -> Boxes | None:
+        return self._drawn(row)[1]
+
+    def _drawn(self, row: int) -> tuple[np.ndarray, Boxes | None]:
         from hf_bones.dataset.synthetic import draw_radiograph
 
         if row not in self.kept:
-            self.kept[row] = draw_radiograph(self.seed + row, self.label(row), size=self.size).pixels
+            drawn = draw_radiograph(self.seed + row, self.label(row), size=self.size)
+            self.kept[row] = drawn.pixels, boxes_of(drawn.boxes, drawn.label == "healthy")
         return self.kept[row]
+
+
+def boxes_of(boxes: Boxes, whole: bool) -> Boxes | None:
+    """The boxes of an image: none in a whole bone; a broken one without any has them nowhere drawn, which is None."""
+    return boxes if boxes or whole else None
 
 
 def training_rows(config: DataConfig, scheme: LabelScheme, seed: int, size: int | None = None) -> tuple[Rows, Rows]:
@@ -166,7 +187,8 @@ def _add_stored(
 ) -> None:
     names = dataset.features["label"].names
     unknown = sorted(set(names) - set(scheme.names))
-    table = dataset.select_columns(["label", "group", "licence", "source", "sha256", "synthetic"]).to_pandas()
+    columns = ["label", "group", "licence", "source", "sha256", "synthetic", "boxes", "subtype", "region"]
+    table = dataset.select_columns([column for column in columns if column in dataset.features]).to_pandas()
     if config.train_licences:
         table = table[table["licence"].isin(config.train_licences)]
     used = {names[label] for label in table["label"].unique()}
@@ -177,7 +199,11 @@ def _add_stored(
         table = table.groupby("label", group_keys=False).sample(frac=share, random_state=seed).sort_index()
     chosen = table.index.to_list()
     cached = arrays.select(chosen) if arrays is not None else None
-    rows.sources.append(StoredImages(dataset.select(chosen), cached))
+    boxes = [
+        boxes_of([[float(number) for number in box] for box in drawn], names[label] == scheme.normal)
+        for drawn, label in zip(table.get("boxes", [[]] * len(table)), table["label"], strict=True)
+    ]
+    rows.sources.append(StoredImages(dataset.select(chosen), cached, boxes))
     rows.from_arrays += cached.there if cached is not None else 0
     rows.labels += [scheme.label2id[names[label]] for label in table["label"]]
     rows.groups += table["group"].tolist()
@@ -185,6 +211,8 @@ def _add_stored(
     rows.origins += table["source"].tolist()
     rows.hashes += table["sha256"].tolist()
     rows.synthetic += table["synthetic"].tolist()
+    for kept, column in ((rows.subtypes, "subtype"), (rows.regions, "region")):
+        kept += table[column].fillna("").tolist() if column in table else [""] * len(table)
 
 
 def _add_drawn(rows: Rows, count: int, seed: int, config: DataConfig, scheme: LabelScheme) -> None:
@@ -199,6 +227,8 @@ def _add_drawn(rows: Rows, count: int, seed: int, config: DataConfig, scheme: La
         rows.origins.append("drawn")
         rows.hashes.append(f"drawn-{seed + row}-{config.drawn_size}")
         rows.synthetic.append(True)
+        rows.subtypes.append("")  # not known before it is drawn
+        rows.regions.append("")
 
 
 def describe_rows(train: Rows, validation: Rows, config: DataConfig, scheme: LabelScheme) -> dict[str, Any]:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, TrainingArguments
+from transformers import EarlyStoppingCallback, PreTrainedModel, TrainingArguments
 
 from hf_bones.config import AugmentConfig, Recipe, RecipeError, TrainConfig, nearest
 from hf_bones.labels import LabelScheme, load_scheme
 from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics, selection_score
 from hf_bones.preprocess import InputSpec
+from hf_bones.training.auxiliary import NAME, PATCH_LOGITS, UNKNOWN, attach_auxiliary, box_cover, box_loss, head_figures, label_loss
 from hf_bones.training.checkpoints import START, has_fitted_start, load_weights, prepare_output, round_weights
-from hf_bones.training.data import RunSampler, SquareCollator, TrainingRows, batch_to_input
+from hf_bones.training.data import RunSampler, SquareCollator, TrainingRows, batch_matrices, batch_to_input
+from hf_bones.training.ema import AveragingTrainer
 from hf_bones.training.loss import class_weights, logit_offsets, training_loss
-from hf_bones.training.model import load_model, parameter_groups
+from hf_bones.training.model import blocks_of, head_parameters, load_model, parameter_groups
 from hf_bones.training.probe import fit_head, head_features, start_head
 from hf_bones.training.sources import Rows, arrays_line, describe_rows, training_rows
+from hf_bones.training.trunk_output import keep_frozen_output
 
 
 @dataclass
@@ -43,17 +48,28 @@ class TrainedModel:
     is_main_process: bool
 
 
-class BoneTrainer(Trainer):
+EXTRA_COLUMNS = {"subtype": "subtypes", "region": "regions"}  # extra head → column of `Rows`
+
+
+class BoneTrainer(AveragingTrainer):
     """A Trainer whose batches stay 8-bit grey until they are on the device, where they are augmented and normalised."""
 
     def __init__(
-        self, *, spec: InputSpec, policy: AugmentConfig, sampler: RunSampler, optimiser_groups: list[dict[str, Any]], **arguments: Any
+        self,
+        *,
+        spec: InputSpec,
+        policy: AugmentConfig,
+        sampler: RunSampler,
+        optimiser_groups: list[dict[str, Any]],
+        config: TrainConfig | None = None,
+        **arguments: Any,
     ):
+        self.config = config or TrainConfig()
         self.spec = spec
         self.policy = policy
         self.sampler = sampler
         self.optimiser_groups = optimiser_groups
-        super().__init__(**arguments)
+        super().__init__(ema_decay=self.config.ema_decay, **arguments)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> RunSampler:
         return self.sampler
@@ -65,6 +81,7 @@ class BoneTrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         load_weights(self.model, Path(resume_from_checkpoint))
+        self.resume_averages(Path(resume_from_checkpoint))
 
     def _load_best_model(self) -> None:
         load_weights(self.model, Path(self.state.best_model_checkpoint))
@@ -74,7 +91,62 @@ class BoneTrainer(Trainer):
         if "grey" not in batch:
             return batch
         policy = self.policy if self.model.training else None
-        return {"pixel_values": batch_to_input(batch, self.spec, policy), "labels": batch["labels"]}
+        matrices = batch_matrices(batch, policy)
+        network = self.accelerator.unwrap_model(self.model)
+        channels = getattr(network.config, "num_channels", 3)
+        inputs = {"pixel_values": batch_to_input(batch, self.spec, policy, matrices, channels), "labels": batch["labels"]}
+        if self.model.training and hasattr(network, NAME):
+            inputs |= {key: value for key, value in batch.items() if key.endswith("_label")}
+            if getattr(network, NAME).patch is not None:
+                inputs |= {"matrices": matrices} | {key: batch[key] for key in ("boxes", "boxes_known", "heights", "widths")}
+        return inputs
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: torch.Tensor | int | None = None
+    ) -> Any:
+        """The recipe's loss, and the losses of the further heads, each summed over images and divided as it is."""
+        targets = {key: inputs.pop(key) for key in list(inputs) if key not in ("pixel_values", "kept", "labels")}
+        count = len(inputs["labels"]) if num_items_in_batch is None else num_items_in_batch
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
+        further = self.further_losses(outputs, targets)
+        if further:
+            # As the Trainer scales the main one: gradients are averaged over processes, sums are not.
+            processes = self.accelerator.num_processes if num_items_in_batch is not None else 1
+            loss = loss + torch.stack(list(further.values())).sum() / count * processes
+        return (loss, outputs) if return_outputs else loss
+
+    def further_losses(self, outputs: Any, targets: dict[str, Any]) -> dict[str, torch.Tensor]:
+        """Losses beside the recipe's own, weighted, each summed over the images of the batch."""
+        losses: dict[str, torch.Tensor] = {}
+        if "boxes" in targets and PATCH_LOGITS in outputs:
+            logits = outputs[PATCH_LOGITS]
+            place = (targets["boxes"], targets["matrices"], targets["heights"], targets["widths"])
+            cover = box_cover(*place, grid=logits.shape[-1], size=self.spec.size)
+            losses["box"] = self.config.box_loss * box_loss(logits, cover, targets["boxes_known"])
+        for key, labels in targets.items():
+            if key.endswith("_label"):
+                name = key.removesuffix("_label")
+                losses[name] = self.config.extra_head_loss * label_loss(outputs[f"{name}_logits"], labels)
+        return losses
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The Trainer's schedule; in a two-stage run the backbone's starts when `head_epochs` are over, and its rate is 0 until then."""
+        if not self.config.head_epochs or self.lr_scheduler is not None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        optimiser = optimizer or self.optimizer
+        first = round(num_training_steps * self.config.head_epochs / self.config.epochs)
+        head = head_parameters(self.accelerator.unwrap_model(self.model))
+
+        def cosine(step: int, start: int) -> float:
+            step, total = step - start, max(1, num_training_steps - start)
+            warm = max(1, round(total * self.config.warmup))
+            if step < 0:
+                return 0.0
+            return step / warm if step < warm else 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, total - warm))))
+
+        starts = [0 if all(id(p) in head for p in group["params"]) else first for group in optimiser.param_groups]
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, [partial(cosine, start=start) for start in starts])
+        return self.lr_scheduler
 
 
 def train(recipe: Recipe) -> TrainedModel:
@@ -94,10 +166,15 @@ def train(recipe: Recipe) -> TrainedModel:
     train_rows, validation_rows = training_rows(recipe.data, scheme, config.seed, recipe.model.image_size)
     torch.manual_seed(config.seed)  # before the new head is drawn
     model, spec = load_model(recipe.model, scheme)
+    heads = extra_heads(recipe.model.extra_heads, train_rows)
+    if config.box_loss or heads:
+        attach_auxiliary(model, spec.size, {name: len(labels) for name, labels in heads.items()}, config.box_loss > 0)
     trainer = make_trainer(recipe, model, spec, scheme, train_rows, validation_rows)
     if trainer.is_world_process_zero():
         _announce(trainer, recipe, scheme, train_rows, validation_rows, resume_from)
     started = time.monotonic()
+    if config.cached_views:
+        keep_frozen_output(trainer, recipe, {"train": train_rows.hashes, "validation": validation_rows.hashes})
     if has_start and resume_from is None:
         load_weights(model, output / START)
     elif config.head_start == "probe" and resume_from is None:
@@ -111,6 +188,10 @@ def train(recipe: Recipe) -> TrainedModel:
     prediction = trainer.predict(trainer.eval_dataset, metric_key_prefix="validation")
     logits = np.asarray(prediction.predictions, dtype=np.float64)
     labels = np.asarray(prediction.label_ids)
+    metrics = classification_metrics(labels, softmax(logits), scheme.names, scheme.normal_id)
+    if heads:
+        features = head_features(model, spec, trainer.eval_dataset, config.eval_batch_size, trainer.args.device)
+        metrics["heads"] = head_figures(model, features, extra_labels(heads, validation_rows), heads)
     return TrainedModel(
         model=model,
         spec=spec,
@@ -118,12 +199,35 @@ def train(recipe: Recipe) -> TrainedModel:
         logits=logits,
         labels=labels,
         groups=validation_rows.groups,
-        metrics=classification_metrics(labels, softmax(logits), scheme.names, scheme.normal_id),
+        metrics=metrics,
         data=describe_rows(train_rows, validation_rows, recipe.data, scheme),
         history=trainer.state.log_history,
         seconds=time.monotonic() - started,
         is_main_process=trainer.is_world_process_zero(),
     )
+
+
+def extra_heads(wanted: list[str], rows: Rows) -> dict[str, list[str]]:
+    """The classes of each extra head: the words that its column holds in the training rows.
+
+    Raises `RecipeError` for an unknown head, or a column with fewer than two words.
+    """
+    heads: dict[str, list[str]] = {}
+    for name in wanted:
+        if name not in EXTRA_COLUMNS:
+            raise RecipeError(f"extra_heads: {name!r} is none of {', '.join(EXTRA_COLUMNS)}{nearest(name, EXTRA_COLUMNS)}")
+        heads[name] = sorted(set(getattr(rows, EXTRA_COLUMNS[name])) - {""})
+        if len(heads[name]) < 2:
+            raise RecipeError(f"extra_heads: the training rows of `dataset` hold {len(heads[name])} kinds of {name}; take it out")
+    return heads
+
+
+def extra_labels(heads: dict[str, list[str]], rows: Rows) -> dict[str, np.ndarray]:
+    """Class ids (N,) of the rows for each extra head; `UNKNOWN` for a row without a word, or with one that no training row has."""
+    return {
+        name: np.array([words.index(word) if word in words else UNKNOWN for word in getattr(rows, EXTRA_COLUMNS[name])], dtype=np.int64)
+        for name, words in heads.items()
+    }
 
 
 def make_trainer(
@@ -142,6 +246,9 @@ def make_trainer(
         kept = {key: figures[key] for key in ("accuracy", "balanced_accuracy", "auroc_abnormal", "auroc_ovr_macro")}
         return {"selection": selection_score(prediction.label_ids, probabilities, scheme.normal_id), **kept}
 
+    if config.torch_compile == "blocks":
+        for block in blocks_of(model):
+            block.compile()
     callbacks = [EarlyStoppingCallback(config.early_stopping_patience)] if config.early_stopping_patience else []
     return BoneTrainer(
         spec=spec,
@@ -150,7 +257,15 @@ def make_trainer(
         optimiser_groups=parameter_groups(model, config.learning_rate, head_rate, config.weight_decay, config.layer_decay),
         model=model,
         args=training_arguments(recipe, len(sampler)),
-        train_dataset=TrainingRows(train_rows.sources, labels, spec.size, config.seed),
+        config=config,
+        train_dataset=TrainingRows(
+            train_rows.sources,
+            labels,
+            spec.size,
+            config.seed,
+            with_boxes=config.box_loss > 0 or (recipe.augment.augment and recipe.augment.zoom > 1),
+            extra_labels=extra_labels(extra_heads(recipe.model.extra_heads, train_rows), train_rows),
+        ),
         eval_dataset=TrainingRows(validation_rows.sources, np.asarray(validation_rows.labels), spec.size, config.seed),
         data_collator=SquareCollator(spec.size),
         compute_loss_func=training_loss(config, counts),
@@ -232,6 +347,9 @@ def training_arguments(recipe: Recipe, images_per_epoch: int) -> TrainingArgumen
         "report_to": config.report_to,
         "use_cpu": config.cpu,
         "ddp_find_unused_parameters": False,
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False} if config.gradient_checkpointing else None,
+        "torch_compile": config.torch_compile == "whole",
         **_precision(config),
     }
     if config.evaluations_per_epoch > 1 or 0 < config.max_steps < steps:
