@@ -347,10 +347,9 @@ def training_arguments(recipe: Recipe, images_per_epoch: int) -> TrainingArgumen
         "report_to": config.report_to,
         "use_cpu": config.cpu,
         "ddp_find_unused_parameters": False,
-        "gradient_checkpointing": config.gradient_checkpointing,
-        "gradient_checkpointing_kwargs": {"use_reentrant": False} if config.gradient_checkpointing else None,
         "torch_compile": config.torch_compile == "whole",
         **_precision(config),
+        **_recomputation(config),
     }
     if config.evaluations_per_epoch > 1 or 0 < config.max_steps < steps:
         every = max(1, steps // config.evaluations_per_epoch)
@@ -361,6 +360,13 @@ def training_arguments(recipe: Recipe, images_per_epoch: int) -> TrainingArgumen
         if key not in known:
             raise RecipeError(f"trainer: TrainingArguments has no field {key!r}{nearest(key, known)}")
     return TrainingArguments(**{**settings, **recipe.trainer})
+
+
+def _recomputation(config: TrainConfig) -> dict[str, Any]:
+    if not config.gradient_checkpointing:
+        return {}
+    named = "activation_checkpointing" if "activation_checkpointing" in TrainingArguments.__dataclass_fields__ else "gradient_checkpointing"
+    return {named: True, f"{named}_kwargs": {"use_reentrant": False}}
 
 
 def _precision(config: TrainConfig) -> dict[str, bool]:
