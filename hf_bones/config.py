@@ -7,10 +7,7 @@ names the nearest known one. Values given on the command line win over the recip
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import types
-import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -19,14 +16,28 @@ from typing import Any
 
 import yaml
 
+from hf_bones.recipe_fields import RecipeError, dataclass_from_dict, nearest, option
+from hf_bones.search_space import SearchConfig, search_from_dict
 
-class RecipeError(ValueError):
-    """A recipe or override that cannot be used; the message names the file, the key and what is wanted."""
-
-
-def option(default: Any, text: str) -> Any:
-    """A dataclass field with a default and its line of help."""
-    return field(default=default, metadata={"help": text})
+__all__ = [
+    "STAGES",
+    "AugmentConfig",
+    "DataConfig",
+    "DistillConfig",
+    "ModelConfig",
+    "Recipe",
+    "RecipeError",
+    "SearchConfig",
+    "TrainConfig",
+    "dataclass_from_dict",
+    "load_recipe",
+    "nearest",
+    "option",
+    "override",
+    "read_recipe",
+    "recipe_from_dict",
+    "recipe_names",
+]
 
 
 @dataclass
@@ -144,7 +155,10 @@ class TrainConfig:
     save_dtype: str = option(
         "float32", "Type of the weights on disk: `float32`, `float16` or `float8` (e4m3 in the blocks); loaded as float32."
     )
-    report_to: str = option("none", "`none`, `trackio` or `tensorboard`.")
+    report_to: str = option("none", "`none`, `trackio` or `tensorboard` (extra `track`); either stays on this machine.")
+    spike_factor: float = option(2.0, "End a run whose training loss stays over this many times its running median; 0 turns it off.")
+    spike_logs: int = option(5, "Logs in a row (there are ten an epoch) over which it must stay there.")
+    skipped_steps: int = option(30, "End a run in fp16 after this many steps in a row whose gradients overflowed; 0 turns it off.")
     push_to_hub: str | None = option(None, "Hub id to push the finished checkpoint to (private unless the repo exists).")
 
 
@@ -190,7 +204,7 @@ class DistillConfig:
 
 @dataclass
 class Recipe:
-    """One whole run. `trainer` holds further `transformers.TrainingArguments` fields by name."""
+    """One whole run. `trainer` holds further `transformers.TrainingArguments` fields by name, `search` what `--search` may change."""
 
     name: str = "custom"
     description: str = ""
@@ -200,18 +214,22 @@ class Recipe:
     training: TrainConfig = field(default_factory=TrainConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
     trainer: dict[str, Any] = field(default_factory=dict)
+    search: SearchConfig | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, without the stage of distillation where there is none."""
+        """Plain data, without distillation and search where there are none."""
         data = dataclasses.asdict(self)
         if not self.distill.is_on:
             del data["distill"]
+        if self.search is None:
+            del data["search"]
         return data
 
 
 STAGES: dict[str, type] = {
     "data": DataConfig, "model": ModelConfig, "augment": AugmentConfig, "training": TrainConfig, "distill": DistillConfig,
 }  # fmt: skip
+KEYS = ("name", "description", *STAGES, "trainer", "search")
 
 
 def recipe_names(kind: str = "") -> list[str]:
@@ -251,17 +269,16 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     """A shipped recipe by name, or a YAML file. Raises `RecipeError` naming the file, the key and the nearest known key."""
     data, source, _ = read_recipe(name_or_path)
     if not isinstance(data, Mapping):
-        raise RecipeError(f"{source}: a recipe is a mapping with some of: {', '.join(['name', 'description', *STAGES, 'trainer'])}")
+        raise RecipeError(f"{source}: a recipe is a mapping with some of: {', '.join(KEYS)}")
     return recipe_from_dict(data, source)
 
 
 def recipe_from_dict(data: Mapping[str, Any], source: str = "recipe") -> Recipe:
     """A `Recipe` from plain data, each value checked against its field's type."""
-    known = ["name", "description", *STAGES, "trainer"]
     recipe = Recipe()
     for key, value in data.items():
-        if key not in known:
-            raise RecipeError(f"{source}: unknown key {key!r}{nearest(str(key), known)}; known: {', '.join(known)}")
+        if key not in KEYS:
+            raise RecipeError(f"{source}: unknown key {key!r}{nearest(str(key), KEYS)}; known: {', '.join(KEYS)}")
         if key in STAGES:
             if not isinstance(value, Mapping):
                 raise RecipeError(f"{source}: {key!r} must be a mapping of {STAGES[key].__name__} fields")
@@ -270,6 +287,8 @@ def recipe_from_dict(data: Mapping[str, Any], source: str = "recipe") -> Recipe:
             if not isinstance(value, Mapping):
                 raise RecipeError(f"{source}: 'trainer' must be a mapping of TrainingArguments fields")
             recipe.trainer = dict(value)
+        elif key == "search":
+            recipe.search = search_from_dict(value, STAGES.values(), f"{source}: search")
         else:
             setattr(recipe, key, str(value).strip())
     return recipe
@@ -284,46 +303,3 @@ def override(recipe: Recipe, changes: Mapping[str, Any], source: str = "command 
             raise RecipeError(f"{source}: unknown key {key!r}{nearest(key, owner)}")
         data.setdefault(owner[key], {})[key] = value
     return recipe_from_dict(data, source)
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint for an error message: "; did you mean 'epochs'?", or nothing when no known word is near."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def dataclass_from_dict(kind: type, data: Mapping[str, Any], source: str) -> Any:
-    """A `kind` from plain data. Raises `RecipeError` naming `source`, the key, and the nearest known key or the type wanted."""
-    hints = typing.get_type_hints(kind)
-    values: dict[str, Any] = {}
-    for key, value in data.items():
-        if key not in hints:
-            raise RecipeError(f"{source}: unknown key {key!r}{nearest(str(key), hints)}; known: {', '.join(hints)}")
-        values[key] = _checked(value, hints[key], f"{source}.{key}")
-    return kind(**values)
-
-
-def _checked(value: Any, wanted: Any, source: str) -> Any:
-    """`value` as the field's type; YAML reads `5e-5` as text, so text that is a number is taken as one."""
-    if typing.get_origin(wanted) in (typing.Union, types.UnionType):
-        if value is None:
-            return None
-        wanted = next(kind for kind in typing.get_args(wanted) if kind is not type(None))
-    if typing.get_origin(wanted) is list and typing.get_args(wanted)[0] is float:
-        if not isinstance(value, list) or not value:
-            raise RecipeError(f"{source}: expected a list of numbers, got {value!r}")
-        return [_checked(item, float, f"{source}[{place}]") for place, item in enumerate(value)]
-    if typing.get_origin(wanted) is list:
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise RecipeError(f"{source}: expected a list of words, got {value!r}")
-        return list(value)
-    if wanted is float and not isinstance(value, bool):
-        try:
-            return float(value)
-        except (TypeError, ValueError):
-            pass
-    elif wanted is int and isinstance(value, (int, float)) and not isinstance(value, bool) and int(value) == value:
-        return int(value)
-    elif wanted in (bool, str) and isinstance(value, wanted):
-        return value
-    raise RecipeError(f"{source}: expected {wanted.__name__}, got {value!r}")
