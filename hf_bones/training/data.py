@@ -17,6 +17,7 @@ from hf_bones.config import AugmentConfig, RecipeError
 from hf_bones.preprocess import InputSpec, fit_to
 from hf_bones.training.augment import affine_matrices, augment_batch, augmentation_draw
 
+UNLABELLED = -1  # label of an image that only a teacher has an opinion of
 Boxes = Sequence[Sequence[float]]  # (cx, cy, w, h) in [0, 1] of width and height
 
 
@@ -134,7 +135,8 @@ class RunSampler(torch.utils.data.Sampler[tuple[int, int]]):
         if self.mode == "uniform":
             order = random.permutation(len(self.labels))[: self.length]
         else:
-            weights = np.bincount(self.labels)[self.labels] ** (-1.0 if self.mode == "balanced" else -0.5)
+            _, kind, count = np.unique(self.labels, return_inverse=True, return_counts=True)  # images without a label are a class here
+            weights = count[kind] ** (-1.0 if self.mode == "balanced" else -0.5)
             order = random.choice(len(self.labels), size=self.length, p=weights / weights.sum())
         for offset, row in enumerate(order):
             yield int(row), epoch * self.length + offset

@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from hf_bones.metrics import classification_metrics, selection_score
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.auxiliary import NAME, PATCH_LOGITS, UNKNOWN, attach_auxiliary, box_cover, box_loss, head_figures, label_loss
 from hf_bones.training.checkpoints import START, has_fitted_start, load_weights, prepare_output, round_weights
-from hf_bones.training.data import RunSampler, SquareCollator, TrainingRows, batch_matrices, batch_to_input
+from hf_bones.training.data import UNLABELLED, RunSampler, SquareCollator, TrainingRows, batch_matrices, batch_to_input
 from hf_bones.training.ema import AveragingTrainer
 from hf_bones.training.loss import class_weights, logit_offsets, training_loss
 from hf_bones.training.model import blocks_of, head_parameters, load_model, parameter_groups
@@ -46,6 +47,7 @@ class TrainedModel:
     history: list[dict[str, Any]]
     seconds: float
     is_main_process: bool
+    distillation: dict[str, Any] | None = None  # who taught it, where somebody did
 
 
 EXTRA_COLUMNS = {"subtype": "subtypes", "region": "regions"}  # extra head → column of `Rows`
@@ -70,6 +72,10 @@ class BoneTrainer(AveragingTrainer):
         self.sampler = sampler
         self.optimiser_groups = optimiser_groups
         super().__init__(ema_decay=self.config.ema_decay, **arguments)
+
+    def labelled_rows(self) -> TrainingRows:
+        """The training rows that have a label."""
+        return self.train_dataset
 
     def _get_train_sampler(self, train_dataset: Any = None) -> RunSampler:
         return self.sampler
@@ -149,11 +155,14 @@ class BoneTrainer(AveragingTrainer):
         return self.lr_scheduler
 
 
-def train(recipe: Recipe) -> TrainedModel:
+MakeTrainer = Callable[[Recipe, PreTrainedModel, InputSpec, LabelScheme, Rows, Rows], BoneTrainer]
+
+
+def train(recipe: Recipe, make: MakeTrainer | None = None) -> TrainedModel:
     """Runs a recipe to its best checkpoint; call it in each process that accelerate or torchrun started.
 
     Goes on from the last complete checkpoint in `output_dir` when that is of the same recipe. Raises `RecipeError` for keys that do not
-    go together, and when the number of processes is not the one asked for.
+    go together, and when the number of processes is not the one asked for. `make` builds another Trainer than `make_trainer` does.
     """
     config = recipe.training
     check_processes(config)
@@ -169,7 +178,7 @@ def train(recipe: Recipe) -> TrainedModel:
     heads = extra_heads(recipe.model.extra_heads, train_rows)
     if config.box_loss or heads:
         attach_auxiliary(model, spec.size, {name: len(labels) for name, labels in heads.items()}, config.box_loss > 0)
-    trainer = make_trainer(recipe, model, spec, scheme, train_rows, validation_rows)
+    trainer = (make or make_trainer)(recipe, model, spec, scheme, train_rows, validation_rows)
     if trainer.is_world_process_zero():
         _announce(trainer, recipe, scheme, train_rows, validation_rows, resume_from)
     started = time.monotonic()
@@ -231,12 +240,18 @@ def extra_labels(heads: dict[str, list[str]], rows: Rows) -> dict[str, np.ndarra
 
 
 def make_trainer(
-    recipe: Recipe, model: PreTrainedModel, spec: InputSpec, scheme: LabelScheme, train_rows: Rows, validation_rows: Rows
+    recipe: Recipe,
+    model: PreTrainedModel,
+    spec: InputSpec,
+    scheme: LabelScheme,
+    train_rows: Rows,
+    validation_rows: Rows,
+    kind: Callable[..., BoneTrainer] = BoneTrainer,
 ) -> BoneTrainer:
-    """The Trainer of a recipe, ready to run."""
+    """The Trainer of a recipe, ready to run; `kind` is given a `BoneTrainer`'s arguments."""
     config = recipe.training
     labels = np.asarray(train_rows.labels)
-    counts = np.bincount(labels, minlength=len(scheme.names))
+    counts = np.bincount(labels[labels != UNLABELLED], minlength=len(scheme.names))
     head_rate = config.head_learning_rate or 10 * config.learning_rate
     sampler = RunSampler(labels, config.sampling, config.seed, config.batch_size, config.samples_per_epoch)
 
@@ -250,7 +265,7 @@ def make_trainer(
         for block in blocks_of(model):
             block.compile()
     callbacks = [EarlyStoppingCallback(config.early_stopping_patience)] if config.early_stopping_patience else []
-    return BoneTrainer(
+    return kind(
         spec=spec,
         policy=recipe.augment,
         sampler=sampler,
@@ -276,7 +291,7 @@ def make_trainer(
 
 def fit_probe(trainer: BoneTrainer, config: TrainConfig, classes: int) -> None:
     """Starts the trainer's model from a head fitted to its training rows."""
-    rows = trainer.train_dataset
+    rows = trainer.labelled_rows()
     views = [
         head_features(
             trainer.model, trainer.spec, rows, config.eval_batch_size, trainer.args.device, trainer.policy if view else None, view
