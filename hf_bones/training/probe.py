@@ -19,19 +19,23 @@ from hf_bones.config import AugmentConfig
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.data import SquareCollator, TrainingRows, batch_to_input
 from hf_bones.training.model import head_of
+from hf_bones.training.trunk_output import KeptRows, collate_kept
 
 
 def head_features(
     model: PreTrainedModel,
     spec: InputSpec,
-    rows: TrainingRows,
+    rows: TrainingRows | KeptRows,
     batch_size: int,
     device: torch.device,
     policy: AugmentConfig | None = None,
     view: int = 0,
     progress: bool = True,
 ) -> np.ndarray:
-    """What the head is given for each row: float32 (N, F). With a policy the images are augmented, each `view` in its own way."""
+    """What the head is given for each row: float32 (N, F). With a policy the images are augmented, each `view` in its own way.
+
+    Kept output of a frozen part stands for the images; of it the `view` is taken, whatever the policy.
+    """
     kept: list[np.ndarray] = []
 
     def keep(_module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
@@ -45,6 +49,10 @@ def head_features(
         with torch.inference_mode():
             for start in tqdm(range(0, len(rows), batch_size), desc="features of the frozen backbone", unit="batch", disable=hidden):
                 chosen = range(start, min(start + batch_size, len(rows)))
+                if isinstance(rows, KeptRows):
+                    one_view = rows.of_view(view)
+                    model(kept=collate_kept([one_view[row] for row in chosen])["kept"].to(device))
+                    continue
                 batch = collate([rows[(row, view * len(rows) + row)] for row in chosen])
                 model(pixel_values=batch_to_input({key: value.to(device) for key, value in batch.items()}, spec, policy))
     finally:
