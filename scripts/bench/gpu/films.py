@@ -1,0 +1,113 @@
+"""Films for a rented GPU: a folder of JPEG files with films.csv, held in memory at the training size.
+
+    python scripts/bench/gpu/films.py DATA OUT           # writes such a folder from what `hf-bones build` wrote, rows of free licences only
+
+The machine needs torch, transformers, accelerate, kornia and scikit-learn, not `datasets`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hf_bones.imaging import open_image
+from hf_bones.labels import THREE_CLASS
+from hf_bones.preprocess import fit_to
+from hf_bones.training.data import Boxes
+from hf_bones.training.sources import Rows, boxes_of
+
+LICENCES = ("CC-BY-4.0", "CC0-1.0")
+
+
+@dataclass(frozen=True)
+class Film:
+    """One film: grey uint8 (h, w) at the training size, its class, and what the split goes by."""
+
+    pixels: np.ndarray
+    label: str
+    split: str
+    group: str
+    sha256: str
+    boxes: Boxes | None
+
+
+class FilmRows:
+    """Films by row, as the training rows ask for them."""
+
+    def __init__(self, films: Sequence[Film]) -> None:
+        self.films = films
+
+    def __len__(self) -> int:
+        return len(self.films)
+
+    def pixels(self, row: int) -> np.ndarray:
+        return self.films[row].pixels
+
+    def fitted(self, rows: Sequence[int], size: int) -> list[np.ndarray]:
+        return [
+            self.films[row].pixels if max(self.films[row].pixels.shape) == size else fit_to(self.films[row].pixels, size) for row in rows
+        ]
+
+    def boxes(self, row: int) -> Boxes | None:
+        return self.films[row].boxes
+
+
+def read_films(folder: Path, size: int) -> list[Film]:
+    """All films of the folder, decoded and scaled on all cores."""
+    with (folder / "films.csv").open(encoding="utf-8") as stream:
+        table = list(csv.DictReader(stream))
+    with ThreadPoolExecutor() as pool:
+        pixels = list(pool.map(lambda row: fit_to(open_image(folder / row["file"]).pixels, size), table))
+    return [
+        Film(image, row["label"], row["split"], row["group"], row["sha256"], boxes_of(json.loads(row["boxes"]), row["label"] == "healthy"))
+        for image, row in zip(pixels, table, strict=True)
+    ]
+
+
+def rows_of(films: Sequence[Film]) -> Rows:
+    """The films as training rows."""
+    return Rows(
+        sources=[FilmRows(films)],
+        labels=[THREE_CLASS.label2id[film.label] for film in films],
+        groups=[film.group for film in films],
+        licences=["CC-BY-4.0"] * len(films),
+        origins=["fracatlas"] * len(films),
+        hashes=[film.sha256 for film in films],
+        synthetic=[False] * len(films),
+        subtypes=[""] * len(films),
+        regions=[""] * len(films),
+    )
+
+
+def write_films(data: str, out: Path) -> int:
+    """Writes the films of free licences of a dataset folder; returns how many."""
+    from datasets import Image
+
+    from hf_bones.dataset.build import load_bones
+    from hf_bones.dataset.schema import image_bytes
+
+    out.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with (out / "films.csv").open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        table.writerow(["file", "label", "split", "group", "sha256", "boxes"])
+        for split, rows in load_bones(data).items():
+            names = rows.features["label"].names
+            for row in rows.cast_column("image", Image(decode=False)):
+                if row["licence"] in LICENCES:
+                    name = f"{row['sha256'][:16]}.jpg"
+                    (out / name).write_bytes(image_bytes(row["image"]))
+                    table.writerow([name, names[row["label"]], split, row["group"], row["sha256"], json.dumps(row["boxes"])])
+                    count += 1
+    return count
+
+
+if __name__ == "__main__":
+    print(f"{write_films(sys.argv[1], Path(sys.argv[2]))} films written to {sys.argv[2]}")
