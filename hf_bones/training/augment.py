@@ -29,6 +29,13 @@ def augmentation_draw(seed: int, position: int) -> np.ndarray:
     return np.random.default_rng([seed, position]).random(DRAWS, dtype=np.float32)
 
 
+def neutral_draw() -> np.ndarray:
+    """The draw that changes nothing, whatever the policy: middle values, and certainties at which no flip and no zoom comes about."""
+    draw = np.full(DRAWS, 0.5, dtype=np.float32)
+    draw[[4, 5, 9]] = 1
+    return draw
+
+
 def affine_matrices(
     draws: torch.Tensor,
     heights: torch.Tensor,

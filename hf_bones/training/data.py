@@ -85,13 +85,20 @@ class TrainingRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
             inside = [int(rows[place] - self.starts[number]) for place in places]
             pixels |= zip(places, _fitted(self.sources[number], inside, self.size), strict=True)
         return [
-            {"pixels": pixels[place], "label": int(self.labels[row]), "draw": augmentation_draw(self.seed, position)}
-            | ({"boxes": self._boxes(int(which[place]), int(row))} if self.with_boxes else {})
-            | {f"{name}_label": int(values[row]) for name, values in self.extra_labels.items()}
+            {"pixels": pixels[place], "draw": augmentation_draw(self.seed, position)} | self.described(row)
             for place, (row, position) in enumerate(zip(rows, positions, strict=True))
         ]
 
-    def _boxes(self, number: int, row: int) -> Boxes | None:
+    def described(self, row: int) -> dict[str, Any]:
+        """A row without its pixels: `{label}`, and boxes and labels of extra heads where it has them."""
+        return (
+            {"label": int(self.labels[row])}
+            | ({"boxes": self._boxes(row)} if self.with_boxes else {})
+            | {f"{name}_label": int(values[row]) for name, values in self.extra_labels.items()}
+        )
+
+    def _boxes(self, row: int) -> Boxes | None:
+        number = int(np.searchsorted(self.starts, row, side="right")) - 1
         source = self.sources[number]
         return source.boxes(int(row - self.starts[number])) if isinstance(source, BoxedSource) else None
 
@@ -143,21 +150,22 @@ class RunSampler(torch.utils.data.Sampler[tuple[int, int]]):
 
 
 def collate(rows: Sequence[dict[str, Any]], size: int) -> dict[str, torch.Tensor]:
-    """Pads uint8 images right and below to (B, 1, size, size); heights and widths say where the image ends.
-
-    Rows with boxes give `boxes` (B, K, 4), filled up with zeros, and `boxes_known` (B,).
-    """
+    """Pads uint8 images right and below to (B, 1, size, size); heights and widths say where the image ends. See `collate_described`."""
     grey = np.zeros((len(rows), 1, size, size), dtype=np.uint8)
     for index, row in enumerate(rows):
         height, width = row["pixels"].shape
         grey[index, 0, :height, :width] = row["pixels"]
-    batch = {
-        "grey": torch.from_numpy(grey),
+    sides = {
         "heights": torch.tensor([row["pixels"].shape[0] for row in rows]),
         "widths": torch.tensor([row["pixels"].shape[1] for row in rows]),
         "draws": torch.from_numpy(np.stack([row["draw"] for row in rows])),
-        "labels": torch.tensor([row["label"] for row in rows]),
     }
+    return {"grey": torch.from_numpy(grey)} | sides | collate_described(rows)
+
+
+def collate_described(rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    """What rows hold beside their pixels: labels (B,); `boxes` (B, K, 4), filled up with zeros, and `boxes_known` (B,); `NAME_label`s."""
+    batch = {"labels": torch.tensor([row["label"] for row in rows])}
     if "boxes" in rows[0]:
         known = [row["boxes"] for row in rows]
         boxes = np.zeros((len(rows), max(1, *(len(each or ()) for each in known)), 4), dtype=np.float32)
@@ -181,7 +189,7 @@ class SquareCollator:
 def batch_matrices(batch: dict[str, torch.Tensor], policy: AugmentConfig | None) -> torch.Tensor:
     """Where augmentation takes the pixels of each image, float32 (B, 2, 3); the identity without a policy."""
     if policy is None or not policy.augment:
-        return torch.eye(2, 3, device=batch["grey"].device).expand(len(batch["grey"]), 2, 3)
+        return torch.eye(2, 3, device=batch["draws"].device).expand(len(batch["draws"]), 2, 3)
     heights, widths = batch["heights"].float(), batch["widths"].float()
     return affine_matrices(batch["draws"], heights, widths, policy, batch.get("boxes"), batch.get("boxes_known"))
 

@@ -94,13 +94,16 @@ class BoneTrainer(AveragingTrainer):
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         batch = super()._prepare_inputs(inputs)
-        if "grey" not in batch:
+        if "grey" not in batch and "kept" not in batch:
             return batch
         policy = self.policy if self.model.training else None
-        matrices = batch_matrices(batch, policy)
+        matrices = batch_matrices(batch, policy) if "draws" in batch else None
         network = self.accelerator.unwrap_model(self.model)
-        channels = getattr(network.config, "num_channels", 3)
-        inputs = {"pixel_values": batch_to_input(batch, self.spec, policy, matrices, channels), "labels": batch["labels"]}
+        inputs = {"labels": batch["labels"]}
+        if "kept" in batch:  # what the frozen part gave for the images
+            inputs["kept"] = batch["kept"]
+        else:
+            inputs["pixel_values"] = batch_to_input(batch, self.spec, policy, matrices, getattr(network.config, "num_channels", 3))
         if self.model.training and hasattr(network, NAME):
             inputs |= {key: value for key, value in batch.items() if key.endswith("_label")}
             if getattr(network, NAME).patch is not None:

@@ -25,7 +25,8 @@ from transformers import PreTrainedModel, TrainingArguments
 from hf_bones.config import Recipe, RecipeError
 from hf_bones.preprocess import InputSpec
 from hf_bones.record import write_json
-from hf_bones.training.data import SquareCollator, TrainingRows, batch_to_input
+from hf_bones.training.augment import augmentation_draw, neutral_draw
+from hf_bones.training.data import SquareCollator, TrainingRows, batch_to_input, collate_described
 from hf_bones.training.trunk import Cut, find_cut, frozen_output, go_on_from_kept
 
 if TYPE_CHECKING:
@@ -92,11 +93,12 @@ def _write_at(path: Path, offset: int, content: bytes) -> None:
 class KeptRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
     """Kept output with labels, asked for as `TrainingRows` are. An image's view follows from its position in the run.
 
-    Positions count through each epoch's new order, so every batch mixes the views and every epoch deals them out anew.
+    Positions count through each epoch's new order, so every batch mixes the views and every epoch deals them out anew. With `sides`,
+    those of the unpadded images, rows that have boxes also say how their view was augmented: `{draw, height, width}`.
     """
 
-    def __init__(self, rows: TrainingRows, views: Sequence[KeptFile]) -> None:
-        self.rows, self.views = rows, list(views)
+    def __init__(self, rows: TrainingRows, views: Sequence[KeptFile], sides: KeptFile | None = None) -> None:
+        self.rows, self.views, self.sides = rows, list(views), sides
         self.labels = rows.labels
 
     def __len__(self) -> int:
@@ -104,19 +106,38 @@ class KeptRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
 
     def of_view(self, view: int) -> KeptRows:
         """The same rows, always in one view."""
-        return KeptRows(self.rows, self.views[view : view + 1])
+        return KeptRows(self.rows, self.views[view : view + 1], self.sides)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         row, position = key if isinstance(key, tuple) else (key, 0)
-        return {"kept": self.views[position % len(self.views)][row], "label": int(self.labels[row])}
+        view = position % len(self.views)
+        kept = {"kept": self.views[view][row]} | self.rows.described(row)
+        if self.sides is not None and self.rows.with_boxes:
+            height, width = self.sides[row].tolist()
+            kept |= {"draw": view_draw(self.rows, row, view), "height": height, "width": width}
+        return kept
 
     def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[dict[str, Any]]:
         return [self[key] for key in keys]
 
 
+def view_draw(rows: TrainingRows, row: int, view: int) -> np.ndarray:
+    """The augmentation of a row in one of its views; none in view 0."""
+    return augmentation_draw(rows.seed, view_position(rows, row, view)) if view else neutral_draw()
+
+
+def view_position(rows: TrainingRows, row: int, view: int) -> int:
+    """The position whose augmentation a view has: that of the features of `head_start: probe`, so that views are the same there."""
+    return view * len(rows) + row
+
+
 def collate_kept(rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """Kept output (B, …) and labels (B,)."""
-    return {"kept": torch.from_numpy(np.stack([row["kept"] for row in rows])), "labels": torch.tensor([row["label"] for row in rows])}
+    """Kept output (B, …), what else `collate` gives for such rows, and of the pixels only the sides."""
+    batch = {"kept": torch.from_numpy(np.stack([row["kept"] for row in rows]))} | collate_described(rows)
+    if "draw" in rows[0]:
+        batch["draws"] = torch.from_numpy(np.stack([row["draw"] for row in rows]))
+        batch |= {f"{side}s": torch.tensor([row[side] for row in rows]) for side in ("height", "width")}
+    return batch
 
 
 def keep_frozen_output(trainer: BoneTrainer, recipe: Recipe, hashes: dict[str, list[str]]) -> None:
@@ -133,12 +154,15 @@ def keep_frozen_output(trainer: BoneTrainer, recipe: Recipe, hashes: dict[str, l
     first = SquareCollator(spec.size)([rows["validation"][row] for row in range(min(CHECKED, len(rows["validation"])))])
     sample = go_on_from_kept(model, cut, _pixels(first, recipe, model, spec, 0, arguments.device))
     files = _files(_folder(recipe, model, spec, cut, hashes), recipe, rows, tuple(sample.shape[1:]))
+    sides = {
+        split: KeptFile(files["validation", 0].path.with_name(f"{split}-sides.int32"), len(rows[split]), (2,), "int32") for split in rows
+    }
     _say(files, rows, recipe, arguments)
     for (split, view), file in files.items():
-        _fill(file, rows[split], view, recipe, model, spec, cut, arguments)
+        _fill(file, sides[split], rows[split], view, recipe, model, spec, cut, arguments)
     trainer.accelerator.wait_for_everyone()
     views = [files["train", view] for view in range(recipe.training.cached_views)]
-    trainer.train_dataset = KeptRows(rows["train"], views)
+    trainer.train_dataset = KeptRows(rows["train"], views, sides["train"])
     trainer.eval_dataset = KeptRows(rows["validation"], [files["validation", 0]])
     trainer.data_collator = collate_kept
 
@@ -235,6 +259,7 @@ def _size(count: float) -> str:
 
 def _fill(
     file: KeptFile,
+    sides: KeptFile,
     rows: TrainingRows,
     view: int,
     recipe: Recipe,
@@ -248,9 +273,8 @@ def _fill(
     chunks = file.missing()[arguments.local_process_index :: world]
     if not chunks:
         return
-    # Positions as the features of `head_start: probe` have them, so that a view is the same augmentation there and here.
     spans = [range(chunk * CHUNK, min(chunk * CHUNK + CHUNK, len(rows))) for chunk in chunks]
-    keys = [[(row, view * len(rows) + row) for row in span] for span in spans]
+    keys = [[(row, view_position(rows, row, view)) for row in span] for span in spans]
     loader = torch.utils.data.DataLoader(
         rows, batch_sampler=keys, collate_fn=SquareCollator(spec.size), num_workers=arguments.dataloader_num_workers
     )
@@ -271,6 +295,7 @@ def _fill(
                     f"cached_dtype: {model.config.model_type}'s frozen part gives values up to {kept.abs().max():.3g}, beyond "
                     f"{recipe.training.cached_dtype}; set cached_dtype to float32, or cached_views to 0"
                 )
+            sides.write(chunk, torch.stack([batch["heights"], batch["widths"]], dim=1).numpy())
             file.write(chunk, stored.cpu().numpy())
             bar.update(len(kept))
     model.train(was_training)
