@@ -51,10 +51,12 @@ def run(recipe: Recipe) -> Path:
     """Trains, calibrates, records and, where asked, pushes. Returns the folder of the finished checkpoint."""
     from hf_bones.record import environment, now
     from hf_bones.training.checkpoints import save_checkpoint
+    from hf_bones.training.processes import leave_processes
     from hf_bones.training.trainer import train
 
     started = now()
     trained = train(recipe)
+    leave_processes()  # the others need not wait for what the first one still does
     folder = Path(recipe.training.output_dir)
     if not trained.is_main_process:
         return folder

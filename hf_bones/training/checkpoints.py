@@ -17,12 +17,14 @@ from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import read_json, write_json
 from hf_bones.training.auxiliary import NAME, detached_state
 from hf_bones.training.model import three_channel_state
+from hf_bones.training.sharding import SPLIT_OPTIMISER, local_part, read_state
 
 log = logging.getLogger(__name__)
 
 RUN_FILE = "run.json"
 START = "start"  # folder, in the run's, of the weights from before the first step
-CHECKPOINT_FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
+CHECKPOINT_FILES = ("model.safetensors", "scheduler.pt", "trainer_state.json")
+OPTIMISER_FILES = ("optimizer.pt", SPLIT_OPTIMISER)  # one of them
 
 
 def prepare_output(recipe: Recipe, output: Path) -> Path | None:
@@ -72,7 +74,8 @@ def last_complete_checkpoint(output: Path) -> Path | None:
     """The newest `checkpoint-N` that was written to its end; trainer_state.json comes last, so a run killed while saving has none."""
     found = sorted(output.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
     for folder in found:
-        if all((folder / name).is_file() for name in CHECKPOINT_FILES) and _parses(folder / "trainer_state.json"):
+        whole = all((folder / name).is_file() for name in CHECKPOINT_FILES) and any((folder / name).is_file() for name in OPTIMISER_FILES)
+        if whole and _parses(folder / "trainer_state.json"):
             return folder
         log.warning("%s is incomplete (the run was stopped while saving it): passed over", folder)
     return None
@@ -102,7 +105,8 @@ def round_weights(model: PreTrainedModel, save_dtype: str) -> None:
     """Rounds the weights, in place, to what `save_checkpoint` will store, so that what is measured is what is shipped."""
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
-            tensor.copy_(tensor.to(stored_dtype(name, tensor, save_dtype)).to(tensor.dtype))
+            part = local_part(tensor)
+            part.copy_(part.to(stored_dtype(name, tensor, save_dtype)).to(part.dtype))
 
 
 def save_checkpoint(model: PreTrainedModel, spec: InputSpec, folder: Path, save_dtype: str = "float32") -> None:
@@ -122,7 +126,7 @@ def save_checkpoint(model: PreTrainedModel, spec: InputSpec, folder: Path, save_
 
 
 def load_weights(model: PreTrainedModel, folder: Path) -> None:
-    """Reads a checkpoint's weights into `model`, in place; every weight must be there.
+    """Reads a checkpoint's weights into `model`, in place; every weight must be there. In a run of several processes, call it in all.
 
     The Trainer's own way hands the file's names to `load_state_dict(strict=False)`. transformers 5 saves some networks (DINOv2, ViT)
     under other names than the modules have, so that way leaves attention weights as they were and only warns.
@@ -132,4 +136,4 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
     if hasattr(model, NAME):  # from_pretrained knows nothing of the further heads
         with safe_open(folder / "model.safetensors", framework="pt") as file:
             state |= {name: file.get_tensor(name) for name in file.keys() if name.startswith(f"{NAME}.")}  # noqa: SIM118
-    model.load_state_dict(state)
+    read_state(model, state)

@@ -22,12 +22,14 @@ from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics, selection_score
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.auxiliary import NAME, PATCH_LOGITS, UNKNOWN, attach_auxiliary, box_cover, box_loss, head_figures, label_loss
-from hf_bones.training.checkpoints import START, has_fitted_start, load_weights, prepare_output, round_weights
+from hf_bones.training.checkpoints import RUN_FILE, START, has_fitted_start, load_weights, prepare_output, round_weights
 from hf_bones.training.data import UNLABELLED, RunSampler, SquareCollator, TrainingRows, batch_matrices, batch_to_input
 from hf_bones.training.ema import AveragingTrainer
 from hf_bones.training.loss import class_weights, logit_offsets, training_loss
 from hf_bones.training.model import blocks_of, head_parameters, load_model, parameter_groups
 from hf_bones.training.probe import fit_head, head_features, start_head
+from hf_bones.training.processes import first_process_says, join_processes, on_cpu, require_shared
+from hf_bones.training.sharding import prepare_sharding, whole_model
 from hf_bones.training.sources import Rows, arrays_line, describe_rows, training_rows
 from hf_bones.training.trunk_output import keep_frozen_output
 
@@ -168,13 +170,13 @@ def train(recipe: Recipe, make: MakeTrainer | None = None) -> TrainedModel:
     go together, and when the number of processes is not the one asked for. `make` builds another Trainer than `make_trainer` does.
     """
     config = recipe.training
-    check_processes(config)
+    join_processes(recipe)
     if config.head_start not in ("random", "probe"):
         raise RecipeError(f"head_start: expected 'random' or 'probe', got {config.head_start!r}")
     scheme = load_scheme(recipe.data.label_scheme)
     output = Path(config.output_dir)
-    has_start = has_fitted_start(recipe, output)
-    resume_from = prepare_output(recipe, output)
+    has_start, resume_from = first_process_says(lambda: (has_fitted_start(recipe, output), prepare_output(recipe, output)))
+    require_shared(output / RUN_FILE, "output_dir")
     train_rows, validation_rows = training_rows(recipe.data, scheme, config.seed, recipe.model.image_size)
     torch.manual_seed(config.seed)  # before the new head is drawn
     model, spec = load_model(recipe.model, scheme)
@@ -182,6 +184,7 @@ def train(recipe: Recipe, make: MakeTrainer | None = None) -> TrainedModel:
     if config.box_loss or heads:
         attach_auxiliary(model, spec.size, {name: len(labels) for name, labels in heads.items()}, config.box_loss > 0)
     trainer = (make or make_trainer)(recipe, model, spec, scheme, train_rows, validation_rows)
+    prepare_sharding(trainer, recipe, resume_from)
     if trainer.is_world_process_zero():
         _announce(trainer, recipe, scheme, train_rows, validation_rows, resume_from)
     started = time.monotonic()
@@ -205,7 +208,7 @@ def train(recipe: Recipe, make: MakeTrainer | None = None) -> TrainedModel:
         features = head_features(model, spec, trainer.eval_dataset, config.eval_batch_size, trainer.args.device)
         metrics["heads"] = head_figures(model, features, extra_labels(heads, validation_rows), heads)
     return TrainedModel(
-        model=model,
+        model=whole_model(model, lambda: load_model(recipe.model, scheme)[0]),
         spec=spec,
         scheme=scheme,
         logits=logits,
@@ -363,7 +366,7 @@ def training_arguments(recipe: Recipe, images_per_epoch: int) -> TrainingArgumen
         "metric_for_best_model": "selection",
         "greater_is_better": True,
         "report_to": config.report_to,
-        "use_cpu": config.cpu,
+        "use_cpu": on_cpu(config),
         "ddp_find_unused_parameters": False,
         "torch_compile": config.torch_compile == "whole",
         **_precision(config),
@@ -397,20 +400,6 @@ def _precision(config: TrainConfig) -> dict[str, bool]:
     if choice == "fp16" and not gpu:
         raise RecipeError("mixed_precision: fp16 needs a GPU; choose no or bf16, or drop cpu: true")
     return {"bf16": choice == "bf16", "fp16": choice == "fp16"}
-
-
-def check_processes(config: TrainConfig) -> None:
-    """Stops a run that is not on as many processes as it was asked to be.
-
-    `accelerate launch --cpu --num_processes 2` starts one process and says nothing; `torchrun --nproc_per_node 2` starts two.
-    """
-    found = int(os.environ.get("WORLD_SIZE", "1"))
-    if config.processes is not None and found != config.processes:
-        raise RecipeError(
-            f"processes: {config.processes} asked for, {found} running. For several processes on a CPU start with "
-            f"`torchrun --nproc_per_node {config.processes} scripts/train.py …`; for GPUs with "
-            f"`accelerate launch --multi_gpu --num_processes {config.processes} scripts/train.py …`"
-        )
 
 
 def _announce(
