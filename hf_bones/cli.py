@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from hf_bones.collection_cli import collection_app
+from hf_bones.compare_cli import SeedsCommand, compare
 from hf_bones.curate_cli import curate_app
 from hf_bones.dataset_cli import build, cache, look
 from hf_bones.plain_errors import plain_errors
@@ -144,6 +145,7 @@ def evaluate(
     typer.echo(summary_text(done))
 
 
+app.command(cls=SeedsCommand)(compare)
 app.command()(resolution)
 
 

@@ -1,0 +1,296 @@
+"""Recipes against each other on one dataset and split: `hf-bones compare`.
+
+Trains each recipe with each seed, scores what came out on the same rows beside checkpoints from elsewhere and the trivial baselines, and
+writes one leaderboard. The order is that of validation; the shown split (test) is only shown. Everything finished is kept under `out`: the
+same command goes on where it was stopped, and trains and predicts nothing twice.
+
+Not here: training (handed in as a function), a search over settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hf_bones.evaluation.baselines import FOREST, MAJORITY
+from hf_bones.evaluation.compare_costs import ModelCost, model_costs
+from hf_bones.evaluation.compare_figures import (
+    Difference,
+    Part,
+    ScoreDraws,
+    SeedFigures,
+    abnormal_score,
+    difference,
+    parts_of,
+    score_draws,
+    seed_figures,
+    selection_figure,
+    selection_of,
+)
+from hf_bones.evaluation.compare_runs import Entrant, Failure, Train, entrants_of, reason_of, settings_of, train_all
+from hf_bones.evaluation.compare_scores import (
+    Scores,
+    SplitRows,
+    baseline_scores,
+    check_classes,
+    checkpoint_scores,
+    looks_at,
+    split_rows,
+)
+from hf_bones.evaluation.figures import Figure, Resampling
+from hf_bones.evaluation.resolution_costs import Circumstances as Clockwork
+from hf_bones.evaluation.run import load_splits
+from hf_bones.labels import LabelScheme, load_scheme
+from hf_bones.metrics import SPECIFICITY
+from hf_bones.record import public_name
+
+if TYPE_CHECKING:
+    from hf_bones.evaluation.frozen import ImageBytes
+
+RECIPE, CHECKPOINT, BASELINE = "recipe", "checkpoint", "baseline"
+_COST_IMAGES = 16  # images that the milliseconds are measured on
+ABOUT = {MAJORITY: "the shares of the classes, whatever the image", FOREST: "a forest on size, brightness and borders; sees no bone"}
+
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """What stands in one row, before it has figures: its checkpoints or baseline, and the scores of each seed."""
+
+    name: str
+    kind: str
+    description: str
+    seeds: tuple[int, ...]
+    checkpoint: str | None  # the first seed's; where it comes from elsewhere, that one
+    minutes: float | None
+    scores: tuple[Scores, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """A row of the leaderboard.
+
+    `selection` and `validation` are of the validation rows, `shown` of the parts of the shown split, the one to read first standing first.
+    `gap` is AUROC(abnormal) on rows learnt from less that on validation, mean over the seeds.
+    """
+
+    rank: int
+    contender: Contender
+    selection: Figure
+    validation: SeedFigures
+    shown: tuple[SeedFigures, ...]
+    train_auroc: float | None
+    gap: float | None
+    cost: ModelCost | None
+    looks: int | None
+
+    @property
+    def name(self) -> str:
+        return self.contender.name
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Two that follow each other in the ranking: how far they are apart in the selection score and in AUROC(abnormal) of the shown part."""
+
+    first: str
+    second: str
+    on_validation: Difference
+    on_shown: Difference
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """All of a leaderboard. `settings` are the recipe keys that differ between the recipes."""
+
+    dataset: str
+    split: str
+    validation: Part
+    parts: tuple[Part, ...]
+    validation_sha256: str
+    shown_sha256: str
+    licences: tuple[str, ...]
+    scheme: LabelScheme
+    seeds: tuple[int, ...]
+    standings: tuple[Standing, ...]
+    neighbours: tuple[Neighbours, ...]
+    failures: tuple[Failure, ...]
+    settings: Mapping[str, Mapping[str, object]]
+    clockwork: Clockwork | None
+    specificity: float
+    resampling: Resampling
+    train_images: int
+    command: str
+
+
+def compare(
+    recipes: Sequence[str | Path],
+    dataset: str,
+    out: Path,
+    *,
+    train: Train,
+    seeds: Sequence[int] = (0,),
+    settings: Sequence[str] = (),
+    checkpoints: Mapping[str, str] | None = None,
+    licences: Sequence[str] = (),
+    split: str = "test",
+    baselines: bool = True,
+    specificity: float = SPECIFICITY,
+    resampling: Resampling = Resampling(),  # noqa: B008 - frozen
+    train_images: int = 400,
+    device: str | None = None,
+    batch_size: int = 16,
+    command: str = "",
+) -> Comparison:
+    """Trains, scores, ranks and writes leaderboard.md, .csv, .json and .png into `out`.
+
+    recipes, settings: see `entrants_of`. checkpoints: name → folder, Hub id or `bundled`, for rows that were trained elsewhere. licences:
+    learn from and choose by rows of these only. train_images: rows of each recipe's own that the overfit gap is measured on.
+
+    A recipe that fails is a row without figures (`failures`). Raises ValueError, before anything is trained, for what cannot be compared.
+    """
+    from hf_bones.evaluation.compare_plot import plot_leaderboard
+    from hf_bones.evaluation.compare_table import write_tables
+
+    entrants = entrants_of(recipes, settings, dataset, licences)
+    elsewhere = dict(checkpoints or {})
+    _check(entrants, elsewhere, seeds)
+    splits = load_splits(dataset)
+    scheme = _scheme(entrants, elsewhere)
+    validation = split_rows(splits, "validation", scheme, licences)
+    shown = split_rows(splits, split, scheme)
+    finished, failures = train_all(entrants, seeds, out, train)
+    contenders = []
+    for entrant in entrants:
+        kept: list[tuple[int, Path, float, Scores]] = []
+        for run in finished[entrant.name]:
+            try:
+                scores = checkpoint_scores(
+                    entrant.name, str(run.folder), validation, shown, out,
+                    recipe=run.recipe, train_images=train_images, device=device, batch_size=batch_size,
+                )  # fmt: skip
+                kept.append((run.seed, run.folder, run.minutes, scores))
+            except (ValueError, OSError) as error:  # a checkpoint damaged since, say
+                failures.append(Failure(entrant.name, run.seed, reason_of(error)))
+        if kept:
+            own_seeds, folders, minutes, each = zip(*kept, strict=True)
+            contenders.append(
+                Contender(entrant.name, RECIPE, entrant.recipe.description, own_seeds, str(folders[0]), float(np.mean(minutes)), each)
+            )
+    for name, checkpoint in elsewhere.items():
+        own = checkpoint_scores(name, checkpoint, validation, shown, out, device=device, batch_size=batch_size)
+        contenders.append(Contender(name, CHECKPOINT, f"checkpoint {public_name(checkpoint)}", (), checkpoint, None, (own,)))
+    if baselines:
+        for name, own in baseline_scores(splits, validation, shown, out, licences, resampling.seed).items():
+            contenders.append(Contender(name, BASELINE, ABOUT[name], (), None, None, (own,)))
+    if not contenders:
+        raise ValueError("nothing to compare: " + "; ".join(f"{failure.title}: {failure.reason}" for failure in failures))
+    costs, clockwork = model_costs({one.name: one.checkpoint for one in contenders if one.checkpoint}, cost_images(shown))
+    validation_part = replace(parts_of(validation, [s.validation for one in contenders for s in one.scores])[-1], name="validation")
+    parts = parts_of(shown, [s.shown for one in contenders for s in one.scores])
+    standings, neighbours = rank(contenders, validation_part, parts, costs, specificity, resampling, split, out)
+    done = Comparison(
+        public_name(dataset), split, validation_part, tuple(parts), validation.sha256, shown.sha256, tuple(licences), scheme, tuple(seeds),
+        standings, neighbours, tuple(failures), settings_of(entrants), clockwork, specificity, resampling, train_images, command,
+    )  # fmt: skip
+    write_tables(done, out)
+    plot_leaderboard(done, out / "leaderboard.png")
+    return done
+
+
+def rank(
+    contenders: Sequence[Contender],
+    validation: Part,
+    parts: Sequence[Part],
+    costs: Mapping[str, ModelCost],
+    specificity: float,
+    resampling: Resampling,
+    split: str,
+    out: Path,
+) -> tuple[tuple[Standing, ...], tuple[Neighbours, ...]]:
+    """Orders the contenders by their selection score on validation, best first, and compares each with the next."""
+    by_selection, by_abnormal = selection_of(validation.normal_id), abnormal_score(validation.normal_id)
+    scored: list[tuple[Contender, ScoreDraws]] = [
+        (one, score_draws(validation, [s.validation for s in one.scores], by_selection, resampling)) for one in contenders
+    ]
+    # A score that cannot be had (no validation row of a class, say) stands last; names settle what is left.
+    scored.sort(key=lambda pair: (np.isnan(pair[1].value), -pair[1].value, pair[0].name))
+    standings = []
+    for place, (one, score) in enumerate(scored, start=1):
+        figures = seed_figures(validation, [s.validation for s in one.scores], specificity, resampling)
+        learnt = [s.train_auroc for s in one.scores if s.train_auroc is not None]
+        train_auroc = float(np.mean(learnt)) if learnt else None
+        on_validation = figures.figures["auroc_abnormal"].value
+        standings.append(
+            Standing(
+                rank=place,
+                contender=one,
+                selection=selection_figure(validation, score, resampling.level),
+                validation=figures,
+                shown=tuple(seed_figures(part, [s.shown for s in one.scores], specificity, resampling) for part in parts),
+                train_auroc=train_auroc,
+                gap=train_auroc - on_validation if train_auroc is not None and on_validation is not None else None,
+                cost=costs.get(one.name),
+                looks=looks_at(one.name, one.checkpoint, split, out) if one.checkpoint else None,
+            )
+        )
+    on_shown = [score_draws(parts[0], [s.shown for s in one.scores], by_abnormal, resampling) for one, _ in scored]
+    neighbours = tuple(
+        Neighbours(
+            scored[place][0].name,
+            scored[place + 1][0].name,
+            difference(scored[place][1], scored[place + 1][1], resampling.level),
+            difference(on_shown[place], on_shown[place + 1], resampling.level),
+        )
+        for place in range(len(scored) - 1)
+    )
+    return tuple(standings), neighbours
+
+
+def _check(entrants: Sequence[Entrant], checkpoints: Mapping[str, str], seeds: Sequence[int]) -> None:
+    """Raises ValueError for names that collide and for nothing to compare."""
+    names = {entrant.name for entrant in entrants} | set(ABOUT)
+    for name in checkpoints:
+        if name in names:
+            raise ValueError(f"--checkpoint {name}=…: there is a row of that name already; choose another one")
+        if not name.replace("-", "").replace("_", "").replace(".", "").replace("+", "").isalnum():
+            raise ValueError(f"--checkpoint {name}=…: use letters, digits, '-', '_', '.' and '+' in its name")
+    if not entrants and not checkpoints:
+        raise ValueError("nothing to compare: name recipes, or checkpoints with --checkpoint NAME=PATH")
+    if len(set(seeds)) != len(seeds) or (entrants and not seeds):
+        raise ValueError(f"seeds {list(seeds)}: give one or more, each once")
+
+
+def _scheme(entrants: Sequence[Entrant], checkpoints: Mapping[str, str]) -> LabelScheme:
+    """The scheme of the recipes, else of the first checkpoint. Loads every checkpoint, so that a wrong one is told of before training."""
+    from hf_bones.inference.predictor import BonePredictor
+
+    scheme = load_scheme(entrants[0].recipe.data.label_scheme) if entrants else None
+    for checkpoint in checkpoints.values():
+        predictor = BonePredictor.from_pretrained(checkpoint, device="cpu")
+        scheme = scheme or predictor.scheme
+        check_classes(predictor, scheme)
+    assert scheme is not None, "there are recipes or checkpoints"
+    return scheme
+
+
+def cost_images(rows: SplitRows) -> list[ImageBytes]:
+    """Readers of a few images of the split, spread over it, for the clock."""
+    from datasets import Image
+
+    from hf_bones.dataset.schema import image_bytes
+    from hf_bones.imaging import ImageRefusedError, open_image
+
+    part = rows.part.select_columns("image").cast_column("image", Image(decode=False))
+    found: list[ImageBytes] = []
+    for row in np.linspace(0, len(part) - 1, min(_COST_IMAGES, len(part))).astype(int).tolist():
+        body = image_bytes(part[row]["image"])
+        try:
+            open_image(body)
+        except ImageRefusedError:
+            continue
+        found.append(lambda body=body: body)  # type: ignore[misc]
+    return found

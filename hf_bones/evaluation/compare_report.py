@@ -1,0 +1,226 @@
+"""The words of leaderboard.md and of the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hf_bones.evaluation.compare_figures import Difference, Part, SeedFigures
+from hf_bones.evaluation.markdown import figure_cell, markdown_table, plain
+from hf_bones.evaluation.worst import NOTICE
+from hf_bones.metrics import MIN_ROWS
+from hf_bones.metrics.figures import specificity_suffix
+from hf_bones.record import public_name
+
+if TYPE_CHECKING:
+    from hf_bones.evaluation.compare import Comparison, Standing
+
+_NONE = "–"
+
+
+def leaderboard_text(done: Comparison) -> str:
+    """leaderboard.md, complete."""
+    first = done.parts[0]
+    sections = [
+        f"# Recipes compared on {plain(done.dataset)}",
+        f"**{NOTICE}**",
+        f"The order is that of validation. {_title(done)} is only shown: a choice by it would make it a second validation split.",
+        f"## {_title(done)}, {plain(first.name)}: {_rows(first)}",
+        ranking_table(done),
+        "![Accuracy against latency](leaderboard.png)",
+    ]
+    if done.failures:
+        lines = [f"- {plain(failure.title)}: {plain(failure.reason)}" for failure in done.failures]
+        sections += ["## Failed", "\n".join(lines)]
+    for place, part in enumerate(done.parts):
+        sections += [f"## Recall, {plain(part.name)}: {_rows(part)}", _recalls(done, place)]
+    sections += ["## What it costs", _costs(done)]
+    if done.neighbours:
+        sections += ["## Neighbours", _neighbours(done)]
+    if any(done.settings.values()):
+        sections += ["## What differs between the recipes", _settings(done)]
+    sections += ["## How it was made", _method(done)]
+    return "\n\n".join(sections) + "\n"
+
+
+def ranking_table(done: Comparison) -> str:
+    """Rank, validation, and the main figures of the shown split's first part."""
+    rare = [name for name in done.scheme.names if name != done.scheme.normal][1:]
+    tag = specificity_suffix(done.specificity)
+    head = ["", "model", "validation score", "AUROC(abnormal)", "balanced accuracy"]
+    head += [f"AUROC({plain(name)})" for name in rare]
+    head += [f"{plain(name)} recall at {done.scheme.normal} specificity {done.specificity:g}" for name in _abnormal(done)]
+    head += ["ms", "MB", "train min", "gap"]
+    body = []
+    for standing in done.standings:
+        shown = standing.shown[0]
+        cells = [str(standing.rank), plain(_name(standing)), figure_cell(standing.selection)]
+        cells += [_with_spread(shown, "auroc_abnormal"), _with_spread(shown, "balanced_accuracy")]
+        cells += [_with_spread(shown, f"auroc_ovr_{name}") for name in rare]
+        cells += [
+            _count_cell(shown, f"caught_{name}_at_specificity_{tag}", f"sensitivity_{name}_at_specificity_{tag}", name)
+            for name in _abnormal(done)
+        ]
+        cost = standing.cost
+        cells += [_number(cost.milliseconds, 0) if cost else _NONE, _number(cost.megabytes, 1) if cost else _NONE]
+        cells += [_number(standing.contender.minutes, 1), _signed(standing.gap)]
+        body.append(cells)
+    for failure in done.failures:
+        body.append([_NONE, plain(failure.title), f"failed: {plain(failure.reason)[:120]}", *[_NONE] * (len(head) - 3)])
+    return markdown_table(head, body)
+
+
+def _abnormal(done: Comparison) -> list[str]:
+    return [name for name in done.scheme.names if name != done.scheme.normal]
+
+
+def _title(done: Comparison) -> str:
+    return done.split.capitalize()
+
+
+def _rows(part: Part) -> str:
+    counts = ", ".join(f"{count} {plain(name)}" for name, count in part.supports.items())
+    return f"{len(part.labels)} images in {len(set(part.groups.tolist()))} groups ({counts})"
+
+
+def _name(standing: Standing) -> str:
+    count = len(standing.contender.seeds)
+    return f"{standing.name} ({count} seeds)" if count > 1 else standing.name
+
+
+def _with_spread(shown: SeedFigures, key: str) -> str:
+    """`0.82 (0.78–0.86), seeds ±0.01`."""
+    spread = shown.spread[key]
+    return figure_cell(shown.figures[key]) + (f", seeds ±{spread:.3f}" if spread is not None else "")
+
+
+def _count_cell(shown: SeedFigures, count_key: str, figure_key: str, name: str) -> str:
+    """`72 of 93: 0.77 (0.68–0.85)`; the mean over seeds, with a decimal where it is no whole number."""
+    count, figure, support = shown.counts[count_key], shown.figures[figure_key], shown.supports[name]
+    if count is None or not support:
+        return f"{_NONE} ({plain(figure.reason)})" if support else _NONE
+    counts = f"{count:.0f} of {support}" if count == int(count) else f"{count:.1f} of {support}"
+    if figure.value is None or support < MIN_ROWS:
+        return counts
+    return f"{counts}: {figure_cell(figure)}"
+
+
+def _recalls(done: Comparison, place: int) -> str:
+    names = done.scheme.names
+    head = ["", "model", "AUROC(abnormal)", "accuracy", *(f"recall, {plain(name)}" for name in names)]
+    body = []
+    for standing in done.standings:
+        shown = standing.shown[place]
+        cells = [_with_spread(shown, "auroc_abnormal"), figure_cell(shown.figures["accuracy"])]
+        cells += [_count_cell(shown, f"correct_{name}", f"sensitivity_{name}", name) for name in names]
+        body.append([str(standing.rank), plain(_name(standing)), *cells])
+    return markdown_table(head, body)
+
+
+def _costs(done: Comparison) -> str:
+    head = ["", "model", "input px", "parameters", "MB on disk", "ms an image", "of it the network (range)", "train minutes a seed"]
+    head += ["AUROC(abnormal) on rows learnt from", "on validation", "gap", f"looks at {plain(done.split)}", "what it is"]
+    body = []
+    for standing in done.standings:
+        cost, own = standing.cost, standing.contender
+        cells = [str(standing.rank), plain(standing.name)]
+        if cost is None:
+            cells += [_NONE] * 5
+        else:
+            cells += [str(cost.size), f"{cost.parameters:,}", f"{cost.megabytes:.1f}", f"{cost.milliseconds:.1f}"]
+            cells.append(f"{cost.forward_ms:.1f} ({cost.forward_range[0]:.1f}–{cost.forward_range[1]:.1f})")
+        cells += [_number(own.minutes, 1), _number(standing.train_auroc, 2), figure_cell(standing.validation.figures["auroc_abnormal"])]
+        cells += [_signed(standing.gap), _NONE if standing.looks is None else str(standing.looks), plain(own.description)]
+        body.append(cells)
+    return markdown_table(head, body)
+
+
+def _neighbours(done: Comparison) -> str:
+    head = ["", "model", "and the next", "validation score, difference", "p"]
+    head += [f"AUROC(abnormal), {plain(done.split)}, {plain(done.parts[0].name)}, difference", "p"]
+    body = []
+    for place, pair in enumerate(done.neighbours, start=1):
+        cells = [str(place), plain(pair.first), plain(pair.second)]
+        for found in (pair.on_validation, pair.on_shown):
+            cells += [_difference(found), _NONE if found.p is None else f"{found.p:.3f}"]
+        body.append(cells)
+    return markdown_table(head, body)
+
+
+def _difference(found: Difference) -> str:
+    if found.value != found.value:
+        return _NONE
+    span = f" ({found.interval[0]:+.3f} to {found.interval[1]:+.3f})" if found.interval else ""
+    return f"{found.value:+.3f}{span}"
+
+
+def _settings(done: Comparison) -> str:
+    keys = list(next(iter(done.settings.values())))
+    body = [[plain(key), *(plain(setting_text(own[key])) for own in done.settings.values())] for key in keys]
+    return markdown_table(["key", *(plain(name) for name in done.settings)], body)
+
+
+def setting_text(value: object) -> str:
+    """A value for a table: of a folder only its name."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) if len(str(value)) < 60 else f"{len(value)} entries"
+    text = public_name(value) if isinstance(value, str) and value else str(value)
+    return text if len(text) < 60 else text[:57] + "…"
+
+
+def _method(done: Comparison) -> str:
+    resampling, clock = done.resampling, done.clockwork
+    level = f"{resampling.level * 100:g} %"
+    rows = f"rows of {' or '.join(plain(licence) for licence in done.licences)}" if done.licences else "all rows"
+    points = [
+        f"Every recipe trains and is chosen on {rows} of the same train and validation splits (validation: {_rows(done.validation)}); "
+        "a recipe may add drawn images or limit itself by its own `train_licences`.",
+        "Validation score: the mean of AUROC(abnormal) and macro one-against-rest AUROC, by which training chooses its checkpoint too.",
+        f"Seeds: {', '.join(map(str, done.seeds))}. Each figure is computed for each seed and averaged (no ensemble); ± is the standard "
+        "deviation between seeds, which the intervals do not hold.",
+        f"Intervals: {level}, from {resampling.repeats} resamples of whole groups (seed {resampling.seed}), the same draws for every "
+        "model. The threshold of a recall at a specificity is chosen on the rows themselves, anew in each resample.",
+        "Neighbours: the difference in each draw, so that what both find hard counts once. p is two-sided and of each pair by itself; "
+        "of many pairs some fall under 0.05 by chance.",
+        f"Gap: AUROC(abnormal) on about {done.train_images} rows that the recipe learnt from less that on validation.",
+        "Train minutes are those of one seed, tries that were stopped included, with the file that it leaves calibrated.",
+        f"{_title(done)} was looked at as often as the table says; a command that is given again reads kept predictions: no further look.",
+    ]
+    if clock is not None:
+        points.append(
+            f"Milliseconds: one image at a time on the CPU ({clock.threads} threads of {clock.cores} cores), warm: opening, scaling and a "
+            f"forward pass, median of {clock.repeats} rounds of {clock.images} images, models in turn. The process had "
+            f"{clock.processor_share * 100:.0f} % of its threads' time."
+        )
+    if any(standing.contender.kind == "checkpoint" for standing in done.standings):
+        points.append(
+            "Checkpoints from elsewhere: what they learnt from is for their own cards to say; if it was these rows, they are flattered."
+        )
+    points.append(
+        f"Dataset {plain(done.dataset)}, {plain(done.split)} SHA-256 {done.shown_sha256[:16]}, validation {done.validation_sha256[:16]}."
+    )
+    if done.command:
+        points.append(f"Command: `{done.command.replace('`', '')}`")
+    return "\n".join(f"- {point}" for point in points)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return _NONE if value is None else f"{value:.{digits}f}"
+
+
+def _signed(value: float | None) -> str:
+    return _NONE if value is None else f"{value:+.2f}"
+
+
+def terminal_lines(done: Comparison) -> Sequence[str]:
+    """What a terminal shows: the ranking in short, failures, and where the rest is."""
+    width = max(len(standing.name) for standing in done.standings)
+    first = done.parts[0].name
+    lines = [f"{'':>3} {'model':<{width}}  validation  {done.split}, {first}: AUROC(abnormal)     ms     MB"]
+    for standing in done.standings:
+        auroc = figure_cell(standing.shown[0].figures["auroc_abnormal"]).replace("\\", "")
+        cost = f"{standing.cost.milliseconds:6.0f} {standing.cost.megabytes:6.1f}" if standing.cost else f"{_NONE:>6} {_NONE:>6}"
+        score = _number(standing.selection.value, 3)
+        lines.append(f"{standing.rank:>3} {standing.name:<{width}}  {score:<10}  {auroc:<{len(done.split) + len(first) + 19}} {cost}")
+    lines += [f"failed: {failure.title}: {failure.reason}" for failure in done.failures]
+    return lines
