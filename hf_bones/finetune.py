@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_bones.config import STAGES, Recipe, RecipeError, load_recipe, nearest, override, recipe_names
+from hf_bones.training.run_errors import RunEndedError
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -119,10 +120,10 @@ def _report(folder: Path, metrics: dict[str, Any], data: dict[str, Any]) -> None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command-line entry. Returns 0, or 2 after printing what is wrong with the recipe or a path in it."""
+    """Command-line entry. Returns 0, or 2 after printing what is wrong with the recipe, a path in it or the run."""
     try:
         run(parse_recipe(sys.argv[1:] if arguments is None else arguments))
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, RunEndedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
-from hf_bones.config import Recipe, RecipeError
+from hf_bones.config import STAGES, Recipe, RecipeError
 from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import read_json, write_json
 from hf_bones.training.auxiliary import NAME, detached_state
@@ -63,10 +63,10 @@ def _comparable(recipe: Recipe) -> dict[str, Any]:
     """The recipe as flat JSON data, without what may differ between a run and its resumption."""
     free = {
         "output_dir", "resume", "processes", "data_loader_workers", "push_to_hub", "report_to", "eval_batch_size", "use_arrays",
-        "arrays_dir", "cached_dir",
+        "arrays_dir", "cached_dir", "with_baseline", "spike_factor", "spike_logs", "skipped_steps",
     }  # fmt: skip
     data = recipe.as_dict()
-    stages = {key: value for stage in ("data", "model", "augment", "training") for key, value in data[stage].items() if key not in free}
+    stages = {key: value for stage in STAGES if stage in data for key, value in data[stage].items() if key not in free}
     return json.loads(json.dumps({**stages, "trainer": data["trainer"]}))
 
 

@@ -15,11 +15,12 @@ import numpy as np
 from hf_bones.config import DataConfig, RecipeError
 from hf_bones.dataset.cache import DatasetArrays, SplitArrays, arrays_folder, folder_states, open_arrays
 from hf_bones.dataset.schema import image_bytes
-from hf_bones.imaging import open_image
+from hf_bones.imaging import ImageRefusedError, open_image
 from hf_bones.labels import LabelScheme
 from hf_bones.preprocess import fit_to
 from hf_bones.record import sha256_rows
 from hf_bones.training.data import Boxes, PixelSource
+from hf_bones.training.run_errors import DamagedImageError
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class StoredImages:
         from datasets import Image
 
         self.known_boxes = boxes
+        self.rows = dataset
         self.images = dataset.select_columns(["image"]).cast_column("image", Image(decode=False))
         self.arrays = arrays
 
@@ -68,7 +70,15 @@ class StoredImages:
         return len(self.images)
 
     def pixels(self, row: int) -> np.ndarray:
-        return open_image(image_bytes(self.images[row]["image"])).pixels
+        try:
+            return open_image(image_bytes(self.images[row]["image"])).pixels
+        except (ImageRefusedError, OSError) as error:
+            known = self.rows.select_columns(["image_id", "sha256"])[row]
+            split = f"{self.rows.split} of " if self.rows.split else ""
+            raise DamagedImageError(
+                f"dataset: image {known['image_id']!r} of {split}the dataset (sha256 {known['sha256'][:12]}…) cannot be read: {error}. "
+                "It was whole when the dataset was built; build it anew with hf-bones build"
+            ) from error
 
     def boxes(self, row: int) -> Boxes | None:
         return self.known_boxes[row] if self.known_boxes else None

@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import EarlyStoppingCallback, PreTrainedModel, TrainingArguments
+from transformers import EarlyStoppingCallback, PreTrainedModel, TrainerCallback, TrainingArguments
 
 from hf_bones.config import AugmentConfig, Recipe, RecipeError, TrainConfig, nearest
 from hf_bones.labels import LabelScheme, load_scheme
@@ -31,7 +31,9 @@ from hf_bones.training.probe import fit_head, head_features, start_head
 from hf_bones.training.processes import first_process_says, join_processes, on_cpu, require_shared
 from hf_bones.training.sharding import prepare_sharding, whole_model
 from hf_bones.training.sources import Rows, arrays_line, describe_rows, training_rows
+from hf_bones.training.tracking import trackers
 from hf_bones.training.trunk_output import keep_frozen_output
+from hf_bones.training.watch import WatchedTrainer, says_what_to_change
 
 
 @dataclass
@@ -55,7 +57,7 @@ class TrainedModel:
 EXTRA_COLUMNS = {"subtype": "subtypes", "region": "regions"}  # extra head → column of `Rows`
 
 
-class BoneTrainer(AveragingTrainer):
+class BoneTrainer(WatchedTrainer, AveragingTrainer):
     """A Trainer whose batches stay 8-bit grey until they are on the device, where they are augmented and normalised."""
 
     def __init__(
@@ -73,7 +75,7 @@ class BoneTrainer(AveragingTrainer):
         self.policy = policy
         self.sampler = sampler
         self.optimiser_groups = optimiser_groups
-        super().__init__(ema_decay=self.config.ema_decay, **arguments)
+        super().__init__(watched=self.config, ema_decay=self.config.ema_decay, **arguments)
 
     def labelled_rows(self) -> TrainingRows:
         """The training rows that have a label."""
@@ -163,11 +165,16 @@ class BoneTrainer(AveragingTrainer):
 MakeTrainer = Callable[[Recipe, PreTrainedModel, InputSpec, LabelScheme, Rows, Rows], BoneTrainer]
 
 
-def train(recipe: Recipe, make: MakeTrainer | None = None) -> TrainedModel:
+@says_what_to_change
+def train(
+    recipe: Recipe, make: MakeTrainer | None = None, rows: tuple[Rows, Rows] | None = None, callbacks: Sequence[TrainerCallback] = ()
+) -> TrainedModel:
     """Runs a recipe to its best checkpoint; call it in each process that accelerate or torchrun started.
 
     Goes on from the last complete checkpoint in `output_dir` when that is of the same recipe. Raises `RecipeError` for keys that do not
-    go together, and when the number of processes is not the one asked for. `make` builds another Trainer than `make_trainer` does.
+    go together, and when the number of processes is not the one asked for. `make` builds another Trainer than `make_trainer` does;
+    `rows` are training and validation rows to take instead of those that the recipe names; `callbacks` go to the Trainer. Raises
+    `RunEndedError` for a run that cannot go on (`watch.py`).
     """
     config = recipe.training
     join_processes(recipe)
@@ -177,13 +184,16 @@ def train(recipe: Recipe, make: MakeTrainer | None = None) -> TrainedModel:
     output = Path(config.output_dir)
     has_start, resume_from = first_process_says(lambda: (has_fitted_start(recipe, output), prepare_output(recipe, output)))
     require_shared(output / RUN_FILE, "output_dir")
-    train_rows, validation_rows = training_rows(recipe.data, scheme, config.seed, recipe.model.image_size)
+    callbacks = [*trackers(recipe, resumed=resume_from is not None), *callbacks]
+    train_rows, validation_rows = rows or training_rows(recipe.data, scheme, config.seed, recipe.model.image_size)
     torch.manual_seed(config.seed)  # before the new head is drawn
     model, spec = load_model(recipe.model, scheme)
     heads = extra_heads(recipe.model.extra_heads, train_rows)
     if config.box_loss or heads:
         attach_auxiliary(model, spec.size, {name: len(labels) for name, labels in heads.items()}, config.box_loss > 0)
     trainer = (make or make_trainer)(recipe, model, spec, scheme, train_rows, validation_rows)
+    for callback in callbacks:
+        trainer.add_callback(callback)
     prepare_sharding(trainer, recipe, resume_from)
     if trainer.is_world_process_zero():
         _announce(trainer, recipe, scheme, train_rows, validation_rows, resume_from)
@@ -365,7 +375,8 @@ def training_arguments(recipe: Recipe, images_per_epoch: int) -> TrainingArgumen
         "load_best_model_at_end": True,
         "metric_for_best_model": "selection",
         "greater_is_better": True,
-        "report_to": config.report_to,
+        "report_to": "none",  # `report_to` has trackers of ours (tracking.py)
+        "logging_nan_inf_filter": False,  # which would show the mean of earlier losses in place of a NaN
         "use_cpu": on_cpu(config),
         "ddp_find_unused_parameters": False,
         "torch_compile": config.torch_compile == "whole",
