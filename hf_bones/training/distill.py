@@ -1,0 +1,192 @@
+"""Distillation: a small student learns what larger teachers say of each image, beside its label.
+
+From Python: `trained = distill(override(load_recipe(RECIPE), {"teacher": ["runs/big"], "teacher_probabilities": ["big.npz"]}))`, with
+`override` and `load_recipe` of `hf_bones.config`; `finetune.run` of such a recipe also writes the checkpoint, its record and card.
+
+The student's loss is `label_weight` × the loss of the labels + (1 - `label_weight`) × T² × KL(teacher ‖ student), both softened by the
+temperature T (Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, arXiv 1503.02531), + `feature_weight` × the distance
+of its projected features from the teacher's (Romero et al., "FitNets", ICLR 2015, arXiv 1412.6550). Projections train beside the network
+and are left out of the checkpoint. Everything else (batches, augmentation, resuming, saving) is the fine-tuning's own.
+
+Not here: the loss (`distill_trainer.py`), teachers (`teacher.py`), probabilities from files (`teacher_probabilities.py`), images without
+labels (`unlabelled.py`), the comparison with labels alone (`hf_bones/finetune.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tqdm import tqdm
+from transformers import PreTrainedModel, TrainerCallback
+
+from hf_bones.config import Recipe, RecipeError
+from hf_bones.labels import LabelScheme
+from hf_bones.logits import softmax
+from hf_bones.metrics import classification_metrics
+from hf_bones.preprocess import InputSpec
+from hf_bones.training.data import UNLABELLED, SquareCollator, TrainingRows, batch_to_input
+from hf_bones.training.distill_trainer import DistillTrainer, Lessons
+from hf_bones.training.feature_lessons import FEATURE_KINDS, attach_projections
+from hf_bones.training.processes import first_process_says
+from hf_bones.training.sources import Rows
+from hf_bones.training.teacher import Teacher, ask, load_teacher, mean_probabilities, teacher_view
+from hf_bones.training.teacher_probabilities import read_probabilities, targets_of
+from hf_bones.training.trainer import BoneTrainer, TrainedModel, make_trainer, train
+from hf_bones.training.unlabelled import Unlabelled, unlabelled_rows
+
+
+def distill(recipe: Recipe, rows: tuple[Rows, Rows] | None = None, callbacks: Sequence[TrainerCallback] = ()) -> TrainedModel:
+    """Trains the recipe's network under its teachers to the best checkpoint, as `trainer.train` does from labels alone.
+
+    `rows` are training and validation rows to take instead of those that the recipe names; `callbacks` go to the Trainer.
+    Raises `RecipeError` for keys that do not go together, files and teachers that cannot be used, and images without probabilities.
+    """
+    check_distill(recipe)
+    made: list[DistillTrainer] = []
+
+    def make(*arguments: Any) -> BoneTrainer:
+        made.append(make_distill_trainer(*arguments))
+        return made[0]
+
+    trained = train(recipe, make, rows, callbacks)
+    if trained.is_main_process:
+        trained.distillation = made[0].describe() | compare_with_teacher(made[0], trained)
+    return trained
+
+
+def check_distill(recipe: Recipe) -> None:
+    """Raises `RecipeError` naming the keys of distillation that do not go together."""
+    config = recipe.distill
+    if not config.teacher and not config.teacher_probabilities:
+        raise RecipeError("teacher: nobody teaches; name checkpoints in teacher, or files in teacher_probabilities")
+    for key, known in (
+        ("missing_probabilities", ("error", "teacher", "labels")),
+        ("features", FEATURE_KINDS),
+        ("feature_loss", ("cosine", "mse")),
+    ):
+        if getattr(config, key) not in known:
+            raise RecipeError(f"{key}: expected {', '.join(known[:-1])} or {known[-1]}, got {getattr(config, key)!r}")
+    if config.temperature <= 0:
+        raise RecipeError(f"temperature: expected a number over 0, got {config.temperature}")
+    if not 0 <= config.label_weight <= 1:
+        raise RecipeError(f"label_weight: expected a number from 0 to 1, got {config.label_weight}")
+    if config.feature_weight < 0:
+        raise RecipeError(f"feature_weight: expected 0 or more, got {config.feature_weight}")
+    if config.label_weight == 1 and not config.feature_weight:
+        raise RecipeError("label_weight: 1 leaves the teacher no say while feature_weight is 0; lower the one or raise the other")
+    if config.feature_weight and not config.teacher:
+        raise RecipeError("feature_weight: features come from a checkpoint in teacher, and there is none; set feature_weight to 0")
+    if config.missing_probabilities == "teacher" and not config.teacher:
+        raise RecipeError("missing_probabilities: teacher needs a checkpoint in teacher; name one, or choose error or labels")
+    if recipe.training.epochs <= 0:
+        raise RecipeError("epochs: 0 leaves the student no step to learn from its teacher; set epochs over 0")
+    if recipe.training.cached_views:
+        raise RecipeError("cached_views: a teacher looks at each new view, which kept outputs do not have; set cached_views to 0")
+
+
+def make_distill_trainer(
+    recipe: Recipe, model: PreTrainedModel, spec: InputSpec, scheme: LabelScheme, train_rows: Rows, validation_rows: Rows
+) -> DistillTrainer:
+    """The Trainer of a recipe with distillation, ready to run: teachers loaded, files read, images without labels found."""
+    config = recipe.distill
+    look = partial(unlabelled_rows, config, recipe.data, train_rows.hashes, Path(recipe.training.output_dir))
+    first_process_says(lambda: len(look()))  # the others read the list that it writes
+    unlabelled = look()
+    rows = with_unlabelled(train_rows, unlabelled)
+    files = [read_probabilities(path, scheme) for path in config.teacher_probabilities]
+    targets = targets_of(rows.hashes, rows.origins, files, len(scheme.names), config.missing_probabilities != "error")
+    teachers = [load_teacher(name, scheme, config.teacher_size) for name in config.teacher]
+    if not files and not any(teacher.order for teacher in teachers) and config.label_weight < 1:
+        raise RecipeError("teacher: none has a head with class names to give probabilities; set label_weight to 1 for features alone")
+    silent = np.isnan(targets).any(axis=1) & (np.asarray(rows.labels) == UNLABELLED)
+    if files and config.missing_probabilities == "labels" and silent.any():
+        raise RecipeError(
+            f"missing_probabilities: labels, but {silent.sum():,} images of `unlabelled` have neither label nor probabilities, first "
+            f"{rows.hashes[int(silent.argmax())]} ({rows.origins[int(silent.argmax())]})"
+        )
+    if config.feature_weight:
+        attach_projections(model, spec.size, teachers, config.features)
+    lessons = Lessons(teachers, files, targets, unlabelled)
+    kind = partial(DistillTrainer, distill=config, lessons=lessons)
+    trainer = make_trainer(recipe, model, spec, scheme, rows, validation_rows, kind)
+    assert isinstance(trainer, DistillTrainer)
+    if trainer.is_world_process_zero():
+        announce(trainer)
+    return trainer
+
+
+def with_unlabelled(rows: Rows, unlabelled: Unlabelled) -> Rows:
+    """Training rows followed by images without labels; the rows themselves stay as they are."""
+    count = len(unlabelled)
+    return replace(
+        rows,
+        sources=rows.sources + unlabelled.sources,
+        labels=rows.labels + [UNLABELLED] * count,
+        groups=rows.groups + [f"unlabelled-{digest}" for digest in unlabelled.hashes],
+        licences=rows.licences + unlabelled.licences,
+        origins=rows.origins + unlabelled.origins,
+        hashes=rows.hashes + unlabelled.hashes,
+        synthetic=rows.synthetic + [False] * count,
+        subtypes=rows.subtypes + [""] * count,
+        regions=rows.regions + [""] * count,
+    )
+
+
+def announce(trainer: DistillTrainer) -> None:
+    """Prints who teaches what."""
+    lessons, config = trainer.lessons, trainer.distill
+    for teacher in lessons.teachers:
+        said = [*["probabilities"] * trainer.asks_for_probabilities, *[f"{config.features} features"] * bool(config.feature_weight)]
+        print(f"teacher     {teacher.name} at {teacher.spec.size} px: {' and '.join(said) or 'not asked, files hold every image'}")
+    for file in lessons.files:
+        print(f"teacher     {file.path}: probabilities of {len(file.rows):,} images")
+    for folder in lessons.unlabelled.report:
+        left_out = {key: folder[key] for key in ("refused", "copies_of_held_out", "repeated", "labelled_already", "other_licence")}
+        words = ", ".join(f"{count} {key.replace('_', ' ')}" for key, count in left_out.items() if count)
+        print(
+            f"unlabelled  {folder['name']}: {folder['images']:,} images" + (f"; left out: {words} (see unlabelled.json)" if words else "")
+        )
+
+
+def compare_with_teacher(trainer: DistillTrainer, trained: TrainedModel) -> dict[str, Any]:
+    """The teachers' own validation figures, and how far the student agrees with them there; nothing where they cannot be asked.
+
+    Checkpoints are asked about the images as they are; without any, files must hold every validation image.
+    """
+    rows: TrainingRows = trainer.eval_dataset
+    probabilities = teacher_probabilities(trainer.lessons.teachers, rows, trainer.spec, trainer.config.eval_batch_size, trainer.args.device)
+    if probabilities is None:
+        return {}
+    student = softmax(trained.logits)
+    gap = np.log(np.clip(probabilities, 1e-12, 1)) - np.log(np.clip(student, 1e-12, 1))
+    return {
+        "teacher_validation": classification_metrics(trained.labels, probabilities, trained.scheme.names, trained.scheme.normal_id),
+        "agreement": float((probabilities.argmax(axis=1) == student.argmax(axis=1)).mean()),
+        "kl": float((probabilities * gap).sum(axis=1).mean()),
+    }
+
+
+def teacher_probabilities(
+    teachers: Sequence[Teacher], rows: TrainingRows, spec: InputSpec, batch_size: int, device: torch.device, progress: bool = True
+) -> npt.NDArray[np.float64] | None:
+    """What the teachers on average say of rows, (N, C), seen as the student sees them in validation; None where none knows the classes."""
+    knowing = [teacher for teacher in teachers if teacher.order is not None]
+    if not knowing:
+        return None
+    collate, said = SquareCollator(spec.size), []
+    for start in tqdm(range(0, len(rows), batch_size), desc="teachers on validation", unit="batch", disable=None if progress else True):
+        batch = collate(rows.__getitems__(range(start, min(start + batch_size, len(rows)))))
+        batch = {key: value.to(device) for key, value in batch.items()}
+        view = batch_to_input(batch, spec)
+        place = (batch["heights"], batch["widths"])
+        mean = mean_probabilities([ask(teacher, teacher_view(view, *place, spec, teacher.spec)) for teacher in knowing])
+        assert mean is not None
+        said.append(mean.double().cpu().numpy())
+    return np.concatenate(said)

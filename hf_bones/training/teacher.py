@@ -1,0 +1,154 @@
+"""Teachers: finished checkpoints that judge the very view that the student sees, at their own input size.
+
+A teacher is asked anew for each augmented view rather than once an image: "Knowledge distillation: A good teacher is patient and
+consistent" (Beyer et al., CVPR 2022, arXiv 2106.05237).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForImageClassification, PreTrainedModel
+from transformers.image_processing_base import ImageProcessingMixin
+from transformers.utils.hub import cached_file
+
+from hf_bones.config import RecipeError
+from hf_bones.labels import LabelScheme
+from hf_bones.preprocess import InputSpec, spec_from_processor
+from hf_bones.record import public_name, sha256_file, sha256_rows
+from hf_bones.training.auxiliary import patch_map
+from hf_bones.training.model import head_labels, head_of, resize_position_embeddings, resolve_model
+
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A frozen network with its input. `order` gives the place in its head of each class of the scheme, None where it has other classes.
+
+    `sha256` is that of its weights' file (of several: of their names and hashes).
+    """
+
+    name: str
+    sha256: str
+    model: PreTrainedModel
+    spec: InputSpec
+    order: tuple[int, ...] | None
+
+    @property
+    def grid(self) -> int:
+        """Patches a side of its input, see `patch_grid`."""
+        return patch_grid(self.model, self.spec.size)
+
+    def feature_width(self, kind: str) -> int:
+        """Numbers in a feature: of `tokens` those of a patch, of `pooled` what the head is given."""
+        return head_of(self.model).in_features if kind == "pooled" else hidden_width(self.model)
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What a teacher says of a batch: `probabilities` (B, C), and `features` (B, F) pooled or (B, H, W, F) of patches, where asked for."""
+
+    probabilities: torch.Tensor | None
+    features: torch.Tensor | None
+
+
+def patch_grid(model: PreTrainedModel, size: int) -> int:
+    """Patches a side of an input of `size` px; 0 for a network without patches, whose last hidden state is a map already."""
+    patch = getattr(model.config, "patch_size", None)
+    patch = patch[0] if isinstance(patch, (list, tuple)) else patch
+    return size // patch if patch else 0
+
+
+def hidden_width(model: PreTrainedModel) -> int:
+    """Channels of the last hidden state."""
+    config = model.config
+    return int(config.hidden_sizes[-1] if getattr(config, "hidden_sizes", None) else config.hidden_size)
+
+
+def load_teacher(name: str, scheme: LabelScheme, size: int | None = None) -> Teacher:
+    """The checkpoint `name` (folder, Hub id or `bundled`), frozen, at its own input size or at `size` px.
+
+    A head without class names teaches features only. Raises `RecipeError` naming `teacher` for a checkpoint that cannot be loaded, that
+    ships no processor, or whose classes are not the scheme's.
+    """
+    try:
+        source = resolve_model(name)
+        model = AutoModelForImageClassification.from_pretrained(source, use_safetensors=True, dtype=torch.float32)
+        processor, _ = ImageProcessingMixin.get_image_processor_dict(source)
+        digest = weights_hash(source)
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"teacher: {name!r} cannot be loaded: {error}") from error
+    spec = spec_from_processor(processor, f"{name}: preprocessor_config.json")
+    labels = head_labels(model.config)
+    if labels and set(labels) != set(scheme.names):
+        raise RecipeError(
+            f"teacher: {name!r} tells apart {list(labels)}, but label_scheme {scheme.name!r} has {list(scheme.names)}; "
+            "choose a teacher of the same classes, or the scheme that it was trained on"
+        )
+    if size is not None and size != spec.size:
+        spec = InputSpec(size, spec.mean, spec.std)
+        resize_position_embeddings(model, size)
+    model.eval().requires_grad_(False)
+    return Teacher(name, digest, model, spec, tuple(labels.index(label) for label in scheme.names) if labels else None)
+
+
+def weights_hash(source: str) -> str:
+    """Hex SHA-256 of a checkpoint's safetensors file in a folder or the Hub's cache; of several, that of their names and hashes."""
+    whole = cached_file(source, _WEIGHTS, _raise_exceptions_for_missing_entries=False)
+    if whole is not None:
+        return sha256_file(Path(whole))
+    index = cached_file(source, _INDEX)
+    return sha256_rows((part.name, sha256_file(part)) for part in sorted(Path(str(index)).parent.glob("model-*-of-*.safetensors")))
+
+
+def teacher_view(pixels: torch.Tensor, heights: torch.Tensor, widths: torch.Tensor, student: InputSpec, teacher: InputSpec) -> torch.Tensor:
+    """The student's normalised batch (B, C, S, S) as a teacher takes it: (B, 3, T, T) under its own mean and std, padding 0.
+
+    `heights` and `widths` (B,) are the pixels, of S, that each image fills. The same input comes back bit for bit where nothing differs.
+    """
+    if student == teacher and pixels.shape[1] == 3:
+        return pixels
+    grey = pixels[:, :1].float() * student.std[0] + student.mean[0]
+    side = teacher.size
+    if student.size != side:
+        grey = torch.nn.functional.interpolate(grey, size=(side, side), mode="bicubic", antialias=side < student.size, align_corners=False)
+        grey = grey.clamp(0, 1)
+    place = (torch.arange(side, device=pixels.device) + 0.5) * student.size / side
+    outside = (place[None, :, None] >= heights[:, None, None]) | (place[None, None, :] >= widths[:, None, None])
+    mean = torch.tensor(teacher.mean, device=pixels.device)[None, :, None, None]
+    std = torch.tensor(teacher.std, device=pixels.device)[None, :, None, None]
+    return ((grey - mean) / std).masked_fill(outside[:, None], 0)
+
+
+def ask(teacher: Teacher, pixels: torch.Tensor, features: str | None = None) -> Lesson:
+    """What a teacher says of its input (B, 3, T, T); `features` is None, `tokens` or `pooled`. No gradients."""
+    kept: list[torch.Tensor] = []
+    hook: Any = None
+    if features == "pooled":
+        hook = head_of(teacher.model).register_forward_pre_hook(lambda _module, inputs: kept.append(inputs[0]))
+    elif features == "tokens":
+        hook = teacher.model.base_model.register_forward_hook(lambda _module, _inputs, output: kept.append(output[0]))
+    try:
+        with torch.no_grad():
+            logits = teacher.model(pixel_values=pixels).logits.float()
+    finally:
+        if hook is not None:
+            hook.remove()
+    found = None if not kept else kept[0].float() if features == "pooled" else patch_map(kept[0].float(), teacher.grid)
+    return Lesson(None if teacher.order is None else logits[:, list(teacher.order)].softmax(dim=1), found)
+
+
+def mean_probabilities(lessons: Sequence[Lesson]) -> torch.Tensor | None:
+    """The average (B, C) over the teachers that know the classes; None where none does."""
+    said = [lesson.probabilities for lesson in lessons if lesson.probabilities is not None]
+    return torch.stack(said).mean(dim=0) if said else None
+
+
+def describe_teachers(teachers: Sequence[Teacher]) -> list[dict[str, Any]]:
+    """Names, hashes and input sizes for the record."""
+    return [{"name": public_name(teacher.name), "sha256": teacher.sha256, "size": teacher.spec.size} for teacher in teachers]
