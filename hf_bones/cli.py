@@ -105,6 +105,22 @@ def recipes() -> None:
 
 
 @app.command()
+def accelerate_config(
+    name: Annotated[str, typer.Argument(help="Which one; left out, all are listed with the machine that each is for.")] = "",
+) -> None:
+    """Print the path of a launch configuration: accelerate launch --config_file "$(hf-bones accelerate-config gpu)" scripts/train.py …"""
+    from hf_bones.config import launch_config, recipe_names
+
+    with plain_errors():
+        if name:
+            typer.echo(launch_config(name)[0])
+            return
+        for known in recipe_names("accelerate"):
+            path, machine = launch_config(known)
+            typer.echo(f"{known:<12}{machine}\n{'':<12}{path}")
+
+
+@app.command()
 def evaluate(
     model: Model,
     dataset: Annotated[str, typer.Argument(help="A folder that `hf-bones build` wrote, or a Hub id.")],

@@ -243,6 +243,19 @@ def _shipped(kind: str) -> Traversable:
     return folder / kind if kind else folder
 
 
+def launch_config(name: str) -> tuple[Path, str]:
+    """The file of a launch configuration for `accelerate launch --config_file`, and for which machine it is (its first comment).
+
+    Raises `RecipeError` naming those that there are.
+    """
+    known = recipe_names("accelerate")
+    if name not in known:
+        raise RecipeError(f"launch configuration {name!r} is none of {', '.join(known)}{nearest(name, known)}")
+    path = Path(str(_shipped("accelerate") / f"{name}.yaml"))
+    with path.open(encoding="utf-8") as stream:
+        return path, stream.readline().lstrip("# ").rstrip()
+
+
 def read_recipe(name_or_path: str | Path, kind: str = "") -> tuple[Any, str, Path | None]:
     """What the YAML of a recipe holds, how to call it in messages, and the folder of a file (None for a shipped one).
 
