@@ -1,7 +1,7 @@
 """One whole fine-tuning run, from a recipe to a checkpoint that can be loaded, judged and pushed.
 
-train (training) → calibrate on validation (inference) → curves, record.json, model card → push (hub). `scripts/train.py`,
-`hf-bones train` and the quickstart all come through `main`. Heavy libraries are imported inside, so that `--help` is quick.
+train or distil (training) → calibrate on validation (inference) → curves, record.json, model card → push (hub). `scripts/train.py`,
+`hf-bones train` and the quickstart all come through `main`, `scripts/distill.py` and `hf-bones distill` through `distill_main`. Heavy libraries are imported inside, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -9,33 +9,36 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hf_bones.config import STAGES, Recipe, RecipeError, load_recipe, nearest, override, recipe_names
 from hf_bones.training.run_errors import RunEndedError
 
+if TYPE_CHECKING:
+    from hf_bones.training.trainer import TrainedModel
 
-def make_parser() -> argparse.ArgumentParser:
-    """The parser of `scripts/train.py` and `hf-bones train`: `--recipe`, then every recipe field as `--key value`."""
+
+def make_parser(command: str = "train", recipe: str = "quickstart") -> argparse.ArgumentParser:
+    """The parser of `hf-bones train` and `distill` and of their scripts: `--recipe`, then every recipe field as `--key value`."""
     from transformers import HfArgumentParser
 
     parser = HfArgumentParser(
         list(STAGES.values()),
-        prog="hf-bones train",
+        prog=f"hf-bones {command}",
         description="Fine-tune a ViT or ConvNeXt on bone radiographs. Values given here win over the recipe's.",
     )
-    parser.add_argument("--recipe", default="quickstart", help=f"A shipped recipe ({', '.join(recipe_names())}) or a YAML file.")
+    parser.add_argument("--recipe", default=recipe, help=f"A shipped recipe ({', '.join(recipe_names())}) or a YAML file.")
     return parser
 
 
-def parse_recipe(arguments: Sequence[str]) -> Recipe:
-    """The recipe that a command line asks for.
+def parse_recipe(arguments: Sequence[str], command: str = "train", default: str = "quickstart") -> Recipe:
+    """The recipe that a command line asks for; without `--recipe` it is `default`.
 
     Raises `RecipeError` for an unknown `--key`, naming the nearest one, and for values of the wrong type.
     """
-    parser = make_parser()
+    parser = make_parser(command, default)
     for action in parser._actions:
         action.default = argparse.SUPPRESS  # so that only what was typed overrides the recipe
     given, unknown = parser.parse_known_args(list(arguments))
@@ -44,28 +47,71 @@ def parse_recipe(arguments: Sequence[str]) -> Recipe:
         first = next((word for word in unknown if word.startswith("--")), unknown[0])
         raise RecipeError(f"unknown option {first!r}{nearest(first.replace('-', '_').replace('__', '--', 1), known)}; see --help")
     changes = dict(vars(given))
-    recipe = load_recipe(changes.pop("recipe", "quickstart"))
+    recipe = load_recipe(changes.pop("recipe", default))
     return override(recipe, changes)
 
 
 def run(recipe: Recipe) -> Path:
-    """Trains, calibrates, records and, where asked, pushes. Returns the folder of the finished checkpoint."""
-    from hf_bones.record import environment, now
-    from hf_bones.training.checkpoints import save_checkpoint
+    """Trains (and distils, where the recipe has teachers), calibrates, records and, where asked, pushes.
+
+    Returns the folder of the finished checkpoint.
+    """
+    from hf_bones.record import now
     from hf_bones.training.processes import leave_processes
-    from hf_bones.training.trainer import train
 
     started = now()
-    trained = train(recipe)
-    leave_processes()  # the others need not wait for what the first one still does
+    trained = fit(recipe)
     folder = Path(recipe.training.output_dir)
+    if recipe.distill.with_baseline:
+        if trained.is_main_process:
+            finish(recipe, trained, started)  # kept, should the second run be stopped
+        alone_recipe, alone_started = _without_teachers(recipe, trained), now()
+        alone = fit(alone_recipe)
+    leave_processes()  # the others need not wait for what the first one still does
     if not trained.is_main_process:
         return folder
+    if recipe.distill.with_baseline and trained.distillation is not None:
+        from hf_bones.training.labels_alone import compare_with_labels_alone, comparison_lines
+
+        finish(alone_recipe, alone, alone_started)
+        trained.distillation["labels_alone"] = compare_with_labels_alone(trained, alone)
+        print("\n".join(f"validation  {line}" for line in comparison_lines(trained.distillation["labels_alone"])))
+    finish(recipe, trained, started)
+    _report(folder, trained.metrics, trained.data)
+    if recipe.training.push_to_hub:
+        from hf_bones.hub.push import push_checkpoint
+
+        print(f"pushed      {push_checkpoint(folder, recipe.training.push_to_hub).url}")
+    return folder
+
+
+def fit(recipe: Recipe) -> TrainedModel:
+    """The training itself, under the recipe's teachers where it has any."""
+    if recipe.distill.is_on:
+        from hf_bones.training.distill import distill
+
+        return distill(recipe)
+    from hf_bones.training.trainer import train
+
+    return train(recipe)
+
+
+def _without_teachers(recipe: Recipe, trained: TrainedModel) -> Recipe:
+    from hf_bones.training.labels_alone import labels_alone
+
+    made = trained.distillation or {}
+    return labels_alone(recipe, made["steps"], made["steps_an_epoch"])
+
+
+def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
+    """Writes the finished checkpoint: weights, calibration, curves, record and card."""
     from hf_bones.hub.card import write_card
     from hf_bones.inference.decision import calibrate, write_decision
-    from hf_bones.record import write_json
+    from hf_bones.record import environment, now, write_json
+    from hf_bones.training.checkpoints import save_checkpoint
     from hf_bones.training.curves import plot_curves
 
+    folder = Path(recipe.training.output_dir)
     save_checkpoint(trained.model, trained.spec, folder, recipe.training.save_dtype)
     write_decision(calibrate(trained.logits, trained.labels, scheme=trained.scheme, image_size=trained.spec.size), folder)
     if any("eval_loss" in entry for entry in trained.history):
@@ -78,6 +124,7 @@ def run(recipe: Recipe) -> Path:
             "base_model": shareable(recipe).model.model,
             "base_model_id": recipe.model.base_model_id,
             "data": trained.data,
+            **({"distillation": trained.distillation} if trained.distillation else {}),
             "metrics": {"validation": trained.metrics},
             "history": trained.history,
             "train_seconds": trained.seconds,
@@ -88,12 +135,6 @@ def run(recipe: Recipe) -> Path:
         },
     )
     write_card(folder)
-    _report(folder, trained.metrics, trained.data)
-    if recipe.training.push_to_hub:
-        from hf_bones.hub.push import push_checkpoint
-
-        print(f"pushed      {push_checkpoint(folder, recipe.training.push_to_hub).url}")
-    return folder
 
 
 def shareable(recipe: Recipe) -> Recipe:
@@ -108,6 +149,9 @@ def shareable(recipe: Recipe) -> Recipe:
         changes["arrays_dir"] = public_name(data.arrays_dir)
     if data.dataset:
         changes["dataset"] = data.dataset_id or public_name(data.dataset)
+    if recipe.distill.is_on:
+        places = ("teacher", "teacher_probabilities", "unlabelled")
+        changes |= {key: [public_name(place) for place in getattr(recipe.distill, key)] for key in places}
     return override(recipe, changes)
 
 
@@ -121,10 +165,29 @@ def _report(folder: Path, metrics: dict[str, Any], data: dict[str, Any]) -> None
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command-line entry. Returns 0, or 2 after printing what is wrong with the recipe, a path in it or the run."""
+    return _run_command(lambda: parse_recipe(sys.argv[1:] if arguments is None else arguments))
+
+
+def distill_main(arguments: Sequence[str] | None = None) -> int:
+    """Entry of `hf-bones distill`: as `main`, from the recipe `distill`, and with a teacher."""
+    from hf_bones.training.distill import check_distill
+
+    def parse() -> Recipe:
+        recipe = parse_recipe(sys.argv[1:] if arguments is None else arguments, "distill", "distill")
+        check_distill(recipe)
+        return recipe
+
+    return _run_command(parse)
+
+
+def _run_command(parse: Callable[[], Recipe]) -> int:
     try:
-        run(parse_recipe(sys.argv[1:] if arguments is None else arguments))
-    except (ValueError, FileNotFoundError, RunEndedError) as error:
+        run(parse())
+    except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except RunEndedError as error:
+        print(f"\nerror: {error}", file=sys.stderr)  # on a line of its own, below a progress bar that stands
         return 2
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)

@@ -73,10 +73,9 @@ class StoredImages:
         try:
             return open_image(image_bytes(self.images[row]["image"])).pixels
         except (ImageRefusedError, OSError) as error:
-            known = self.rows.select_columns(["image_id", "sha256"])[row]
-            split = f"{self.rows.split} of " if self.rows.split else ""
+            known = self.rows.select_columns(["image_id", "source", "sha256"])[row]
             raise DamagedImageError(
-                f"dataset: image {known['image_id']!r} of {split}the dataset (sha256 {known['sha256'][:12]}…) cannot be read: {error}. "
+                f"dataset: image {known['image_id']!r} (source {known['source']}, sha256 {known['sha256'][:12]}…) cannot be read: {error}. "
                 "It was whole when the dataset was built; build it anew with hf-bones build"
             ) from error
 
