@@ -92,6 +92,14 @@ def train(context: typer.Context) -> None:
     raise typer.Exit(finetune(context.args))
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
+def distill(context: typer.Context) -> None:
+    """Train a small network under larger ones, on logits and features, with and without labels (`hf-bones distill --help` lists every key)."""
+    from hf_bones.finetune import distill_main
+
+    raise typer.Exit(distill_main(context.args))
+
+
 @app.command()
 def recipes() -> None:
     """List the recipes that ship with the package: of training, then of collections."""

@@ -46,6 +46,35 @@ def bootstrap_intervals(
     return {key: percentile_interval(np.concatenate(parts), level) for key, parts in drawn.items()}
 
 
+def paired_differences(
+    labels: npt.ArrayLike,
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    groups: Sequence[str] | npt.NDArray[np.generic],
+    names: Sequence[str],
+    normal_id: int = 0,
+    specificity: float = SPECIFICITY,
+    repeats: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, tuple[float, float, float]]:
+    """(difference, low, high) of every figure that is not a count: the first model's less the second's, on the same rows.
+
+    `first` and `second` are (N, C) probabilities. Both models are given the same resamples of groups, so that what makes rows hard for
+    both cancels out. Arguments and errors otherwise as in `bootstrap_intervals`.
+    """
+    truth, one = checked(labels, first, names, normal_id)
+    _, other = checked(labels, second, names, normal_id)
+
+    def differences(weights: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
+        mine, theirs = (weighted_figures(truth, scores, weights, names, normal_id, specificity) for scores in (one, other))
+        return {key: mine[key] - theirs[key] for key in mine if not is_count(key)}
+
+    value = differences(np.ones((1, len(truth))))
+    drawn = [differences(weights) for weights in group_weights(groups, len(truth), repeats, seed)]
+    return {key: (float(value[key][0]), *percentile_interval(np.concatenate([part[key] for part in drawn]), level)) for key in value}
+
+
 def group_weights(
     groups: Sequence[str] | npt.NDArray[np.generic], rows: int, repeats: int = 1000, seed: int = 0
 ) -> Iterator[npt.NDArray[np.float64]]:

@@ -9,7 +9,7 @@ of its projected features from the teacher's (Romero et al., "FitNets", ICLR 201
 and are left out of the checkpoint. Everything else (batches, augmentation, resuming, saving) is the fine-tuning's own.
 
 Not here: the loss (`distill_trainer.py`), teachers (`teacher.py`), probabilities from files (`teacher_probabilities.py`), images without
-labels (`unlabelled.py`), the comparison with labels alone (`hf_bones/finetune.py`).
+labels (`unlabelled.py`), the comparison with labels alone (`labels_alone.py`).
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ def distill(recipe: Recipe, rows: tuple[Rows, Rows] | None = None, callbacks: Se
         return made[0]
 
     trained = train(recipe, make, rows, callbacks)
+    trained.distillation = made[0].describe()
     if trained.is_main_process:
-        trained.distillation = made[0].describe() | compare_with_teacher(made[0], trained)
+        trained.distillation |= compare_with_teacher(made[0], trained)
     return trained
 
 

@@ -176,6 +176,8 @@ class DistillTrainer(BoneTrainer):
             "label_weight": config.label_weight,
             "feature_weight": config.feature_weight,
             "features": f"{config.features}, {config.feature_loss}" if config.feature_weight else None,
+            "steps": self.state.max_steps,
+            "steps_an_epoch": round(self.state.max_steps / max(1, self.state.num_train_epochs)),
             "labelled_images": len(lessons.targets) - len(lessons.unlabelled),
             "unlabelled_images": len(lessons.unlabelled),
             "unlabelled": lessons.unlabelled.report,

@@ -1,0 +1,53 @@
+"""What distillation is worth: the same network trained from the labels alone, for as many steps, and the difference on validation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hf_bones.config import DistillConfig, Recipe
+from hf_bones.logits import softmax
+from hf_bones.metrics.intervals import paired_differences
+from hf_bones.training.trainer import TrainedModel
+
+FOLDER = "labels-alone"  # in the distilled run's
+FIGURES = ("auroc_abnormal", "auroc_ovr_macro", "balanced_accuracy", "log_loss")
+
+
+def labels_alone(recipe: Recipe, steps: int, steps_an_epoch: int) -> Recipe:
+    """The recipe without its teachers, in a folder within its own: as many optimiser steps, validated as often.
+
+    Without the images that have no label an epoch is shorter; counted in epochs, the run would be too, and validated more often.
+    """
+    training = recipe.training
+    every = max(1, steps_an_epoch // training.evaluations_per_epoch)
+    rhythm = {"eval_strategy": "steps", "eval_steps": every, "save_strategy": "steps", "save_steps": every}
+    return replace(
+        recipe,
+        name=f"{recipe.name} (labels alone)",
+        training=replace(training, output_dir=str(Path(training.output_dir) / FOLDER), max_steps=steps, push_to_hub=None),
+        distill=DistillConfig(),
+        trainer={**rhythm, **recipe.trainer},
+    )
+
+
+def compare_with_labels_alone(distilled: TrainedModel, alone: TrainedModel) -> dict[str, Any]:
+    """Validation figures of the network that had labels alone, and what the distilled one has over them.
+
+    `difference` has for each figure [difference, low, high]: 95 % by a paired bootstrap over groups. Probabilities are the softmax's own.
+    """
+    scheme = distilled.scheme
+    scores = (softmax(distilled.logits), softmax(alone.logits))
+    found = paired_differences(distilled.labels, *scores, distilled.groups, scheme.names, scheme.normal_id)
+    return {"validation": alone.metrics, "seconds": alone.seconds, "difference": {key: list(value) for key, value in found.items()}}
+
+
+def comparison_lines(compared: dict[str, Any]) -> list[str]:
+    """The comparison for the terminal, a figure a line."""
+    lines = []
+    for key in FIGURES:
+        value, low, high = compared["difference"][key]
+        interval = f"{low:+.3f} to {high:+.3f}" if low == low else "no interval"
+        lines.append(f"{key:<18} {compared['validation'][key]:.3f} from labels alone, {value:+.3f} ({interval}) by distillation")
+    return lines
