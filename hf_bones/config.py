@@ -102,6 +102,9 @@ class AugmentConfig:
         1.0, "Largest enlargement by a crop; known fracture boxes stay in view, and abnormal films without a box are left whole."
     )
     zoom_probability: float = option(0.5, "Probability of such a crop, where `zoom` is over 1.")
+    keep_in_view: bool = option(
+        True, "Move an image back as far as its known fracture boxes need to stay in view after rotation, scale and shift."
+    )
 
 
 @dataclass

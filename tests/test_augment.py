@@ -106,3 +106,42 @@ def test_values_stay_in_range(seed):
     made = batch(3, seed)
     out = augment_batch(made["grey"].float() / 255, made["heights"], made["widths"], made["draws"], AugmentConfig())
     assert out.min() >= 0 and out.max() <= 1 and torch.isfinite(out).all()
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.floats(0, 0.9999), min_size=DRAWS, max_size=DRAWS),
+    st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 0.5), st.floats(0.01, 0.5)),
+    st.booleans(),
+)
+def test_known_boxes_stay_in_the_frame_and_nothing_else_moves(numbers, box, known):
+    policy = AugmentConfig(rotation_degrees=20, scale=0.2, shift=0.3, vertical_flip=0.5)
+    heights, widths = torch.tensor([48.0]), torch.tensor([30.0])
+    boxes = torch.tensor([[box if known else (0.0, 0.0, 0.0, 0.0)]])
+    draws = torch.tensor([numbers])
+    free = affine_matrices(draws, heights, widths, policy)
+    held = affine_matrices(draws, heights, widths, policy, boxes, torch.tensor([known]))
+    torch.testing.assert_close(held[..., :2], free[..., :2])
+    if not known:
+        torch.testing.assert_close(held, free)
+        return
+    cx, cy, w, h = box
+    x, y = np.clip([cx - w / 2, cx + w / 2], 0, 1) * 30 - 0.5, np.clip([cy - h / 2, cy + h / 2], 0, 1) * 48 - 0.5
+    corners = torch.tensor([[a, b, 1.0] for a in x for b in y], dtype=torch.float32)
+    moved = corners @ held[0].T + 0.5
+    size = moved.amax(dim=0) - moved.amin(dim=0)
+    for axis, side in enumerate((30, 48)):
+        if size[axis] <= side:
+            assert moved[:, axis].min() > -1e-3 and moved[:, axis].max() < side + 1e-3
+        else:
+            assert (moved[:, axis].max() + moved[:, axis].min()) / 2 == pytest.approx(side / 2, abs=1e-3)
+    if bool(((corners @ free[0].T + 0.5 > 1e-3) & (corners @ free[0].T + 0.5 < torch.tensor([30, 48]) - 1e-3)).all()):
+        torch.testing.assert_close(held, free, atol=1e-4, rtol=0)
+
+
+def test_a_policy_may_let_a_known_box_leave():
+    policy = AugmentConfig(**{**vars(STILL), "shift": 0.5, "keep_in_view": False})
+    draws = torch.full((1, DRAWS), 0.999)
+    boxes = torch.tensor([[[0.9, 0.9, 0.1, 0.1]]])
+    sides = torch.tensor([48.0]), torch.tensor([30.0])
+    torch.testing.assert_close(affine_matrices(draws, *sides, policy, boxes, torch.tensor([True])), affine_matrices(draws, *sides, policy))

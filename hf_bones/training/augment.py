@@ -2,7 +2,8 @@
 
 The policy holds rotation, isotropic scale, shift, flips, gamma, contrast, brightness and a zoom. It has no shear, no anisotropic scale and
 no crop that knows nothing of the break: shear can imitate displacement, which is what tells `beyond_repair` from `fractured`, and a blind
-crop can cut the break out. The zoom enlarges a window that holds all known fracture boxes.
+crop can cut the break out. The zoom enlarges a window that holds all known fracture boxes, and a rotation, scale or shift that would take
+one of them out of the frame is followed by a shift back.
 
 Each image's draw comes from its own seed (run seed and position in the run), so the changes do not depend on how many processes or
 loader workers there are, nor on where a run was killed and resumed.
@@ -47,7 +48,7 @@ def affine_matrices(
     """Float32 (B, 2, 3) pixel-space matrices, source to destination, about the centre of each unpadded image.
 
     `draws` is (B, `DRAWS`) in [0, 1); `heights` and `widths` are (B,) px of the unpadded images. `boxes` (B, K, 4) are (cx, cy, w, h) in
-    [0, 1] of them, rows of zero size being none; only images whose boxes are known (B,) are zoomed into.
+    [0, 1] of them, rows of zero size being none: they stay in view (`keep_in_view`), and only images whose boxes are known (B,) are zoomed.
     """
     centre_x, centre_y = (widths - 1) / 2, (heights - 1) / 2
     angle = (draws[:, 0] * 2 - 1) * math.radians(policy.rotation_degrees)
@@ -62,9 +63,40 @@ def affine_matrices(
     move_x = centre_x + shift_x - a * centre_x - b * centre_y
     move_y = centre_y + shift_y - c * centre_x - d * centre_y
     matrices = torch.stack([torch.stack([a, b, move_x], dim=1), torch.stack([c, d, move_y], dim=1)], dim=1)
-    if policy.zoom <= 1 or boxes is None or boxes_known is None:
+    if boxes is None or boxes_known is None:
         return matrices
-    return _zoomed(matrices, draws, heights, widths, policy, boxes, boxes_known)
+    if policy.keep_in_view:
+        matrices = _moved_back(matrices, heights, widths, boxes)
+    if policy.zoom > 1:
+        matrices = _zoomed(matrices, draws, heights, widths, policy, boxes, boxes_known)
+    return matrices
+
+
+def _extent(
+    matrices: torch.Tensor, sides: torch.Tensor, boxes: torch.Tensor, margin: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Where `matrices` take all boxes of each image: first and last x and y, (B, 2) px from the frame's corner; whether it has any, (B, 1).
+
+    A `margin`, a share of each side of the frame (B, 2), is added all round. Without any box, first is inf and last is -inf.
+    """
+    corners = boxes.new_tensor([[-0.5, -0.5], [0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]])
+    points = (boxes[:, :, None, :2] + corners * boxes[:, :, None, 2:]).clamp(0, 1) * sides[:, None, None]  # (B, K, 4, 2)
+    # Matrices count from the centre of the first pixel, half a pixel from the corner.
+    moved = torch.einsum("bij,bkcj->bkci", matrices[:, :, :2], points - 0.5) + matrices[:, None, None, :, 2] + 0.5
+    real = (boxes[..., 2:] > 0).all(dim=-1)[:, :, None, None]
+    first = moved.masked_fill(~real, torch.inf).flatten(1, 2).amin(dim=1) - margin * sides
+    last = moved.masked_fill(~real, -torch.inf).flatten(1, 2).amax(dim=1) + margin * sides
+    return first, last, real.flatten(1).any(dim=1)[:, None]
+
+
+def _moved_back(matrices: torch.Tensor, heights: torch.Tensor, widths: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+    """`matrices` followed by the least shift that brings all boxes into the frame; to its middle where they are larger than it."""
+    sides = torch.stack([widths, heights], dim=1)
+    first, last, any_real = _extent(matrices, sides, boxes, 0)
+    back = torch.where(last - first > sides, (sides - first - last) / 2, (-first).clamp(min=0) + (sides - last).clamp(max=0))
+    shifted = matrices.clone()
+    shifted[:, :, 2] += torch.where(any_real, back, torch.zeros_like(back))
+    return shifted
 
 
 def _zoomed(
@@ -78,14 +110,8 @@ def _zoomed(
 ) -> torch.Tensor:
     """`matrices` followed by the enlargement of a window that holds all boxes, drawn among those that do."""
     sides = torch.stack([widths, heights], dim=1)  # (B, 2)
-    corners = boxes.new_tensor([[-0.5, -0.5], [0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]])
-    points = (boxes[:, :, None, :2] + corners * boxes[:, :, None, 2:]) * sides[:, None, None]  # (B, K, 4, 2)
-    turned = torch.einsum("bij,bkcj->bkci", matrices[:, :, :2], points) + matrices[:, None, None, :, 2]
-    real = (boxes[..., 2:] > 0).all(dim=-1)[:, :, None, None]
-    any_real = real.flatten(1).any(dim=1)[:, None]
-    margin = _MARGIN * sides
-    top = torch.where(any_real, turned.masked_fill(~real, torch.inf).flatten(1, 2).amin(dim=1) - margin, sides)
-    end = torch.where(any_real, turned.masked_fill(~real, -torch.inf).flatten(1, 2).amax(dim=1) + margin, torch.zeros_like(sides))
+    top, end, any_real = _extent(matrices, sides, boxes, _MARGIN)
+    top, end = torch.where(any_real, top, sides), torch.where(any_real, end, torch.zeros_like(sides))
     top, end = torch.minimum(top.clamp(min=0), sides), torch.minimum(end.clamp(min=0), sides)
     room = torch.where(any_real, sides / (end - top).clamp(min=1), torch.full_like(sides, torch.inf)).amin(dim=1)
     factor = torch.minimum(torch.exp(draws[:, 10] * math.log(policy.zoom)), room.clamp(min=1))

@@ -294,7 +294,7 @@ def make_trainer(
             labels,
             spec.size,
             config.seed,
-            with_boxes=config.box_loss > 0 or (recipe.augment.augment and recipe.augment.zoom > 1),
+            with_boxes=config.box_loss > 0 or (recipe.augment.augment and (recipe.augment.zoom > 1 or recipe.augment.keep_in_view)),
             extra_labels=extra_labels(extra_heads(recipe.model.extra_heads, train_rows), train_rows),
         ),
         eval_dataset=TrainingRows(validation_rows.sources, np.asarray(validation_rows.labels), spec.size, config.seed),
