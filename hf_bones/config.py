@@ -30,6 +30,7 @@ __all__ = [
     "SearchConfig",
     "TrainConfig",
     "dataclass_from_dict",
+    "launch_config",
     "load_recipe",
     "nearest",
     "option",
@@ -59,6 +60,12 @@ class DataConfig:
     drawn_size: int = option(320, "Long side of the drawn radiographs, px.")
     use_arrays: bool = option(True, "Read images from the array cache of `dataset` (`hf-bones cache`), where it has one for `image_size`.")
     arrays_dir: str = option("", "Folder of the array caches, where `hf-bones cache` was given `--out`.")
+    streaming: bool = option(
+        False, "Read the images of `dataset` (a Hub id or a folder of Parquet shards) as they are needed, without a copy of all of it."
+    )
+    stream_row_groups: int = option(32, "Streaming: row groups that batches are drawn from at a time; more mix better and take more disk.")
+    stream_gb: float = option(20.0, "Streaming: GB of disk for row groups; what fits stays for later epochs and runs.")
+    stream_dir: str = option("", "Streaming: folder for them, on a disk of each machine; empty: beside the caches of `datasets`.")
     max_train_rows: int | None = option(None, "Keep only this many training rows, stratified by label (for trials).")
 
 

@@ -145,8 +145,9 @@ def shareable(recipe: Recipe) -> Recipe:
     changes: dict[str, Any] = {"output_dir": public_name(recipe.training.output_dir), "label_scheme": Path(data.label_scheme).name}
     if Path(model.model).is_dir():
         changes["model"] = model.base_model_id or public_name(model.model)
-    if data.arrays_dir:
-        changes["arrays_dir"] = public_name(data.arrays_dir)
+    for key in ("arrays_dir", "stream_dir"):
+        if getattr(data, key):
+            changes[key] = public_name(getattr(data, key))
     if data.dataset:
         changes["dataset"] = data.dataset_id or public_name(data.dataset)
     if recipe.distill.is_on:

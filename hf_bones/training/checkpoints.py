@@ -63,7 +63,7 @@ def _comparable(recipe: Recipe) -> dict[str, Any]:
     """The recipe as flat JSON data, without what may differ between a run and its resumption."""
     free = {
         "output_dir", "resume", "processes", "data_loader_workers", "push_to_hub", "report_to", "eval_batch_size", "use_arrays",
-        "arrays_dir", "cached_dir", "with_baseline", "spike_factor", "spike_logs", "skipped_steps",
+        "arrays_dir", "stream_dir", "stream_gb", "cached_dir", "with_baseline", "spike_factor", "spike_logs", "skipped_steps",
     }  # fmt: skip
     data = recipe.as_dict()
     stages = {key: value for stage in STAGES if stage in data for key, value in data[stage].items() if key not in free}

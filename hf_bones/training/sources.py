@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from hf_bones.preprocess import fit_to
 from hf_bones.record import sha256_rows
 from hf_bones.training.data import Boxes, PixelSource
 from hf_bones.training.run_errors import DamagedImageError
+
+if TYPE_CHECKING:
+    from hf_bones.training.streaming import Stream
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,7 @@ class Rows:
     synthetic: list[bool] = field(default_factory=list)
     subtypes: list[str] = field(default_factory=list)  # "" where unknown, as in the dataset
     regions: list[str] = field(default_factory=list)
+    stream: Stream | None = None  # where streamed images, the first of all rows, come from
     arrays: DatasetArrays | None = None  # the cache that some of the images are read from
     from_arrays: int = 0
 
@@ -121,14 +125,24 @@ def boxes_of(boxes: Boxes, whole: bool) -> Boxes | None:
     return boxes if boxes or whole else None
 
 
-def training_rows(config: DataConfig, scheme: LabelScheme, seed: int, size: int | None = None) -> tuple[Rows, Rows]:
+def training_rows(
+    config: DataConfig, scheme: LabelScheme, seed: int, size: int | None = None, shards: Mapping[str, list[str]] | None = None
+) -> tuple[Rows, Rows]:
     """The training and validation rows of a recipe. Test rows are not even loaded.
 
-    Images come from the dataset's array cache where it has one for a training size of `size` px and `use_arrays` is set.
+    Images come from the dataset's array cache where it has one for a training size of `size` px and `use_arrays` is set; with `streaming`
+    from the dataset's Parquet `shards`, by split (`streaming.run_shards`).
     Raises `RecipeError` naming the key when nothing is left to train or validate on, or a class has no training row.
     """
     train, validation = Rows(), Rows()
-    if config.dataset:
+    if config.streaming:
+        from hf_bones.dataset.shards import find_shards
+        from hf_bones.training.streaming import add_streamed
+
+        shards = shards or find_shards(config.dataset)
+        for rows, split in ((train, "train"), (validation, "validation")):
+            add_streamed(rows, shards, split, config, scheme)
+    elif config.dataset:
         from hf_bones.dataset.build import load_bones
 
         states = folder_states(config.dataset)  # before it is loaded: `open_arrays` makes sure that it is the same afterwards
@@ -260,4 +274,5 @@ def describe_rows(train: Rows, validation: Rows, config: DataConfig, scheme: Lab
             "images": train.from_arrays + validation.from_arrays,
             "preprocessing": dict(train.arrays.preprocessing) if train.arrays is not None else {},
         },
+        **(train.stream.described() if train.stream is not None else {}),
     }

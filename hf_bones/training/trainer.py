@@ -31,6 +31,7 @@ from hf_bones.training.probe import fit_head, head_features, start_head
 from hf_bones.training.processes import first_process_says, join_processes, on_cpu, require_shared
 from hf_bones.training.sharding import prepare_sharding, whole_model
 from hf_bones.training.sources import Rows, arrays_line, describe_rows, training_rows
+from hf_bones.training.streaming import run_shards, stream_line, stream_sampler
 from hf_bones.training.tracking import trackers
 from hf_bones.training.trunk_output import keep_frozen_output
 from hf_bones.training.watch import WatchedTrainer, says_what_to_change
@@ -185,7 +186,13 @@ def train(
     has_start, resume_from = first_process_says(lambda: (has_fitted_start(recipe, output), prepare_output(recipe, output)))
     require_shared(output / RUN_FILE, "output_dir")
     callbacks = [*trackers(recipe, resumed=resume_from is not None), *callbacks]
-    train_rows, validation_rows = rows or training_rows(recipe.data, scheme, config.seed, recipe.model.image_size)
+    train_rows, validation_rows = rows or training_rows(
+        recipe.data,
+        scheme,
+        config.seed,
+        recipe.model.image_size,
+        run_shards(recipe, output, resumed=resume_from is not None) if recipe.data.streaming else None,
+    )
     torch.manual_seed(config.seed)  # before the new head is drawn
     model, spec = load_model(recipe.model, scheme)
     heads = extra_heads(recipe.model.extra_heads, train_rows)
@@ -269,7 +276,11 @@ def make_trainer(
     labels = np.asarray(train_rows.labels)
     counts = np.bincount(labels[labels != UNLABELLED], minlength=len(scheme.names))
     head_rate = config.head_learning_rate or 10 * config.learning_rate
-    sampler = RunSampler(labels, config.sampling, config.seed, config.batch_size, config.samples_per_epoch)
+    sampler = (
+        stream_sampler(train_rows, recipe)
+        if train_rows.stream is not None
+        else RunSampler(labels, config.sampling, config.seed, config.batch_size, config.samples_per_epoch)
+    )
 
     def score(prediction: Any) -> dict[str, float]:
         probabilities = softmax(np.asarray(prediction.predictions, dtype=np.float64))
@@ -426,7 +437,9 @@ def _announce(
     for name, rows in (("train", train_rows), ("validation", validation_rows)):
         counts = ", ".join(f"{label} {count}" for label, count in rows.counts(scheme).items())
         print(f"{name:<11} {len(rows)} images: {counts}; {sum(rows.synthetic)} of them drawn")
-    if recipe.data.dataset:
+    if train_rows.stream is not None:
+        print(f"stream      {stream_line(train_rows.stream, recipe.data)}")
+    elif recipe.data.dataset:
         print(f"arrays      {arrays_line(train_rows, validation_rows, recipe.data, trainer.spec.size)}")
     if resume_from is not None:
         print(f"resuming    from {resume_from}")
