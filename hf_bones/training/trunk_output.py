@@ -91,26 +91,34 @@ def _write_at(path: Path, offset: int, content: bytes) -> None:
 
 
 class KeptRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
-    """Kept output with labels, asked for as `TrainingRows` are. An image's view follows from its position in the run.
+    """Kept output with labels, asked for as `TrainingRows` are: by row, or by (row, position in the run), which decides the view.
 
-    Positions count through each epoch's new order, so every batch mixes the views and every epoch deals them out anew. With `sides`,
-    those of the unpadded images, rows that have boxes also say how their view was augmented: `{draw, height, width}`.
+    With `epoch_length`, the positions of an epoch in which no row comes twice, a row's views take turns from epoch to epoch, and rows
+    start at different ones, so that each batch mixes them. Without it (rows are drawn with replacement) the views take turns by position.
+    With `sides`, those of the unpadded images, rows that have boxes also say how their view was augmented: `{draw, height, width}`.
     """
 
-    def __init__(self, rows: TrainingRows, views: Sequence[KeptFile], sides: KeptFile | None = None) -> None:
-        self.rows, self.views, self.sides = rows, list(views), sides
+    def __init__(
+        self, rows: TrainingRows, views: Sequence[KeptFile], epoch_length: int | None = None, sides: KeptFile | None = None
+    ) -> None:
+        self.rows, self.views, self.epoch_length, self.sides = rows, list(views), epoch_length, sides
         self.labels = rows.labels
+
+    def view_at(self, row: int, position: int) -> int:
+        """The view in which a row is given at a position of the run."""
+        turn = position if self.epoch_length is None else position // self.epoch_length + row
+        return turn % len(self.views)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def of_view(self, view: int) -> KeptRows:
         """The same rows, always in one view."""
-        return KeptRows(self.rows, self.views[view : view + 1], self.sides)
+        return KeptRows(self.rows, self.views[view : view + 1], self.epoch_length, self.sides)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         row, position = key if isinstance(key, tuple) else (key, 0)
-        view = position % len(self.views)
+        view = self.view_at(row, position)
         kept = {"kept": self.views[view][row]} | self.rows.described(row)
         if self.sides is not None and self.rows.with_boxes:
             height, width = self.sides[row].tolist()
@@ -147,6 +155,8 @@ def keep_frozen_output(trainer: BoneTrainer, recipe: Recipe, hashes: dict[str, l
     Raises `RecipeError` for keys that do not go together, and before any work where the disk is too small.
     """
     check_keys(recipe)
+    if not isinstance(trainer.train_dataset, TrainingRows):
+        raise RecipeError("cached_views and distill: a teacher looks at the images themselves in each epoch; set cached_views to 0")
     model, spec, arguments = trainer.accelerator.unwrap_model(trainer.model), trainer.spec, trainer.args
     rows: dict[str, TrainingRows] = {"train": trainer.train_dataset, "validation": trainer.eval_dataset}
     cut = find_cut(model, recipe.model.trainable)
@@ -162,7 +172,8 @@ def keep_frozen_output(trainer: BoneTrainer, recipe: Recipe, hashes: dict[str, l
         _fill(file, sides[split], rows[split], view, recipe, model, spec, cut, arguments)
     trainer.accelerator.wait_for_everyone()
     views = [files["train", view] for view in range(recipe.training.cached_views)]
-    trainer.train_dataset = KeptRows(rows["train"], views, sides["train"])
+    epoch_length = len(trainer.sampler) if recipe.training.sampling == "uniform" else None
+    trainer.train_dataset = KeptRows(rows["train"], views, epoch_length, sides["train"])
     trainer.eval_dataset = KeptRows(rows["validation"], [files["validation", 0]])
     trainer.data_collator = collate_kept
 
