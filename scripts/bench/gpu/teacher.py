@@ -2,10 +2,11 @@
 
     python scripts/bench/gpu/teacher.py FILMS --weights WEIGHTS --out OUT --jobs jobs.json --seconds 400
 
-FILMS is a folder that films.py wrote. jobs.json is a list of {"name", "recipe", "changes", "fold", "folds", "flip", "keep"}: each job trains
-the recipe with the changes on all films of train and validation outside of the fold (fold null: on all of them) and writes NAME.npz with the
-softmax logits of the fold and of the test films, in float32. Jobs that the time left is too short for, going by the last one, are
-named and left out. Nothing is chosen here, and nothing on test.
+FILMS is a folder that films.py wrote. jobs.json is a list of {"name", "recipe", "changes", "fold", "folds", "teachers", "keep"}: each job
+trains the recipe with the changes on the films of train outside of the fold (none: on all of train) and writes NAME.npz with the logits of
+the fold, of validation and of test, each the mean over a film and its mirror image, and of validation and test without the mirror. With
+`teachers`, names of jobs whose folds make up train, it is a student of their out-of-fold probabilities. Jobs for which the time left is too
+short, going by the last one, are named and left out. Nothing is chosen here; figures of test are not even computed.
 """
 
 from __future__ import annotations
@@ -31,13 +32,15 @@ from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.checkpoints import save_checkpoint
 from hf_bones.training.data import SquareCollator, TrainingRows, batch_to_input
+from hf_bones.training.distill import distill
+from hf_bones.training.teacher_probabilities import write_probabilities
 from hf_bones.training.trainer import train
 
 QUIET = {"save_strategy": "no", "eval_strategy": "no", "load_best_model_at_end": False, "disable_tqdm": True}
 
 
 def fold_of(films: Sequence[Film], fold: int | None, folds: int, seed: int = 0) -> np.ndarray:
-    """Which of the films of train and validation are held out, (N,) bool: whole groups, classes spread evenly."""
+    """Which of the films are held out, (N,) bool: whole groups, classes spread evenly."""
     held = np.zeros(len(films), dtype=bool)
     if fold is not None:
         labels, groups = [film.label for film in films], [film.group for film in films]
@@ -73,42 +76,61 @@ def figures(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     return {name: float(roc_auc_score(truth, score)) for name, (truth, score) in sides.items() if 0 < truth.sum() < len(truth)}
 
 
+def teach(names: Sequence[str], out: Path) -> Path:
+    """The out-of-fold probabilities of cross-validated jobs as a file that a student's recipe takes."""
+    hashes: list[str] = []
+    probabilities: list[np.ndarray] = []
+    for name in names:
+        with np.load(out / f"{name}.npz") as stored:
+            hashes += stored["fold_sha256"].tolist()
+            probabilities.append(softmax(stored["fold"]))
+    path = out / "out_of_fold.npz"
+    write_probabilities(path, hashes, np.concatenate(probabilities), THREE_CLASS.names)
+    return path
+
+
 def run_job(job: dict[str, Any], films: dict[int, list[Film]], folder: Path, weights: str, out: Path, cpu: bool) -> dict[str, Any]:
-    """Trains one job and writes its probabilities; returns its line of the log."""
-    recipe = load_recipe(job.get("recipe", "dinov2-small-448"))
+    """Trains one job and writes its logits; returns its line of the log."""
+    began = time.monotonic()
     changes = {"model": weights, "output_dir": str(out / "runs" / job["name"]), "resume": False, **job.get("changes", {})}
-    recipe = override(recipe, changes)
+    if job.get("teachers"):
+        changes["teacher_probabilities"] = [str(teach(job["teachers"], out))]
+    recipe = override(load_recipe(job.get("recipe", "dinov2-small-448")), changes)
     recipe.trainer = {**recipe.trainer, **QUIET}
     size = recipe.model.image_size
     if size not in films:
         films[size] = read_films(folder, size)
-    known = [film for film in films[size] if film.split != "test"]
-    test = [film for film in films[size] if film.split == "test"]
-    held = fold_of(known, job.get("fold"), job.get("folds", 5))
-    learnt = [film for film, out_ in zip(known, held, strict=True) if not out_]
-    asked = [film for film, out_ in zip(known, held, strict=True) if out_] or known[:64]
-    started = time.monotonic()
-    trained = train(recipe, rows=(rows_of(learnt), rows_of(asked)))
-    seconds = time.monotonic() - started
+    parts = {split: [film for film in films[size] if film.split == split] for split in ("train", "validation", "test")}
+    held = fold_of(parts["train"], job.get("fold"), job.get("folds", 5))
+    learnt = [film for film, out_ in zip(parts["train"], held, strict=True) if not out_]
+    parts["fold"] = [film for film, out_ in zip(parts.pop("train"), held, strict=True) if out_]
+    rows = rows_of(learnt), rows_of(parts["validation"])
+    trained = distill(recipe, rows) if job.get("teachers") else train(recipe, rows=rows)
+    seconds = time.monotonic() - began
     device = torch.device("cpu" if cpu or not torch.cuda.is_available() else "cuda")
     model = trained.model.to(device)
-    results = {
-        name: film_logits(model, trained.spec, group, device, bool(job.get("flip"))) for name, group in (("fold", asked), ("test", test))
-    }
-    labels = {name: np.array([THREE_CLASS.label2id[film.label] for film in group]) for name, group in (("fold", asked), ("test", test))}
-    stored: dict[str, Any] = {
-        **results,
-        "fold_sha256": np.array([film.sha256 for film in asked]),
-        "test_sha256": np.array([film.sha256 for film in test]),
-    }
+    stored: dict[str, Any] = {}
+    for name, group in parts.items():
+        if group:
+            stored |= {
+                name: film_logits(model, trained.spec, group, device, True),
+                f"{name}_sha256": np.array([film.sha256 for film in group]),
+            }
+            stored[f"{name}_labels"] = np.array([THREE_CLASS.label2id[film.label] for film in group])
+    for name in ("validation", "test"):
+        stored[f"{name}_plain"] = film_logits(model, trained.spec, parts[name], device, False)
     np.savez_compressed(out / f"{job['name']}.npz", **stored)
     if job.get("keep"):
         save_checkpoint(trained.model, trained.spec, out / job["name"], job["keep"])
-    peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0.0
     return {
-        "job": job, "seconds": seconds, "all_seconds": time.monotonic() - started, "peak_gib": peak, "train": len(learnt),
-        "fold": figures(labels["fold"], results["fold"]) if job.get("fold") is not None else {}, "losses": [round(entry["loss"], 3) for entry in trained.history if "loss" in entry],
-    }  # fmt: skip
+        "job": job,
+        "train": len(learnt),
+        "seconds": seconds,
+        "all_seconds": time.monotonic() - began,
+        "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0.0,
+        "figures": {name: figures(stored[f"{name}_labels"], stored[name]) for name in ("fold", "validation") if name in stored},
+        "losses": [round(entry["loss"], 3) for entry in trained.history if "loss" in entry],
+    }
 
 
 def main() -> None:
@@ -140,7 +162,9 @@ def main() -> None:
             last = line["all_seconds"]
             log.write(json.dumps(line) + "\n")
             log.flush()
-            print(f"{job['name']}: {last:.1f} s, {line['fold']}, peak {line['peak_gib']:.1f} GiB, losses {line['losses'][-3:]}", flush=True)
+            print(
+                f"{job['name']}: {last:.1f} s, {line['figures']}, peak {line['peak_gib']:.1f} GiB, losses {line['losses'][-3:]}", flush=True
+            )
 
 
 if __name__ == "__main__":
