@@ -23,6 +23,7 @@ from hf_bones.metrics import classification_metrics, selection_score
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.auxiliary import NAME, PATCH_LOGITS, UNKNOWN, attach_auxiliary, box_cover, box_loss, head_figures, label_loss
 from hf_bones.training.checkpoints import RUN_FILE, START, has_fitted_start, load_weights, prepare_output, round_weights
+from hf_bones.training.combinations import check_combinations
 from hf_bones.training.data import UNLABELLED, RunSampler, SquareCollator, TrainingRows, batch_matrices, batch_to_input
 from hf_bones.training.ema import AveragingTrainer
 from hf_bones.training.loss import class_weights, logit_offsets, training_loss
@@ -177,10 +178,9 @@ def train(
     `rows` are training and validation rows to take instead of those that the recipe names; `callbacks` go to the Trainer. Raises
     `RunEndedError` for a run that cannot go on (`watch.py`).
     """
+    check_combinations(recipe)
     config = recipe.training
     join_processes(recipe)
-    if config.head_start not in ("random", "probe"):
-        raise RecipeError(f"head_start: expected 'random' or 'probe', got {config.head_start!r}")
     scheme = load_scheme(recipe.data.label_scheme)
     output = Path(config.output_dir)
     has_start, resume_from = first_process_says(lambda: (has_fitted_start(recipe, output), prepare_output(recipe, output)))
