@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hf_bones.evaluation.baselines import FOREST, MAJORITY
-from hf_bones.evaluation.compare_costs import ModelCost, model_costs
+from hf_bones.evaluation.compare_costs import ModelCost, cost_images, model_costs
 from hf_bones.evaluation.compare_figures import (
+    ABNORMAL,
+    SELECTION,
     Difference,
     Part,
     ScoreDraws,
@@ -28,13 +29,11 @@ from hf_bones.evaluation.compare_figures import (
     parts_of,
     score_draws,
     seed_figures,
-    selection_figure,
     selection_of,
 )
 from hf_bones.evaluation.compare_runs import Entrant, Failure, Train, entrants_of, reason_of, settings_of, train_all
 from hf_bones.evaluation.compare_scores import (
     Scores,
-    SplitRows,
     baseline_scores,
     check_classes,
     checkpoint_scores,
@@ -48,22 +47,22 @@ from hf_bones.labels import LabelScheme, load_scheme
 from hf_bones.metrics import SPECIFICITY
 from hf_bones.record import public_name
 
-if TYPE_CHECKING:
-    from hf_bones.evaluation.frozen import ImageBytes
-
 RECIPE, CHECKPOINT, BASELINE = "recipe", "checkpoint", "baseline"
-_COST_IMAGES = 16  # images that the milliseconds are measured on
 ABOUT = {MAJORITY: "the shares of the classes, whatever the image", FOREST: "a forest on size, brightness and borders; sees no bone"}
 
 
 @dataclass(frozen=True, eq=False)
 class Contender:
-    """What stands in one row, before it has figures: its checkpoints or baseline, and the scores of each seed."""
+    """What stands in one row, before it has figures: its checkpoints or baseline, and the scores of each of its finished `seeds`.
+
+    `wanted` seeds were asked for.
+    """
 
     name: str
     kind: str
     description: str
     seeds: tuple[int, ...]
+    wanted: int
     checkpoint: str | None  # the first seed's; where it comes from elsewhere, that one
     minutes: float | None
     scores: tuple[Scores, ...]
@@ -178,14 +177,16 @@ def compare(
         if kept:
             own_seeds, folders, minutes, each = zip(*kept, strict=True)
             contenders.append(
-                Contender(entrant.name, RECIPE, entrant.recipe.description, own_seeds, str(folders[0]), float(np.mean(minutes)), each)
+                Contender(
+                    entrant.name, RECIPE, entrant.recipe.description, own_seeds, len(seeds), str(folders[0]), float(np.mean(minutes)), each
+                )
             )
     for name, checkpoint in elsewhere.items():
         own = checkpoint_scores(name, checkpoint, validation, shown, out, device=device, batch_size=batch_size)
-        contenders.append(Contender(name, CHECKPOINT, f"checkpoint {public_name(checkpoint)}", (), checkpoint, None, (own,)))
+        contenders.append(Contender(name, CHECKPOINT, f"checkpoint {public_name(checkpoint)}", (), 0, checkpoint, None, (own,)))
     if baselines:
         for name, own in baseline_scores(splits, validation, shown, out, licences, resampling.seed).items():
-            contenders.append(Contender(name, BASELINE, ABOUT[name], (), None, None, (own,)))
+            contenders.append(Contender(name, BASELINE, ABOUT[name], (), 0, None, None, (own,)))
     if not contenders:
         raise ValueError("nothing to compare: " + "; ".join(f"{failure.title}: {failure.reason}" for failure in failures))
     costs, clockwork = model_costs({one.name: one.checkpoint for one in contenders if one.checkpoint}, cost_images(shown))
@@ -214,7 +215,7 @@ def rank(
     """Orders the contenders by their selection score on validation, best first, and compares each with the next."""
     by_selection, by_abnormal = selection_of(validation.normal_id), abnormal_score(validation.normal_id)
     scored: list[tuple[Contender, ScoreDraws]] = [
-        (one, score_draws(validation, [s.validation for s in one.scores], by_selection, resampling)) for one in contenders
+        (one, score_draws(validation, [s.validation for s in one.scores], by_selection, SELECTION, resampling)) for one in contenders
     ]
     # A score that cannot be had (no validation row of a class, say) stands last; names settle what is left.
     scored.sort(key=lambda pair: (np.isnan(pair[1].value), -pair[1].value, pair[0].name))
@@ -228,7 +229,7 @@ def rank(
             Standing(
                 rank=place,
                 contender=one,
-                selection=selection_figure(validation, score, resampling.level),
+                selection=score.figure,
                 validation=figures,
                 shown=tuple(seed_figures(part, [s.shown for s in one.scores], specificity, resampling) for part in parts),
                 train_auroc=train_auroc,
@@ -237,7 +238,7 @@ def rank(
                 looks=looks_at(one.name, one.checkpoint, split, out) if one.checkpoint else None,
             )
         )
-    on_shown = [score_draws(parts[0], [s.shown for s in one.scores], by_abnormal, resampling) for one, _ in scored]
+    on_shown = [score_draws(parts[0], [s.shown for s in one.scores], by_abnormal, ABNORMAL, resampling) for one, _ in scored]
     neighbours = tuple(
         Neighbours(
             scored[place][0].name,
@@ -275,22 +276,3 @@ def _scheme(entrants: Sequence[Entrant], checkpoints: Mapping[str, str]) -> Labe
         check_classes(predictor, scheme)
     assert scheme is not None, "there are recipes or checkpoints"
     return scheme
-
-
-def cost_images(rows: SplitRows) -> list[ImageBytes]:
-    """Readers of a few images of the split, spread over it, for the clock."""
-    from datasets import Image
-
-    from hf_bones.dataset.schema import image_bytes
-    from hf_bones.imaging import ImageRefusedError, open_image
-
-    part = rows.part.select_columns("image").cast_column("image", Image(decode=False))
-    found: list[ImageBytes] = []
-    for row in np.linspace(0, len(part) - 1, min(_COST_IMAGES, len(part))).astype(int).tolist():
-        body = image_bytes(part[row]["image"])
-        try:
-            open_image(body)
-        except ImageRefusedError:
-            continue
-        found.append(lambda body=body: body)  # type: ignore[misc]
-    return found

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from hf_bones.dataset.schema import image_bytes
+from hf_bones.evaluation.compare_scores import SplitRows
 from hf_bones.evaluation.frozen import Backbone, ImageBytes
 from hf_bones.evaluation.resolution_costs import Circumstances, measure_costs
+from hf_bones.imaging import ImageRefusedError, open_image
 from hf_bones.inference.checkpoint import find_checkpoint
 from hf_bones.inference.predictor import BonePredictor
+
+_COST_IMAGES = 16  # images that the milliseconds are measured on
 
 
 @dataclass(frozen=True)
@@ -50,3 +57,19 @@ def model_costs(checkpoints: Mapping[str, str], images: Sequence[ImageBytes]) ->
         for backbone, cost, megabytes in zip(backbones, costs, sizes, strict=True)
     }
     return found, circumstances
+
+
+def cost_images(rows: SplitRows) -> list[ImageBytes]:
+    """Readers of a few images of the split, spread over it, for the clock."""
+    from datasets import Image
+
+    part = rows.part.select_columns("image").cast_column("image", Image(decode=False))
+    found: list[ImageBytes] = []
+    for row in np.linspace(0, len(part) - 1, min(_COST_IMAGES, len(part))).astype(int).tolist():
+        body = image_bytes(part[row]["image"])
+        try:
+            open_image(body)
+        except ImageRefusedError:
+            continue
+        found.append(lambda body=body: body)  # type: ignore[misc]
+    return found

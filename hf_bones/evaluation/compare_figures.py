@@ -17,11 +17,13 @@ import numpy.typing as npt
 
 from hf_bones.evaluation.compare_scores import SplitRows
 from hf_bones.evaluation.figures import MIN_GROUPS, Figure, Resampling, stated_figure
+from hf_bones.metrics import MIN_ROWS
 from hf_bones.metrics.figures import Floats, Ints, is_count, weighted_auroc, weighted_figures
 from hf_bones.metrics.intervals import group_weights, percentile_interval
 
 ALL = "all rows"
-_SCORED_LIKE = "auroc_ovr_macro"  # the figure that rests on the same rows as the selection score: some of every class
+ABNORMAL = "auroc_abnormal"
+SELECTION = "auroc_ovr_macro"  # the figure that rests on the same rows as the selection score: some of every class
 Score = Callable[[Ints, Floats, Floats], Floats]  # labels (N,), probabilities (N, C), weights (R, N) → (R,)
 
 
@@ -39,6 +41,11 @@ class Part:
     @property
     def supports(self) -> dict[str, int]:
         return {name: int((self.labels == index).sum()) for index, name in enumerate(self.names)}
+
+    @property
+    def holding(self) -> dict[str, set[str]]:
+        """The groups that hold rows of each class."""
+        return {name: set(self.groups[self.labels == index].tolist()) for index, name in enumerate(self.names)}
 
     @property
     def has_both(self) -> bool:
@@ -59,7 +66,10 @@ class SeedFigures:
 
 @dataclass(frozen=True)
 class Difference:
-    """One model's figure less another's on the same rows. `p` is two-sided, of this pair by itself; None where there is no interval."""
+    """One model's score less another's on the same rows. `p` is two-sided, of this pair by itself.
+
+    Neither interval nor p where the rows are too few for them, or where the difference is the same in every resample.
+    """
 
     value: float
     interval: tuple[float, float] | None
@@ -102,7 +112,6 @@ def seed_figures(part: Part, tables: Sequence[Floats], specificity: float, resam
             drawn = figures(weights)
             for key, kept in draws.items():
                 kept.append(np.mean([each[key] for each in drawn], axis=0))
-    holding = {name: set(part.groups[part.labels == index].tolist()) for index, name in enumerate(part.names)}
     normal = part.names[part.normal_id]
     found, spread, counts = {}, {}, {}
     for key in keys:
@@ -111,7 +120,7 @@ def seed_figures(part: Part, tables: Sequence[Floats], specificity: float, resam
             counts[key] = None if np.isnan(values).any() else float(values.mean())
             continue
         interval = percentile_interval(np.concatenate(draws[key]), resampling.level) if draws[key] else None
-        found[key] = stated_figure(key, float(values.mean()), interval, part.supports, holding, normal)
+        found[key] = stated_figure(key, float(values.mean()), interval, part.supports, part.holding, normal)
         spread[key] = float(values.std(ddof=1)) if len(values) > 1 and not np.isnan(values).any() else None
     return SeedFigures(part.name, found, spread, counts, part.supports)
 
@@ -127,32 +136,34 @@ def selection(labels: Ints, probabilities: Floats, weights: Floats, normal_id: i
 
 @dataclass(frozen=True, eq=False)
 class ScoreDraws:
-    """One score of a model: its value, mean over seeds, and the same of each resample (R,), none where there are too few groups."""
+    """One score of a model: its value, mean over seeds, and the same of each resample (R,).
+
+    There are no draws where the score rests on fewer rows or groups than an interval needs (see `figures.figures_of`).
+    """
 
     value: float
     draws: Floats
+    figure: Figure
 
 
-def score_draws(part: Part, tables: Sequence[Floats], score: Score, resampling: Resampling) -> ScoreDraws:
-    """The score of a model's seeds on `part`, and of the resamples, which are the same for every model."""
+def score_draws(part: Part, tables: Sequence[Floats], score: Score, key: str, resampling: Resampling) -> ScoreDraws:
+    """The score of a model's seeds on `part`, and of the resamples, which are the same for every model.
+
+    `key` names a figure that rests on the same rows as the score.
+    """
     scores = [table[part.kept] for table in tables]
 
     def mean(weights: Floats) -> Floats:
         return np.asarray(np.mean([score(part.labels, each, weights) for each in scores], axis=0))
 
     value = float(mean(np.ones((1, len(part.labels))))[0])
-    if len(np.unique(part.groups)) < MIN_GROUPS:
-        return ScoreDraws(value, np.zeros(0))
-    return ScoreDraws(
-        value, np.concatenate([mean(w) for w in group_weights(part.groups, len(part.labels), resampling.repeats, resampling.seed)])
-    )
-
-
-def selection_figure(part: Part, score: ScoreDraws, level: float) -> Figure:
-    """The selection score as a figure with its interval."""
-    holding = {name: set(part.groups[part.labels == index].tolist()) for index, name in enumerate(part.names)}
-    interval = percentile_interval(score.draws, level) if len(score.draws) else None
-    return stated_figure(_SCORED_LIKE, score.value, interval, part.supports, holding, part.names[part.normal_id])
+    draws = np.zeros(0)
+    if len(np.unique(part.groups)) >= MIN_GROUPS:
+        draws = np.concatenate([mean(w) for w in group_weights(part.groups, len(part.labels), resampling.repeats, resampling.seed)])
+    interval = percentile_interval(draws, resampling.level) if len(draws) else None
+    figure = stated_figure(key, value, interval, part.supports, part.holding, part.names[part.normal_id])
+    too_few = figure.n < MIN_ROWS or figure.groups < MIN_GROUPS
+    return ScoreDraws(value, np.zeros(0) if too_few else draws, figure)
 
 
 def difference(first: ScoreDraws, second: ScoreDraws, level: float) -> Difference:
@@ -164,7 +175,7 @@ def difference(first: ScoreDraws, second: ScoreDraws, level: float) -> Differenc
     value = first.value - second.value
     draws = first.draws - second.draws
     interval = percentile_interval(draws, level) if len(draws) else (math.nan, math.nan)
-    if math.isnan(interval[0]) or math.isnan(value):
+    if math.isnan(interval[0]) or interval[0] == interval[1]:
         return Difference(value, None, None)
     known = draws[~np.isnan(draws)]
     fewer = min(int((known <= 0).sum()), int((known >= 0).sum()))

@@ -65,8 +65,9 @@ def ranking_table(done: Comparison) -> str:
         cells += [_number(cost.milliseconds, 0) if cost else _NONE, _number(cost.megabytes, 1) if cost else _NONE]
         cells += [_number(standing.contender.minutes, 1), _signed(standing.gap)]
         body.append(cells)
-    for failure in done.failures:
-        body.append([_NONE, plain(failure.title), f"failed: {plain(failure.reason)[:120]}", *[_NONE] * (len(head) - 3)])
+    finished = {standing.name for standing in done.standings}
+    for name in dict.fromkeys(failure.name for failure in done.failures if failure.name not in finished):
+        body.append([_NONE, plain(name), "failed, see below", *[_NONE] * (len(head) - 3)])
     return markdown_table(head, body)
 
 
@@ -84,7 +85,10 @@ def _rows(part: Part) -> str:
 
 
 def _name(standing: Standing) -> str:
-    count = len(standing.contender.seeds)
+    """The name, with the seeds that it is a mean of; those that failed are told of."""
+    count, wanted = len(standing.contender.seeds), standing.contender.wanted
+    if count < wanted:
+        return f"{standing.name} ({count} of {wanted} seeds: the others failed)"
     return f"{standing.name} ({count} seeds)" if count > 1 else standing.name
 
 

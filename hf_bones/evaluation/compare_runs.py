@@ -24,10 +24,12 @@ import yaml
 from hf_bones.config import STAGES, Recipe, RecipeError, load_recipe, nearest, override
 from hf_bones.record import read_json, write_json
 from hf_bones.training.checkpoints import START, differing_keys, last_complete_checkpoint
+from hf_bones.training.trunk_output import FOLDER as KEPT
 
 Train = Callable[[Recipe], Path]  # runs a recipe to a finished checkpoint in its `output_dir`
 
 CLOCK_FILE = "clock.json"  # how long the run took, over all its tries
+ERROR_FILE = "error.txt"  # the trace of a try that failed
 # What a comparison decides for all of its recipes, and where to say it instead.
 _OWN = {
     "dataset": "--dataset", "output_dir": "--out", "seed": "--seeds", "train_licences": "--licence",
@@ -147,7 +149,7 @@ def check_folders(entrants: Sequence[Entrant], seeds: Sequence[int], out: Path) 
 def train_all(
     entrants: Sequence[Entrant], seeds: Sequence[int], out: Path, train: Train
 ) -> tuple[dict[str, list[Finished]], list[Failure]]:
-    """Trains what is not finished yet. A run that fails is told of with its trace, and the others go on; Ctrl-C stops all."""
+    """Trains what is not finished yet. A run that fails leaves its trace in error.txt, and the others go on; Ctrl-C stops all."""
     check_folders(entrants, seeds, out)
     finished: dict[str, list[Finished]] = {entrant.name: [] for entrant in entrants}
     failures = []
@@ -163,9 +165,9 @@ def train_all(
             try:
                 _train_timed(recipe, folder, train)
             except Exception as error:  # noqa: BLE001 - whatever one recipe trips over, the others are worth their hours
-                traceback.print_exc()
                 failures.append(Failure(entrant.name, seed, reason_of(error)))
-                print(f"{title}: failed, {reason_of(error)}", file=sys.stderr, flush=True)
+                (folder / ERROR_FILE).write_text(traceback.format_exc(), encoding="utf-8")
+                print(f"{title}: failed, {reason_of(error)} (trace: {folder / ERROR_FILE})", file=sys.stderr, flush=True)
                 continue
             finally:
                 gc.collect()
@@ -196,7 +198,8 @@ def _train_timed(recipe: Recipe, folder: Path, train: Train) -> None:
         clock = {"finished": True}
     finally:
         write_json(folder / CLOCK_FILE, {**clock, "seconds": before + time.monotonic() - began})
-    for leftover in [*folder.glob("checkpoint-*"), folder / START]:
+    (folder / ERROR_FILE).unlink(missing_ok=True)
+    for leftover in [*folder.glob("checkpoint-*"), folder / START, folder / KEPT]:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
