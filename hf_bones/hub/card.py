@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from hf_bones.hub.card_teachers import further_licences, teachers_section
 from hf_bones.inference.checkpoint import CONFIG_FILE, PROCESSOR_FILE, RECORD_FILE, scheme_of
 from hf_bones.inference.decision import Decision, read_decision
 from hf_bones.labels import BEYOND_REPAIR, LabelScheme
@@ -58,15 +59,17 @@ def card_text(folder: Path, name: str | None = None) -> str:
     decision = read_decision(folder)
     scheme = decision.scheme if decision else scheme_of(config, str(folder))
     title = name or folder.resolve().name
-    data = _mapping(record.get("data"))
+    data, distillation = _mapping(record.get("data")), _mapping(record.get("distillation"))
+    licences = [*_names(data.get("licences")), *further_licences(distillation)]
     sections = [
-        _front_matter(record, data),
+        _front_matter(record, data, licences),
         f"# {_plain(title)}",
         "**A research and teaching tool, not a medical device: it must not be used to diagnose or to decide on treatment.**",
         _drawn_notice(data),
         _what_it_is(config, folder, record, scheme),
         _labels(scheme, data),
-        _training_data(data),
+        _training_data(data, licences),
+        teachers_section(distillation),
         _figures(measured, record, scheme),
         _calibration(decision),
         _usage(title, scheme),
@@ -76,8 +79,7 @@ def card_text(folder: Path, name: str | None = None) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _front_matter(record: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    licences = _names(data.get("licences"))
+def _front_matter(record: Mapping[str, Any], data: Mapping[str, Any], licences: Sequence[str]) -> str:
     clear = bool(licences) and all(licence.casefold() in CLEAR_LICENCES for licence in licences)
     matter: dict[str, Any] = {"license": "apache-2.0"} if clear else {"license": "other", "license_name": "see-training-data"}
     matter |= {
@@ -129,7 +131,7 @@ def _labels(scheme: LabelScheme, data: Mapping[str, Any]) -> str:
     return text
 
 
-def _training_data(data: Mapping[str, Any]) -> str:
+def _training_data(data: Mapping[str, Any], licences: Sequence[str]) -> str:
     if not data:
         return f"## Training data\n\nNo record came with this checkpoint: data {NOT_RECORDED}, licences {NOT_RECORDED}."
     lines = [f"Dataset: {_place(data.get('dataset'))}"]
@@ -141,7 +143,7 @@ def _training_data(data: Mapping[str, Any]) -> str:
     if data.get("drawn"):
         lines.append(f"Drawn, not photographed: {data['drawn']}")
     lines += [_plain(line) for line in data.get("attribution") or []]
-    unclear = [name for name in _names(data.get("licences")) if name.casefold() not in CLEAR_LICENCES]
+    unclear = list(dict.fromkeys(name for name in licences if name.casefold() not in CLEAR_LICENCES))
     if unclear:
         lines.append(f"**Trained on rows under {', '.join(map(_plain, unclear))}: find out what that allows before you pass this on.**")
     text = "## Training data\n\n" + "\n".join(f"- {line}" for line in lines)

@@ -14,6 +14,7 @@ labels (`unlabelled.py`), the comparison with labels alone (`labels_alone.py`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -40,6 +41,8 @@ from hf_bones.training.teacher import Teacher, ask, load_teacher, mean_probabili
 from hf_bones.training.teacher_probabilities import read_probabilities, targets_of
 from hf_bones.training.trainer import BoneTrainer, TrainedModel, make_trainer, train
 from hf_bones.training.unlabelled import Unlabelled, unlabelled_rows
+
+log = logging.getLogger(__name__)
 
 
 def distill(recipe: Recipe, rows: tuple[Rows, Rows] | None = None, callbacks: Sequence[TrainerCallback] = ()) -> TrainedModel:
@@ -114,6 +117,12 @@ def make_distill_trainer(
         )
     if config.feature_weight:
         attach_projections(model, spec.size, teachers, config.features)
+    foreign = {name for teacher in teachers for name in teacher.licences} - set(recipe.data.train_licences)
+    if recipe.data.train_licences and foreign:
+        log.warning(
+            "teacher: it learnt from rows under %s, which train_licences leaves out; what it hands on may be bound by them",
+            ", ".join(sorted(foreign)),
+        )
     lessons = Lessons(teachers, files, targets, unlabelled)
     kind = partial(DistillTrainer, distill=config, lessons=lessons)
     trainer = make_trainer(recipe, model, spec, scheme, rows, validation_rows, kind)

@@ -19,7 +19,7 @@ from transformers.utils.hub import cached_file
 from hf_bones.config import RecipeError
 from hf_bones.labels import LabelScheme
 from hf_bones.preprocess import InputSpec, spec_from_processor
-from hf_bones.record import public_name, sha256_file, sha256_rows
+from hf_bones.record import public_name, read_json, sha256_file, sha256_rows
 from hf_bones.training.auxiliary import patch_map
 from hf_bones.training.model import head_labels, head_of, resize_position_embeddings, resolve_model
 
@@ -30,7 +30,8 @@ _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 class Teacher:
     """A frozen network with its input. `order` gives the place in its head of each class of the scheme, None where it has other classes.
 
-    `sha256` is that of its weights' file (of several: of their names and hashes).
+    `sha256` is that of its weights' file (of several: of their names and hashes); `licences` of the rows that it learnt from itself, with
+    their numbers, as its record.json has them.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Teacher:
     model: PreTrainedModel
     spec: InputSpec
     order: tuple[int, ...] | None
+    licences: dict[str, int]
 
     @property
     def grid(self) -> int:
@@ -80,7 +82,7 @@ def load_teacher(name: str, scheme: LabelScheme, size: int | None = None) -> Tea
         source = resolve_model(name)
         model = AutoModelForImageClassification.from_pretrained(source, use_safetensors=True, dtype=torch.float32)
         processor, _ = ImageProcessingMixin.get_image_processor_dict(source)
-        digest = weights_hash(source)
+        digest, licences = weights_hash(source), recorded_licences(source)
     except (OSError, ValueError) as error:
         raise RecipeError(f"teacher: {name!r} cannot be loaded: {error}") from error
     spec = spec_from_processor(processor, f"{name}: preprocessor_config.json")
@@ -94,7 +96,7 @@ def load_teacher(name: str, scheme: LabelScheme, size: int | None = None) -> Tea
         spec = InputSpec(size, spec.mean, spec.std)
         resize_position_embeddings(model, size)
     model.eval().requires_grad_(False)
-    return Teacher(name, digest, model, spec, tuple(labels.index(label) for label in scheme.names) if labels else None)
+    return Teacher(name, digest, model, spec, tuple(labels.index(label) for label in scheme.names) if labels else None, licences)
 
 
 def weights_hash(source: str) -> str:
@@ -104,6 +106,13 @@ def weights_hash(source: str) -> str:
         return sha256_file(Path(whole))
     index = cached_file(source, _INDEX)
     return sha256_rows((part.name, sha256_file(part)) for part in sorted(Path(str(index)).parent.glob("model-*-of-*.safetensors")))
+
+
+def recorded_licences(source: str) -> dict[str, int]:
+    """Licence → rows that a checkpoint was trained on, from its record.json; nothing where it has none."""
+    record = cached_file(source, "record.json", _raise_exceptions_for_missing_entries=False)
+    found = read_json(Path(record)).get("data", {}).get("licences", {}) if record is not None else {}
+    return dict(found) if isinstance(found, dict) else {}
 
 
 def teacher_view(pixels: torch.Tensor, heights: torch.Tensor, widths: torch.Tensor, student: InputSpec, teacher: InputSpec) -> torch.Tensor:
@@ -151,4 +160,4 @@ def mean_probabilities(lessons: Sequence[Lesson]) -> torch.Tensor | None:
 
 def describe_teachers(teachers: Sequence[Teacher]) -> list[dict[str, Any]]:
     """Names, hashes and input sizes for the record."""
-    return [{"name": public_name(teacher.name), "sha256": teacher.sha256, "size": teacher.spec.size} for teacher in teachers]
+    return [{"name": public_name(one.name), "sha256": one.sha256, "size": one.spec.size, "licences": one.licences} for one in teachers]
