@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from hf_bones.augment_cli import augment_check
 from hf_bones.collection_cli import collection_app
 from hf_bones.compare_cli import SeedsCommand, compare
 from hf_bones.curate_cli import curate_app
@@ -171,6 +172,7 @@ def evaluate(
 
 app.command(cls=SeedsCommand)(compare)
 app.command()(resolution)
+app.command()(augment_check)
 
 
 @app.command()

@@ -33,9 +33,9 @@ _LEAST_BOX = 1e-4  # of the side: what is left of a box beyond the film's edge i
 class BrokenFilm:
     """One film, its long side at the training size.
 
-    `pixels` (h, w) uint8. `boxes` (K, 4) float32, (cx, cy, w, h) in [0, 1], one a break. `points`: K arrays (P, 2) of (x, y) px inside each
-    break, pixel centres at whole numbers. `regions` (K, h, w) bool: the pixels of each break, at least one. `whole` (h, w) uint8 is the same
-    film without its breaks, where there is one.
+    `pixels` (h, w) uint8. `boxes` (K, 4) float32, (cx, cy, w, h) in [0, 1], one a break. `points`: K arrays (P, 2) of (x, y) px inside
+    each break, pixel centres at whole numbers. `regions` (K, h, w) bool: the pixels of each break, at least one. `whole` (h, w) uint8 is
+    the same film without its breaks, where there is one.
     """
 
     name: str
@@ -86,7 +86,9 @@ class StoredFilms:
         boxes = [inside_boxes(each) for each in table["boxes"]]
         rows = np.flatnonzero([len(each) for each in boxes])
         if not len(rows):
-            raise ValueError(f"{place}: none of the {len(table)} films of split {split!r} has a fracture box, so there is nothing to follow")
+            raise ValueError(
+                f"{place}: none of the {len(table)} films of split {split!r} has a fracture box, so there is nothing to follow"
+            )
         if limit is not None and limit < len(rows):
             rows = np.sort(np.random.default_rng(seed).permutation(rows)[:limit])
         self.size = size

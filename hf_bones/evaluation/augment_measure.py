@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import kornia
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -50,9 +50,9 @@ class Criteria:
 class FilmFigures:
     """One film under M draws of one transform, of which the first P were also looked at in pixels.
 
-    `inside` (M,): the share in the frame of the break that fares worst. `bend` (M,) degrees. `growth` (M,): of lengths. `contrast` (P,): after
-    ÷ before of the break that fares worst, NaN where none can be measured. `clipped` (P,): share of the breaks' pixels that turned black or
-    white, NaN likewise.
+    `inside` (M,): the share in the frame of the break that fares worst. `bend` (M,) degrees. `growth` (M,): of lengths. `contrast` (P,):
+    after ÷ before of the break that fares worst, NaN where none can be measured. `clipped` (P,): share of the breaks' pixels that turned
+    black or white, NaN likewise.
     """
 
     inside: Floats
@@ -113,7 +113,7 @@ def measure_film(film: BrokenFilm, transform: Transform, size: int, draws: Draws
 
 def share_inside(points: npt.NDArray[np.float32], maps: Floats, frame: tuple[int, int]) -> Floats:
     """(M,): the share of `points` (P, 2) px that each of `maps` (M, 2, 3) leaves inside a frame of (height, width) px."""
-    moved = np.einsum("mij,pj->mpi", maps[:, :, :2], points) + maps[:, None, :, 2]
+    moved = points @ maps[:, :, :2].swapaxes(1, 2) + maps[:, None, :, 2]
     limit = np.array([frame[1], frame[0]]) - 0.5 + _ON_THE_EDGE
     return np.asarray(((moved >= -0.5 - _ON_THE_EDGE) & (moved <= limit)).all(axis=2).mean(axis=1))
 
@@ -121,59 +121,68 @@ def share_inside(points: npt.NDArray[np.float32], maps: Floats, frame: tuple[int
 def kept_contrast(film: BrokenFilm, transform: Transform, size: int, draws: Draws, matrices: torch.Tensor) -> tuple[Floats, Floats]:
     """(P,) contrast after ÷ before of the break that fares worst, and (P,) share of the breaks' pixels that turned black or white.
 
-    With a twin, contrast is the root mean square, over the break's pixels, of what the break changes: the film less the same film without it,
-    both changed by the same draw. Without one it is the standard deviation of the grey values inside the box.
+    With a twin, contrast is the root mean square, over the break's pixels, of what the break changes: the film less the same film without
+    it, both changed by the same draw. Without one it is the standard deviation of the grey values inside the box.
     """
-    count = len(matrices)
-    before = squared(film.pixels, size)
-    regions = torch.stack([squared(region.astype(np.float32), size) for region in film.regions])  # (K, 1, S, S)
-    after = transform.pictures(before.expand(count, 1, size, size), film, draws, matrices)
-    start, moved = before[None], after
+    frame, maps = transform.frame(film, size), matrices.numpy().astype(np.float64)
+    before = film.pixels / np.float64(255)
+    after = _changed(film.pixels, film, transform, size, draws, matrices)
+    own, moved = before, after
     if film.whole is not None:
-        twin = squared(film.whole, size)
-        start = (before - twin)[None]
-        moved = after - transform.pictures(twin.expand(count, 1, size, size), film, draws, matrices)
-    seen = torch.zeros(1, 1, size, size)
-    height, width = transform.frame(film, size)
-    seen[..., :height, :width] = 1
-    ratios, clipped, pixels = [], torch.zeros(count), torch.zeros(count)
-    for region in regions:
-        place = kornia.geometry.transform.warp_affine(
-            region.expand(count, 1, size, size), matrices, dsize=(size, size), mode="nearest", padding_mode="zeros", align_corners=True
-        )
-        place = (place > 0.5) * seen
-        spread = _spread(moved, place, centred=film.whole is None)
-        origin = _spread(start, region[None], centred=film.whole is None)
-        ratios.append(torch.where(origin >= _LEAST_CONTRAST, spread / origin.clamp(min=1e-9), torch.nan))
-        area = place.sum(dim=(1, 2, 3))
-        lost = _extreme(after, place) - _extreme(before[None], region[None])
-        clipped, pixels = clipped + lost.clamp(min=0) * area, pixels + area
-    # `amin` hands on NaN: a film is left out when one of its breaks has no contrast to keep
-    return torch.stack(ratios).amin(dim=0).double().numpy(), torch.where(pixels > 0, clipped / pixels.clamp(min=1), torch.nan).double().numpy()
+        own, moved = before - film.whole / np.float64(255), after - _changed(film.whole, film, transform, size, draws, matrices)
+    contrast, clipped = np.full(len(maps), np.nan), np.full(len(maps), np.nan)
+    for draw, matrix in enumerate(maps):
+        ratios, lost, pixels = [], 0.0, 0
+        for region in film.regions:
+            place = moved_region(region, matrix, frame)
+            start = _contrast(own[region], centred=film.whole is None)
+            ratios.append(_contrast(moved[draw][place], centred=film.whole is None) / start if start >= _LEAST_CONTRAST else np.nan)
+            lost += max(0.0, _extreme(after[draw][place]) - _extreme(before[region])) * len(place[0])
+            pixels += len(place[0])
+        contrast[draw] = np.min(ratios)  # NaN where one of the breaks has none that could be kept
+        clipped[draw] = lost / pixels if pixels else np.nan
+    return contrast, clipped
 
 
-def squared(image: npt.NDArray[np.generic], size: int) -> torch.Tensor:
-    """An image (h, w), uint8 or float32 in [0, 1], as float32 (1, size, size) in [0, 1], padded right and below."""
+def moved_region(region: npt.NDArray[np.bool_], matrix: Floats, frame: tuple[int, int]) -> tuple[npt.NDArray[np.int64], ...]:
+    """Rows and columns of the pixels in a frame of (height, width) px that a map (2, 3) takes from `region` (h, w), nearest pixels."""
+    rows, columns = np.nonzero(region)
+    across, down = (columns.min() - 0.5, columns.max() + 0.5), (rows.min() - 0.5, rows.max() + 0.5)
+    corners = np.array([(x, y) for x in across for y in down]) @ matrix[:, :2].T + matrix[:, 2]
+    first = np.floor(corners.min(axis=0)).clip(0).astype(np.int64)
+    last = np.minimum(np.ceil(corners.max(axis=0)).astype(np.int64) + 1, (frame[1], frame[0]))
+    y, x = np.mgrid[first[1] : max(first[1], last[1]), first[0] : max(first[0], last[0])]
+    source = np.rint(np.stack([x - matrix[0, 2], y - matrix[1, 2]], axis=-1) @ np.linalg.inv(matrix[:, :2]).T).astype(np.int64)
+    within = (source >= 0).all(axis=-1) & (source[..., 0] < region.shape[1]) & (source[..., 1] < region.shape[0])
+    within[within] = region[source[..., 1][within], source[..., 0][within]]
+    return y[within], x[within]
+
+
+def squared(image: npt.NDArray[np.uint8], size: int) -> torch.Tensor:
+    """An image (h, w) uint8 as float32 (1, size, size) in [0, 1], padded right and below."""
     square = torch.zeros(1, size, size)
-    scaled = image.astype(np.float32) / 255 if image.dtype == np.uint8 else image
-    square[0, : image.shape[0], : image.shape[1]] = torch.from_numpy(np.ascontiguousarray(scaled))
+    square[0, : image.shape[0], : image.shape[1]] = torch.from_numpy(image.astype(np.float32)) / 255
     return square
 
 
-def _spread(values: torch.Tensor, place: torch.Tensor, *, centred: bool) -> torch.Tensor:
-    """(B,): root mean square of (B, 1, S, S) over the pixels in `place`, of the difference to their mean if `centred`; NaN for too few."""
-    count = place.sum(dim=(1, 2, 3))
-    least = count.clamp(min=1)
-    if centred:
-        mean = (values * place).sum(dim=(1, 2, 3)) / least
-        values = values - mean[:, None, None, None]
-    found = ((values**2) * place).sum(dim=(1, 2, 3)).div(least).sqrt()
-    return torch.where(count >= _LEAST_PIXELS, found, torch.nan)
+def _changed(
+    image: npt.NDArray[np.uint8], film: BrokenFilm, transform: Transform, size: int, draws: Draws, matrices: torch.Tensor
+) -> npt.NDArray[np.float32]:
+    """(P, size, size) in [0, 1]: an image of the film's shape under each draw."""
+    grey = squared(image, size).expand(len(matrices), 1, size, size)
+    return transform.pictures(grey, film, draws, matrices)[:, 0].numpy()
 
 
-def _extreme(values: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-    """(B,): the share of the pixels in `place` that are black or white."""
-    return (((values <= 0) | (values >= 1)) * place).sum(dim=(1, 2, 3)) / place.sum(dim=(1, 2, 3)).clamp(min=1)
+def _contrast(values: npt.NDArray[np.floating[Any]], *, centred: bool) -> float:
+    """Root mean square of some pixels' values, of the difference to their mean if `centred`; NaN for too few."""
+    if len(values) < _LEAST_PIXELS:
+        return float("nan")
+    return float(np.sqrt(np.mean((values - values.mean() if centred else values) ** 2)))
+
+
+def _extreme(values: npt.NDArray[np.floating[Any]]) -> float:
+    """The share of some pixels that are black or white."""
+    return float(((values <= 0) | (values >= 1)).mean()) if len(values) else 0.0
 
 
 def summarise(
@@ -197,7 +206,8 @@ def summarise(
     return TransformFigures(
         transform.name, transform.setting, transform.kind, inside.size, in_view, straight,
         {at: float(np.percentile(bend, at)) for at in (50, 95, 99)}, {at: float(np.percentile(grown, at)) for at in (5, 50, 95)},
-        middle, low, float(clipped[looked_at].mean()) if looked_at.any() else None, int(looked_at.sum()), seen.mean(axis=1), tuple(failures),
+        middle, low, float(clipped[looked_at].mean()) if looked_at.any() else None, int(looked_at.sum()), seen.mean(axis=1),
+        tuple(failures),
     )  # fmt: skip
 
 

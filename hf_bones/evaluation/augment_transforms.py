@@ -20,7 +20,7 @@ from hf_bones.config import AugmentConfig
 from hf_bones.evaluation.augment_films import BrokenFilm
 from hf_bones.training.augment import affine_matrices, augment_batch, augmentation_draw
 
-ALONE, POLICY, COUNTER_EXAMPLE = "alone", "policy", "counter-example"
+ALONE, POLICY, BLIND, COUNTER_EXAMPLE = "alone", "policy", "boxes unknown", "counter-example"
 
 STILL = AugmentConfig(
     rotation_degrees=0, scale=0, shift=0, horizontal_flip=0, vertical_flip=0, gamma=0, contrast=0, brightness=0, zoom=1, zoom_probability=0
@@ -35,7 +35,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "brightness": ("brightness",),
     "zoom": ("zoom", "zoom_probability"),
 }
-"""The transforms of a policy, and the keys of `AugmentConfig` that belong to each."""
+"""The transforms of a policy, and the keys of `AugmentConfig` that belong to each; `keep_in_view` goes with all of them."""
 
 SHEAR_DEGREES = 20.0
 CROP_SCALE, CROP_RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
@@ -84,16 +84,19 @@ class Transform(Protocol):
 
 @dataclass(frozen=True)
 class PolicyTransform:
-    """A policy, whole or with all but one of its transforms turned off, as training applies it."""
+    """A policy, whole or with all but one of its transforms turned off, as training applies it where boxes are known, or unknown."""
 
     name: str
     setting: str
     kind: str
     policy: AugmentConfig
+    boxes_known: bool = True
 
     def matrices(self, film: BrokenFilm, size: int, draws: Draws) -> torch.Tensor:
         count = len(draws.policy)
         heights, widths = (torch.full((count,), float(side)) for side in film.shape)
+        if not self.boxes_known:
+            return affine_matrices(draws.policy, heights, widths, self.policy)
         boxes = torch.from_numpy(film.boxes).expand(count, -1, -1)
         return affine_matrices(draws.policy, heights, widths, self.policy, boxes, torch.ones(count, dtype=torch.bool))
 
@@ -173,14 +176,17 @@ COUNTER_EXAMPLES = (
 
 
 def transforms_of(policy: AugmentConfig) -> list[Transform]:
-    """Each transform that a policy turns on, alone; the whole policy; the counter-examples."""
+    """Each transform that a policy turns on, alone; the whole policy, also for films without boxes; the counter-examples."""
     found: list[Transform] = []
     for name, keys in PARTS.items():
         if is_on(policy, name):
-            alone = dataclasses.replace(STILL, **{key: getattr(policy, key) for key in keys})
+            alone = dataclasses.replace(STILL, keep_in_view=policy.keep_in_view, **{key: getattr(policy, key) for key in keys})
             found.append(PolicyTransform(name, setting(policy, name), ALONE, alone))
     settings = f"{len(found)} transforms together" if len(found) != 1 else f"{found[0].name} only"
-    return [*found, PolicyTransform("whole policy", settings, POLICY, policy), *COUNTER_EXAMPLES]
+    found.append(PolicyTransform("whole policy", settings, POLICY, policy))
+    if policy.keep_in_view or is_on(policy, "zoom"):
+        found.append(PolicyTransform("policy, boxes unknown", "as on a film without boxes", BLIND, policy, boxes_known=False))
+    return [*found, *COUNTER_EXAMPLES]
 
 
 def is_on(policy: AugmentConfig, name: str) -> bool:

@@ -1,0 +1,208 @@
+"""Does an augmentation policy keep the label? Films with known breaks go through each of its transforms, through the whole of it, and
+through two counter-examples that must fail.
+
+The measuring is in `augment_measure`, the films in `augment_films`, the words, the plot and the contact sheets beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from hf_bones.config import Recipe, RecipeError
+from hf_bones.evaluation.augment_films import BrokenFilms, DrawnFilms, StoredFilms
+from hf_bones.evaluation.augment_measure import Criteria, FilmFigures, TransformFigures, measure_film, summarise
+from hf_bones.evaluation.augment_transforms import ALONE, COUNTER_EXAMPLE, PARTS, POLICY, film_draws, is_on, transforms_of
+from hf_bones.record import now, sha256_rows, write_json
+
+MARKDOWN, DATA, PLOT = "augment_check.md", "augment_check.json", "augment_check.png"
+_WORST = 5
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is looked at: `drawn` radiographs; `draws` of each transform on each film, of which `looks` in pixels; at most `limit` films
+    of each dataset's `split`; `sheet_films` on a contact sheet."""
+
+    drawn: int = 40
+    draws: int = 100
+    looks: int = 4
+    limit: int | None = 400
+    split: str = "train"
+    seed: int = 0
+    sheet_films: int = 2
+    repeats: int = 1000
+
+    def __post_init__(self) -> None:
+        for name, least in (("drawn", 0), ("draws", 1), ("looks", 0), ("sheet_films", 0), ("repeats", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected {least} or more")
+        if self.looks > self.draws:
+            raise ValueError(f"looks is {self.looks}, more than the {self.draws} draws")
+
+
+@dataclass(frozen=True, eq=False)
+class FilmsFigures:
+    """One set of films, and every transform's figures on it.
+
+    `worst`: the films that the whole policy loses most often, as (name, share of the draws in view, distance of a box from the edge).
+    `shown`: the numbers of those on its contact sheet `sheet`, the one with a break nearest to the edge first.
+    """
+
+    name: str
+    films: int
+    breaks: int
+    labels: dict[str, int]
+    transforms: tuple[TransformFigures, ...]
+    worst: tuple[tuple[str, float, float], ...]
+    shown: tuple[int, ...]
+    sheet: str = ""
+
+    def policy(self) -> TransformFigures:
+        return next(each for each in self.transforms if each.kind == POLICY)
+
+    def counter_examples(self) -> list[TransformFigures]:
+        return [each for each in self.transforms if each.kind == COUNTER_EXAMPLE]
+
+    def weakest(self) -> TransformFigures | None:
+        """The policy's transform that alone takes most breaks out of view, None where none does."""
+        alone = [each for each in self.transforms if each.kind == ALONE and each.in_view.value < 1]
+        return min(alone, key=lambda each: each.in_view.value, default=None)
+
+
+@dataclass(frozen=True, eq=False)
+class AugmentCheck:
+    """What the check found. It passes when the recipe's whole policy passes on every set of films."""
+
+    recipe: Recipe
+    settings: Settings
+    criteria: Criteria
+    sets: tuple[FilmsFigures, ...]
+    turned_off: tuple[str, ...]
+    data_sha256: str
+    command: str = ""
+    date: str = field(default_factory=now)
+
+    @property
+    def passes(self) -> bool:
+        return all(each.policy().passes for each in self.sets)
+
+    @property
+    def counter_examples_fail(self) -> bool:
+        """Whether the check tells what must fail: where it does not, a pass means little."""
+        return not any(example.passes for each in self.sets for example in each.counter_examples())
+
+
+def check_augmentation(
+    recipe: Recipe,
+    datasets: Sequence[str | Path] = (),
+    out: Path | None = None,
+    *,
+    settings: Settings | None = None,
+    criteria: Criteria | None = None,
+    command: str = "",
+    progress: bool = True,
+) -> AugmentCheck:
+    """Checks a recipe's policy on films with known breaks: those of `datasets` (folders of `hf-bones build`, or Hub ids) and drawn ones.
+
+    Writes report, data, plot and contact sheets to `out`, where given. Raises `RecipeError` for a recipe that does not augment, ValueError
+    where there is no film to look at.
+    """
+    settings, criteria = settings or Settings(), criteria or Criteria()
+    if not recipe.augment.augment:
+        raise RecipeError(f"recipe {recipe.name!r}: augment: false, so there is no policy to check")
+    size = recipe.model.image_size
+    sets: list[BrokenFilms] = [
+        StoredFilms(place, size, split=settings.split, limit=settings.limit, seed=settings.seed) for place in datasets
+    ]
+    if settings.drawn:
+        sets.append(DrawnFilms(settings.drawn, size, drawn_size=recipe.data.drawn_size, seed=settings.seed))
+    if not sets:
+        raise ValueError("no film to look at: name a dataset with fracture boxes, or ask for drawn radiographs")
+    found = [check_films(films, recipe, settings, criteria, progress=progress) for films in sets]
+    off = tuple(name for name in PARTS if not is_on(recipe.augment, name))
+    check = AugmentCheck(recipe, settings, criteria, tuple(found), off, sha256_rows([(each.name, each.sha256) for each in sets]), command)
+    if out is not None:
+        check = _write(check, sets, out)
+    return check
+
+
+def check_films(films: BrokenFilms, recipe: Recipe, settings: Settings, criteria: Criteria, *, progress: bool = True) -> FilmsFigures:
+    """Every transform of a recipe's policy, and the counter-examples, on one set of films."""
+    transforms = transforms_of(recipe.augment)
+    measured: list[list[FilmFigures]] = [[] for _ in transforms]
+    names, groups, labels, distances, breaks = [], [], [], [], 0
+    for index in tqdm(range(len(films)), desc=films.name, unit="film", disable=None if progress else True):
+        film = films.film(index)
+        draws = film_draws(settings.seed, index, settings.draws)
+        for place, transform in enumerate(transforms):
+            measured[place].append(measure_film(film, transform, recipe.model.image_size, draws, settings.looks))
+        names, groups, labels = [*names, film.name], [*groups, film.group], [*labels, film.label]
+        distances.append(film.edge_distance)
+        breaks += len(film.boxes)
+    figures = tuple(
+        summarise(transform, own, groups, criteria, repeats=settings.repeats, seed=settings.seed)
+        for transform, own in zip(transforms, measured, strict=True)
+    )
+    kept = next(each for each in figures if each.kind == POLICY).film_in_view
+    order = [int(place) for place in np.argsort(kept, kind="stable")[:_WORST] if kept[place] < 1]
+    counts = {label: labels.count(label) for label in sorted(set(labels))}
+    worst = tuple((names[place], float(kept[place]), distances[place]) for place in order)
+    return FilmsFigures(films.name, len(films), breaks, counts, figures, worst, _spread_films(distances, settings.sheet_films))
+
+
+def _spread_films(distances: Sequence[float], count: int) -> tuple[int, ...]:
+    """`count` films or fewer, from the one with a break nearest to the edge to one in the middle of the order."""
+    order = np.argsort(distances, kind="stable")
+    return tuple(dict.fromkeys(int(order[round(share * (len(order) - 1))]) for share in np.linspace(0, 0.5, count)))
+
+
+def as_data(check: AugmentCheck) -> dict[str, Any]:
+    """The check as plain data, for augment_check.json."""
+    sets = []
+    for each in check.sets:
+        rows = [{**asdict(figures), "passes": figures.passes} for figures in each.transforms]
+        for row in rows:
+            row.pop("film_in_view")
+        worst = [{"film": name, "in_view": share, "edge_distance": distance} for name, share, distance in each.worst]
+        about = {"name": each.name, "films": each.films, "breaks": each.breaks, "labels": each.labels, "sheet": each.sheet}
+        sets.append({**about, "transforms": rows, "worst": worst})
+    return {
+        "date": check.date,
+        "command": check.command,
+        "recipe": check.recipe.name,
+        "augment": asdict(check.recipe.augment),
+        "image_size": check.recipe.model.image_size,
+        "settings": asdict(check.settings),
+        "criteria": asdict(check.criteria),
+        "data_sha256": check.data_sha256,
+        "turned_off": list(check.turned_off),
+        "passes": check.passes,
+        "counter_examples_fail": check.counter_examples_fail,
+        "sets": sets,
+    }
+
+
+def _write(check: AugmentCheck, sets: Sequence[BrokenFilms], out: Path) -> AugmentCheck:
+    """Report, data, plot and contact sheets; returns the check with the names of its sheets."""
+    from hf_bones.evaluation.augment_plot import plot_check
+    from hf_bones.evaluation.augment_report import report_text
+    from hf_bones.evaluation.augment_sheet import write_sheet
+
+    out.mkdir(parents=True, exist_ok=True)
+    found = []
+    for number, (films, figures) in enumerate(zip(sets, check.sets, strict=True), start=1):
+        name = f"sheet_{number}.png" if check.settings.sheet_films else ""
+        if name:
+            write_sheet(films, figures, check.recipe, check.settings, check.criteria, out / name)
+        found.append(replace(figures, sheet=name))
+    check = replace(check, sets=tuple(found))
+    plot_check(check, out / PLOT)
+    write_json(out / DATA, as_data(check))
+    (out / MARKDOWN).write_text(report_text(check), encoding="utf-8")
+    return check

@@ -1,0 +1,189 @@
+"""The words and tables of the augmentation check: augment_check.md, and a short table for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hf_bones.evaluation.augment_measure import Measure, TransformFigures, percent
+from hf_bones.evaluation.augment_transforms import ALONE, BLIND, COUNTER_EXAMPLE
+from hf_bones.evaluation.markdown import markdown_table, plain
+from hf_bones.evaluation.worst import NOTICE
+
+if TYPE_CHECKING:
+    from hf_bones.evaluation.augment_check import AugmentCheck, FilmsFigures
+
+
+_STRAIGHT = 0.01  # degrees: under the rounding of float32 matrices
+
+
+def report_text(check: AugmentCheck) -> str:
+    """augment_check.md, complete."""
+    sections = [
+        f"# Does the augmentation of {plain(check.recipe.name)} keep the label?",
+        f"**{NOTICE}**",
+        f"**{verdict(check)}**",
+        _list(remarks(check)),
+        "![Each transform in short](augment_check.png)",
+        "## What was looked at",
+        _list(_head(check)),
+    ]
+    for films in check.sets:
+        sections += [f"## {plain(films.name)}", _table(films)]
+        if films.worst:
+            sections += ["Films that the whole policy takes out of view most often:", _worst(films)]
+        if films.sheet:
+            sections.append(f"![Contact sheet of before and after]({films.sheet})")
+    sections.append("## How this was made\n\n" + _list(_method(check)))
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def verdict(check: AugmentCheck) -> str:
+    """Whether the recipe's policy passes, in one sentence with the figures that it rests on."""
+    where = []
+    for films in check.sets:
+        policy = films.policy()
+        span = _span(policy.in_view)
+        where.append(f"{percent(policy.in_view.value)}{span} of {policy.draws:,} draws on {films.films:,} films of {plain(films.name)}")
+    kept = f"the break stays in view in {', and in '.join(where)}"
+    if check.passes:
+        bend = max(films.policy().bend[99] for films in check.sets)
+        angles = "no angle changes" if bend < _STRAIGHT else f"angles change by up to {bend:.1f}°"
+        return f"The policy passes: {kept}; {angles}."
+    reasons = [f"{plain(films.name)}: {'; '.join(films.policy().failures)}" for films in check.sets if not films.policy().passes]
+    return f"The policy FAILS. {'. '.join(reasons)}."
+
+
+def remarks(check: AugmentCheck) -> list[str]:
+    """What a reader of the verdict should know beside it."""
+    said = []
+    for films in check.sets:
+        weakest = films.weakest()
+        if not films.policy().passes and weakest is not None:
+            said.append(
+                f"On {plain(films.name)}, {weakest.name} ({weakest.setting}) alone takes the break out of view most often, in "
+                f"{percent(1 - weakest.in_view.value)} of the draws. Lower it, or set keep_in_view: true where it is off."
+            )
+        for example in films.counter_examples():
+            failed = (
+                f"fails, as it must: {'; '.join(example.failures)}" if example.failures else "PASSES, so that these criteria say little"
+            )
+            said.append(f"{example.name} ({example.setting}) {failed} ({plain(films.name)}).")
+        for blind in (each for each in films.transforms if each.kind == BLIND):
+            said.append(
+                f"Films without boxes cannot be moved back: there the same policy keeps the break in view in "
+                f"{percent(blind.in_view.value)}{_span(blind.in_view)} of the draws, where breaks lie as in {plain(films.name)}."
+            )
+    if check.turned_off:
+        said.append(f"Off in this recipe, and not looked at: {', '.join(check.turned_off)}.")
+    return said
+
+
+def short_table(check: AugmentCheck) -> list[str]:
+    """The figures in short, for the terminal."""
+    lines = []
+    for films in check.sets:
+        policy = films.policy()
+        lines += [
+            f"{films.name}: {films.films:,} films with {films.breaks:,} breaks, {policy.draws:,} draws of each transform",
+            f"  {'transform':<23}{'':<30}{'in view':>9}{'angles, 99 %':>14}{'contrast, median, 5 %':>24}",
+        ]
+        for row in films.transforms:
+            contrast = "–" if row.contrast_median is None or row.contrast_low is None else (
+                f"{row.contrast_median.value:.2f}   {row.contrast_low.value:.2f}"
+            )  # fmt: skip
+            judged = "fails" if row.failures else "passes"
+            lines.append(f"  {row.name:<23}{row.setting:<30}{percent(row.in_view.value):>9}{row.bend[99]:>13.1f}°{contrast:>24}  {judged}")
+        lines.append("")
+    return lines
+
+
+def _table(films: FilmsFigures) -> str:
+    head = ["transform", "setting", "break in view", "its size, ×", "angles change by, median / 99 %", "draws within the angle allowed"]
+    head += ["contrast after ÷ before, median", "5th percentile", "newly black or white", "judged"]
+    body = [
+        [
+            f"**{row.name}**" if row.kind not in (ALONE, COUNTER_EXAMPLE) else row.name,
+            row.setting,
+            f"{percent(row.in_view.value)}{_span(row.in_view)}",
+            f"{row.growth[50]:.2f} ({row.growth[5]:.2f}–{row.growth[95]:.2f})",
+            f"{row.bend[50]:.1f}° / {row.bend[99]:.1f}°",
+            percent(row.unbent.value),
+            _ratio(row.contrast_median),
+            _ratio(row.contrast_low),
+            "–" if row.clipped is None else f"{100 * row.clipped:.1f} %",
+            _judged(row),
+        ]
+        for row in films.transforms
+    ]
+    return (
+        "Intervals are 95 %; of the size, the 5th and 95th percentile of the draws. Contrast is that of draws in view.\n\n"
+        + markdown_table(head, body)
+    )
+
+
+def _judged(row: TransformFigures) -> str:
+    if row.kind == COUNTER_EXAMPLE:
+        return "fails, as it must" if row.failures else "passes, which it must not"
+    if row.kind == BLIND:
+        return "would pass" if row.passes else "would fail"
+    return "passes" if row.passes else "FAILS"
+
+
+def _worst(films: FilmsFigures) -> str:
+    body = [[plain(name), percent(share), f"{100 * distance:.1f} %"] for name, share, distance in films.worst]
+    return markdown_table(["film", "draws in view", "a box lies this near to the film's edge, of the side"], body)
+
+
+def _head(check: AugmentCheck) -> list[str]:
+    augment = ", ".join(f"{key} {value}" for key, value in vars(check.recipe.augment).items())
+    lines = [f"Recipe: {plain(check.recipe.name)}, image_size {check.recipe.model.image_size} px; {plain(augment)}"]
+    for films in check.sets:
+        labels = ", ".join(f"{count:,} {plain(label)}" for label, count in films.labels.items())
+        lines.append(f"{plain(films.name)}: {films.films:,} films ({labels}) with {films.breaks:,} known breaks")
+    settings = check.settings
+    lines.append(
+        f"Draws of each transform on each film: {settings.draws}, of which {settings.looks} looked at in pixels; seed {settings.seed}"
+    )
+    lines.append(f"Films SHA-256: {check.data_sha256[:16]}")
+    if check.command:
+        lines.append(f"Command: `{check.command.replace('`', '')}`")
+    return lines
+
+
+def _method(check: AugmentCheck) -> list[str]:
+    criteria = check.criteria
+    return [
+        "Pictures and matrices are those of training (`affine_matrices` and `augment_batch`), each image scaled to the training size "
+        "first; the counter-examples exist only in this check.",
+        f"In view: at least {percent(criteria.inside)} of the break is within the frame that the network sees, without its padding; of "
+        "several breaks, all. Of a real film, the break is the area of its box; of a drawn one, the pixels of its mask. To pass: at least "
+        f"{percent(criteria.in_view)} of the draws.",
+        f"Angles: the most by which the angle between any two lines on the film changes, from the singular values s ≥ t of the map: "
+        f"2 asin((s − t) / (s + t)). To pass: at least {percent(criteria.unbent)} of the draws change none by more than "
+        f"{criteria.bend_degrees:g}°. "
+        + ("That is half of " if criteria.bend_degrees == 5 else "For comparison: ")
+        + "the 10° of dorsal tilt above which a broken wrist is advised to be operated on (AAOS and ASSH, Management of Distal Radius "
+        "Fractures, 2020): a transform that bends bones that far can turn one label into another, though the break is in view.",
+        "Contrast of a drawn break: root mean square, over its mask, of the film less the same film without the break, both changed by the "
+        "same draw; nothing else can pass for it. Of a real one: standard deviation of the grey values inside its box. After ÷ before, of "
+        f"the break that fares worst. To pass: the 5th percentile is {criteria.contrast:g} or more. Resampling alone takes some: a thin "
+        "line that is turned is blurred.",
+        "Newly black or white: the share of a break's pixels at 0 or 1 after, less before, which no network can bring back.",
+        f"Intervals: percentiles of {check.settings.repeats} bootstrap resamples of whole groups of films; where all draws agree, Wilson's "
+        "interval with one trial a group.",
+    ]  # fmt: skip
+
+
+def _ratio(measure: Measure | None) -> str:
+    if measure is None:
+        return "–"
+    return f"{measure.value:.2f}" + ("" if measure.interval is None else f" ({measure.interval[0]:.2f}–{measure.interval[1]:.2f})")
+
+
+def _span(measure: Measure) -> str:
+    return "" if measure.interval is None else f" ({percent(measure.interval[0])} – {percent(measure.interval[1])})"
+
+
+def _list(points: Sequence[str]) -> str:
+    return "\n".join(f"- {point}" for point in points)
