@@ -250,6 +250,6 @@ def stream_line(stream: Stream, config: DataConfig) -> str:
     commit = commit_of(index.files[0])
     pinned = f" at commit {commit[:8]}" if commit else ""
     return (
-        f"{len(used):,} row groups ({index.sizes[used].sum() / 1e9:.1f} GB) of {len(index.files):,} shards{pinned}, "
+        f"{len(used):,} row groups ({index.sizes[used].sum() / 1e6:,.0f} MB) of {len(index.files):,} shards{pinned}, "
         f"{min(config.stream_row_groups, len(used))} at a time; up to {config.stream_gb:g} GB stay in {stream.files.folder}"
     )
