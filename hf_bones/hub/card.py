@@ -23,6 +23,7 @@ from hf_bones.record import public_name, read_json
 CARD_FILE = "README.md"
 METRICS_FILE = "metrics.json"
 PLOTS = ("curves.png", "confusion.png", "roc.png", "reliability.png")
+POOLED = "hf_bones_pooled"  # model_type of a `training.pooling.PooledClassifier`; named here, since a card needs no torch
 NOT_MEASURED, NOT_RECORDED = "not measured", "not recorded"
 
 # Licences under which a trained model may be passed on with attribution. Anything else is named in the card and left to the reader.
@@ -72,7 +73,7 @@ def card_text(folder: Path, name: str | None = None) -> str:
         teachers_section(distillation),
         _figures(measured, record, scheme),
         _calibration(decision),
-        _usage(title, scheme),
+        _usage(title, scheme, config),
         _limits(scheme),
         _provenance(record),
     ]
@@ -116,6 +117,8 @@ def _what_it_is(config: Mapping[str, Any], folder: Path, record: Mapping[str, An
         ("Input", f"grey, aspect ratio kept, long side {size}, padded to a square"),
         ("Weights", f"{weights / 1e6:.1f} MB, safetensors" if weights else NOT_RECORDED),
     ]
+    if config.get("model_type") == POOLED:
+        rows.append(("Needs", f"hf-bones installed: pooling by {_plain(config.get('pooling'))} over patches is not part of transformers"))
     return "## What it is\n\n" + _table(("", ""), rows)
 
 
@@ -188,12 +191,15 @@ def _calibration(decision: Decision | None) -> str:
     )
 
 
-def _usage(title: str, scheme: LabelScheme) -> str:
+def _usage(title: str, scheme: LabelScheme, config: Mapping[str, Any]) -> str:
     model = title if _HUB_ID.fullmatch(title) else "PATH_OR_ID"
+    ours = "import hf_bones.training.pooling  # pip install hf-bones: makes this classifier known to transformers\n" * (
+        config.get("model_type") == POOLED
+    )
     return f"""## How to use
 
 ```python
-from transformers import AutoImageProcessor, pipeline
+{ours}from transformers import AutoImageProcessor, pipeline
 
 processor = AutoImageProcessor.from_pretrained("{model}", backend="pil")
 classify = pipeline("image-classification", model="{model}", image_processor=processor)

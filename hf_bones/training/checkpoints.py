@@ -16,6 +16,7 @@ from hf_bones.config import STAGES, Recipe, RecipeError
 from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import read_json, write_json
 from hf_bones.training.auxiliary import NAME, detached_state
+from hf_bones.training.lora import with_matrices
 from hf_bones.training.model import three_channel_state
 from hf_bones.training.sharding import SPLIT_OPTIMISER, local_part, read_state
 
@@ -42,13 +43,13 @@ def prepare_output(recipe: Recipe, output: Path) -> Path | None:
             )
         return latest
     if int(os.environ.get("RANK", "0")) == 0:
-        write_json(output / RUN_FILE, _comparable(recipe))
+        write_json(output / RUN_FILE, comparable(recipe))
     return None
 
 
 def differing_keys(recipe: Recipe, output: Path) -> list[str]:
     """Recipe keys in which the run that `output` notes is another one; all of them where it notes none."""
-    mine = _comparable(recipe)
+    mine = comparable(recipe)
     theirs = read_json(output / RUN_FILE) if (output / RUN_FILE).is_file() else {}
     return sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key))
 
@@ -56,10 +57,10 @@ def differing_keys(recipe: Recipe, output: Path) -> list[str]:
 def has_fitted_start(recipe: Recipe, output: Path) -> bool:
     """Whether an earlier try at the same run had already fitted its head; ask before `prepare_output` notes the recipe."""
     run_file = output / RUN_FILE
-    return recipe.training.resume and (output / START).is_dir() and run_file.is_file() and read_json(run_file) == _comparable(recipe)
+    return recipe.training.resume and (output / START).is_dir() and run_file.is_file() and read_json(run_file) == comparable(recipe)
 
 
-def _comparable(recipe: Recipe) -> dict[str, Any]:
+def comparable(recipe: Recipe) -> dict[str, Any]:
     """The recipe as flat JSON data, without what may differ between a run and its resumption."""
     free = {
         "output_dir", "resume", "processes", "data_loader_workers", "push_to_hub", "report_to", "eval_batch_size", "use_arrays",
@@ -120,8 +121,10 @@ def save_checkpoint(model: PreTrainedModel, spec: InputSpec, folder: Path, save_
     model.save_pretrained(folder, state_dict=state)
     (folder / "model.safetensors").chmod(0o644)  # others are to read it; transformers leaves it to its owner
     config = read_json(folder / "config.json")
-    channels = {"num_channels": 3} if "num_channels" in config else {}
-    write_json(folder / "config.json", {**config, **channels, "dtype": "float32"})
+    for part in (config, config.get("backbone_config", {})):
+        if "num_channels" in part:
+            part["num_channels"] = 3
+    write_json(folder / "config.json", {**config, "dtype": "float32"})
     image_processor(spec).save_pretrained(folder)
 
 
@@ -136,4 +139,4 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
     if hasattr(model, NAME):  # from_pretrained knows nothing of the further heads
         with safe_open(folder / "model.safetensors", framework="pt") as file:
             state |= {name: file.get_tensor(name) for name in file.keys() if name.startswith(f"{NAME}.")}  # noqa: SIM118
-    read_state(model, state)
+    read_state(model, with_matrices(model, state, folder))

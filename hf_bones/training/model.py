@@ -15,6 +15,7 @@ from transformers.image_processing_base import ImageProcessingMixin
 from hf_bones.config import ModelConfig
 from hf_bones.labels import LabelScheme
 from hf_bones.preprocess import InputSpec, spec_from_processor
+from hf_bones.training.pooling import TokenPooling, with_pooling
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +60,13 @@ def load_model(config: ModelConfig, scheme: LabelScheme) -> tuple[PreTrainedMode
         raise ValueError(f"model: {config.model!r} ships as an architecture, without weights; set from_scratch: true, or name a checkpoint")
     settings = AutoConfig.from_pretrained(source, revision=config.revision)
     old_labels = head_labels(settings)
-    extra = _depth_settings(settings, config)
+    backbone = getattr(settings, "backbone_config", None) or settings
+    for key, value in _depth_settings(backbone, config).items():
+        setattr(backbone, key, value)
     kept_head = bool(old_labels) and set(old_labels) <= set(scheme.names) and not config.from_scratch
     if not kept_head:
-        extra |= {"id2label": scheme.id2label, "label2id": scheme.label2id, "num_labels": len(scheme.names)}
-    for key, value in extra.items():
-        setattr(settings, key, value)
+        settings.id2label, settings.label2id = scheme.id2label, scheme.label2id
+        settings.num_labels = len(scheme.names)
     settings.dtype = torch.float32
     if config.from_scratch:
         settings.image_size = config.image_size
@@ -81,6 +83,7 @@ def load_model(config: ModelConfig, scheme: LabelScheme) -> tuple[PreTrainedMode
         resize_position_embeddings(model, config.image_size)
     if kept_head and tuple(old_labels) != scheme.names:
         grow_head(model, scheme)
+    model = with_pooling(model, config.pooling, config.model)
     freeze(model, config.trainable)
     spec = _input_spec(source, config)
     if config.input_channels == 1:
@@ -209,9 +212,15 @@ def head_of(model: PreTrainedModel) -> torch.nn.Linear:
 
 
 def head_parameters(model: PreTrainedModel) -> set[int]:
-    """Ids of the weights that start anew and learn at the head's rate: the head's own, and those of further heads that train beside it."""
+    """Ids of the weights that start anew and learn at the head's rate: the head's and its pooling's, and those of heads beside it."""
     further = getattr(model, "auxiliary", None)
-    return {id(p) for module in (head_of(model), further) if module is not None for p in module.parameters()}
+    return {id(p) for module in (*head_modules(model), further) if module is not None for p in module.parameters()}
+
+
+def head_modules(model: PreTrainedModel) -> list[torch.nn.Module]:
+    """What learns with `trainable: head`: the final linear layer, and the pooling before it where that is one of ours."""
+    pooling = getattr(model, "pooling", None)
+    return [head_of(model), pooling] if isinstance(pooling, TokenPooling) else [head_of(model)]
 
 
 def grow_head(model: PreTrainedModel, scheme: LabelScheme) -> None:
@@ -272,8 +281,8 @@ def freeze(model: PreTrainedModel, trainable: str) -> None:
         raise ValueError(f"trainable: expected 'all', 'head' or 'last:K', got {trainable!r}")
     for parameter in model.parameters():
         parameter.requires_grad = False
-    for parameter in head_of(model).parameters():
-        parameter.requires_grad = True
+    for module in head_modules(model):
+        module.requires_grad_(True)
     if kind == "last":
         blocks = blocks_of(model)
         if int(count) > len(blocks):

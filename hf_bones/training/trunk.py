@@ -18,12 +18,15 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput
 
 from hf_bones.config import RecipeError
-from hf_bones.training.model import blocks_of, head_of
+from hf_bones.training.model import blocks_of, head_modules, head_of
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Where the frozen part ends: at the input of block `first` of the module list `blocks`, or of the head where `blocks` is empty."""
+    """Where the frozen part ends: at the input of block `first` of the module list `blocks`, or, without blocks, of the head.
+
+    A head whose pooling learns begins with that.
+    """
 
     blocks: str
     first: int
@@ -66,12 +69,12 @@ def find_cut(model: PreTrainedModel, trainable: str) -> Cut:
 
 
 def frozen_output(model: PreTrainedModel, cut: Cut, pixel_values: torch.Tensor) -> torch.Tensor:
-    """What the frozen part gives for (B, C, S, S): hidden states (B, T, D) or a map (B, D, H, W), or the head's features (B, F)."""
+    """What the frozen part gives for (B, C, S, S): hidden states (B, T, D) or a map (B, D, H, W), or features (B, F)."""
 
     def stop(_module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         raise _Reached(arguments[0] if arguments else keywords["hidden_states"])
 
-    entry = model.get_submodule(f"{cut.blocks}.{cut.first}") if cut.blocks else head_of(model)
+    entry = model.get_submodule(f"{cut.blocks}.{cut.first}") if cut.blocks else head_modules(model)[-1 if _pooling_learns(model) else 0]
     hook = entry.register_forward_pre_hook(stop, with_kwargs=True)
     try:
         type(model).forward(model, pixel_values=pixel_values)
@@ -82,6 +85,10 @@ def frozen_output(model: PreTrainedModel, cut: Cut, pixel_values: torch.Tensor) 
     raise RecipeError(f"cached_views and model: {type(model).__name__} never comes to {cut}; set cached_views to 0")
 
 
+def _pooling_learns(model: PreTrainedModel) -> bool:
+    return any(True for module in head_modules(model)[1:] for _ in module.parameters())
+
+
 def run_above(model: PreTrainedModel, cut: Cut, kept: torch.Tensor, size: int, as_tuple: bool = False, **more: Any) -> Any:
     """The network's output from kept output of its frozen part; gradients reach what lies above only.
 
@@ -89,7 +96,7 @@ def run_above(model: PreTrainedModel, cut: Cut, kept: torch.Tensor, size: int, a
     """
     kept = kept.to(head_of(model).weight.dtype)
     if not cut.blocks:
-        return ImageClassifierOutput(logits=head_of(model)(kept))
+        return ImageClassifierOutput(logits=model.classify(kept) if _pooling_learns(model) else head_of(model)(kept))
     with _without_frozen_blocks(model, cut, _Handover(kept, as_tuple)):
         blank = torch.zeros(1, model.config.num_channels, size, size, device=kept.device)
         return type(model).forward(model, pixel_values=blank, **more)
