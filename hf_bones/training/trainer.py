@@ -26,6 +26,7 @@ from hf_bones.training.checkpoints import RUN_FILE, START, has_fitted_start, loa
 from hf_bones.training.combinations import check_combinations
 from hf_bones.training.data import UNLABELLED, RunSampler, SquareCollator, TrainingRows, batch_matrices, batch_to_input
 from hf_bones.training.ema import AveragingTrainer
+from hf_bones.training.lora import add_lora, lora_layers, merge_lora, plain_state, save_matrices
 from hf_bones.training.loss import class_weights, logit_offsets, training_loss
 from hf_bones.training.model import blocks_of, head_parameters, load_model, parameter_groups
 from hf_bones.training.probe import fit_head, head_features, start_head
@@ -94,6 +95,13 @@ class BoneTrainer(WatchedTrainer, AveragingTrainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         load_weights(self.model, Path(resume_from_checkpoint))
         self.resume_averages(Path(resume_from_checkpoint))
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        if lora_layers(self.model):
+            if self.args.should_save:
+                save_matrices(self.model, Path(output_dir or self.args.output_dir))
+            state_dict = plain_state(self.model)
+        super()._save(output_dir, state_dict)
 
     def _load_best_model(self) -> None:
         load_weights(self.model, Path(self.state.best_model_checkpoint))
@@ -198,6 +206,8 @@ def train(
     heads = extra_heads(recipe.model.extra_heads, train_rows)
     if config.box_loss or heads:
         attach_auxiliary(model, spec.size, {name: len(labels) for name, labels in heads.items()}, config.box_loss > 0)
+    if recipe.model.lora_rank:
+        add_lora(model, recipe.model, head_parameters(model))
     trainer = (make or make_trainer)(recipe, model, spec, scheme, train_rows, validation_rows)
     for callback in callbacks:
         trainer.add_callback(callback)
@@ -214,6 +224,7 @@ def train(
         save_start(trainer, output / START)
     if config.epochs > 0:
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        merge_lora(trainer.accelerator.unwrap_model(trainer.model))
         keep_better_start(trainer, output / START)
     model = trainer.accelerator.unwrap_model(trainer.model)
     round_weights(model, config.save_dtype)
@@ -335,7 +346,8 @@ def save_start(trainer: BoneTrainer, folder: Path) -> None:
     """Writes the weights with the fitted head, once for all processes; a killed run leaves no half of it under the final name."""
     if trainer.is_world_process_zero():
         partial = folder.with_name(f"{folder.name}.partial")
-        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(partial)
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        model.save_pretrained(partial, state_dict=plain_state(model))
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     trainer.accelerator.wait_for_everyone()
@@ -433,7 +445,8 @@ def _announce(
     precision = "bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "fp32"
     print(f"recipe      {recipe.name}: {recipe.model.model} at {trainer.spec.size} px")
     print(f"processes   {arguments.world_size} on {arguments.device.type}, {precision}")
-    print(f"weights     {learning:,} of {total:,} learn ({recipe.model.trainable})")
+    lora = f", LoRA of rank {recipe.model.lora_rank}" if recipe.model.lora_rank else ""
+    print(f"weights     {learning:,} of {total:,} learn ({recipe.model.trainable}{lora})")
     for name, rows in (("train", train_rows), ("validation", validation_rows)):
         counts = ", ".join(f"{label} {count}" for label, count in rows.counts(scheme).items())
         print(f"{name:<11} {len(rows)} images: {counts}; {sum(rows.synthetic)} of them drawn")
