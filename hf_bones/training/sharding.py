@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import distributed
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, set_model_state_dict
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, Trainer
 
@@ -94,6 +93,8 @@ def local_part(tensor: torch.Tensor) -> torch.Tensor:
 def read_state(model: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> None:
     """Reads whole weights into a network, in place, split or not; every weight must be there. Call it in all processes."""
     if is_sharded(model):
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+
         set_model_state_dict(model, dict(state), options=StateDictOptions(full_state_dict=True))
     else:
         model.load_state_dict(state)
@@ -106,6 +107,8 @@ def whole_model(model: PreTrainedModel, make: Callable[[], PreTrainedModel]) -> 
     """
     if not is_sharded(model):
         return model
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
     state = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
     if distributed.get_rank() != 0:
         return model
