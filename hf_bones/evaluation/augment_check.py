@@ -136,13 +136,19 @@ def check_films(films: BrokenFilms, recipe: Recipe, settings: Settings, criteria
     """Every transform of a recipe's policy, and the counter-examples, on one set of films."""
     transforms = transforms_of(recipe.augment)
     measured: list[list[FilmFigures]] = [[] for _ in transforms]
-    names, groups, labels, distances, breaks = [], [], [], [], 0
+    names: list[str] = []
+    groups: list[str] = []
+    labels: list[str] = []
+    distances: list[float] = []
+    breaks = 0
     for index in tqdm(range(len(films)), desc=films.name, unit="film", disable=None if progress else True):
         film = films.film(index)
         draws = film_draws(settings.seed, index, settings.draws)
-        for place, transform in enumerate(transforms):
-            measured[place].append(measure_film(film, transform, recipe.model.image_size, draws, settings.looks))
-        names, groups, labels = [*names, film.name], [*groups, film.group], [*labels, film.label]
+        for own, transform in zip(measured, transforms, strict=True):
+            own.append(measure_film(film, transform, recipe.model.image_size, draws, settings.looks))
+        names.append(film.name)
+        groups.append(film.group)
+        labels.append(film.label)
         distances.append(film.edge_distance)
         breaks += len(film.boxes)
     figures = tuple(

@@ -22,7 +22,7 @@ from hf_bones.training.sources import StoredImages
 Pixels = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float32]
 
-DRAWN = "drawn"
+DRAWN = "drawn radiographs"
 _SIDE_POINTS = 16  # a box is stood for by this many points each way, at the centres of as many equal cells
 _MASK_POINTS = 512  # a mask by at most so many of its pixels, evenly taken
 _FIRST_DRAWN_SEED = 5_000_000  # far from the seeds of drawn training and validation rows

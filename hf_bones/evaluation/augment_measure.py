@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from hf_bones.evaluation.augment_films import BrokenFilm
-from hf_bones.evaluation.augment_transforms import Draws, Transform, growth, most_bend
+from hf_bones.evaluation.augment_transforms import BLIND, COUNTER_EXAMPLE, Draws, Transform, growth, most_bend
 from hf_bones.metrics.intervals import group_weights, percentile_interval
 
 Floats = npt.NDArray[np.float64]
@@ -97,6 +97,15 @@ class TransformFigures:
     @property
     def passes(self) -> bool:
         return not self.failures
+
+    @property
+    def judged(self) -> str:
+        """The verdict in a word or three; of what the check's own verdict does not rest on, as what it is."""
+        if self.kind == COUNTER_EXAMPLE:
+            return "passes, which it must not" if self.passes else "fails, as it must"
+        if self.kind == BLIND:
+            return "would pass" if self.passes else "would fail"
+        return "passes" if self.passes else "FAILS"
 
 
 def measure_film(film: BrokenFilm, transform: Transform, size: int, draws: Draws, looks: int) -> FilmFigures:

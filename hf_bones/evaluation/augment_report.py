@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hf_bones.evaluation.augment_measure import Measure, TransformFigures, percent
+from hf_bones.evaluation.augment_measure import Measure, percent
 from hf_bones.evaluation.augment_transforms import ALONE, BLIND, COUNTER_EXAMPLE
 from hf_bones.evaluation.markdown import markdown_table, plain
 from hf_bones.evaluation.worst import NOTICE
@@ -44,7 +44,7 @@ def verdict(check: AugmentCheck) -> str:
     for films in check.sets:
         policy = films.policy()
         span = _span(policy.in_view)
-        where.append(f"{percent(policy.in_view.value)}{span} of {policy.draws:,} draws on {films.films:,} films of {plain(films.name)}")
+        where.append(f"{percent(policy.in_view.value)}{span} of {policy.draws:,} draws on {films.films:,} films ({plain(films.name)})")
     kept = f"the break stays in view in {', and in '.join(where)}"
     if check.passes:
         bend = max(films.policy().bend[99] for films in check.sets)
@@ -60,9 +60,10 @@ def remarks(check: AugmentCheck) -> list[str]:
     for films in check.sets:
         weakest = films.weakest()
         if not films.policy().passes and weakest is not None:
+            hint = "" if check.recipe.augment.keep_in_view else ", or set keep_in_view to true"
             said.append(
                 f"On {plain(films.name)}, {weakest.name} ({weakest.setting}) alone takes the break out of view most often, in "
-                f"{percent(1 - weakest.in_view.value)} of the draws. Lower it, or set keep_in_view: true where it is off."
+                f"{percent(1 - weakest.in_view.value)} of the draws: lower it{hint}."
             )
         for example in films.counter_examples():
             failed = (
@@ -92,8 +93,9 @@ def short_table(check: AugmentCheck) -> list[str]:
             contrast = "–" if row.contrast_median is None or row.contrast_low is None else (
                 f"{row.contrast_median.value:.2f}   {row.contrast_low.value:.2f}"
             )  # fmt: skip
-            judged = "fails" if row.failures else "passes"
-            lines.append(f"  {row.name:<23}{row.setting:<30}{percent(row.in_view.value):>9}{row.bend[99]:>13.1f}°{contrast:>24}  {judged}")
+            lines.append(
+                f"  {row.name:<23}{row.setting:<30}{percent(row.in_view.value):>9}{row.bend[99]:>13.1f}°{contrast:>24}  {row.judged}"
+            )
         lines.append("")
     return lines
 
@@ -112,7 +114,7 @@ def _table(films: FilmsFigures) -> str:
             _ratio(row.contrast_median),
             _ratio(row.contrast_low),
             "–" if row.clipped is None else f"{100 * row.clipped:.1f} %",
-            _judged(row),
+            row.judged,
         ]
         for row in films.transforms
     ]
@@ -120,14 +122,6 @@ def _table(films: FilmsFigures) -> str:
         "Intervals are 95 %; of the size, the 5th and 95th percentile of the draws. Contrast is that of draws in view.\n\n"
         + markdown_table(head, body)
     )
-
-
-def _judged(row: TransformFigures) -> str:
-    if row.kind == COUNTER_EXAMPLE:
-        return "fails, as it must" if row.failures else "passes, which it must not"
-    if row.kind == BLIND:
-        return "would pass" if row.passes else "would fail"
-    return "passes" if row.passes else "FAILS"
 
 
 def _worst(films: FilmsFigures) -> str:

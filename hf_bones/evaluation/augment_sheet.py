@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from hf_bones.config import Recipe
 from hf_bones.evaluation.augment_films import BrokenFilm, BrokenFilms
 from hf_bones.evaluation.augment_measure import Criteria, Floats, percent, share_inside, squared
-from hf_bones.evaluation.augment_transforms import COUNTER_EXAMPLE, Draws, Transform, film_draws, transforms_of
+from hf_bones.evaluation.augment_transforms import Draws, Transform, film_draws, transforms_of
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.augment_check import FilmsFigures, Settings
@@ -44,13 +44,11 @@ def write_sheet(films: BrokenFilms, figures: FilmsFigures, recipe: Recipe, setti
         draw.text((_left(place * (_SHOWN + 1)), _MARGIN + 52), f"{film.name}, {film.label}", _TEXT, _font("DejaVuSans", 12))
     for row, (transform, found) in enumerate(zip(transforms, figures.transforms, strict=True)):
         top = _MARGIN + _HEAD + row * line
-        must_fail = transform.kind == COUNTER_EXAMPLE
         draw.text((_MARGIN, top + 4), transform.name, _BRIGHT, _font("DejaVuSans-Bold", 14))
         words = [transform.setting, f"in view {percent(found.in_view.value)}", f"angles up to {found.bend[99]:.1f}°"]
         for number, text in enumerate(words):
             draw.text((_MARGIN, top + 26 + 18 * number), text, _TEXT, _font("DejaVuSans", 11))
-        judged = "passes" if found.passes else "fails, as it must" if must_fail else "FAILS"
-        draw.text((_MARGIN, top + 82), judged, _KEPT if found.passes else _LOST, _font("DejaVuSans-Bold", 12))
+        draw.text((_MARGIN, top + 82), found.judged, _KEPT if found.passes else _LOST, _font("DejaVuSans-Bold", 12))
         for place, (film, draws) in enumerate(shown):
             for column, (picture, caption) in enumerate(_pictures(film, transform, size, draws, criteria)):
                 left = _left(place * (_SHOWN + 1) + column)
@@ -70,14 +68,16 @@ def _pictures(film: BrokenFilm, transform: Transform, size: int, draws: Draws, c
     maps = matrices.numpy().astype(np.float64)
     frame = transform.frame(film, size)
     inside = np.min([share_inside(points, maps, frame) for points in film.points], axis=0)
-    chosen = [*range(min(_SHOWN - 1, len(maps))), int(inside.argmin())]
+    first = min(_SHOWN - 1, len(maps))
+    loses = bool(inside.min() < inside.max())
+    chosen = [*range(first), int(inside.argmin()) if loses else min(first, len(maps) - 1)]
     part = Draws(draws.policy[chosen], draws.other[chosen])
     after = transform.pictures(squared(film.pixels, size).expand(len(chosen), 1, size, size), film, part, matrices[chosen])
     still = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     found = [(_outlined(film.pixels, film, still, kept=True), "before")]
     for number, index in enumerate(chosen):
         pixels = (after[number, 0, : frame[0], : frame[1]] * 255).round().byte().numpy()
-        caption = f"{'worst: ' if number == len(chosen) - 1 else ''}{percent(float(inside[index]))} in frame"
+        caption = f"{'worst: ' if loses and number == len(chosen) - 1 else ''}{percent(float(inside[index]))} in frame"
         found.append((_outlined(pixels, film, maps[index], kept=bool(inside[index] >= criteria.inside)), caption))
     return found
 
