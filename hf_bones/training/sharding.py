@@ -46,6 +46,10 @@ def prepare_sharding(trainer: Trainer, recipe: Recipe, resume_from: Path | None)
         _check_keys(recipe)
         # transformers' own list has the embeddings too, whose patch projection accelerate then splits a second time, which fails.
         plugin.transformer_cls_names_to_wrap = sorted({type(block).__name__ for block in blocks_of(trainer.model)})
+        try:
+            trainer.model.get_input_embeddings()
+        except NotImplementedError:  # accelerate asks all networks, and convolutional ones have none
+            trainer.model.get_input_embeddings = lambda: None
 
 
 def _check_settings(plugin: Any) -> None:
