@@ -46,6 +46,23 @@ def pivot(bars: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def leaderboard(bars: list[dict[str, Any]]) -> list[str]:
+    """A row for each model in the order of the bars, which are named "model: figure"; bars without a model below, as `plain`."""
+    rows: dict[str, dict[str, str]] = {}
+    others = []
+    for bar in bars:
+        model, colon, figure = bar["bar"].partition(": ")
+        if colon:
+            gap = figure == "gap"
+            rows.setdefault(model, {})[figure] = f"{bar['value']:+.2f}" if gap else cell(bar)
+        else:
+            others.append(bar)
+    figures = list(dict.fromkeys(figure for cells in rows.values() for figure in cells))
+    lines = [f"| model | {' | '.join(figures)} |", "| --- " * (len(figures) + 1) + "|"]
+    lines += [f"| {model} | {' | '.join(cells.get(figure, '–') for figure in figures)} |" for model, cells in rows.items()]
+    return [*lines, "", *plain(others)]
+
+
 def cell(bar: dict[str, Any]) -> str:
     """A value with its interval, a recall as a count, a missed target said so."""
     interval = bar["interval"]

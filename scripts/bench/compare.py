@@ -1,0 +1,105 @@
+"""Recipes that a CPU can train, against each other and against the bundled model: what `hf-bones compare` finds.
+
+    python scripts/bench/compare.py DATA --dinov2 facebook/dinov2-small
+
+DATA is a folder that `hf-bones build` wrote; rows of CC BY and CC0 are learnt from. Runs are kept in --out: one that was stopped goes on.
+Each checkpoint's first scoring counts as a look at test. The leaderboard itself stands in --out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from result_file import bar, write_result
+
+from hf_bones.dataset.schema import load_bones
+from hf_bones.evaluation.compare import Comparison, compare
+from hf_bones.evaluation.compare_report import terminal_lines
+from hf_bones.evaluation.figures import Resampling
+from hf_bones.finetune import run
+from hf_bones.metrics.figures import specificity_suffix
+
+RECIPES = (
+    "small-cnn", "small-cnn-grey", "small-cnn-regularised", "convnextv2-atto-scratch", "vit-tiny-scratch", "dinov2-small",
+    "dinov2-small-last2",
+)  # fmt: skip
+PRETRAINED = ("dinov2-small", "dinov2-small-last2")
+LICENCES = ("CC-BY-4.0", "CC0-1.0")
+QUICK = ("max_steps=2", "max_train_rows=60", "batch_size=8", "cached_views=0")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--dinov2", help="DINOv2-small: a Hub id or folder; left out: no recipes that start from it")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--set", action="append", default=[], metavar="[RECIPE:]KEY=VALUE")
+    parser.add_argument("--out", type=Path, default=Path("runs/compare"))
+    parser.add_argument("--quick", action="store_true", help="few images and steps; for checking that it runs")
+    options = parser.parse_args()
+    recipes = [name for name in RECIPES if options.dinov2 or name not in PRETRAINED]
+    settings = [f"{name}:model={options.dinov2}" for name in PRETRAINED if options.dinov2] + options.set
+    data = few_rows(options.data, options.out / "few") if options.quick else options.data
+    done = compare(
+        recipes[:2] if options.quick else recipes,
+        data,
+        options.out / "quick" if options.quick else options.out,
+        train=run,
+        seeds=options.seeds,
+        settings=[one for one in settings if ":" not in one] + list(QUICK) if options.quick else settings,
+        checkpoints={"bundled": "bundled"},
+        licences=LICENCES,
+        resampling=Resampling(repeats=100 if options.quick else 1000),
+        command="hf-bones compare",
+    )
+    print("\n".join(terminal_lines(done)))
+    command = "python scripts/bench/compare.py DATA" + (" --dinov2 facebook/dinov2-small" if options.dinov2 else "")
+    command += f" --seeds {' '.join(map(str, options.seeds))}" if options.seeds != [0] else ""
+    write_result("compare", command, done.shown_sha256, options.quick, bars_of(done))
+    for failure in done.failures:
+        raise SystemExit(f"failed: {failure.title}: {failure.reason}")
+
+
+def few_rows(data: str, folder: Path) -> str:
+    """Forty rows a split of each class at most, with the licences asked for first."""
+    splits = load_bones(data)
+    for split in splits:
+        labels = np.array(splits[split]["label"])
+        allowed = np.isin(splits[split]["licence"], LICENCES) | (split == "test")
+        kept = np.concatenate([np.flatnonzero((labels == label) & allowed)[:12] for label in range(3)])
+        splits[split] = splits[split].select(np.sort(kept).tolist())
+    splits.save_to_disk(str(folder))
+    return str(folder)
+
+
+def bars_of(done: Comparison) -> list[dict[str, Any]]:
+    """Lines named "model: figure", of validation, of the part of test that is read first, and of costs."""
+    tag = specificity_suffix(done.specificity)
+    bars = []
+    for standing in done.standings:
+        shown, cost = standing.shown[0], standing.cost
+        lines = {"validation score": standing.selection, "AUROC(abnormal)": shown.figures["auroc_abnormal"]}
+        lines |= {"balanced accuracy": shown.figures["balanced_accuracy"]}
+        lines |= {f"fractured recall at specificity {done.specificity:g}": shown.figures[f"sensitivity_fractured_at_specificity_{tag}"]}
+        lines |= {"AUROC(beyond_repair)": shown.figures["auroc_ovr_beyond_repair"]}
+        bars += [
+            bar(f"{standing.name}: {key}", figure.value, n=figure.n, interval=figure.interval)
+            for key, figure in lines.items()
+            if figure.value is not None
+        ]
+        costs = {"ms an image": cost.milliseconds, "MB on disk": cost.megabytes} if cost else {}
+        costs |= {"train minutes": standing.contender.minutes} if standing.contender.minutes is not None else {}
+        costs |= {"gap": standing.gap} if standing.gap is not None else {}
+        bars += [bar(f"{standing.name}: {key}", value, n=1) for key, value in costs.items()]
+    for pair in done.neighbours:
+        found = pair.on_shown
+        n = done.parts[0].supports["fractured"]
+        bars.append(bar(f"{pair.first} less {pair.second}, AUROC(abnormal)", found.value, n=n, interval=found.interval))
+    return bars
+
+
+if __name__ == "__main__":
+    main()
