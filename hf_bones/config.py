@@ -205,7 +205,7 @@ class DistillConfig:
         default_factory=list,
         metadata={"help": "Licence (SPDX id) of each folder in `unlabelled`, in that order; wanted where `train_licences` is set."},
     )
-    with_baseline: bool = option(False, "First train the same network from the labels alone, for as many steps, and compare the two.")
+    with_baseline: bool = option(False, "Also train the same network from the labels alone, for as many steps, and compare the two.")
 
     @property
     def is_on(self) -> bool:

@@ -1,7 +1,8 @@
-"""One whole fine-tuning run, from a recipe to a checkpoint that can be loaded, judged and pushed.
+"""One whole fine-tuning run, from a recipe to a checkpoint that can be loaded, judged and pushed; or, with `--search`, many of them.
 
 train or distil (training) → calibrate on validation (inference) → curves, record.json, model card → push (hub). `scripts/train.py`,
-`hf-bones train` and the quickstart all come through `main`, `scripts/distill.py` and `hf-bones distill` through `distill_main`. Heavy libraries are imported inside, so that `--help` is quick.
+`hf-bones train` and the quickstart all come through `main`, `scripts/distill.py` and `hf-bones distill` through `distill_main`. Heavy
+libraries are imported inside, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -17,7 +18,15 @@ from hf_bones.config import STAGES, Recipe, RecipeError, load_recipe, nearest, o
 from hf_bones.training.run_errors import RunEndedError
 
 if TYPE_CHECKING:
+    from transformers import TrainerCallback
+
     from hf_bones.training.trainer import TrainedModel
+
+
+_DOES = {
+    "train": "Fine-tune a ViT or ConvNeXt on bone radiographs.",
+    "distill": "Train a small network on bone radiographs under larger ones: --teacher, --teacher_probabilities.",
+}
 
 
 def make_parser(command: str = "train", recipe: str = "quickstart") -> argparse.ArgumentParser:
@@ -27,9 +36,12 @@ def make_parser(command: str = "train", recipe: str = "quickstart") -> argparse.
     parser = HfArgumentParser(
         list(STAGES.values()),
         prog=f"hf-bones {command}",
-        description="Fine-tune a ViT or ConvNeXt on bone radiographs. Values given here win over the recipe's.",
+        description=f"{_DOES[command]} Values given here win over the recipe's.",
     )
     parser.add_argument("--recipe", default=recipe, help=f"A shipped recipe ({', '.join(recipe_names())}) or a YAML file.")
+    if command == "train":
+        parser.add_argument("--search", choices=["optuna"], help="Search over the recipe's `search: space:` (extra `search`).")
+        parser.add_argument("--trials", type=int, help="Trials of the search, in place of the recipe's.")
     return parser
 
 
@@ -48,6 +60,11 @@ def parse_recipe(arguments: Sequence[str], command: str = "train", default: str 
         raise RecipeError(f"unknown option {first!r}{nearest(first.replace('-', '_').replace('__', '--', 1), known)}; see --help")
     changes = dict(vars(given))
     recipe = load_recipe(changes.pop("recipe", default))
+    changes.pop("search", None)
+    if (trials := changes.pop("trials", None)) is not None:
+        if recipe.search is None or trials < 1:
+            raise RecipeError(f"--trials: expected 1 or more, and a recipe with a search: space:, got {trials} for {recipe.name!r}")
+        recipe.search.trials = trials
     return override(recipe, changes)
 
 
@@ -85,15 +102,29 @@ def run(recipe: Recipe) -> Path:
     return folder
 
 
-def fit(recipe: Recipe) -> TrainedModel:
-    """The training itself, under the recipe's teachers where it has any."""
+def fit(recipe: Recipe, callbacks: Sequence[TrainerCallback] = ()) -> TrainedModel:
+    """The training itself, under the recipe's teachers where it has any; `callbacks` go to the Trainer."""
     if recipe.distill.is_on:
         from hf_bones.training.distill import distill
 
-        return distill(recipe)
+        return distill(recipe, callbacks=callbacks)
     from hf_bones.training.trainer import train
 
-    return train(recipe)
+    return train(recipe, callbacks=callbacks)
+
+
+def search(recipe: Recipe) -> Path:
+    """Makes the trials of the recipe's search, each a finished checkpoint. Returns the file of the best recipe."""
+    from hf_bones.record import now
+    from hf_bones.training.search import search as search_trials
+
+    def run_trial(own: Recipe, callbacks: Sequence[TrainerCallback]) -> TrainedModel:
+        started = now()
+        trained = fit(own, callbacks)
+        finish(own, trained, started)
+        return trained
+
+    return search_trials(recipe, run_trial)
 
 
 def _without_teachers(recipe: Recipe, trained: TrainedModel) -> Recipe:
@@ -166,7 +197,9 @@ def _report(folder: Path, metrics: dict[str, Any], data: dict[str, Any]) -> None
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command-line entry. Returns 0, or 2 after printing what is wrong with the recipe, a path in it or the run."""
-    return _run_command(lambda: parse_recipe(sys.argv[1:] if arguments is None else arguments))
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    wants_search = any(word == "--search" or word.startswith("--search=") for word in words)
+    return _run_command(lambda: parse_recipe(words), search if wants_search else run)
 
 
 def distill_main(arguments: Sequence[str] | None = None) -> int:
@@ -181,9 +214,9 @@ def distill_main(arguments: Sequence[str] | None = None) -> int:
     return _run_command(parse)
 
 
-def _run_command(parse: Callable[[], Recipe]) -> int:
+def _run_command(parse: Callable[[], Recipe], act: Callable[[Recipe], Path] = run) -> int:
     try:
-        run(parse())
+        act(parse())
     except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

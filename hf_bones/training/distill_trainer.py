@@ -99,7 +99,8 @@ class DistillTrainer(BoneTrainer):
         """The training rows that have a label; those without come last, each folder a source of its own."""
         count = int((self.plain_rows.labels != UNLABELLED).sum())
         sources = self.plain_rows.sources[: int(np.searchsorted(self.plain_rows.starts, count))]
-        return TrainingRows(sources, self.plain_rows.labels[:count], self.plain_rows.size, self.plain_rows.seed)
+        rows = self.plain_rows
+        return TrainingRows(sources, rows.labels[:count], rows.size, rows.seed, rows.with_boxes)
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         prepared = super()._prepare_inputs(inputs)
@@ -112,6 +113,8 @@ class DistillTrainer(BoneTrainer):
         """The recipe's own loss of the images that have a label, divided by the number of all; its share of the whole in training."""
         if not self.model.training:
             return self.label_loss(outputs, labels, num_items_in_batch)
+        if not len(self.lessons.unlabelled):
+            return self.distill.label_weight * self.label_loss(outputs, labels, num_items_in_batch)
         count = len(labels) if num_items_in_batch is None else num_items_in_batch
         known = labels != UNLABELLED
         return self.distill.label_weight * self.label_loss({"logits": outputs["logits"][known]}, labels[known], count)
