@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from hf_bones.config import AugmentConfig
+from hf_bones.training.on_device import constant
 
 DRAWS = 13
 """Uniform numbers in [0, 1) that one image's augmentation takes."""
@@ -79,7 +80,7 @@ def _extent(
 
     A `margin`, a share of each side of the frame (B, 2), is added all round. Without any box, first is inf and last is -inf.
     """
-    corners = boxes.new_tensor([[-0.5, -0.5], [0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]])
+    corners = constant((-0.5, -0.5, 0.5, -0.5, -0.5, 0.5, 0.5, 0.5), boxes.device).view(4, 2)
     points = (boxes[:, :, None, :2] + corners * boxes[:, :, None, 2:]).clamp(0, 1) * sides[:, None, None]  # (B, K, 4, 2)
     # Matrices count from the centre of the first pixel, half a pixel from the corner.
     moved = torch.einsum("bij,bkcj->bkci", matrices[:, :, :2], points - 0.5) + matrices[:, None, None, :, 2] + 0.5
@@ -146,6 +147,6 @@ def augment_batch(
     log_gamma = (draws[:, 6] * 2 - 1) * math.log1p(policy.gamma)
     contrast = 1 + (draws[:, 7] * 2 - 1) * policy.contrast
     brightness = (draws[:, 8] * 2 - 1) * policy.brightness
-    toned = kornia.enhance.adjust_gamma(warped.clamp(0, 1), torch.exp(log_gamma))
+    toned = kornia.enhance.adjust_gamma(warped.clamp(0, 1), torch.exp(log_gamma), gain=constant((1.0,), grey.device))
     toned = kornia.enhance.adjust_contrast(toned, contrast)
     return (toned + brightness[:, None, None, None]).clamp(0, 1)

@@ -16,6 +16,7 @@ import torch
 from hf_bones.config import AugmentConfig, RecipeError
 from hf_bones.preprocess import InputSpec, fit_to
 from hf_bones.training.augment import affine_matrices, augment_batch, augmentation_draw
+from hf_bones.training.on_device import constant
 
 UNLABELLED = -1  # label of an image that only a teacher has an opinion of
 Boxes = Sequence[Sequence[float]]  # (cx, cy, w, h) in [0, 1] of width and height
@@ -213,7 +214,7 @@ def batch_to_input(
         grey = augment_batch(grey, heights, widths, batch["draws"], policy, matrices)
     side = torch.arange(spec.size, device=grey.device)
     outside = (side[None, :, None] >= heights[:, None, None]) | (side[None, None, :] >= widths[:, None, None])
-    mean = torch.tensor(spec.mean[:channels], device=grey.device)[None, :, None, None]
-    std = torch.tensor(spec.std[:channels], device=grey.device)[None, :, None, None]
+    mean = constant(spec.mean[:channels], grey.device)[None, :, None, None]
+    std = constant(spec.std[:channels], grey.device)[None, :, None, None]
     # In place, since on a CPU a new tensor of this size costs more than the arithmetic.
     return (grey - mean).div_(std).masked_fill_(outside[:, None], 0)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from hf_bones.config import RecipeError, TrainConfig
+from hf_bones.training.on_device import constant
 
 LossFunction = Callable[..., torch.Tensor]
 """A `compute_loss_func` of transformers' Trainer: (outputs, labels, num_items_in_batch) to a scalar."""
@@ -71,13 +72,13 @@ def weighted_cross_entropy(weights: np.ndarray, label_smoothing: float = 0.0, of
     With log class frequencies as offsets it is the logit-adjusted loss (Menon et al., "Long-tail learning via logit adjustment", ICLR
     2021, arXiv 2007.07314): the logits themselves then rank classes as if all were equally frequent.
     """
-    weight = torch.as_tensor(weights, dtype=torch.float32)
-    shift = None if offsets is None else torch.as_tensor(offsets, dtype=torch.float32)
+    weight = tuple(float(value) for value in weights)
+    shift = None if offsets is None else tuple(float(value) for value in offsets)
 
     def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None) -> torch.Tensor:
         logits = _logits(outputs)
         if shift is not None:
-            logits = logits + shift.to(logits.device)
+            logits = logits + constant(shift, logits.device)
         each = torch.nn.functional.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
         return _over_the_step(each, weight, labels, num_items_in_batch)
 
@@ -89,7 +90,7 @@ def focal_loss(weights: np.ndarray, gamma: float) -> LossFunction:
 
     Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, arXiv 1708.02002, in its form for softmax. `gamma` 0 is cross-entropy.
     """
-    weight = torch.as_tensor(weights, dtype=torch.float32)
+    weight = tuple(float(value) for value in weights)
 
     def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None) -> torch.Tensor:
         log_true = -torch.nn.functional.cross_entropy(_logits(outputs), labels, reduction="none")
@@ -106,7 +107,7 @@ def _logits(outputs: Any) -> torch.Tensor:
 
 
 def _over_the_step(
-    each: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
+    each: torch.Tensor, weight: tuple[float, ...], labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
 ) -> torch.Tensor:
-    total = (each * weight.to(each.device)[labels]).sum()
+    total = (each * constant(weight, each.device)[labels]).sum()
     return total / (len(labels) if num_items_in_batch is None else num_items_in_batch)

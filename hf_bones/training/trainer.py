@@ -28,7 +28,7 @@ from hf_bones.training.data import UNLABELLED, RunSampler, SquareCollator, Train
 from hf_bones.training.ema import AveragingTrainer
 from hf_bones.training.lora import add_lora, lora_layers, merge_lora, plain_state, save_matrices
 from hf_bones.training.loss import class_weights, logit_offsets, training_loss
-from hf_bones.training.model import blocks_of, head_parameters, load_model, parameter_groups
+from hf_bones.training.model import compile_blocks, head_parameters, load_model, parameter_groups
 from hf_bones.training.probe import fit_head, head_features, start_head
 from hf_bones.training.processes import first_process_says, join_processes, on_cpu, require_shared
 from hf_bones.training.sharding import prepare_sharding, whole_model
@@ -300,8 +300,7 @@ def make_trainer(
         return {"selection": selection_score(prediction.label_ids, probabilities, scheme.normal_id), **kept}
 
     if config.torch_compile == "blocks":
-        for block in blocks_of(model):
-            block.compile()
+        compile_blocks(model)
     callbacks = [EarlyStoppingCallback(config.early_stopping_patience)] if config.early_stopping_patience else []
     return kind(
         spec=spec,
@@ -403,6 +402,7 @@ def training_arguments(recipe: Recipe, images_per_epoch: int) -> TrainingArgumen
         "use_cpu": on_cpu(config),
         "ddp_find_unused_parameters": False,
         "torch_compile": config.torch_compile == "whole",
+        "accelerator_config": {"non_blocking": torch.cuda.is_available() and not config.cpu},  # from pinned memory, see above
         **_precision(config),
         **_recomputation(config),
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import deque
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -26,6 +27,7 @@ from hf_bones.training.run_errors import DamagedImageError, DivergedError, Loade
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_STEPS_AHEAD = 8  # that the host may be ahead of the GPU
 _DEAD_WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)(?: is killed by signal: ([^.]+))?")
 _NO_SHARED_MEMORY = re.compile(r"shared memory|/dev/shm", re.IGNORECASE)
 _NO_FILES_LEFT = re.compile(r"Too many open files|items of ancdata|too many fds", re.IGNORECASE)
@@ -40,7 +42,7 @@ class WatchedTrainer(Trainer):
 
     def __init__(self, *, watched: TrainConfig, **arguments: Any) -> None:
         self.watched = watched
-        self.unread: tuple[torch.Tensor, int, float] | None = None  # loss, its step, its learning rate
+        self.unread: deque[tuple[torch.Tensor, int, float]] = deque()  # losses, their steps, their learning rates
         score = arguments.get("compute_metrics")
         if score is not None:
             arguments["compute_metrics"] = lambda prediction: score(self.finite(prediction))
@@ -48,20 +50,19 @@ class WatchedTrainer(Trainer):
         self.add_callback(RunWatch(self))
 
     def training_step(self, *arguments: Any, **options: Any) -> torch.Tensor:
-        # One step late: by then the number is there, and a GPU is not kept waiting for whoever looks at it.
-        self.read_loss()
+        # Some steps late: by then the number is there, and the host may run ahead of the GPU, which is not kept waiting for it.
+        self.read_losses(leave=_STEPS_AHEAD if self.args.device.type == "cuda" else 0)
         loss: torch.Tensor = super().training_step(*arguments, **options)
         total = self.accelerator.reduce(loss.detach(), reduction="sum") if self.args.world_size > 1 else loss.detach()
-        self.unread = total, self.state.global_step + 1, self.optimizer.param_groups[-1]["lr"]
+        self.unread.append((total, self.state.global_step + 1, self.optimizer.param_groups[-1]["lr"]))
         return loss
 
-    def read_loss(self) -> None:
-        """Looks at the last loss, if nobody has. Raises `DivergedError` where it is NaN or infinite."""
-        if self.unread is None:
-            return
-        (loss, step, rate), self.unread = self.unread, None
-        if not bool(torch.isfinite(loss)):
-            raise DivergedError(not_finite(f"the loss is {loss.item()}", step, rate, self.args, self.watched))
+    def read_losses(self, leave: int = 0) -> None:
+        """Looks at all losses but the last `leave`. Raises `DivergedError` where one is NaN or infinite."""
+        while len(self.unread) > leave:
+            loss, step, rate = self.unread.popleft()
+            if not bool(torch.isfinite(loss)):
+                raise DivergedError(not_finite(f"the loss is {loss.item()}", step, rate, self.args, self.watched))
 
     def finite(self, prediction: Any) -> Any:
         """The prediction as it came. Raises `DivergedError` where it holds what is no number."""
@@ -75,11 +76,11 @@ class WatchedTrainer(Trainer):
         raise DivergedError(not_finite(what, self.state.global_step, rate, self.args, self.watched))
 
     def _evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
-        self.read_loss()
+        self.read_losses()
         return super()._evaluate(*arguments, **options)
 
     def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
-        self.read_loss()
+        self.read_losses()
         broken = torch.tensor(float(not weights_are_finite(self.model)), device=self.args.device)
         if self.args.world_size > 1:
             broken = self.accelerator.reduce(broken, reduction="sum")
@@ -108,7 +109,7 @@ class RunWatch(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         if logs is None or "loss" not in logs:
             return
-        self.trainer.read_loss()
+        self.trainer.read_losses()
         norm = logs.get("grad_norm")
         if norm is not None and not np.isfinite(norm) and not args.fp16:
             self.trainer.end(f"the norm of the gradients is {norm}, at a loss of {logs['loss']:.3g}")
@@ -124,7 +125,7 @@ class RunWatch(TrainerCallback):
             )
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.trainer.read_loss()
+        self.trainer.read_losses()
 
 
 def has_left(losses: list[float], factor: float, logs: int) -> float | None:

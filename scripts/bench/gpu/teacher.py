@@ -2,11 +2,12 @@
 
     python scripts/bench/gpu/teacher.py FILMS --weights WEIGHTS --out OUT --jobs jobs.json --seconds 400
 
-FILMS is a folder that films.py wrote. jobs.json is a list of {"name", "recipe", "changes", "fold", "folds", "teachers", "keep"}: each job
-trains the recipe with the changes on the films of train outside of the fold (none: on all of train) and writes NAME.npz with the logits of
-the fold, of validation and of test, each the mean over a film and its mirror image, and of validation and test without the mirror. With
-`teachers`, names of jobs whose folds make up train, it is a student of their out-of-fold probabilities. Jobs for which the time left is too
-short, going by the last one, are named and left out. Nothing is chosen here; figures of test are not even computed.
+FILMS is a folder that films.py wrote. jobs.json is a list of {"name", "recipe", "changes", "fold", "folds", "teachers", "teacher", "keep"}.
+Each job trains the recipe with the changes on the films of train outside of the fold (none: on all of train) and writes NAME.npz with the
+logits of the fold, of validation and of test, of each film and of its mirror image, and their mean. With `teachers`, names of jobs whose
+folds make up train, it is a student of their out-of-fold probabilities; with `teacher`, of kept jobs, of what these say of each view. Jobs
+for which the time left is too short, going by the last one, are named and left out. Nothing is chosen here; figures of test are not even
+computed.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ from hf_bones.config import load_recipe, override
 from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec
+from hf_bones.training.auxiliary import NAME, patch_map
 from hf_bones.training.checkpoints import save_checkpoint
 from hf_bones.training.data import SquareCollator, TrainingRows, batch_to_input
 from hf_bones.training.distill import distill
 from hf_bones.training.teacher_probabilities import write_probabilities
 from hf_bones.training.trainer import train
 
-QUIET = {"save_strategy": "no", "eval_strategy": "no", "load_best_model_at_end": False, "disable_tqdm": True}
+QUIET = {"save_strategy": "no", "eval_strategy": "no", "load_best_model_at_end": False, "disable_tqdm": True, "logging_steps": 100}
 
 
 def fold_of(films: Sequence[Film], fold: int | None, folds: int, seed: int = 0) -> np.ndarray:
@@ -51,22 +53,25 @@ def fold_of(films: Sequence[Film], fold: int | None, folds: int, seed: int = 0) 
 
 @torch.inference_mode()
 def film_logits(
-    model: PreTrainedModel, spec: InputSpec, films: Sequence[Film], device: torch.device, flip: bool, batch: int = 64
-) -> np.ndarray:
-    """Logits (N, C); with `flip` the mean of those of the film and of its mirror image."""
+    model: PreTrainedModel, spec: InputSpec, films: Sequence[Film], device: torch.device, batch: int = 64
+) -> dict[str, np.ndarray]:
+    """`logits` (N, C) of the films, `mirrored` of their mirror images, `patches` (N, 8) the highest logits of the head of the boxes."""
     rows = TrainingRows(rows_of(films).sources, np.zeros(len(films)), spec.size, 0)
-    collate, found = SquareCollator(spec.size), []
+    collate = SquareCollator(spec.size)
+    found: dict[str, list[np.ndarray]] = {"logits": [], "mirrored": [], "patches": []}
+    heads = getattr(model, NAME, None)
     model.eval()
     for start in range(0, len(films), batch):
         taken = rows.__getitems__(list(range(start, min(start + batch, len(films)))))
-        views = [taken] + ([[{**row, "pixels": np.ascontiguousarray(row["pixels"][:, ::-1])} for row in taken]] if flip else [])
-        logits = []
-        for view in views:
+        for name in ("logits", "mirrored"):
+            view = [{**row, "pixels": np.ascontiguousarray(row["pixels"][:, ::-1])} for row in taken] if name == "mirrored" else taken
             pixels = batch_to_input({key: value.to(device) for key, value in collate(view).items()}, spec)
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                logits.append(model(pixel_values=pixels).logits.float())
-        found.append(torch.stack(logits).mean(dim=0).cpu().numpy())
-    return np.concatenate(found)
+                found[name].append(model(pixel_values=pixels).logits.float().cpu().numpy())
+            if name == "logits" and heads is not None and heads.patch is not None:
+                patches = heads.patch(patch_map(heads.seen["tokens"].float(), spec.size // model.config.patch_size))
+                found["patches"].append(patches.flatten(1).topk(8).values.cpu().numpy())
+    return {name: np.concatenate(values) for name, values in found.items() if values}
 
 
 def figures(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
@@ -93,6 +98,8 @@ def run_job(job: dict[str, Any], films: dict[int, list[Film]], folder: Path, wei
     """Trains one job and writes its logits; returns its line of the log."""
     began = time.monotonic()
     changes = {"model": weights, "output_dir": str(out / "runs" / job["name"]), "resume": False, **job.get("changes", {})}
+    if job.get("teacher"):  # the folder of an earlier job
+        changes["teacher"] = [str(out / name) for name in job["teacher"]]
     if job.get("teachers"):
         changes["teacher_probabilities"] = [str(teach(job["teachers"], out))]
     recipe = override(load_recipe(job.get("recipe", "dinov2-small-448")), changes)
@@ -105,20 +112,17 @@ def run_job(job: dict[str, Any], films: dict[int, list[Film]], folder: Path, wei
     learnt = [film for film, out_ in zip(parts["train"], held, strict=True) if not out_]
     parts["fold"] = [film for film, out_ in zip(parts.pop("train"), held, strict=True) if out_]
     rows = rows_of(learnt), rows_of(parts["validation"])
-    trained = distill(recipe, rows) if job.get("teachers") else train(recipe, rows=rows)
+    trained = distill(recipe, rows) if recipe.distill.is_on else train(recipe, rows=rows)
     seconds = time.monotonic() - began
     device = torch.device("cpu" if cpu or not torch.cuda.is_available() else "cuda")
     model = trained.model.to(device)
     stored: dict[str, Any] = {}
     for name, group in parts.items():
         if group:
-            stored |= {
-                name: film_logits(model, trained.spec, group, device, True),
-                f"{name}_sha256": np.array([film.sha256 for film in group]),
-            }
+            stored |= {f"{name}_{key}": value for key, value in film_logits(model, trained.spec, group, device).items()}
+            stored[name] = (stored[f"{name}_logits"] + stored[f"{name}_mirrored"]) / 2
+            stored[f"{name}_sha256"] = np.array([film.sha256 for film in group])
             stored[f"{name}_labels"] = np.array([THREE_CLASS.label2id[film.label] for film in group])
-    for name in ("validation", "test"):
-        stored[f"{name}_plain"] = film_logits(model, trained.spec, parts[name], device, False)
     np.savez_compressed(out / f"{job['name']}.npz", **stored)
     if job.get("keep"):
         save_checkpoint(trained.model, trained.spec, out / job["name"], job["keep"])
@@ -162,9 +166,7 @@ def main() -> None:
             last = line["all_seconds"]
             log.write(json.dumps(line) + "\n")
             log.flush()
-            print(
-                f"{job['name']}: {last:.1f} s, {line['figures']}, peak {line['peak_gib']:.1f} GiB, losses {line['losses'][-3:]}", flush=True
-            )
+            print(f"{job['name']}: {last:.1f} s, {line['figures']}, peak {line['peak_gib']:.1f} GiB, losses {line['losses']}", flush=True)
 
 
 if __name__ == "__main__":

@@ -236,17 +236,17 @@ def plan(tiny: bool) -> Iterator[tuple[Network, str, int, str, bool]]:
     found = networks(tiny)
     first, others = found[:2], found[2:]
     for network in first:
+        yield network, OURS, few, "blocks", True
+        yield network, PLAIN, many, "off", False
         yield network, OURS, few, "off", True
         yield network, OURS, 0, "off", False
-        yield network, PLAIN, many, "off", False
-    yield first[0], OURS, few, "blocks", True
     for network in others:
         yield network, OURS, few, "off", True
     for network in found:
         yield network, FORWARD, 0, "off", False
     for network in first:
         yield network, PLAIN, 0, "off", False
-    for network in [*others, first[1]]:
+    for network in others:
         yield network, OURS, few, "blocks", True
     for network in found:
         yield network, OURS, many, "off", False
