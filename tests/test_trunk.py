@@ -16,13 +16,15 @@ from hf_bones.config import RecipeError
 from hf_bones.finetune import main, parse_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import stack_inputs
+from hf_bones.training import kept_rows as kept_rows_module
 from hf_bones.training import trunk, trunk_output
 from hf_bones.training.data import batch_matrices, batch_to_input, collate
+from hf_bones.training.kept_rows import KeptFile, KeptRows, collate_kept
 from hf_bones.training.model import load_model
 from hf_bones.training.sources import training_rows
 from hf_bones.training.trainer import make_trainer, train
 from hf_bones.training.trunk import Cut, find_cut, frozen_output, go_on_from_kept
-from hf_bones.training.trunk_output import KeptFile, KeptRows, collate_kept, keep_frozen_output
+from hf_bones.training.trunk_output import keep_frozen_output
 
 PLAIN = ("--head_start", "random", "--epochs", "1", "--augment", "false")
 
@@ -119,7 +121,8 @@ def test_a_rows_views_take_turns_over_the_epochs_and_a_batch_mixes_them(ground, 
 
 
 def test_a_stopped_pass_goes_on_with_the_chunk_where_it_stopped(ground, tmp_path, monkeypatch):
-    monkeypatch.setattr(trunk_output, "CHUNK", 8)
+    for module in (trunk_output, kept_rows_module):
+        monkeypatch.setattr(module, "CHUNK", 8)
     whole, _, _ = kept_rows(ground, tmp_path / "whole", "--trainable", "last:1", "--cached_views", "1")
     chunks = []
 
@@ -153,25 +156,34 @@ def test_a_chunk_that_was_not_marked_is_computed_again(tmp_path):
     assert KeptFile(tmp_path / "x.float32", 70, (2, 3), "float32").missing() == [0, 1, 2]
 
 
-def folder_of(ground: Path, output: Path, *more: str) -> Path:
-    return kept_rows(ground, output, *more)[0].train_dataset.views[0].path.parent
+def files_of(ground: Path, output: Path, *more: str) -> list[Path]:
+    trainer, _, _ = kept_rows(ground, output, *more)
+    return [file.path for file in (*trainer.train_dataset.views, *trainer.eval_dataset.views)]
 
 
-def test_another_network_augmentation_seed_or_row_has_another_folder(ground, tmp_path):
-    shared = ("--cached_dir", str(tmp_path / "shared"), "--cached_views", "1", "--trainable", "last:1", "--augment", "true")
-    first = folder_of(ground, tmp_path / "a", *shared)
-    assert first.parent == tmp_path / "shared"
-    assert folder_of(ground, tmp_path / "b", *shared, "--learning_rate", "1", "--label_smoothing", "0.1") == first
-    assert folder_of(ground, tmp_path / "c", *shared, "--cached_views", "2") == first, "a further view is added to the others"
-    other = [
-        ("--trainable", "last:2"),
-        ("--seed", "1"),
-        ("--rotation_degrees", "3"),
-        ("--max_train_rows", "24"),
-        ("--cached_dtype", "float32"),
-        ("--model", str(tiny_checkpoint(tmp_path / "m", blocks=4))),
-    ]
-    assert len({first, *(folder_of(ground, tmp_path / "d", *shared, *change) for change in other)}) == 1 + len(other)
+def test_what_the_values_depend_on_has_files_of_its_own_and_the_rest_is_shared(ground, tmp_path):
+    shared = ("--cached_dir", str(tmp_path / "shared"), "--cached_views", "2", "--trainable", "last:1", "--augment", "true")
+    plain, turned, validation = first = files_of(ground, tmp_path / "a", *shared)
+    assert plain.parent.parent == tmp_path / "shared"
+    assert files_of(ground, tmp_path / "b", *shared, "--learning_rate", "1", "--label_smoothing", "0.1") == first
+    assert files_of(ground, tmp_path / "c", *shared, "--cached_views", "3")[:2] == [plain, turned], "a further view is added to the others"
+    assert files_of(ground, tmp_path / "c", *shared, "--cached_views", "1") == [plain, validation]
+    for augmentation in (("--seed", "1"), ("--rotation_degrees", "3")):
+        again = files_of(ground, tmp_path / "d", *shared, *augmentation)
+        assert again[0] == plain and again[1] != turned and again[2] == validation
+    fewer = files_of(ground, tmp_path / "e", *shared, "--max_train_rows", "24")
+    assert fewer[0] != plain and fewer[1] != turned and fewer[2] == validation
+    deeper = str(tiny_checkpoint(tmp_path / "m", blocks=4))
+    for network in (("--trainable", "last:2"), ("--cached_dtype", "float32"), ("--model", deeper), ("--input_channels", "1")):
+        assert not set(files_of(ground, tmp_path / "f", *shared, *network)) & set(first)
+
+
+def test_leftovers_of_other_settings_are_named_in_a_runs_own_folder(ground, tmp_path, capsys):
+    files_of(ground, tmp_path, "--trainable", "last:1", "--cached_views", "1")
+    files_of(ground, tmp_path, "--trainable", "last:1", "--cached_views", "1")
+    assert "of other settings" not in capsys.readouterr().out
+    files_of(ground, tmp_path, "--trainable", "last:2", "--cached_views", "1")
+    assert "0.1 MB beside it are of other settings, and may be deleted" in capsys.readouterr().out
 
 
 def test_a_disk_that_is_too_small_is_said_before_anything_is_computed(ground, tmp_path, monkeypatch):
