@@ -51,7 +51,7 @@ class TokenPooling(torch.nn.Module):
         return mean if self.kind == "mean" else torch.cat([tokens[:, 0], mean], dim=1)
 
 
-class PooledConfig(PreTrainedConfig):  # type: ignore[misc]
+class PooledConfig(PreTrainedConfig):
     """A backbone's config, which pooling stands on it, and how many of its tokens come before the patches."""
 
     model_type = MODEL_TYPE
@@ -62,7 +62,7 @@ class PooledConfig(PreTrainedConfig):  # type: ignore[misc]
     ) -> None:
         if isinstance(backbone_config, dict):
             backbone_config = AutoConfig.for_model(**backbone_config)
-        self.backbone_config = Dinov2Config() if backbone_config is None else backbone_config
+        self.backbone_config: Any = Dinov2Config() if backbone_config is None else backbone_config
         self.pooling, self.prefix = pooling, prefix
         super().__init__(**more)
 
@@ -96,7 +96,7 @@ class PooledConfig(PreTrainedConfig):  # type: ignore[misc]
         return self.backbone_config.num_hidden_layers
 
 
-class PooledClassifier(PreTrainedModel):  # type: ignore[misc]
+class PooledClassifier(PreTrainedModel):
     """A backbone of transformers, a pooling over its tokens and a linear layer."""
 
     config_class = PooledConfig
