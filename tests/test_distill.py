@@ -396,7 +396,7 @@ def test_a_file_of_probabilities_is_what_the_student_learns(ground, tmp_path):
     more = ("--teacher_probabilities", str(tmp_path / "turned.parquet"), "--label_weight", "0", "--epochs", "16", "--augment", "false")
     recipe = recipe_of(ground, tmp_path / "run", *more)
     recipe.distill.teacher = []
-    trained = distill(recipe)
+    trained = distill(recipe, rows=training_rows(recipe.data, THREE_CLASS, 0))
     assert (trained.logits.argmax(axis=1) == (trained.labels + 1) % 3).mean() > 0.8
     assert trained.distillation["images_with_probabilities_of_a_file"] == 48 and "agreement" not in trained.distillation
 
@@ -465,6 +465,11 @@ def test_nothing_to_learn_in_or_from_is_named():
     for change, message in (({"epochs": 0.0}, "epochs: 0"), ({"cached_views": 4}, "cached_views")):
         with pytest.raises(RecipeError, match=message):
             check_distill(replace(recipe, training=replace(recipe.training, **change)))
+    with pytest.raises(RecipeError, match="streaming to false"):
+        check_distill(replace(recipe, data=replace(recipe.data, streaming=True)))
+    frozen = replace(recipe, model=replace(recipe.model, trainable="head"), distill=replace(recipe.distill, feature_weight=1.0))
+    with pytest.raises(RecipeError, match="feature_weight and trainable: head"):
+        check_distill(frozen)
 
 
 def test_a_recipe_without_distillation_is_what_it_was():

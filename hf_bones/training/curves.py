@@ -14,17 +14,25 @@ SCORES = {
 }
 
 
+LOSSES = {
+    "loss": "training",
+    "eval_loss": "validation, labels",
+    "teacher_loss": "distance from the teacher",
+    "feature_loss": "distance from its features",
+}
+
+
 def plot_curves(history: Sequence[dict[str, Any]], path: Path) -> None:
     """Draws the Trainer's log history to a PNG; steps are optimiser steps."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     losses, scores = figure.subplots(1, 2)
-    for key, label in (("loss", "training"), ("eval_loss", "validation")):
+    for key, label in LOSSES.items():
         points = [(entry["step"], entry[key]) for entry in history if key in entry]
         if points:
             losses.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label)
-    losses.set(xlabel="optimiser step", ylabel="weighted cross-entropy", title="Loss")
+    losses.set(xlabel="optimiser step", ylabel="loss", title="Loss")
     evaluations = [entry for entry in history if "eval_selection" in entry]
     for key, label in SCORES.items():
         scores.plot([e["step"] for e in evaluations], [e[key] for e in evaluations], marker="o", markersize=3, label=label)

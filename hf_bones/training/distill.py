@@ -91,6 +91,12 @@ def check_distill(recipe: Recipe) -> None:
         raise RecipeError("missing_probabilities: teacher needs a checkpoint in teacher; name one, or choose error or labels")
     if recipe.training.epochs <= 0:
         raise RecipeError("epochs: 0 leaves the student no step to learn from its teacher; set epochs over 0")
+    if config.feature_weight and recipe.model.trainable == "head":
+        raise RecipeError(
+            "feature_weight and trainable: head: features would teach only a projection that is thrown away; free some blocks"
+        )
+    if recipe.data.streaming:
+        raise RecipeError("teacher and streaming: what teaches an image is looked up by its row; set streaming to false")
     if recipe.training.cached_views:
         raise RecipeError("cached_views: a teacher looks at each new view, which kept outputs do not have; set cached_views to 0")
 

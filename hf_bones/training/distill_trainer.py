@@ -105,7 +105,7 @@ class DistillTrainer(BoneTrainer):
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         prepared = super()._prepare_inputs(inputs)
         if self.model.training and TARGETS in inputs:
-            moved = {key: inputs[key].to(self.args.device) for key in (TARGETS, "heights", "widths")}
+            moved = {key: inputs[key].to(self.args.device, non_blocking=True) for key in (TARGETS, "heights", "widths")}
             prepared |= moved | {VIEW: prepared["pixel_values"]}
         return prepared
 

@@ -22,6 +22,7 @@ from hf_bones.preprocess import InputSpec, spec_from_processor
 from hf_bones.record import public_name, read_json, sha256_file, sha256_rows
 from hf_bones.training.auxiliary import patch_map
 from hf_bones.training.model import head_labels, head_of, resize_position_embeddings, resolve_model
+from hf_bones.training.on_device import constant
 
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -129,8 +130,8 @@ def teacher_view(pixels: torch.Tensor, heights: torch.Tensor, widths: torch.Tens
         grey = grey.clamp(0, 1)
     place = (torch.arange(side, device=pixels.device) + 0.5) * student.size / side
     outside = (place[None, :, None] >= heights[:, None, None]) | (place[None, None, :] >= widths[:, None, None])
-    mean = torch.tensor(teacher.mean, device=pixels.device)[None, :, None, None]
-    std = torch.tensor(teacher.std, device=pixels.device)[None, :, None, None]
+    mean = constant(teacher.mean, pixels.device)[None, :, None, None]
+    std = constant(teacher.std, pixels.device)[None, :, None, None]
     return ((grey - mean) / std).masked_fill(outside[:, None], 0)
 
 
