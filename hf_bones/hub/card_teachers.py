@@ -24,11 +24,11 @@ def teachers_section(distillation: Mapping[str, Any]) -> str:
         f"Probabilities made before: {_plain(file['name'])} (SHA-256 `{file['sha256']}`), of {file['images']:,} images"
         for file in distillation.get("probability_files", [])
     ]
-    lines.append(
-        f"Loss: {_number(distillation['label_weight'])} of the labels', {_number(1 - distillation['label_weight'])} of the distance from "
-        f"the teacher's probabilities at temperature {_number(distillation['temperature'])}"
-        + (f", {_number(distillation['feature_weight'])} of that from its features" if distillation.get("feature_weight") else "")
-    )
+    by_labels = distillation["label_weight"]
+    parts = [f"{_number(by_labels)} × that of the labels", f"{_number(1 - by_labels)} × the distance from the teacher's probabilities"]
+    if distillation.get("feature_weight"):
+        parts.append(f"{_number(distillation['feature_weight'])} × that from its features ({_plain(distillation['features'])})")
+    lines.append(f"Loss: {' + '.join(parts)}; temperature {_number(distillation['temperature'])}")
     lines.append(f"Images with a label: {distillation['labelled_images']:,}; without: {distillation['unlabelled_images']:,}")
     lines += [_folder_line(folder) for folder in distillation.get("unlabelled", [])]
     if "agreement" in distillation:
