@@ -106,7 +106,23 @@ def stack(rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
     return {"pixel_values": torch.stack([row["pixel_values"] for row in rows]), "labels": torch.tensor([row["label"] for row in rows])}
 
 
-def plain_trainer(model: PreTrainedModel, rows: Any, evaluation: Any = None, **arguments: Any) -> Trainer:
+def accuracy_metric() -> Callable[[Any], dict[str, float]]:
+    """The example's `compute_metrics`: accuracy by `evaluate`, which it loads before it trains."""
+    from hf_bones.metrics import load_metric
+
+    metric = load_metric("accuracy")
+
+    def compute(prediction: Any) -> dict[str, float]:
+        chosen = np.eye(prediction.predictions.shape[1])[np.argmax(prediction.predictions, axis=1)]
+        found: dict[str, float] = metric.compute(predictions=chosen, references=prediction.label_ids)
+        return found
+
+    return compute
+
+
+def plain_trainer(
+    model: PreTrainedModel, rows: Any, evaluation: Any = None, metric: Callable[[Any], dict[str, float]] | None = None, **arguments: Any
+) -> Trainer:
     """The stock Trainer of the example; `arguments` are TrainingArguments."""
     settings: dict[str, Any] = {
         "remove_unused_columns": False, "report_to": "none", "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True,
@@ -117,4 +133,5 @@ def plain_trainer(model: PreTrainedModel, rows: Any, evaluation: Any = None, **a
         train_dataset=rows,
         eval_dataset=evaluation,
         data_collator=stack,
+        compute_metrics=metric,
     )

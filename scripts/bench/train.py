@@ -1,0 +1,258 @@
+"""Training's speed bars, beside the plain recipe of the Hugging Face example of image classification (`plain_recipe.py`).
+
+    python scripts/bench/train.py DATA --model MODEL
+
+DATA is a folder that `hf-bones build` wrote, MODEL a folder or Hub id of weights. Both sides (`train_sides.py`) start from the same
+weights and see the same images in batches of the same size for as many steps, at the same precision; each measurement is a process of its
+own, the sides taking turns. Ours reads the array cache, or, without it, decodes the stored images as the plain recipe does.
+
+- fine-tuning: images/s inside the Trainer's loop, the share of a step that waits for data, peak memory;
+- frozen backbone: a whole run with `cached_views: 1`, validated and saved after each epoch. The plain recipe computes the backbone anew in
+  each epoch; it is timed over one epoch and multiplied;
+- AUROC(abnormal) on validation after fine-tuning, on the same rows;
+- data alone: images/s as normalised batches, and augmented.
+
+On a CPU without --quick it takes about a quarter of an hour. For a GPU with nothing else on it see `gpu/throughput.py` too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from cache import median_bar, ratios
+from plain_recipe import transforms_of
+from result_file import bar, write_result
+from sklearn.metrics import roc_auc_score
+from train_sides import Settings
+
+from hf_bones.dataset.build import load_bones
+from hf_bones.dataset.cache_writing import write_arrays
+from hf_bones.dataset.schema import image_bytes
+from hf_bones.preprocess import InputSpec
+from hf_bones.record import sha256_rows
+
+SIDES_FILE = Path(__file__).with_name("train_sides.py")
+PLAIN = f"plain recipe ({transforms_of(InputSpec(224))[2]})"
+NAMES = {"ours": "ours", "decoding": "ours without the array cache", "plain": "plain recipe"}
+MB = 1e6
+RESAMPLES = 2000
+Found = dict[str, dict[str, list[dict[str, Any]]]]  # task → side → what each round found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--model", default="facebook/dinov2-small", help="folder or Hub id of the weights")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--trainable", default="last:3", help="what learns in fine-tuning")
+    parser.add_argument("--workers", type=int, default=12 if torch.cuda.is_available() else 0, help="loader workers, of both sides")
+    parser.add_argument("--rounds", type=int, default=4, help="how often fine-tuning is timed; the other measurements less often")
+    parser.add_argument("--quick", action="store_true", help="a few images at 56 px, one round: under a minute, to see that it runs")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="hf-bones-bench-") as folder:
+        work = Path(folder)
+        settings, small = settings_of(options, work)
+        found: Found = defaultdict(lambda: defaultdict(list))
+        for tasks, side, which in plan(options, settings, small):
+            for task, result in run_side(side, which, tasks, work).items():
+                found[task][side].append(result)
+                print(f"{side}, {task}: {shown(result)}", flush=True)
+        films = len(json.loads(Path(small.files).read_text(encoding="utf-8"))["train"])
+    bars = [*step_bars(found["steps"], settings), *frozen_bars(found["frozen"], small, films), *score_bars(found["score"])]
+    bars += input_bars(found["input"], settings)
+    digest = sha256_rows((split, sha) for split, part in load_bones(options.data).items() for sha in part["sha256"])
+    write_result("train", f"python scripts/bench/train.py DATA --model MODEL --size {options.size}", digest, options.quick, bars)
+
+
+def settings_of(options: argparse.Namespace, work: Path) -> tuple[Settings, Settings]:
+    """The settings of fine-tuning and those of the frozen run, on fewer rows."""
+    sizes = {"train": 24, "validation": 12} if options.quick else {"train": 768, "validation": 400}
+    few = {"train": 24, "validation": 12} if options.quick else {"train": 400, "validation": 100}
+    size = 56 if options.quick else options.size
+    batch = 4 if options.quick else 16 if not torch.cuda.is_available() else 128
+    made = []
+    for name, counts in (("fine-tuning", sizes), ("frozen", few)):
+        folder = work / name
+        write_films(options.data, counts, folder)
+        write_arrays(folder / "data", size, folder / "arrays" / str(size), progress=False)
+        made.append(
+            Settings(
+                data=str(folder / "data"), arrays=str(folder / "arrays"), files=str(folder / "files.json"), work=str(work),
+                model=options.model, size=size, batch=batch, trainable=options.trainable, learning_rate=5e-5,
+                warm=2, timed=2 if options.quick else 8, epochs=4 if options.quick else 20, plain_epochs=1, score_epochs=1,
+                input_images=64 if options.quick else 2048, workers=options.workers, seed=0,
+            )
+        )  # fmt: skip
+        (folder / "settings.json").write_text(json.dumps(asdict(made[-1])), encoding="utf-8")
+    return made[0], made[1]
+
+
+def write_films(data: Path, counts: Mapping[str, int], folder: Path) -> None:
+    """Some rows of train and validation, classes in proportion: as a dataset, and their images as files with a list of them."""
+    parts = load_bones(data)
+    listed = {}
+    for split in list(parts):
+        if split not in counts:
+            del parts[split]
+            continue
+        labels = np.array(parts[split]["label"])
+        share = min(1.0, counts[split] / len(labels))
+        random = np.random.default_rng(0)
+        chosen = [
+            random.permutation(np.flatnonzero(labels == label))[: max(2, round(share * (labels == label).sum()))] for label in range(3)
+        ]
+        parts[split] = parts[split].select(np.sort(np.concatenate(chosen)).tolist())
+        listed[split] = write_files(parts[split], folder / "files" / split)
+    parts.save_to_disk(str(folder / "data"))
+    (folder / "files.json").write_text(json.dumps(listed), encoding="utf-8")
+
+
+def write_files(part: Any, folder: Path) -> list[tuple[str, int]]:
+    from datasets import Image
+
+    folder.mkdir(parents=True)
+    files = []
+    cells = part.select_columns(["image", "label"]).cast_column("image", Image(decode=False))
+    for number, row in enumerate(cells):
+        content = image_bytes(row["image"])
+        file = folder / f"{number:05}{'.jpg' if content[:2] == bytes((0xFF, 0xD8)) else '.png'}"
+        file.write_bytes(content)
+        files.append((str(file), row["label"]))
+    return files
+
+
+def plan(options: argparse.Namespace, settings: Settings, small: Settings) -> list[tuple[list[str], str, Settings]]:
+    """(tasks, side, settings) of each process in their order: the sides take turns, so that whatever else runs falls on all."""
+    if options.quick:
+        return [(["steps", "frozen", "score", "input"], side, small) for side in ("ours", "plain")]
+    both, all_three = ("ours", "plain"), ("ours", "decoding", "plain")
+    order = []
+    for number in range(options.rounds):
+        # Whoever comes first in one round comes last in the next.
+        turn = 1 if number % 2 == 0 else -1
+        order += [(["steps"], side, settings) for side in all_three[::turn]]
+        if number % 2 == 0:
+            order += [(["frozen"], side, small) for side in both[::turn]]
+        order += [(["input"], side, settings) for side in all_three[::turn]]
+    return order + [(["score"], side, settings) for side in both]
+
+
+def run_side(side: str, settings: Settings, tasks: Sequence[str], work: Path) -> dict[str, Any]:
+    """What the side's process prints."""
+    command = [sys.executable, str(SIDES_FILE), side, str(Path(settings.files).with_name("settings.json")), *tasks]
+    # A home of its own for what `datasets` keeps, so that no side finds what another left.
+    environment = {**os.environ, "HF_DATASETS_CACHE": str(work / "datasets"), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode != 0:
+        raise SystemExit(f"{side}, {', '.join(tasks)}: {done.stderr[-3000:]}")
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def shown(result: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value:,.4g}" for key, value in result.items() if isinstance(value, (int, float)))
+
+
+def step_bars(found: Mapping[str, list[dict[str, Any]]], settings: Settings) -> list[dict[str, Any]]:
+    rates = {side: [each["images_per_second"] for each in rounds] for side, rounds in found.items()}
+    count = settings.timed * settings.batch * len(rates["ours"])
+    gpu = torch.cuda.is_available()
+    title = f"fine-tuning ({settings.trainable}, {settings.size} px)"
+    bars = [
+        median_bar(
+            f"{title}, images/s ÷ plain recipe's", ratios(rates["ours"], rates["plain"]), count, target=1.3 if gpu else 1.0, peer=PLAIN
+        )
+    ]
+    if "decoding" in rates:
+        bars.append(
+            median_bar(
+                f"{title} without the array cache, images/s ÷ plain recipe's", ratios(rates["decoding"], rates["plain"]), count, peer=PLAIN
+            )
+        )
+    memory = "gpu_bytes" if gpu else "rss"
+    peaks = {side: [each[memory] / MB for each in rounds] for side, rounds in found.items()}
+    bars.append(
+        median_bar(
+            "fine-tuning, peak memory ÷ plain recipe's", ratios(peaks["ours"], peaks["plain"]), count, target=1.0, at_most=True, peer=PLAIN
+        )
+    )
+    for side, rounds in found.items():
+        bars.append(median_bar(f"{NAMES[side]}: fine-tuning, images/s", rates[side], count))
+        waiting = [100 * each["loader_share"] for each in rounds]
+        bars.append(
+            median_bar(
+                f"{NAMES[side]}: share of a step that waits for data, %", waiting, count, target=3 if side == "ours" else None, at_most=True
+            )
+        )
+        if side != "plain":
+            share = [100 * each["preparing_share"] for each in rounds]
+            bars.append(median_bar(f"{NAMES[side]}: share of a step that augments and normalises, %", share, count))
+        bars.append(median_bar(f"{NAMES[side]}: fine-tuning, peak memory ({'GPU' if gpu else 'RSS'}), MB", peaks[side], count))
+    return bars
+
+
+def frozen_bars(found: Mapping[str, list[dict[str, Any]]], small: Settings, count: int) -> list[dict[str, Any]]:
+    """`count` is that of the training images."""
+    seconds = {side: [each["seconds"] for each in rounds] for side, rounds in found.items()}
+    title = f"frozen backbone, {small.epochs} epochs"
+    faster = ratios(seconds["plain"], seconds["ours"])
+    bars = [median_bar(f"{title}, plain recipe's seconds ÷ ours", faster, count, target=10 if small.epochs == 20 else None, peer=PLAIN)]
+    for side, values in seconds.items():
+        how = f", one timed and times {small.epochs}" if side == "plain" else ""
+        bars.append(median_bar(f"{NAMES[side]}: {title}{how}, s", values, count))
+        bars.append(median_bar(f"{NAMES[side]}: frozen backbone, peak memory (RSS), MB", [each["rss"] / MB for each in found[side]], count))
+    return bars
+
+
+def score_bars(found: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """AUROC of both sides on the same rows, and the paired bootstrap of the difference: ours is no worse where it reaches 0."""
+    labels = np.array(found["ours"][0]["labels"])
+    if labels.tolist() != found["plain"][0]["labels"]:
+        raise SystemExit("the sides did not validate on the same rows")
+    ill = labels != 0
+    scores = {side: np.array(rounds[0]["abnormal"]) for side, rounds in found.items()}
+    random = np.random.default_rng(0)
+    drawn = [picked for picked in random.integers(len(labels), size=(RESAMPLES, len(labels))) if 0 < ill[picked].sum() < len(labels)]
+    aurocs = {side: [roc_auc_score(ill[picked], values[picked]) for picked in drawn] for side, values in scores.items()}
+    difference = np.array(aurocs["ours"]) - np.array(aurocs["plain"])
+    value = roc_auc_score(ill, scores["ours"]) - roc_auc_score(ill, scores["plain"])
+    low, high = np.quantile(difference, [0.025, 0.975]).tolist()
+    line = bar("AUROC(abnormal) on validation minus plain recipe's", value, n=len(labels), interval=(low, high), target=0.0, peer=PLAIN)
+    bars = [{**line, "holds": high >= 0}]
+    for side, values in scores.items():
+        interval = np.quantile(aurocs[side], [0.025, 0.975]).tolist()
+        bars.append(bar(f"{NAMES[side]}: AUROC(abnormal) on validation", roc_auc_score(ill, values), n=len(labels), interval=interval))
+    return bars
+
+
+def input_bars(found: Mapping[str, list[dict[str, Any]]], settings: Settings) -> list[dict[str, Any]]:
+    bars = []
+    for side, rounds in found.items():
+        for kind in rounds[0]:
+            if kind == "rss":
+                continue
+            target = 1500 if side == "ours" and kind == "normalised" and settings.size == 224 else None
+            rates = [each[kind] for each in rounds]
+            bars.append(median_bar(f"{NAMES[side]}: data alone, {kind}, images/s", rates, settings.input_images, target=target))
+    added = [1000 / each["augmented"] - 1000 / each["normalised"] for each in found["ours"]]
+    return [
+        *bars,
+        bar("what augmentation adds on the device, ms an image", median(added), n=settings.input_images, interval=(min(added), max(added))),
+    ]
+
+
+if __name__ == "__main__":
+    main()
