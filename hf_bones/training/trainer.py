@@ -212,6 +212,7 @@ def train(
     for callback in callbacks:
         trainer.add_callback(callback)
     prepare_sharding(trainer, recipe, resume_from)
+    trainer.args.eval_on_start &= resume_from is None  # a resumed run has that evaluation in its history
     if trainer.is_world_process_zero():
         _announce(trainer, recipe, scheme, train_rows, validation_rows, resume_from)
     started = time.monotonic()
