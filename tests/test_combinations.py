@@ -1,9 +1,12 @@
 """Keys that do not go together. Run: pytest tests/test_combinations.py"""
 
 import pytest
+from tiny import tiny_checkpoint
 
 from hf_bones.config import Recipe, RecipeError, load_recipe, override, recipe_names
-from hf_bones.training.combinations import CHOICES, OWN_KEYS, RANGES, RULES, check_combinations, keys_of, within
+from hf_bones.labels import THREE_CLASS
+from hf_bones.training.combinations import CHOICES, OWN_KEYS, RANGES, RULES, check_combinations, check_network, keys_of, within
+from hf_bones.training.model import load_model
 
 # For each rule: what breaks it, and two ways out, each as the message advises.
 BROKEN = {
@@ -19,6 +22,7 @@ BROKEN = {
         {"trainable": "last:1"},
     ),
     ("box_loss", "trainable"): ({"box_loss": 0.5, "trainable": "head"}, {"box_loss": 0}, {"trainable": "last:1"}),
+    ("torch_compile", "box_loss"): ({"torch_compile": "whole", "box_loss": 0.5}, {"torch_compile": "blocks"}, {"box_loss": 0}),
     ("loss", "label_smoothing"): ({"loss": "focal", "label_smoothing": 0.1}, {"label_smoothing": 0}, {"loss": "cross_entropy"}),
     ("zoom", "augment"): ({"zoom": 1.5, "augment": False}, {"zoom": 1}, {"augment": True}),
     ("samples_per_epoch", "sampling"): ({"samples_per_epoch": 100}, {"samples_per_epoch": None}, {"sampling": "sqrt"}),
@@ -144,6 +148,16 @@ def test_every_key_of_a_table_is_a_recipes():
     known = vars(keys_of(Recipe()))
     named = {*RANGES, *CHOICES, *OWN_KEYS.values(), *(key for rule in RULES for key in rule.keys)}
     assert named <= set(known)
+
+
+def test_a_network_that_cannot_recompute_its_activations_is_refused_by_key_and_model(tmp_path):
+    recipe = override(Recipe(), {"model": str(tiny_checkpoint(tmp_path / "c", "convnextv2")), "image_size": 56})
+    model, _ = load_model(recipe.model, THREE_CLASS)
+    check_network(recipe, model)
+    with pytest.raises(RecipeError, match=r"gradient_checkpointing: true and model: .*ConvNextV2ForImageClassification cannot"):
+        check_network(override(recipe, {"gradient_checkpointing": True}), model)
+    vit = override(recipe, {"gradient_checkpointing": True, "model": str(tiny_checkpoint(tmp_path / "v", "vit"))})
+    check_network(vit, load_model(vit.model, THREE_CLASS)[0])
 
 
 def test_a_run_is_refused_before_its_data_is_looked_for(tmp_path, capsys):

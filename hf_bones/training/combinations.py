@@ -1,6 +1,7 @@
 """Keys of a recipe that do not go together, values out of range and unknown choices: refused before anything is loaded.
 
-Here are the rules that a recipe alone decides. Those that need the network, the data or the machine are checked where these are known.
+Here are the rules that a recipe alone decides, and `check_network` for what the loaded network cannot do. Rules about
+the data, the machine and single features stand with these.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
+
+from transformers import PreTrainedModel
 
 from hf_bones.config import Recipe, RecipeError, nearest
 from hf_bones.training.trunk_output import check_keys
@@ -141,6 +144,11 @@ RULES = (
         "the boxes would teach only a layer that is thrown away; set box_loss to 0, or trainable to all or last:K",
     ),
     Rule(
+        ("torch_compile", "box_loss"),
+        lambda r: r.torch_compile == "whole" and r.box_loss > 0,
+        "compiled as a whole, the network does not show its patches; set torch_compile to blocks or off, or box_loss to 0",
+    ),
+    Rule(
         ("loss", "label_smoothing"),
         lambda r: r.loss == "focal" and r.label_smoothing > 0,
         "smoothing asks for doubt where focal loss stops asking; set label_smoothing to 0, or loss to cross_entropy",
@@ -200,6 +208,15 @@ def check_combinations(recipe: Recipe) -> None:
     for entry, key in OWN_KEYS.items():
         if entry in recipe.trainer:
             raise RecipeError(f"trainer: {entry}: a run goes by the recipe's own key {key}; set that, and take {entry} out of trainer")
+
+
+def check_network(recipe: Recipe, model: PreTrainedModel) -> None:
+    """Raises `RecipeError` naming both keys for what the loaded network cannot do."""
+    if recipe.training.gradient_checkpointing and not model.supports_gradient_checkpointing:
+        raise RecipeError(
+            f"gradient_checkpointing: true and model: {recipe.model.model}: {type(model).__name__} cannot compute its activations again; "
+            "set gradient_checkpointing to false, or take less memory by a smaller batch_size and more gradient_accumulation_steps"
+        )
 
 
 def keys_of(recipe: Recipe) -> SimpleNamespace:

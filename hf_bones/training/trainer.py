@@ -23,7 +23,7 @@ from hf_bones.metrics import classification_metrics, selection_score
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.auxiliary import NAME, PATCH_LOGITS, UNKNOWN, attach_auxiliary, box_cover, box_loss, head_figures, label_loss
 from hf_bones.training.checkpoints import RUN_FILE, START, has_fitted_start, load_weights, prepare_output, round_weights
-from hf_bones.training.combinations import check_combinations
+from hf_bones.training.combinations import check_combinations, check_network
 from hf_bones.training.data import UNLABELLED, RunSampler, SquareCollator, TrainingRows, batch_matrices, batch_to_input
 from hf_bones.training.ema import AveragingTrainer
 from hf_bones.training.lora import add_lora, lora_layers, merge_lora, plain_state, save_matrices
@@ -203,6 +203,7 @@ def train(
     )
     torch.manual_seed(config.seed)  # before the new head is drawn
     model, spec = load_model(recipe.model, scheme)
+    check_network(recipe, model)
     heads = extra_heads(recipe.model.extra_heads, train_rows)
     if config.box_loss or heads:
         attach_auxiliary(model, spec.size, {name: len(labels) for name, labels in heads.items()}, config.box_loss > 0)
