@@ -54,7 +54,7 @@ class WatchedTrainer(Trainer):
         self.read_losses(leave=_STEPS_AHEAD if self.args.device.type == "cuda" else 0)
         loss: torch.Tensor = super().training_step(*arguments, **options)
         total = self.accelerator.reduce(loss.detach(), reduction="sum") if self.args.world_size > 1 else loss.detach()
-        self.unread.append((total, self.state.global_step + 1, self.optimizer.param_groups[-1]["lr"]))
+        self.unread.append((total, self.state.global_step + 1, self.highest_rate()))
         return loss
 
     def read_losses(self, leave: int = 0) -> None:
@@ -72,8 +72,11 @@ class WatchedTrainer(Trainer):
 
     def end(self, what: str) -> None:
         """Raises `DivergedError` for the step that the run is at."""
-        rate = self.optimizer.param_groups[-1]["lr"] if self.optimizer is not None else 0.0
-        raise DivergedError(not_finite(what, self.state.global_step, rate, self.args, self.watched))
+        raise DivergedError(not_finite(what, self.state.global_step, self.highest_rate(), self.args, self.watched))
+
+    def highest_rate(self) -> float:
+        """The learning rate now, of the part of the network that has the highest."""
+        return max(float(group["lr"]) for group in self.optimizer.param_groups) if self.optimizer is not None else 0.0
 
     def _evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         self.read_losses()

@@ -1,0 +1,342 @@
+"""`--search optuna`: trials of a recipe with other values in the keys of its `search: space:`, the hopeless ones stopped early.
+
+Each trial is a whole run of its own in `output_dir/trial-NNN`, trained as any recipe is, and scored by its validation selection score
+(mean of AUROC(abnormal) and macro one-against-rest AUROC of the kept checkpoint). The first is the recipe as it stands; some are drawn at
+random; the rest are proposed by a tree-structured Parzen estimator (Bergstra et al., "Algorithms for Hyper-Parameter Optimization",
+NeurIPS 2011). After `prune_after` evaluations a trial whose best is under the median of the finished ones at that evaluation is stopped.
+
+The study lies in `search.db` (SQLite). A trial that was killed goes on from its last checkpoint when the same command is given again, and
+what is proposed depends on the trials there alone. Several processes may search at once, one a GPU: each takes a trial that nobody
+holds (a lock file says who does), so trials, and not batches, are shared out; a trial itself runs in one process.
+
+optuna is asked directly and not through `Trainer.hyperparameter_search`: that one changes TrainingArguments of one Trainer, while a recipe
+also chooses the network, its size, what of it learns, the augmentation and the loss; and it neither resumes trials nor keeps them apart.
+Not here: the space (`hf_bones/search_space.py`), tables, plot and best recipe (`search_report.py`).
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import math
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from transformers import TrainerCallback
+
+from hf_bones.config import STAGES, Recipe, RecipeError, SearchConfig, override
+from hf_bones.logits import softmax
+from hf_bones.metrics import selection_score
+from hf_bones.metrics.figures import weighted_figures
+from hf_bones.metrics.intervals import group_weights
+from hf_bones.record import read_json, write_json
+from hf_bones.search_space import Range
+from hf_bones.training.checkpoints import RUN_FILE, START, comparable
+from hf_bones.training.processes import process_count
+from hf_bones.training.run_errors import DivergedError, TooLittleMemoryError
+from hf_bones.training.search_report import TrialRow, best_of, trial_rows, write_report
+from hf_bones.training.trainer import TrainedModel
+from hf_bones.training.trunk_output import FOLDER as KEPT
+
+if TYPE_CHECKING:
+    import optuna
+
+RunTrial = Callable[[Recipe, Sequence[TrainerCallback]], TrainedModel]
+"""Trains a recipe to a finished checkpoint in its `output_dir`, with callbacks for the Trainer."""
+
+STUDY_FILE, NOTE_FILE, LOCK_FILE = "search.db", "search.json", "search.lock"
+STUDY = "search"
+WEIGHTS = ("model.safetensors", "config.json", "preprocessor_config.json", "decision.json", "README.md")
+REPEATS = 300  # resamples of validation groups for a trial's standard error
+
+
+def search(recipe: Recipe, run_trial: RunTrial) -> Path:
+    """Makes the trials that are still to be made and reports on all of them. Returns the file of the best recipe.
+
+    Only the best trial keeps its weights; of the others there remain record.json and curves.png. Raises `RecipeError` for a recipe without
+    a space, another search in the same `output_dir`, a launcher with several processes, a missing optuna, and where every trial failed.
+    """
+    check_search(recipe)
+    output = Path(recipe.training.output_dir)
+    prepare_search(recipe, output)
+    while (claimed := claim_trial(recipe, output)) is not None:
+        trial, lock = claimed
+        try:
+            run_claimed(trial, recipe, output, run_trial)
+        finally:
+            lock.release()
+        with FileLock(output / LOCK_FILE):
+            rows = trial_rows(open_study(recipe, output).get_trials(deepcopy=False))
+            drop_weights(rows, output)
+            write_report(rows, recipe, output)
+        say(rows, trial.number, space_of(recipe).trials)
+        forget_network(recipe)
+    rows = trial_rows(open_study(recipe, output).get_trials(deepcopy=False))
+    if running := [row.folder for row in rows if row.state == "running"]:
+        print(f"\nnote        other processes still run {', '.join(running)}")
+    return write_report(rows, recipe, output, whole=True)
+
+
+def check_search(recipe: Recipe) -> None:
+    """Raises `RecipeError` for what keeps a recipe from being searched over."""
+    if process_count() > 1:
+        raise RecipeError(
+            f"--search: a trial runs in one process, and {process_count()} were started. For several GPUs give the command without a "
+            "launcher, once for each of them, with CUDA_VISIBLE_DEVICES=0, 1, …: they share out the trials"
+        )
+    if importlib.util.find_spec("optuna") is None:
+        raise RecipeError("--search: optuna is not installed; pip install 'hf-bones[search]'")
+    if not space_of(recipe).space:
+        raise RecipeError(
+            "search: the recipe has no space; write one, as in search: {space: {learning_rate: {low: 1e-5, high: 1e-3, log: true}}}"
+        )
+    if recipe.training.push_to_hub:
+        raise RecipeError("push_to_hub: a search pushes nothing; push its best trial with hf-bones push")
+
+
+def space_of(recipe: Recipe) -> SearchConfig:
+    """The recipe's `search:`; an empty one where it has none."""
+    return recipe.search or SearchConfig()
+
+
+def prepare_search(recipe: Recipe, output: Path) -> None:
+    """Notes what is searched in `output`, or checks that it is what an earlier command searched there.
+
+    With `resume: false` an earlier search is taken away first. Raises `RecipeError` naming the keys that differ.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    space = {key: vars(values) for key, values in space_of(recipe).space.items()}
+    mine = {**comparable(recipe), **{f"search.space.{key}": values for key, values in space.items()}}
+    note = output / NOTE_FILE
+    with FileLock(output / LOCK_FILE):
+        if not recipe.training.resume:
+            (output / STUDY_FILE).unlink(missing_ok=True)
+            for folder in output.glob("trial-*"):
+                if (folder / RUN_FILE).is_file():
+                    shutil.rmtree(folder)
+        elif note.is_file() and (output / STUDY_FILE).is_file():
+            write_json(output / f".{NOTE_FILE}", mine)  # as JSON gives it back: tuples are lists there
+            theirs, mine = read_json(note), read_json(output / f".{NOTE_FILE}")
+            (output / f".{NOTE_FILE}").unlink()
+            if differing := sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key)):
+                raise RecipeError(
+                    f"output_dir: {output} holds a search whose {', '.join(differing)} differ, and scores of the two cannot be compared; "
+                    "choose another output_dir, or start over in this one with --resume false"
+                )
+        write_json(note, mine)
+
+
+def open_study(recipe: Recipe, output: Path, trials: int = 0) -> optuna.Study:
+    """The study in `output`, made if it is not there. `trials` there already give the next proposal a seed of its own."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    config = space_of(recipe)
+    seed = int(np.random.SeedSequence([recipe.training.seed, trials]).generate_state(1)[0])
+    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
+    if config.prune_after is not None:
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=config.startup_trials, n_warmup_steps=config.prune_after + 1)
+    return optuna.create_study(
+        study_name=STUDY,
+        storage=f"sqlite:///{(output / STUDY_FILE).resolve()}",
+        direction="maximize",
+        load_if_exists=True,
+        pruner=pruner,
+        sampler=optuna.samplers.TPESampler(n_startup_trials=config.startup_trials, seed=seed),
+    )
+
+
+def claim_trial(recipe: Recipe, output: Path) -> tuple[optuna.Trial, FileLock] | None:
+    """The next trial to run, and the lock that keeps it from others: one that was killed before a new one. None where all are made."""
+    from optuna.trial import TrialState
+
+    config = space_of(recipe)
+    with FileLock(output / LOCK_FILE):
+        study = open_study(recipe, output)
+        trials = study.get_trials(deepcopy=False)
+        if not trials and (own := own_values(recipe)) is not None:
+            study.enqueue_trial(own)
+        waiting = {trial.user_attrs.get("folder") for trial in trials if trial.state == TrialState.WAITING}
+        for trial in trials:
+            if trial.state == TrialState.RUNNING and (folder := trial.user_attrs.get("folder")) and not is_held(output / folder):
+                if folder not in waiting:
+                    study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
+                study.tell(trial.number, state=TrialState.FAIL)
+        trials = study.get_trials(deepcopy=False)
+        made = len(trial_rows(trials)) + sum(trial.state == TrialState.WAITING and "folder" not in trial.user_attrs for trial in trials)
+        if made >= config.trials and not any(trial.state == TrialState.WAITING for trial in trials):
+            return None
+        study = open_study(recipe, output, len(trials))
+        claimed = study.ask(distributions(config.space))
+        folder = claimed.user_attrs.get("folder") or f"trial-{claimed.number:03d}"
+        (output / folder).mkdir(exist_ok=True)
+        lock = lock_of(output / folder)
+        lock.acquire(timeout=0)
+        claimed.set_user_attr("folder", folder)
+        return claimed, lock
+
+
+def own_values(recipe: Recipe) -> dict[str, Any] | None:
+    """The recipe's own values of the keys searched over, if they all lie within the space."""
+    space = space_of(recipe).space
+    mine = {key: getattr(getattr(recipe, stage), key) for stage in STAGES for key in space if hasattr(getattr(recipe, stage), key)}
+    return mine if all(values.holds(mine[key]) for key, values in space.items()) else None
+
+
+def distributions(space: dict[str, Range]) -> dict[str, Any]:
+    """The space in optuna's terms."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    found: dict[str, Any] = {}
+    for key, values in space.items():
+        if values.choices is not None:
+            found[key] = CategoricalDistribution(values.choices)
+        elif isinstance(values.low, int):
+            found[key] = IntDistribution(values.low, values.high, log=values.log, step=values.step or 1)
+        else:
+            found[key] = FloatDistribution(values.low, values.high, log=values.log, step=values.step)
+    return found
+
+
+def lock_of(folder: Path) -> FileLock:
+    return FileLock(folder / ".held")
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process that still lives runs the trial in `folder`."""
+    if not folder.is_dir():
+        return False
+    try:
+        with lock_of(folder).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def run_claimed(trial: optuna.Trial, recipe: Recipe, output: Path, run_trial: RunTrial) -> None:
+    """Runs a trial and tells the study how it ended; one that is interrupted stays open, and is gone on with later.
+
+    Settings that the network or the machine cannot take end the trial; where no trial has been finished yet, the search too.
+    """
+    import optuna
+    from optuna.trial import TrialState
+
+    study, folder = trial.study, trial.user_attrs["folder"]
+    own = override(recipe, {**trial.params, "output_dir": str(output / folder), "resume": True})
+    own.search = None
+    if own.training.cached_views and not own.training.cached_dir:
+        own.training.cached_dir = str(output / KEPT)  # trials with the same frozen part compute it once
+    print(f"\ntrial {trial.number:<6}{', '.join(f'{key} {written(value)}' for key, value in trial.params.items())}")
+    watch = TrialWatch(trial)
+    try:
+        try:
+            trained = run_trial(own, [watch])
+        finally:
+            watch.note_time()
+    except optuna.TrialPruned:
+        trial.set_user_attr("reason", f"under the median after {watch.reported} evaluations")
+        study.tell(trial, state=TrialState.PRUNED)
+    except (DivergedError, TooLittleMemoryError) as error:
+        end(trial, str(error))
+    except ValueError as error:  # a recipe's keys that do not go together, or not with the network
+        if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            trial.set_user_attr("dropped", True)
+            study.tell(trial, state=TrialState.FAIL)
+            raise
+        end(trial, str(error))
+    else:
+        probabilities = softmax(trained.logits)
+        score = selection_score(trained.labels, probabilities, trained.scheme.normal_id)
+        trial.set_user_attr("standard_error", standard_error(trained, probabilities))
+        if math.isnan(score):
+            end(trial, "the validation rows give no score: a class is missing")
+        else:
+            study.tell(trial, score)
+
+
+def end(trial: optuna.Trial, reason: str) -> None:
+    """Ends a trial that cannot go on. As a pruned one, so that the next proposals keep away from its values."""
+    from optuna.trial import TrialState
+
+    trial.set_user_attr("reason", reason)
+    trial.set_user_attr("ended", True)
+    trial.study.tell(trial, state=TrialState.PRUNED)
+    print(f"\ntrial {trial.number:<6}ended early: {reason}")
+
+
+class TrialWatch(TrainerCallback):
+    """Tells the study the score of each evaluation, in order from 1, and stops a trial that the pruner gives up."""
+
+    def __init__(self, trial: optuna.Trial) -> None:
+        self.trial = trial
+        self.reported = 0
+        self.started, self.before = time.monotonic(), float(trial.user_attrs.get("seconds", 0.0))
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        import optuna
+
+        # All of them from the log, since a trial that goes on from a checkpoint had some in its earlier life.
+        scores = [entry["eval_selection"] for entry in state.log_history if "eval_selection" in entry and entry["step"] > 0]
+        for number, score in enumerate(scores[self.reported :], start=self.reported + 1):
+            self.trial.report(score, number)
+        self.reported = len(scores)
+        self.note_time()
+        if scores and state.global_step < state.max_steps and self.trial.should_prune():
+            raise optuna.TrialPruned
+
+    def note_time(self) -> None:
+        """Notes how long the trial has run, in all its lives."""
+        self.trial.set_user_attr("seconds", self.before + time.monotonic() - self.started)
+
+
+def standard_error(trained: TrainedModel, probabilities: np.ndarray) -> float:
+    """Standard deviation of the selection score over resamples of whole validation groups; NaN for fewer than two groups."""
+    if len(set(trained.groups)) < 2:
+        return float("nan")
+    scores: list[np.ndarray] = []
+    for weights in group_weights(trained.groups, len(trained.labels), REPEATS):
+        drawn = weighted_figures(trained.labels, probabilities, weights, trained.scheme.names, trained.scheme.normal_id, 0.85)
+        scores.append((drawn["auroc_abnormal"] + drawn["auroc_ovr_macro"]) / 2)
+    return float(np.nanstd(np.concatenate(scores)))
+
+
+def drop_weights(rows: Sequence[TrialRow], output: Path) -> None:
+    """Deletes the training state of finished trials, and the weights of all but the best one."""
+    best = best_of(rows)
+    for row in rows:
+        folder = output / row.folder
+        if row.state == "running":
+            continue
+        for place in [*folder.glob("checkpoint-*"), folder / START]:
+            shutil.rmtree(place, ignore_errors=True)
+        if best is None or row.folder != best.folder:
+            for name in WEIGHTS:
+                (folder / name).unlink(missing_ok=True)
+
+
+def forget_network(recipe: Recipe) -> None:
+    """Gives the memory of a trial's network back before the next one is made."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if recipe.training.torch_compile != "off":
+        torch.compiler.reset()
+
+
+def written(value: Any) -> str:
+    """A value as people write it: three digits are enough of a number."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def say(rows: Sequence[TrialRow], number: int, trials: int) -> None:
+    """One line on the trial that has just ended."""
+    row, best = next(row for row in rows if row.number == number), best_of(rows)
+    score = f"selection {row.score:.4f}" if row.state == "complete" and row.score is not None else row.state
+    so_far = f", best so far {best.score:.4f} (trial {best.number})" if best is not None else ""
+    print(f"trial {number:<6}{score}{so_far}; {sum(r.state != 'running' for r in rows)} of {trials} trials, {row.minutes:.1f} min")

@@ -1,0 +1,188 @@
+"""What a search found: a table of its trials (trials.md, trials.csv), a plot (search.png), and the best recipe (best.yaml)."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from hf_bones.config import STAGES, Recipe, RecipeError, override
+from hf_bones.record import public_name
+from hf_bones.training.search_plot import plot_search
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+BEST_FILE, TABLE, CSV, PLOT = "best.yaml", "trials.md", "trials.csv", "search.png"
+# Keys whose value may be a folder of this machine, and the key with the Hub id to write in its place, if any.
+PLACES = {
+    "dataset": "dataset_id", "model": "base_model_id", "label_scheme": None, "arrays_dir": None, "cached_dir": None, "teacher": None,
+    "teacher_probabilities": None, "unlabelled": None,
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialRow:
+    """A trial as it stands. `score` is that of the kept checkpoint, of a pruned trial the best on the way; `curve` its evaluations."""
+
+    number: int
+    folder: str
+    state: str  # complete, pruned, ended (could not go on), running
+    score: float | None
+    standard_error: float
+    minutes: float
+    curve: list[float]
+    params: dict[str, Any]
+    reason: str
+
+
+def trial_rows(trials: Iterable[FrozenTrial]) -> list[TrialRow]:
+    """The trials of a study, by number; one that was interrupted and gone on with is one row, its last."""
+    rows: dict[str, TrialRow] = {}
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        folder = trial.user_attrs.get("folder")
+        if folder is None or trial.user_attrs.get("dropped"):
+            rows.pop(folder or "", None)
+            continue
+        curve = [value for _, value in sorted(trial.intermediate_values.items())]
+        name = trial.state.name.lower()
+        state = "ended" if trial.user_attrs.get("ended") else name if name in ("complete", "pruned") else "running"
+        rows[folder] = TrialRow(
+            number=trial.number,
+            folder=folder,
+            state=state,
+            score=trial.value if name == "complete" else max(curve, default=None),
+            standard_error=float(trial.user_attrs.get("standard_error", math.nan)),
+            minutes=float(trial.user_attrs.get("seconds", 0.0)) / 60,
+            curve=curve,
+            params=dict(trial.params),
+            reason=str(trial.user_attrs.get("reason", "")),
+        )
+    return list(rows.values())
+
+
+def best_of(rows: Iterable[TrialRow]) -> TrialRow | None:
+    """The finished trial with the highest score, the earliest of equal ones; None before any is finished."""
+    finished = [row for row in rows if row.state == "complete" and row.score is not None]
+    return max(finished, key=lambda row: (row.score, -row.number), default=None)
+
+
+def write_report(rows: Sequence[TrialRow], recipe: Recipe, output: Path, whole: bool = False) -> Path:
+    """Writes table, plot and best recipe of the trials so far; once the search is `whole`, also says where they are.
+
+    Returns the file of the best recipe. Raises `RecipeError` for a whole search without a finished trial.
+    """
+    keys = list(recipe.search.space) if recipe.search else []
+    write_csv(rows, keys, output / CSV)
+    (output / TABLE).write_text(table_text(rows, keys, recipe), encoding="utf-8")
+    if any(row.curve or row.score is not None for row in rows):
+        plot_search(rows, recipe.search.space if recipe.search else {}, output / PLOT)
+    best = best_of(rows)
+    if best is None:
+        if whole and all(row.state != "running" for row in rows):
+            raise RecipeError(f"search: none of {len(rows)} trials could be finished; {output / TABLE} says why")
+        return output / BEST_FILE
+    found, left_out = best_recipe(recipe, best, len(rows))
+    write_recipe(found, output / BEST_FILE, f"Trial {best.number} of a search of {len(rows)} trials ({output.name}/{TABLE}).")
+    if whole:
+        options = {**left_out, "output_dir": f"runs/{found.name}"}
+        line = ["hf-bones", "train", "--recipe", str(output / BEST_FILE)]
+        line += [word for key, value in options.items() for word in (f"--{key}", *(value if isinstance(value, list) else [value]))]
+        print(f"\nbest        trial {best.number}: validation selection {best.score:.4f} ± {best.standard_error:.4f} (standard error)")
+        print(f"table       {output / TABLE}, {CSV}; plot {PLOT}")
+        print(f"checkpoint  {output / best.folder} (finished: weights, record, card)")
+        print(f"recipe      {output / BEST_FILE}; to train it anew:\n            {shlex.join(line)}")
+    return output / BEST_FILE
+
+
+def best_recipe(recipe: Recipe, best: TrialRow, trials: int) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe of a trial without this machine's absolute paths, and what of them has to be given on the command line."""
+    found = override(recipe, best.params)
+    found.name, found.search = f"{recipe.name}-best", None
+    found.description = f"{recipe.description} The best of {trials} trials by validation selection score ({best.score:.4f})."
+    here: dict[str, Any] = {}
+    shared: dict[str, Any] = {"output_dir": f"runs/{found.name}", "resume": True}
+    for key, hub_key in PLACES.items():
+        value = next(getattr(getattr(found, stage), key) for stage in STAGES if hasattr(getattr(found, stage), key))
+        places = value if isinstance(value, list) else [value]
+        if not any(Path(place).is_absolute() for place in places):
+            continue
+        here[key] = value
+        hub_id = next(
+            (getattr(getattr(found, stage), hub_key) for stage in STAGES if hub_key and hasattr(getattr(found, stage), hub_key)), None
+        )
+        names = [public_name(place) if Path(place).is_absolute() else place for place in places]
+        shared[key] = names if isinstance(value, list) else hub_id or names[0]
+    return override(found, shared), here
+
+
+def write_recipe(recipe: Recipe, path: Path, comment: str) -> None:
+    """Writes a recipe as YAML that `--recipe` takes: what differs from the defaults, stage by stage."""
+    data: dict[str, Any] = {"name": recipe.name, "description": recipe.description}
+    for stage, kind in STAGES.items():
+        mine, usual = dataclasses.asdict(getattr(recipe, stage)), dataclasses.asdict(kind())
+        if changed := {key: value for key, value in mine.items() if value != usual[key]}:
+            data[stage] = changed
+    if recipe.trainer:
+        data["trainer"] = recipe.trainer
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=140)
+    partial = path.with_name(f".{path.name}")
+    partial.write_text(f"# {comment}\n{text}", encoding="utf-8")
+    partial.replace(path)
+
+
+def write_csv(rows: Sequence[TrialRow], keys: Sequence[str], path: Path) -> None:
+    """One line a trial, by number, values in full."""
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(["trial", "folder", "state", "selection", "standard_error", "evaluations", "minutes", *keys, "reason"])
+        for row in rows:
+            figures = ["" if value is None or math.isnan(value) else value for value in (row.score, row.standard_error)]
+            values = [row.params.get(key, "") for key in keys]
+            table.writerow([row.number, row.folder, row.state, *figures, len(row.curve), round(row.minutes, 2), *values, row.reason])
+
+
+def table_text(rows: Sequence[TrialRow], keys: Sequence[str], recipe: Recipe) -> str:
+    """trials.md: the trials by score, finished ones first."""
+    best = best_of(rows)
+    states = {state: sum(row.state == state for row in rows) for state in ("complete", "pruned", "ended", "running")}
+    counts = ", ".join(f"{count} {state}" for state, count in states.items() if count)
+    lines = [
+        f"# Search of the recipe {recipe.name}",
+        "",
+        f"{len(rows)} trials: {counts}; {sum(row.minutes for row in rows):.1f} minutes in all.",
+    ]
+    if best is not None and best.score is not None:
+        near = [row for row in rows if row.state == "complete" and row is not best and (row.score or 0) >= best.score - best.standard_error]
+        lines += [
+            "",
+            f"Best: trial {best.number}, {best.score:.4f} ± {best.standard_error:.4f}. Within one standard error of it: "
+            + (", ".join(f"trial {row.number}" for row in near) if near else "no other")
+            + ". The best of many is a flattering figure: what it is worth, only rows that chose nothing can tell.",
+        ]
+    lines += [
+        "",
+        "Score: mean of AUROC(abnormal) and macro one-against-rest AUROC on the validation rows; ± is its standard error over resampled "
+        "groups. A pruned trial shows the best score on its way. No test row was looked at.",
+        "",
+        "| " + " | ".join(["trial", "state", "score", "±", "evaluations", "minutes", *keys, "why"]) + " |",
+        "|" + "---|" * (len(keys) + 7),
+    ]
+    order = {"complete": 0, "pruned": 1, "ended": 2, "running": 3}
+    for row in sorted(rows, key=lambda row: (order[row.state], -(row.score or 0.0), row.number)):
+        figures = ["–" if value is None or math.isnan(value) else f"{value:.4f}" for value in (row.score, row.standard_error)]
+        values = [f"{value:.3g}" if isinstance(value, float) else str(value) for value in (row.params.get(key, "–") for key in keys)]
+        cells = [str(row.number), row.state, *figures, str(len(row.curve)), f"{row.minutes:.1f}", *values, first_sentence(row.reason)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", f"![Scores by trial, by evaluation and by value]({PLOT})", ""])
+
+
+def first_sentence(reason: str) -> str:
+    """What stands in the table of a long reason; trials.csv has all of it."""
+    return reason.partition(". ")[0].replace("|", "/").replace("\n", " ")
