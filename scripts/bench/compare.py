@@ -22,10 +22,7 @@ from hf_bones.evaluation.figures import Resampling
 from hf_bones.finetune import run
 from hf_bones.metrics.figures import specificity_suffix
 
-RECIPES = (
-    "small-cnn", "small-cnn-grey", "small-cnn-regularised", "convnextv2-atto-scratch", "vit-tiny-scratch", "dinov2-small",
-    "dinov2-small-last2",
-)  # fmt: skip
+RECIPES = ("small-cnn", "small-cnn-grey", "small-cnn-regularised", "convnextv2-atto-scratch", "dinov2-small", "dinov2-small-last2")
 PRETRAINED = ("dinov2-small", "dinov2-small-last2")
 LICENCES = ("CC-BY-4.0", "CC0-1.0")
 QUICK = ("max_steps=2", "max_train_rows=60", "batch_size=8", "cached_views=0")
