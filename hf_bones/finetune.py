@@ -74,7 +74,7 @@ def run(recipe: Recipe) -> Path:
     Returns the folder of the finished checkpoint.
     """
     from hf_bones.record import now
-    from hf_bones.training.processes import leave_processes
+    from hf_bones.training.processes import finish_processes
 
     started = now()
     trained = fit(recipe)
@@ -84,7 +84,7 @@ def run(recipe: Recipe) -> Path:
             finish(recipe, trained, started)  # kept, should the second run be stopped
         alone_recipe, alone_started = _without_teachers(recipe, trained), now()
         alone = fit(alone_recipe)
-    leave_processes()  # the others need not wait for what the first one still does
+    finish_processes()  # the others need not wait for what the first one still does
     if not trained.is_main_process:
         return folder
     if recipe.distill.with_baseline and trained.distillation is not None:

@@ -5,6 +5,7 @@ Not here: which rows each of them sees (`data.py`, accelerate), splitting the ne
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 from collections.abc import Callable
@@ -49,23 +50,33 @@ def check_processes(config: TrainConfig) -> None:
 
 
 def join_processes(recipe: Recipe) -> None:
-    """Brings the processes together, if there are several; the Trainer finds them joined. Raises `RecipeError` as `check_processes`."""
+    """Brings the processes together, if there are several and they are not; the Trainer finds them joined.
+
+    Raises `RecipeError` as `check_processes`.
+    """
     check_processes(recipe.training)
     if process_count() == 1:
         return
+    atexit.unregister(_leave)
     AcceleratorState._reset_state(reset_partial_state=True)  # what an earlier run of this process left
     options: dict[str, Any] = {"timeout": timedelta(seconds=recipe.trainer.get("ddp_timeout", 1800))}
     PartialState(cpu=on_cpu(recipe.training), backend=recipe.trainer.get("ddp_backend"), **options)
 
 
-def leave_processes() -> None:
-    """Parts from the other processes as soon as all have come this far; nothing that needs them may follow.
+def finish_processes() -> None:
+    """Says that a run is over and needs no other process any more, once all have come this far; another run may follow.
 
-    A process that ends with the group still open leaves the closing of its threads and sockets to the end of the interpreter, where it
-    races with the other processes' and can abort.
+    The group is closed when the program ends. Left to the end of the interpreter, the closing of its threads and sockets would race with
+    that of the other processes, and can abort this one. A program that fails has to end at once instead, so that the launcher sees it:
+    closing would wait for what the others have not answered.
     """
     if distributed.is_available() and distributed.is_initialized():
         distributed.barrier()
+        atexit.register(_leave)
+
+
+def _leave() -> None:
+    if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
