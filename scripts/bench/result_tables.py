@@ -1,4 +1,4 @@
-"""The bars of a result file as the rows of a Markdown table: one below the other, by model, or beside those of peers."""
+"""The bars of a result file as the rows of a Markdown table: one below the other, by model, by transform, or beside those of peers."""
 
 from __future__ import annotations
 
@@ -77,3 +77,27 @@ def number(value: float) -> str:
     """Two decimals; none from a hundred on, and none of whole numbers that are no shares."""
     whole = abs(value) >= 100 or (float(value).is_integer() and value != 1)
     return f"{value:,.0f}" if whole else f"{value:.2f}"
+
+
+def by_transform(bars: list[dict[str, Any]]) -> list[str]:
+    """A row for each transform, its figures on each set of films beside each other; bars are named "transform: figure, set of films"."""
+    heads = {"break in view": "in view", "most an angle changes, 99 % of draws, degrees": "angles, degrees"}
+    heads["contrast of the break after / before, 5th percentile"] = "contrast, 5 %"
+    rows: dict[str, dict[str, str]] = {}
+    columns: dict[str, None] = {}
+    for bar in bars:
+        transform, _, rest = bar["bar"].partition(": ")
+        figure = next((name for name in heads if rest.startswith(f"{name}, ")), None)
+        if figure is None:
+            continue
+        column = f"{heads[figure]}: {rest.removeprefix(f'{figure}, ')}"
+        columns[column] = None
+        rows.setdefault(transform, {})[column] = cell(bar) if figure != "break in view" else _share_cell(bar)
+    lines = [f"| transform | {' | '.join(columns)} |", "| --- " * (len(columns) + 1) + "|"]
+    return lines + [f"| {transform} | {' | '.join(cells.get(column, '–') for column in columns)} |" for transform, cells in rows.items()]
+
+
+def _share_cell(bar: dict[str, Any]) -> str:
+    """A share in per cent with one decimal, so that 99.6 % is not written as all; with its interval."""
+    span = f" ({100 * bar['interval'][0]:.1f}–{100 * bar['interval'][1]:.1f})" if bar["interval"] else ""
+    return f"{100 * bar['value']:.1f} %{span}"
