@@ -1,0 +1,69 @@
+"""Does augmentation keep the break? What `hf-bones augment-check` finds on films with fracture boxes and on drawn radiographs.
+
+    python scripts/bench/augment.py DATA
+
+DATA is a folder that `hf-bones build` wrote, with boxes; its training rows are used. Without it only drawn radiographs are looked at. The
+policy of the defaults goes first, transform by transform; then the whole policy of the recipe with the strongest zoom.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from result_file import bar, write_result
+
+from hf_bones.config import load_recipe
+from hf_bones.evaluation.augment_check import FilmsFigures, Settings, check_augmentation
+from hf_bones.evaluation.augment_measure import Criteria, TransformFigures
+from hf_bones.evaluation.augment_report import remarks, verdict
+from hf_bones.evaluation.augment_transforms import COUNTER_EXAMPLES, POLICY
+
+RECIPES = ("bundled", "dinov2-small-448")
+CRITERIA = Criteria()
+CROP, SHEAR = COUNTER_EXAMPLES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="?")
+    parser.add_argument("--out", type=Path, default=Path("runs/augment-check"), help="reports, plots and contact sheets")
+    parser.add_argument("--quick", action="store_true", help="few films and draws, under a minute; for checking that it runs")
+    options = parser.parse_args()
+
+    bars: list[dict[str, Any]] = []
+    for recipe in RECIPES[:1] if options.quick else RECIPES:
+        settings = Settings(drawn=8, draws=40, looks=2, limit=20) if options.quick else Settings(drawn=120, limit=None)
+        datasets = [options.data] if options.data else []
+        found = check_augmentation(load_recipe(recipe), datasets, options.out / recipe, settings=settings, criteria=CRITERIA)
+        print(verdict(found), *remarks(found), sep="\n")
+        if not bars:
+            data_sha256 = found.data_sha256
+        for films in found.sets:
+            chosen = films.transforms if recipe == RECIPES[0] else [films.policy()]
+            bars += [line for row in chosen for line in transform_bars(row, films, "" if recipe == RECIPES[0] else f" of {recipe}")]
+    command = "python scripts/bench/augment.py" + (" DATA" if options.data else "")
+    write_result("augment", command, data_sha256, options.quick, bars)
+
+
+def transform_bars(row: TransformFigures, films: FilmsFigures, whose: str) -> list[dict[str, Any]]:
+    """View, angles and contrast of one transform on one set; with the targets of a policy, or of what must miss them."""
+    title, where, count = f"{row.name}{whose}", f"{films.name.replace(', ', ' ')}, {films.films} films", row.draws
+    policy, crop, sheared = row.kind == POLICY, row.name == CROP.name, row.name == SHEAR.name
+    view = CRITERIA.in_view if policy or crop else None
+    angle = CRITERIA.bend_degrees if policy or sheared else None
+    bars = [
+        bar(f"{title}: break in view, {where}", row.in_view.value, n=count, interval=row.in_view.interval, target=view, at_most=crop),
+        bar(f"{title}: most an angle changes, 99 % of draws, degrees, {where}", row.bend[99], n=count, target=angle, at_most=policy),
+    ]
+    for figure, contrast in (("median", row.contrast_median), ("5th percentile", row.contrast_low)):
+        if contrast is not None:
+            least = CRITERIA.contrast if policy and figure != "median" else None
+            name = f"{title}: contrast of the break after / before, {figure}, {where}"
+            bars.append(bar(name, contrast.value, n=row.looked_at, interval=contrast.interval, target=least))
+    return bars
+
+
+if __name__ == "__main__":
+    main()
