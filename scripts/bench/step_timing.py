@@ -24,6 +24,8 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 class StepTimes:
     """Timed steps: how many, their seconds, the seconds of these in which the loop waited for a batch, bytes on the GPU at most.
 
+    `cpu` are the seconds that all threads of this process ran: on a CPU they tell what a step costs where other work takes turns with it.
+
     `first` is the first step's seconds, with whatever is compiled or started in it. `stops` counts the places in the code where one further
     step waited for the GPU, which keeps the CPU from running ahead.
     """
@@ -32,6 +34,7 @@ class StepTimes:
     steps: int = 0
     seconds: float = 0.0
     waited: float = 0.0
+    cpu: float = 0.0
     peak_bytes: int = 0
     stops: dict[str, int] = field(default_factory=dict)
 
@@ -77,7 +80,7 @@ class StepClock(TrainerCallback):
         self.found = StepTimes()
         self.first = self.begun = self.started = 0.0
         self.first_timed = 0
-        self.waited_before = 0.0
+        self.waited_before = self.cpu_before = 0.0
         self.watch = ExitStack()
         self.warned: list[warnings.WarningMessage] | None = None
 
@@ -96,10 +99,12 @@ class StepClock(TrainerCallback):
                 if torch.cuda.is_available():
                     torch.cuda.reset_peak_memory_stats()
                 self.first_timed, self.started, self.waited_before = step, now(), self.loader.waited
+                self.cpu_before = time.process_time()
         elif step - self.first_timed >= self.timed or time.perf_counter() - self.started > self.most_seconds:
             ended = now()
             peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
-            self.found = StepTimes(self.first, step - self.first_timed, ended - self.started, self.loader.waited - self.waited_before, peak)
+            waited, cpu = self.loader.waited - self.waited_before, time.process_time() - self.cpu_before
+            self.found = StepTimes(self.first, step - self.first_timed, ended - self.started, waited, cpu, peak)
             if self.watch_stops and torch.cuda.is_available():
                 self.warned = self.watch.enter_context(warnings.catch_warnings(record=True))
                 warnings.simplefilter("always")

@@ -182,6 +182,11 @@ def step_bars(found: Mapping[str, list[dict[str, Any]]], settings: Settings) -> 
                 f"{title} without the array cache, images/s ÷ plain recipe's", ratios(rates["decoding"], rates["plain"]), count, peer=PLAIN
             )
         )
+    if not gpu:
+        cost = {side: [each["cpu_per_image"] for each in rounds] for side, rounds in found.items()}
+        bars.append(
+            median_bar(f"{title}, plain recipe's CPU seconds an image ÷ ours", ratios(cost["plain"], cost["ours"]), count, peer=PLAIN)
+        )
     memory = "gpu_bytes" if gpu else "rss"
     peaks = {side: [each[memory] / MB for each in rounds] for side, rounds in found.items()}
     bars.append(

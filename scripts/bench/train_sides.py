@@ -120,6 +120,7 @@ def steps(settings: Settings, side: str) -> dict[str, Any]:
     times = time_steps(trainer, settings.warm, settings.timed)
     return {
         "images_per_second": settings.batch / times.step,
+        "cpu_per_image": times.cpu / times.steps / settings.batch,
         "loader_share": times.loader_share,
         "preparing_share": sum(preparing.seconds[-times.steps :]) / times.seconds,
         "gpu_bytes": times.peak_bytes,
