@@ -283,6 +283,14 @@ def test_licences_hold_for_images_without_labels_too(ground, tmp_path):
     assert found.licences == ["CC0-1.0"] * 3 and found.report[0]["other_licence"] == 3
 
 
+def test_rows_of_the_dataset_itself_that_do_not_train_with_their_label_may_train_without(ground, tmp_path):
+    recipe = recipe_of(ground, tmp_path / "run", "--unlabelled", str(ground / "dataset"))
+    hashes = hashes_of(ground, "train")
+    found = unlabelled_rows(recipe.distill, replace(recipe.data, dataset=""), hashes[:40], tmp_path / "run", progress=False)
+    assert found.hashes == hashes[40:] and found.report[0]["labelled_already"] == 40
+    np.testing.assert_array_equal(found.sources[0].pixels(0), bar_picture(40 % 3, 40))
+
+
 def test_a_folder_that_gives_nothing_is_named(ground, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("no image")

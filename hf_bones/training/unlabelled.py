@@ -70,10 +70,14 @@ class Unlabelled:
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """The images of one folder as they lie there, by name: how to read each, its licence, and a fingerprint of the listing."""
+    """The images of one folder as they lie there, by name: how to read each, its licence, and a fingerprint of the listing.
+
+    `hashes` are those of a dataset's rows, of the bytes that they were built from; those of files are made when they are read.
+    """
 
     folder: str
     reads: dict[str, Read]
+    hashes: dict[str, str]
     licences: dict[str, str]
     listing: str
     other_licence: int  # rows of a dataset that `train_licences` leaves out
@@ -126,6 +130,7 @@ def _look_into(place: str, number: int, config: DistillConfig, data: DataConfig)
     return _Found(
         str(folder),
         {name: path.read_bytes for name, path in files.items()},
+        {},
         dict.fromkeys(files, licence),
         sha256_rows(states),
         0,
@@ -150,12 +155,13 @@ def _dataset_rows(folder: Path, data: DataConfig) -> _Found:
     rows = splits["train"]
     licences = rows["licence"] if "licence" in rows.features else [""] * len(rows)
     chosen = [row for row, licence in enumerate(licences) if not data.train_licences or licence in data.train_licences]
-    images = rows.select_columns(["image"]).cast_column("image", Image(decode=False))
+    images, hashes = rows.select_columns(["image"]).cast_column("image", Image(decode=False)), rows["sha256"]
     return _Found(
         str(folder),
         {f"row {row}": (lambda row=row: image_bytes(images[row]["image"])) for row in chosen},  # type: ignore[misc]
+        {f"row {row}": str(hashes[row]) for row in chosen},
         {f"row {row}": str(licences[row]) for row in chosen},
-        sha256_rows([(row, digest) for row, digest in enumerate(rows["sha256"])]),
+        sha256_rows(enumerate(hashes)),
         len(rows) - len(chosen),
         lambda names: StoredImages(rows.select([int(name.removeprefix("row ")) for name in names])),
     )
@@ -172,7 +178,7 @@ def _choose(found: Sequence[_Found], data: DataConfig, labelled: set[str], outpu
             one.reads.items(), desc=f"hashes of {public_name(one.folder)}", unit="img", disable=None if progress else True
         ):
             try:
-                digest = hashlib.sha256(read()).hexdigest()
+                digest = one.hashes.get(name) or hashlib.sha256(read()).hexdigest()
             except OSError as error:
                 lists["refused"][name] = f"unreadable_file: {error.strerror or error}"
                 continue
@@ -230,9 +236,9 @@ def _held_out_reads(data: DataConfig) -> Iterator[tuple[str, Read]]:
     for split in _HELD_OUT:
         if split in splits:
             images = splits[split].select_columns(["image"]).cast_column("image", Image(decode=False))
-            for row in range(len(images)):
+            for row, digest in enumerate(splits[split]["sha256"]):
                 read: Read = lambda images=images, row=row: image_bytes(images[row]["image"])  # type: ignore[misc]  # noqa: E731
-                yield hashlib.sha256(read()).hexdigest(), read
+                yield digest, read
 
 
 def _report(one: _Found, chosen: Mapping[str, Any]) -> dict[str, Any]:
