@@ -75,7 +75,7 @@ def search(recipe: Recipe, run_trial: RunTrial) -> Path:
             rows = trial_rows(open_study(recipe, output).get_trials(deepcopy=False))
             drop_weights(rows, output)
             write_report(rows, recipe, output)
-        say(rows, trial.number, space_of(recipe).trials)
+        say(rows, trial.user_attrs["folder"], space_of(recipe).trials)
         forget_network(recipe)
     rows = trial_rows(open_study(recipe, output).get_trials(deepcopy=False))
     if running := [row.folder for row in rows if row.state == "running"]:
@@ -133,7 +133,7 @@ def prepare_search(recipe: Recipe, output: Path) -> None:
 
 
 def open_study(recipe: Recipe, output: Path, trials: int = 0) -> optuna.Study:
-    """The study in `output`, made if it is not there. `trials` there already give the next proposal a seed of its own."""
+    """The study in `output`, made if it is not there. The number of `trials` there already gives the next proposal a seed of its own."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -169,12 +169,12 @@ def claim_trial(recipe: Recipe, output: Path) -> tuple[optuna.Trial, FileLock] |
                     study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
                 study.tell(trial.number, state=TrialState.FAIL)
         trials = study.get_trials(deepcopy=False)
-        made = len(trial_rows(trials)) + sum(trial.state == TrialState.WAITING and "folder" not in trial.user_attrs for trial in trials)
-        if made >= config.trials and not any(trial.state == TrialState.WAITING for trial in trials):
+        rows = trial_rows(trials)
+        if len(rows) >= config.trials and not any(trial.state == TrialState.WAITING for trial in trials):
             return None
-        study = open_study(recipe, output, len(trials))
-        claimed = study.ask(distributions(config.space))
-        folder = claimed.user_attrs.get("folder") or f"trial-{claimed.number:03d}"
+        claimed = open_study(recipe, output, len(rows)).ask(distributions(config.space))
+        # Numbers are ours: optuna counts a trial that was killed and gone on with twice.
+        folder = claimed.user_attrs.get("folder") or f"trial-{max((row.number for row in rows), default=-1) + 1:03d}"
         (output / folder).mkdir(exist_ok=True)
         lock = lock_of(output / folder)
         lock.acquire(timeout=0)
@@ -232,7 +232,7 @@ def run_claimed(trial: optuna.Trial, recipe: Recipe, output: Path, run_trial: Ru
     own.search = None
     if own.training.cached_views and not own.training.cached_dir:
         own.training.cached_dir = str(output / KEPT)  # trials with the same frozen part compute it once
-    print(f"\ntrial {trial.number:<6}{', '.join(f'{key} {written(value)}' for key, value in trial.params.items())}")
+    print(f"\n{folder:<12}{', '.join(f'{key} {written(value)}' for key, value in trial.params.items())}")
     watch = TrialWatch(trial)
     try:
         try:
@@ -267,7 +267,7 @@ def end(trial: optuna.Trial, reason: str) -> None:
     trial.set_user_attr("reason", reason)
     trial.set_user_attr("ended", True)
     trial.study.tell(trial, state=TrialState.PRUNED)
-    print(f"\ntrial {trial.number:<6}ended early: {reason}")
+    print(f"\n{trial.user_attrs['folder']:<12}ended early: {reason}")
 
 
 class TrialWatch(TrainerCallback):
@@ -334,9 +334,9 @@ def written(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def say(rows: Sequence[TrialRow], number: int, trials: int) -> None:
+def say(rows: Sequence[TrialRow], folder: str, trials: int) -> None:
     """One line on the trial that has just ended."""
-    row, best = next(row for row in rows if row.number == number), best_of(rows)
+    row, best = next(row for row in rows if row.folder == folder), best_of(rows)
     score = f"selection {row.score:.4f}" if row.state == "complete" and row.score is not None else row.state
     so_far = f", best so far {best.score:.4f} (trial {best.number})" if best is not None else ""
-    print(f"trial {number:<6}{score}{so_far}; {sum(r.state != 'running' for r in rows)} of {trials} trials, {row.minutes:.1f} min")
+    print(f"{folder:<12}{score}{so_far}; {sum(r.state != 'running' for r in rows)} of {trials} trials, {row.minutes:.1f} min")

@@ -23,7 +23,8 @@ def plot_search(rows: Sequence[TrialRow], space: Mapping[str, Range], path: Path
 
     lines = math.ceil(len(space) / COLUMNS)
     figure = Figure(figsize=(13, 4 + 2.9 * lines), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=[4, 2.9 * lines]) if lines else (figure, None)
+    parts = figure.subfigures(2 if lines else 1, 1, squeeze=False, height_ratios=[4, 2.9 * lines] if lines else None)[:, 0]
+    top, bottom = parts[0], parts[1] if lines else None
     by_trial, by_evaluation = top.subplots(1, 2)
     scatter(by_trial, rows, [row.number for row in rows])
     best, highest = [], -math.inf

@@ -54,7 +54,7 @@ def trial_rows(trials: Iterable[FrozenTrial]) -> list[TrialRow]:
         name = trial.state.name.lower()
         state = "ended" if trial.user_attrs.get("ended") else name if name in ("complete", "pruned") else "running"
         rows[folder] = TrialRow(
-            number=trial.number,
+            number=int(folder.rpartition("-")[2]),
             folder=folder,
             state=state,
             score=trial.value if name == "complete" else max(curve, default=None),
@@ -64,7 +64,7 @@ def trial_rows(trials: Iterable[FrozenTrial]) -> list[TrialRow]:
             params=dict(trial.params),
             reason=str(trial.user_attrs.get("reason", "")),
         )
-    return list(rows.values())
+    return sorted(rows.values(), key=lambda row: row.number)
 
 
 def best_of(rows: Iterable[TrialRow]) -> TrialRow | None:
