@@ -207,6 +207,10 @@ def test_minutes_of_a_run_that_was_gone_on_with_are_those_of_all_its_tries(groun
     write_json(folder / "clock.json", {"seconds": 600.0, "finished": False})
     finished, _ = train_all([entrant], (0,), tmp_path, lambda recipe: folder)
     assert 10 <= finished["frozen"][0].minutes < 10.1
+    # Killed outright, an hour before its last checkpoint was written.
+    write_json(folder / "clock.json", {"seconds": 600.0, "finished": False, "began": folder.stat().st_mtime - 3600})
+    finished, _ = train_all([entrant], (0,), tmp_path, lambda recipe: folder)
+    assert 70 <= finished["frozen"][0].minutes < 70.2
 
 
 def test_all_recipes_get_the_same_data_and_each_its_own_seed_and_folder(ground, tmp_path):

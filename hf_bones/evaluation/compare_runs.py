@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -189,10 +189,9 @@ def reason_of(error: BaseException) -> str:
 
 def _train_timed(recipe: Recipe, folder: Path, train: Train) -> None:
     """Trains to the end, notes the seconds of this try on top of those that it went on from, and clears what only resuming needs."""
-    goes_on = last_complete_checkpoint(folder) is not None or (folder / START).is_dir()
-    before = read_json(folder / CLOCK_FILE)["seconds"] if goes_on and (folder / CLOCK_FILE).is_file() else 0.0
-    clock: Mapping[str, Any] = {"seconds": before, "finished": False}
-    began = time.monotonic()
+    before, clock = _seconds_so_far(folder), {"finished": False}
+    began, began_at = time.monotonic(), time.time()
+    write_json(folder / CLOCK_FILE, {**clock, "seconds": before, "began": began_at})
     try:
         train(recipe)
         clock = {"finished": True}
@@ -201,6 +200,16 @@ def _train_timed(recipe: Recipe, folder: Path, train: Train) -> None:
     (folder / ERROR_FILE).unlink(missing_ok=True)
     for leftover in [*folder.glob("checkpoint-*"), folder / START, folder / KEPT]:
         shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _seconds_so_far(folder: Path) -> float:
+    """What the tries took that a run goes on from; of one that was killed outright, the time up to its last checkpoint."""
+    latest = last_complete_checkpoint(folder)
+    if (latest is None and not (folder / START).is_dir()) or not (folder / CLOCK_FILE).is_file():
+        return 0.0
+    clock = read_json(folder / CLOCK_FILE)
+    killed = max(0.0, latest.stat().st_mtime - clock["began"]) if latest is not None and "began" in clock else 0.0
+    return float(clock["seconds"]) + killed
 
 
 def settings_of(entrants: Sequence[Entrant]) -> dict[str, dict[str, Any]]:
