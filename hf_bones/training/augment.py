@@ -1,4 +1,4 @@
-"""Random changes to a batch of radiographs that keep each image's label, run on the batch's device by kornia.
+"""Random changes to a batch of radiographs that keep each image's label, run on the batch's device.
 
 The policy holds rotation, isotropic scale, shift, flips, gamma, contrast, brightness and a zoom. It has no shear, no anisotropic scale and
 no crop that knows nothing of the break: shear can imitate displacement, which is what tells `beyond_repair` from `fractured`, and a blind
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 
-import kornia
 import numpy as np
 import torch
 
@@ -141,12 +140,31 @@ def augment_batch(
     """
     if matrices is None:
         matrices = affine_matrices(draws, heights.to(grey.dtype), widths.to(grey.dtype), policy)
-    warped = kornia.geometry.transform.warp_affine(
-        grey, matrices, dsize=(grey.shape[-2], grey.shape[-1]), mode="bilinear", padding_mode="zeros", align_corners=True
-    )
-    log_gamma = (draws[:, 6] * 2 - 1) * math.log1p(policy.gamma)
-    contrast = 1 + (draws[:, 7] * 2 - 1) * policy.contrast
-    brightness = (draws[:, 8] * 2 - 1) * policy.brightness
-    toned = kornia.enhance.adjust_gamma(warped.clamp(0, 1), torch.exp(log_gamma), gain=constant((1.0,), grey.device))
-    toned = kornia.enhance.adjust_contrast(toned, contrast)
-    return (toned + brightness[:, None, None, None]).clamp(0, 1)
+    warped = warp(grey, matrices).clamp_(0, 1)
+    gamma = torch.exp((draws[:, 6] * 2 - 1) * math.log1p(policy.gamma))[:, None, None, None]
+    contrast = (1 + (draws[:, 7] * 2 - 1) * policy.contrast)[:, None, None, None]
+    brightness = ((draws[:, 8] * 2 - 1) * policy.brightness)[:, None, None, None]
+    # x ** gamma by logarithms, which takes half as long; in place, since on a CPU new tensors cost more than the arithmetic.
+    toned = warped.log_().mul_(gamma).exp_()
+    return toned.mul_(contrast).clamp_(0, 1).add_(brightness).clamp_(0, 1)
+
+
+def warp(grey: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
+    """Images (B, 1, H, W) moved by pixel-space `matrices` (B, 2, 3), source to destination: bilinear, black outside, centres of pixels.
+
+    The same as kornia's `warp_affine`, in half the time on a CPU: the matrices are inverted by hand and the places to read at are sums of
+    a row and a column, no products of matrices.
+    """
+    height, width = grey.shape[-2:]
+    a, b, move_x = matrices[:, 0].unbind(1)
+    c, d, move_y = matrices[:, 1].unbind(1)
+    area = a * d - b * c
+    xs, ys = (torch.arange(side, device=grey.device, dtype=grey.dtype) for side in (width, height))
+    grid = torch.empty(len(grey), height, width, 2, device=grey.device, dtype=grey.dtype)
+    # Where each pixel comes from, solved for x and y, from -1 to 1 over the centres of the first and the last pixel.
+    for axis, (along_x, along_y, side) in enumerate(((d, -b, width), (-c, a, height))):
+        step = 2 / ((side - 1) * area)
+        start = -(along_x * move_x + along_y * move_y) * step - 1
+        columns, rows = (along_x * step)[:, None] * xs, (along_y * step)[:, None] * ys + start[:, None]
+        torch.add(columns[:, None, :], rows[:, :, None], out=grid[..., axis])
+    return torch.nn.functional.grid_sample(grey, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
