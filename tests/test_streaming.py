@@ -21,6 +21,7 @@ from hub_server import HubServer, hub  # noqa: F401 - a fixture
 from test_trainer import ROOT, assert_same_weights, last_step
 from tiny import bar_dataset, tiny_checkpoint
 from transformers import TrainerCallback
+from two_processes import free_port, launch_environment
 
 from hf_bones.config import DataConfig, RecipeError
 from hf_bones.dataset.row_groups import RowGroupFiles
@@ -394,19 +395,23 @@ def test_two_processes_stream_from_the_hub_to_what_one_reaches_from_a_folder(gro
     hub.run_python(PUSH, tmp_path / "home", str(ground / "shards"))
     hub.requests.clear()
     output = tmp_path / "run"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(ROOT / "scripts" / "train.py")]
     more = ("--evaluations_per_epoch", "2", "--dataset", "ada/bars", "--processes", "2", "--data_loader_workers", "1")
-    done = subprocess.run(
-        [*launch, *arguments(ground, output, *more)],
-        env=hub.environment(tmp_path / "home"),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    port = free_port()
+    both = [
+        subprocess.Popen(
+            [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments(ground, output, *more)],
+            env=hub.environment(tmp_path / "home") | launch_environment(rank, port),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=tmp_path,
+        )
+        for rank in (0, 1)
+    ]
+    printed = [process.communicate(timeout=400)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], printed[0][-3000:]
     commit = hub.repo("ada/bars", "dataset").branches["main"]
-    assert f"of 3 shards at commit {commit[:8]}, 4 at a time" in done.stdout
+    assert f"of 3 shards at commit {commit[:8]}, 4 at a time" in printed[0]
     assert_same_weights(last_step(output), last_step(whole), atol=2e-4)
     ranges = [path for method, path, status in hub.requests if status == 206]
     # 12 + 6 row groups of images, each fetched once by whichever process was first; footers and small columns of six shards.

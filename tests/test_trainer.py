@@ -105,20 +105,6 @@ def test_a_run_killed_between_checkpoints_resumes_to_the_same_state(ground, fini
     assert_same_weights(output, whole, atol=1e-6)
 
 
-def test_two_processes_reach_what_one_does(ground, finished, tmp_path):
-    output = tmp_path / "run"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [*launch, str(ROOT / "scripts" / "train.py"), *arguments(ground, output, "--processes", "2")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "processes   2 on cpu" in done.stdout
-    assert_same_weights(last_step(output), last_step(finished), atol=2e-4)
-    mine, theirs = (
-        [entry["loss"] for entry in read_json(folder / "record.json")["history"] if "loss" in entry] for folder in (output, finished)
-    )
-    np.testing.assert_allclose(np.array(mine, dtype=float), np.array(theirs, dtype=float), rtol=2e-3)
-
-
 def test_accelerates_silent_single_process_is_stopped_where_two_were_asked_for(ground, tmp_path):
     command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", str(ROOT / "scripts" / "train.py")]
     done = subprocess.run(
