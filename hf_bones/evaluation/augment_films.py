@@ -97,7 +97,7 @@ class StoredFilms:
         names = splits[split].features["label"].names
         chosen = table.iloc[rows]
         self.labels = [names[label] for label in chosen["label"]]
-        self.groups, self.names = chosen["group"].tolist(), chosen["image_id"].tolist()
+        self.groups, self.names = chosen["group"].tolist(), [public_name(each) for each in chosen["image_id"]]
         self.sha256 = sha256_rows(zip(chosen["sha256"], self.labels, strict=True))
         self.images = StoredImages(splits[split].select(rows.tolist()))
 
