@@ -7,6 +7,7 @@ Not here: which errors there are (`run_errors.py`).
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from collections import deque
@@ -22,6 +23,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from hf_bones.config import Recipe, TrainConfig
 from hf_bones.training.checkpoints import last_complete_checkpoint
+from hf_bones.training.on_device import Arriving
 from hf_bones.training.run_errors import DamagedImageError, DivergedError, LoaderDiedError, TooLittleMemoryError
 
 P = ParamSpec("P")
@@ -42,7 +44,7 @@ class WatchedTrainer(Trainer):
 
     def __init__(self, *, watched: TrainConfig, **arguments: Any) -> None:
         self.watched = watched
-        self.unread: deque[tuple[torch.Tensor, int, float]] = deque()  # losses, their steps, their learning rates
+        self.unread: deque[tuple[Arriving, int, float]] = deque()  # losses, their steps, their learning rates
         score = arguments.get("compute_metrics")
         if score is not None:
             arguments["compute_metrics"] = lambda prediction: score(self.finite(prediction))
@@ -54,15 +56,16 @@ class WatchedTrainer(Trainer):
         self.read_losses(leave=_STEPS_AHEAD if self.args.device.type == "cuda" else 0)
         loss: torch.Tensor = super().training_step(*arguments, **options)
         total = self.accelerator.reduce(loss.detach(), reduction="sum") if self.args.world_size > 1 else loss.detach()
-        self.unread.append((total, self.state.global_step + 1, self.highest_rate()))
+        self.unread.append((Arriving(total), self.state.global_step + 1, self.highest_rate()))
         return loss
 
     def read_losses(self, leave: int = 0) -> None:
         """Looks at all losses but the last `leave`. Raises `DivergedError` where one is NaN or infinite."""
         while len(self.unread) > leave:
-            loss, step, rate = self.unread.popleft()
-            if not bool(torch.isfinite(loss)):
-                raise DivergedError(not_finite(f"the loss is {loss.item()}", step, rate, self.args, self.watched))
+            arriving, step, rate = self.unread.popleft()
+            loss = arriving.value()
+            if not math.isfinite(loss):
+                raise DivergedError(not_finite(f"the loss is {loss}", step, rate, self.args, self.watched))
 
     def finite(self, prediction: Any) -> Any:
         """The prediction as it came. Raises `DivergedError` where it holds what is no number."""

@@ -116,7 +116,9 @@ class StepClock(TrainerCallback):
     def read_stops(self) -> None:
         torch.cuda.set_sync_debug_mode("default")
         self.watch.close()
-        places = Counter(f"{Path(item.filename).name}:{item.lineno}" for item in self.warned or () if "synchroniz" in str(item.message))
+        places = Counter(
+            f"{Path(item.filename).name}:{item.lineno}" for item in self.warned or () if "called a synchroniz" in str(item.message)
+        )
         self.found.stops = dict(places.most_common())
 
 
