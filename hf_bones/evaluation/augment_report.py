@@ -102,7 +102,7 @@ def short_table(check: AugmentCheck) -> list[str]:
 
 def _table(films: FilmsFigures) -> str:
     head = ["transform", "setting", "break in view", "its size, ×", "angles change by, median / 99 %", "draws within the angle allowed"]
-    head += ["contrast after ÷ before, median", "5th percentile", "newly black or white", "judged"]
+    head += ["contrast after ÷ before, median", "5th percentile", "of draws", "newly black or white", "judged"]
     body = [
         [
             f"**{row.name}**" if row.kind not in (ALONE, COUNTER_EXAMPLE) else row.name,
@@ -113,6 +113,7 @@ def _table(films: FilmsFigures) -> str:
             percent(row.unbent.value),
             _ratio(row.contrast_median),
             _ratio(row.contrast_low),
+            f"{row.looked_at:,}",
             "–" if row.clipped is None else f"{100 * row.clipped:.1f} %",
             row.judged,
         ]
@@ -162,7 +163,7 @@ def _method(check: AugmentCheck) -> list[str]:
         "Contrast of a drawn break: root mean square, over its mask, of the film less the same film without the break, both changed by the "
         "same draw; nothing else can pass for it. Of a real one: standard deviation of the grey values inside its box. After ÷ before, of "
         f"the break that fares worst. To pass: the 5th percentile is {criteria.contrast:g} or more. Resampling alone takes some: a thin "
-        "line that is turned is blurred.",
+        "line that is turned is blurred. Left out: draws out of view, and films with a break of under 4 px or under one grey level.",
         "Newly black or white: the share of a break's pixels at 0 or 1 after, less before, which no network can bring back.",
         f"Intervals: percentiles of {check.settings.repeats} bootstrap resamples of whole groups of films; where all draws agree, Wilson's "
         "interval with one trial a group.",
