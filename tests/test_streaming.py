@@ -32,10 +32,11 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json
 from hf_bones.training.data import TrainingRows
 from hf_bones.training.read_ahead import ReadAhead
-from hf_bones.training.run_errors import DamagedImageError
+from hf_bones.training.run_errors import DamagedImageError, ShardsOutOfReachError
 from hf_bones.training.sources import training_rows
-from hf_bones.training.streaming import SHARDS_FILE, StreamSampler, run_shards
+from hf_bones.training.streaming import SHARDS_FILE, StreamSampler, run_shards, stream_sampler
 from hf_bones.training.trainer import train
+from hf_bones.training.watch import says_what_to_change
 
 GROUP = 5  # rows of a row group
 
@@ -226,6 +227,32 @@ def test_a_damaged_image_is_named_by_its_place(ground, tmp_path):
     rows, _ = training_rows(rewritten(ground, tmp_path, change), THREE_CLASS, 0)
     with pytest.raises(DamagedImageError, match=r"row 2 of row group 1 in train-00000-of-00003\.parquet"):
         rows.sources[0].pixels(7)
+
+
+def test_a_row_group_that_cannot_be_fetched_ends_the_run_with_what_to_do(ground, tmp_path):
+    found = rewritten(ground, tmp_path, lambda table: table)
+    rows, _ = training_rows(found, THREE_CLASS, 0)
+    Path(rows.stream.index.files[1]).unlink()
+    loader = torch.utils.data.DataLoader(TrainingRows(rows.sources, np.asarray(rows.labels), 56, 0), batch_size=8, num_workers=1)
+
+    @says_what_to_change
+    def read(recipe):
+        return list(loader)
+
+    with pytest.raises(
+        ShardsOutOfReachError, match=r"^dataset: row group 0 of train-00001-of-00003\.parquet could not be fetched: .*goes on"
+    ):
+        read(parse_recipe(arguments(ground, tmp_path / "run")))
+
+
+def test_drawn_rows_are_mixed_in(ground, tmp_path):
+    recipe = parse_recipe(arguments(ground, tmp_path / "run", "--drawn_images", "12"))
+    rows, _ = training_rows(recipe.data, THREE_CLASS, 0)
+    drawn = stream_sampler(rows, recipe)
+    assert sorted(drawn.order(0)[:60].tolist()) == sorted(set(drawn.order(0).tolist())) and len(drawn) == 56
+    places = np.flatnonzero(drawn.order(0) >= 48)
+    assert len(places) >= 8 and places.max() - places.min() > 20, "not all at once"
+    next(iter(drawn))
 
 
 def test_images_that_are_only_named_are_refused(ground, tmp_path):

@@ -19,5 +19,9 @@ class LoaderDiedError(RunEndedError):
     """A process that decodes images is gone."""
 
 
+class ShardsOutOfReachError(RunEndedError):
+    """Streamed images that could not be fetched; the message names the shard."""
+
+
 class DamagedImageError(RunEndedError):
     """An image of the dataset that cannot be opened; the message names the row."""

@@ -31,7 +31,7 @@ from hf_bones.record import read_json, write_json
 from hf_bones.training.data import Boxes, RunSampler
 from hf_bones.training.processes import first_process_says
 from hf_bones.training.read_ahead import ReadAhead
-from hf_bones.training.run_errors import DamagedImageError
+from hf_bones.training.run_errors import DamagedImageError, ShardsOutOfReachError
 
 if TYPE_CHECKING:
     from hf_bones.training.sources import Rows
@@ -76,7 +76,14 @@ class StreamedImages:
         shard, group = index.files[index.shards[unit]], int(index.row_groups[unit])
         place = int(self.places[row])
         try:
-            return open_image(self.stream.files.images(shard, group)[place].as_py()).pixels
+            image = self.stream.files.images(shard, group)[place].as_py()
+        except OSError as error:
+            raise ShardsOutOfReachError(
+                f"dataset: row group {group} of {Path(shard).name} could not be fetched: {error}. Once it can, the same command goes on from the "
+                "last checkpoint"
+            ) from error
+        try:
+            return open_image(image).pixels
         except ImageRefusedError as error:
             where = f"row {place} of row group {group} in {Path(shard).name}"
             raise DamagedImageError(f"dataset: the image in {where} cannot be read: {error}. Take that row out of the shard") from error
@@ -181,9 +188,8 @@ def add_streamed(rows: Rows, shards: Mapping[str, list[str]], split: str, config
     """
     if split not in shards:
         raise RecipeError(f"dataset: {config.dataset!r} has no {split!r} split (found {sorted(shards)})")
-    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
     files = RowGroupFiles(stream_folder(config), int(config.stream_gb * 1e9), open_at_a_time=2 * config.stream_row_groups)
-    index = kept_index(shards[split], f"{split} of {config.dataset}", files.folder, progress=first)
+    index = kept_index(shards[split], f"{split} of {config.dataset}", files.folder)
     table, place = index.table, f"{config.dataset!r} ({split})"
     chosen = np.arange(len(table))
     if config.train_licences:
@@ -203,7 +209,7 @@ def add_streamed(rows: Rows, shards: Mapping[str, list[str]], split: str, config
     def column(name: str, otherwise: list[Any]) -> list[Any]:
         return table[name].take(chosen).to_pylist() if name in table.column_names else otherwise
 
-    if "group" not in table.column_names and first:
+    if "group" not in table.column_names and int(os.environ.get("RANK", "0")) == 0:
         log.warning("%s has no column 'group': nobody can say whether copies of an image are in training and in validation", place)
     own = [f"{split}-{row}" for row in chosen]
     rows.stream = stream

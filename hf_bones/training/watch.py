@@ -24,7 +24,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from hf_bones.config import Recipe, TrainConfig
 from hf_bones.training.checkpoints import last_complete_checkpoint
 from hf_bones.training.on_device import Arriving
-from hf_bones.training.run_errors import DamagedImageError, DivergedError, LoaderDiedError, TooLittleMemoryError
+from hf_bones.training.run_errors import DamagedImageError, DivergedError, LoaderDiedError, ShardsOutOfReachError, TooLittleMemoryError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -185,9 +185,9 @@ def says_what_to_change(train: Callable[P, T]) -> Callable[P, T]:
     def watched(*arguments: P.args, **options: P.kwargs) -> T:
         try:
             return train(*arguments, **options)
-        except DamagedImageError as error:
+        except (DamagedImageError, ShardsOutOfReachError) as error:
             # From another process torch hands on the whole traceback as the message; its last line is the message itself.
-            raise DamagedImageError(str(error).rpartition(f"{DamagedImageError.__name__}: ")[2].strip()) from error
+            raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from error
         except (RuntimeError, MemoryError, OSError) as error:
             recipe = cast(Recipe, arguments[0] if arguments else options["recipe"])
             if advice := loader_advice(str(error), recipe.training):
