@@ -79,8 +79,8 @@ class StreamedImages:
             image = self.stream.files.images(shard, group)[place].as_py()
         except OSError as error:
             raise ShardsOutOfReachError(
-                f"dataset: row group {group} of {Path(shard).name} could not be fetched: {error}. Once it can, the same command goes on from the "
-                "last checkpoint"
+                f"dataset: row group {group} of {Path(shard).name} could not be fetched: {error}. Once it can, the same command goes on "
+                "from the last checkpoint"
             ) from error
         try:
             return open_image(image).pixels
