@@ -90,7 +90,8 @@ def bars_of(done: Comparison) -> list[dict[str, Any]]:
         costs = {"ms an image": cost.milliseconds, "MB on disk": cost.megabytes} if cost else {}
         costs |= {"train minutes": standing.contender.minutes} if standing.contender.minutes is not None else {}
         costs |= {"gap": standing.gap} if standing.gap is not None else {}
-        bars += [bar(f"{standing.name}: {key}", value, n=1) for key, value in costs.items()]
+        images = done.clockwork.images if done.clockwork else 0
+        bars += [bar(f"{standing.name}: {key}", value, n=images if key.startswith("ms") else 1) for key, value in costs.items()]
     for pair in done.neighbours:
         found = pair.on_shown
         n = done.parts[0].supports["fractured"]
