@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
@@ -66,6 +64,9 @@ def fit_head(features: np.ndarray, labels: np.ndarray, classes: int, c: float, c
 
     `c` is scikit-learn's inverse regularisation. Standardisation is folded into the head. Raises ValueError when a class has no row.
     """
+    from sklearn.linear_model import LogisticRegression  # 45 MB and a second that a run without a fitted head does not need
+    from sklearn.preprocessing import StandardScaler
+
     missing = set(range(classes)) - set(labels.tolist())
     if missing:
         raise ValueError(f"head_start: no training row of class ids {sorted(missing)}; use head_start: random")
