@@ -275,7 +275,7 @@ def compile_blocks(model: PreTrainedModel) -> None:
     """
     for block in blocks_of(model):
         plain = block.forward
-        compiled = torch.compile(plain)
+        compiled = torch.compile(plain, dynamic=False)  # stages of a ConvNeXt differ in shape, and shapes left open do not compile
 
         def forward(*inputs: Any, plain: Any = plain, compiled: Any = compiled, block: torch.nn.Module = block, **named: Any) -> Any:
             return (compiled if block.training else plain)(*inputs, **named)
