@@ -217,6 +217,15 @@ def test_shards_without_optional_columns_are_read_and_a_lack_of_groups_is_said(g
         training_rows(found, THREE_CLASS, 0)
 
 
+def test_rows_without_a_value_stand_for_themselves(ground, tmp_path):
+    def change(table: pa.Table) -> pa.Table:
+        groups = [None if row % 2 else group for row, group in enumerate(table["group"].to_pylist())]
+        return table.set_column(table.column_names.index("group"), "group", pa.array(groups, pa.string()))
+
+    rows, _ = training_rows(rewritten(ground, tmp_path, change), THREE_CLASS, 0)
+    assert len(set(rows.groups)) == 48 and None not in rows.groups and rows.groups[0] == "g0"
+
+
 def test_a_damaged_image_is_named_by_its_place(ground, tmp_path):
     def change(table: pa.Table) -> pa.Table:
         images = table["image"].to_pylist()

@@ -195,7 +195,7 @@ def add_streamed(rows: Rows, shards: Mapping[str, list[str]], split: str, config
     if config.train_licences:
         if "licence" not in table.column_names:
             raise RecipeError(f"train_licences: {place} has no column 'licence', so nobody knows what may be used; set it to []")
-        chosen = np.flatnonzero(np.isin(table["licence"].to_numpy(zero_copy_only=False), config.train_licences))
+        chosen = np.flatnonzero([licence in config.train_licences for licence in table["licence"].to_pylist()])
     names = table["label"].take(chosen).to_pylist()
     counts = Counter(names)
     if counts[None]:
@@ -207,7 +207,11 @@ def add_streamed(rows: Rows, shards: Mapping[str, list[str]], split: str, config
     _check_room(stream, config)
 
     def column(name: str, otherwise: list[Any]) -> list[Any]:
-        return table[name].take(chosen).to_pylist() if name in table.column_names else otherwise
+        """The values of a column, those of `otherwise` where it has none."""
+        if name not in table.column_names:
+            return otherwise
+        found = table[name].take(chosen).to_pylist()
+        return [other if value is None else value for value, other in zip(found, otherwise, strict=True)]
 
     if "group" not in table.column_names and int(os.environ.get("RANK", "0")) == 0:
         log.warning("%s has no column 'group': nobody can say whether copies of an image are in training and in validation", place)
@@ -220,8 +224,8 @@ def add_streamed(rows: Rows, shards: Mapping[str, list[str]], split: str, config
     rows.licences += column("licence", ["unknown"] * len(names))
     rows.origins += column("source", [config.dataset_id or Path(config.dataset).name] * len(names))
     rows.synthetic += column("synthetic", [False] * len(names))
-    rows.subtypes += [word or "" for word in column("subtype", [""] * len(names))]
-    rows.regions += [word or "" for word in column("region", [""] * len(names))]
+    rows.subtypes += column("subtype", [""] * len(names))
+    rows.regions += column("region", [""] * len(names))
 
 
 def stream_folder(config: DataConfig) -> Path:
