@@ -65,10 +65,18 @@ def kept_rows(ground: Path, output: Path, *more: str):
 
 
 @pytest.mark.parametrize(
-    ("kind", "trainable"), [("dinov2", "head"), ("dinov2", "last:1"), ("dinov2", "last:3"), ("vit", "last:2"), ("convnextv2", "last:2")]
+    ("kind", "trainable", "more"),
+    [
+        ("dinov2", "head", ()),
+        ("dinov2", "head", ("--pooling", "attention")),
+        ("dinov2", "last:1", ()),
+        ("dinov2", "last:3", ("--gradient_checkpointing", "true")),
+        ("vit", "last:2", ("--pooling", "max")),
+        ("convnextv2", "last:2", ()),
+    ],
 )
-def test_training_on_kept_output_gives_the_weights_of_training_on_the_images(ground, tmp_path, kind, trainable):
-    same = ("--model", str(ground / kind), "--trainable", trainable)
+def test_training_on_kept_output_gives_the_weights_of_training_on_the_images(ground, tmp_path, kind, trainable, more):
+    same = ("--model", str(ground / kind), "--trainable", trainable, *more)
     images = trained(ground, tmp_path / "images", *same)
     exact = trained(ground, tmp_path / "exact", *same, "--cached_views", "1", "--cached_dtype", "float32")
     assert_close(images, exact, atol=1e-6)
