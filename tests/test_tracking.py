@@ -78,6 +78,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_a_run_is_in_trackios_own_store_and_nothing_is_sent_even_with_a_token(ground, tmp_path):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -90,9 +91,10 @@ def test_a_run_is_in_trackios_own_store_and_nothing_is_sent_even_with_a_token(gr
     assert Hub.asked == []
     assert "trackio show --project" in done.stdout
     with sqlite3.connect(tmp_path / "trackio" / "hf-bones.db") as store:
-        rows = store.execute("select run_name, metrics from metrics").fetchall()
-    assert {name for name, _ in rows} == {read_json(tmp_path / "bars" / "tracking.json")["run"]}
-    text = " ".join(metrics if isinstance(metrics, str) else metrics.decode("latin1") for _, metrics in rows)
+        rows = store.execute("select run_name, metrics, step from metrics").fetchall()
+    assert max(step for *_, step in rows) == 12  # optimiser steps
+    assert {name for name, *_ in rows} == {read_json(tmp_path / "bars" / "tracking.json")["run"]}
+    text = " ".join(metrics if isinstance(metrics, str) else metrics.decode("latin1") for _, metrics, _ in rows)
     assert "train/loss" in text and "eval/selection" in text and "train/learning_rate" in text
 
 

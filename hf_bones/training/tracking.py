@@ -17,6 +17,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 from transformers.integrations import TensorBoardCallback, TrackioCallback
+from transformers.integrations.integration_utils import rewrite_logs
 
 from hf_bones.config import Recipe, RecipeError, nearest
 from hf_bones.record import read_json, write_json
@@ -83,7 +84,7 @@ class LocalTensorBoard(TensorBoardCallback):
 
 
 class LocalTrackio(TrackioCallback):
-    """transformers' callback with a project and name of ours, on this machine only."""
+    """transformers' callback with a project and name of ours, on this machine only, and optimiser steps as its steps."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -94,6 +95,12 @@ class LocalTrackio(TrackioCallback):
         args.trackio_static_space_id = False
         with hub_offline():
             super().setup(args, state, model, **options)
+
+    def on_log(self, args: Any, state: Any, control: Any, model: Any = None, logs: Any = None, **_: Any) -> None:
+        if not self._initialized:
+            self.setup(args, state, model)
+        if state.is_world_process_zero and "train_runtime" not in logs:  # figures of the whole run make no curve
+            self._trackio.log(rewrite_logs(logs), step=state.global_step)
 
     def on_predict(self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:
         """Nothing: by then the run is finished, and its figures stand in record.json."""
