@@ -7,13 +7,15 @@ from contextlib import contextmanager
 
 import typer
 
+from hf_bones.training.run_errors import RunEndedError
+
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
     """Prints what the user can mend as one line and exits with 2; anything else is a bug and keeps its trace."""
     try:
         yield
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
+    except (ValueError, FileNotFoundError, FileExistsError, RunEndedError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
