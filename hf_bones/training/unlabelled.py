@@ -27,10 +27,11 @@ from hf_bones.curate.recipe import load_curate_recipe
 from hf_bones.curate.subject import DATASET_KIND, Subject
 from hf_bones.dataset.build import load_bones
 from hf_bones.dataset.schema import image_bytes
-from hf_bones.imaging import open_image
+from hf_bones.imaging import ImageRefusedError, open_image
 from hf_bones.manifest import FINGERPRINTS_NAME, ImageRecord, open_manifest
 from hf_bones.record import public_name, read_json, sha256_rows, write_json
 from hf_bones.training.data import PixelSource
+from hf_bones.training.run_errors import DamagedImageError
 from hf_bones.training.sources import StoredImages
 
 LIST_NAME = "unlabelled.json"
@@ -51,7 +52,10 @@ class FolderImages:
         return len(self.files)
 
     def pixels(self, row: int) -> np.ndarray:
-        return open_image(self.files[row]).pixels
+        try:
+            return open_image(self.files[row]).pixels
+        except ImageRefusedError as error:
+            raise DamagedImageError(f"unlabelled: {error}. Take the file away, or put it right") from error
 
 
 @dataclass
