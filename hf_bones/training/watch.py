@@ -51,6 +51,15 @@ class WatchedTrainer(Trainer):
         super().__init__(**arguments)
         self.add_callback(RunWatch(self))
 
+    def train(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().train(*arguments, **options)
+        finally:  # a bar that is left standing would be drawn once more below the message
+            for callback in self.callback_handler.callbacks:
+                for bar in (getattr(callback, "prediction_bar", None), getattr(callback, "training_bar", None)):
+                    if bar is not None:
+                        bar.close()
+
     def training_step(self, *arguments: Any, **options: Any) -> torch.Tensor:
         # Some steps late: by then the number is there, and the host may run ahead of the GPU, which is not kept waiting for it.
         self.read_losses(leave=_STEPS_AHEAD if self.args.device.type == "cuda" else 0)
