@@ -95,7 +95,7 @@ def train(context: typer.Context) -> None:
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
 def distill(context: typer.Context) -> None:
-    """Train a small network under larger ones, on logits and features, with and without labels (`hf-bones distill --help` lists every key)."""
+    """Train a small network under larger ones, with labels and without (`hf-bones distill --help` lists every key)."""
     from hf_bones.finetune import distill_main
 
     raise typer.Exit(distill_main(context.args))

@@ -32,8 +32,8 @@ class AuxiliaryHeads(torch.nn.Module):
         self.patch = torch.nn.Linear(width, 1) if boxes else None
         self.heads = torch.nn.ModuleDict({name: torch.nn.Linear(pooled_width, count) for name, count in classes.items()})
         self.seen: dict[str, torch.Tensor] = {}
-        for layer in (self.patch, *self.heads.values()):
-            if layer is not None:
+        for layer in self.modules():
+            if isinstance(layer, torch.nn.Linear):
                 torch.nn.init.trunc_normal_(layer.weight, std=0.02)
                 torch.nn.init.zeros_(layer.bias)
         if self.patch is not None:  # breaks are rare: starting from even odds, the first steps would only learn that

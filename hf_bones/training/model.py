@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -173,14 +174,9 @@ def to_one_channel(model: PreTrainedModel) -> None:
     name, three = patch_embedding(model)
     if three.in_channels != 3 or three.groups != 1:
         raise ValueError(f"input_channels: {name} of {type(model).__name__} has {three.in_channels} input channels, expected 3")
-    one = torch.nn.Conv2d(
-        1, three.out_channels, three.kernel_size, three.stride, three.padding, three.dilation, bias=three.bias is not None
-    )  # type: ignore[arg-type]
-    with torch.no_grad():
-        one.weight.copy_(three.weight.sum(dim=1, keepdim=True))
-        if three.bias is not None and one.bias is not None:
-            one.bias.copy_(three.bias)
-    one.requires_grad_(three.weight.requires_grad)
+    one = copy.deepcopy(three)
+    one.in_channels = 1
+    one.weight = torch.nn.Parameter(three.weight.detach().sum(dim=1, keepdim=True), requires_grad=three.weight.requires_grad)
     model.set_submodule(name, one)
     _set_channels(model, 1)
 
@@ -197,7 +193,7 @@ def three_channel_state(model: PreTrainedModel, state: dict[str, torch.Tensor]) 
 def _set_channels(model: PreTrainedModel, count: int) -> None:
     for module in model.modules():
         if getattr(module, "num_channels", None) == 3:
-            module.num_channels = count  # type: ignore[assignment]
+            module.num_channels = count
     model.config.num_channels = count
 
 
@@ -280,7 +276,7 @@ def compile_blocks(model: PreTrainedModel) -> None:
         def forward(*inputs: Any, plain: Any = plain, compiled: Any = compiled, block: torch.nn.Module = block, **named: Any) -> Any:
             return (compiled if block.training else plain)(*inputs, **named)
 
-        block.forward = forward  # type: ignore[method-assign]
+        block.forward = forward
 
 
 def freeze(model: PreTrainedModel, trainable: str) -> None:

@@ -42,6 +42,7 @@ def head_features(
     hook = head_of(model).register_forward_pre_hook(keep)
     collate, was_training = SquareCollator(spec.size), model.training
     hidden = None if progress else True
+    channels = getattr(model.config, "num_channels", 3)
     model.eval().to(device)
     try:
         with torch.inference_mode():
@@ -52,7 +53,7 @@ def head_features(
                     model(kept=collate_kept([one_view[row] for row in chosen])["kept"].to(device))
                     continue
                 batch = collate([rows[(row, view * len(rows) + row)] for row in chosen])
-                model(pixel_values=batch_to_input({key: value.to(device) for key, value in batch.items()}, spec, policy))
+                model(pixel_values=batch_to_input({key: value.to(device) for key, value in batch.items()}, spec, policy, None, channels))
     finally:
         hook.remove()
         model.train(was_training)

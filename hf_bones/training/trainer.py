@@ -154,7 +154,7 @@ class BoneTrainer(WatchedTrainer, AveragingTrainer):
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """The Trainer's schedule; in a two-stage run the backbone's starts when `head_epochs` are over, and its rate is 0 until then."""
-        if not self.config.head_epochs or self.lr_scheduler is not None:
+        if not self.config.head_epochs or getattr(self, "lr_scheduler", None) is not None:
             return super().create_scheduler(num_training_steps, optimizer)
         optimiser = optimizer or self.optimizer
         first = round(num_training_steps * self.config.head_epochs / self.config.epochs)
@@ -233,7 +233,7 @@ def train(
     prediction = trainer.predict(trainer.eval_dataset, metric_key_prefix="validation")
     logits = np.asarray(prediction.predictions, dtype=np.float64)
     labels = np.asarray(prediction.label_ids)
-    metrics = classification_metrics(labels, softmax(logits), scheme.names, scheme.normal_id)
+    metrics: dict[str, Any] = {**classification_metrics(labels, softmax(logits), scheme.names, scheme.normal_id)}
     if heads:
         features = head_features(model, spec, trainer.eval_dataset, config.eval_batch_size, trainer.args.device)
         metrics["heads"] = head_figures(model, features, extra_labels(heads, validation_rows), heads)

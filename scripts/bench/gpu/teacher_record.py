@@ -54,7 +54,7 @@ def main() -> None:
                 wanted = target if name == chosen and split == "test" else None
                 bars.append(bar(f"{who}: {key}, {split}", figures[key], n=len(labels), interval=spans.get(key), target=wanted))
             for label in COUNTS:
-                bars.append(bar(f"{who}: recall of {label}, {split}", figures[f"sensitivity_{label}"], n=figures[f"support_{label}"]))
+                bars.append(bar(f"{who}: recall of {label}, {split}", figures[f"sensitivity_{label}"], n=int(figures[f"support_{label}"])))
     digest = sha256_rows(list(zip(*(runs[chosen][f"test_{key}"].tolist() for key in ("sha256", "labels")), strict=True)))
     write_result("teacher", "python scripts/bench/gpu/teacher.py FILMS … (one H200), then teacher_record.py FILMS", digest, False, bars)
 
