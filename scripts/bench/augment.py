@@ -16,6 +16,7 @@ from result_file import bar, write_result
 
 from hf_bones.config import load_recipe
 from hf_bones.evaluation.augment_check import FilmsFigures, Settings, check_augmentation
+from hf_bones.evaluation.augment_films import DRAWN
 from hf_bones.evaluation.augment_measure import Criteria, TransformFigures
 from hf_bones.evaluation.augment_report import remarks, verdict
 from hf_bones.evaluation.augment_transforms import COUNTER_EXAMPLES, POLICY
@@ -49,7 +50,8 @@ def main() -> None:
 
 def transform_bars(row: TransformFigures, films: FilmsFigures, whose: str) -> list[dict[str, Any]]:
     """View, angles and contrast of one transform on one set; with the targets of a policy, or of what must miss them."""
-    title, where, count = f"{row.name}{whose}", f"{films.name.replace(', ', ' ')}, {films.films} films", row.draws
+    where = f"{'drawn' if films.name == DRAWN else 'real'}, {films.films} films"
+    title, count = f"{row.name}{whose}", row.draws
     policy, crop, sheared = row.kind == POLICY, row.name == CROP.name, row.name == SHEAR.name
     view = CRITERIA.in_view if policy or crop else None
     angle = CRITERIA.bend_degrees if policy or sheared else None
