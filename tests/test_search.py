@@ -164,7 +164,7 @@ def test_more_trials_can_be_asked_for_later_and_none_are_made_twice(ground, tmp_
     assert len(table(output)) == 1 and not (output / "trial-001").exists()
 
 
-def test_a_search_stopped_by_ctrl_c_says_so_and_keeps_its_trial_open(ground, tmp_path, capsys, monkeypatch):
+def test_a_search_stopped_by_ctrl_c_says_so_and_keeps_its_trial_open(ground, tmp_path, capsys, monkeypatch, request):
     from hf_bones.training import search as module
 
     output = tmp_path / "stopped"
@@ -175,6 +175,8 @@ def test_a_search_stopped_by_ctrl_c_says_so_and_keeps_its_trial_open(ground, tmp
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(module.TrialWatch, "on_evaluate", press)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with Ctrl-C ignored
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     assert main(["--recipe", str(recipe_file(ground, output)), "--search", "optuna"]) == 130
     assert "the same command goes on" in capsys.readouterr().err
     (row,) = trial_rows(open_study(load_recipe(recipe_file(ground, output)), output).get_trials())
