@@ -33,6 +33,7 @@ def plot_search(rows: Sequence[TrialRow], space: Mapping[str, Range], path: Path
             highest = max(highest, row.score)
         best.append(highest if math.isfinite(highest) else math.nan)
     by_trial.step([row.number for row in rows], best, where="post", color="tab:blue", alpha=0.4, label="best so far")
+    by_trial.set_xlim(min(row.number for row in rows) - 0.5, max(row.number for row in rows) + 0.5)
     by_trial.set(xlabel="trial", ylabel="selection score", title="Trials")
     by_trial.xaxis.get_major_locator().set_params(integer=True)
     by_trial.legend(fontsize=8)
@@ -43,10 +44,10 @@ def plot_search(rows: Sequence[TrialRow], space: Mapping[str, Range], path: Path
     by_evaluation.set(xlabel="evaluation", title="On their way")
     by_evaluation.xaxis.get_major_locator().set_params(integer=True)
     if bottom is not None:
-        panels = bottom.subplots(lines, min(COLUMNS, len(space)), squeeze=False, sharey=True).flat
+        panels = list(bottom.subplots(lines, min(COLUMNS, len(space)), squeeze=False, sharey=True).flat)
         for axes, (key, values) in zip(panels, space.items(), strict=False):
             _against(axes, rows, key, values)
-        for axes in list(panels):
+        for axes in panels[len(space) :]:
             axes.set_axis_off()
     for axes in (by_trial, by_evaluation):
         axes.grid(alpha=0.3)
@@ -75,5 +76,11 @@ def _against(axes: Any, rows: Sequence[TrialRow], key: str, values: Range) -> No
         scatter(axes, known, [row.params[key] for row in known])
         if values.log:
             axes.set_xscale("log")
+            axes.set_xlim(values.low * (values.low / values.high) ** 0.04, values.high * (values.high / values.low) ** 0.04)
+            ticks = [values.low, math.sqrt(values.low * values.high), values.high]
+            axes.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+            axes.minorticks_off()
+        else:
+            axes.set_xlim(values.low - 0.04 * (values.high - values.low), values.high + 0.04 * (values.high - values.low))
     axes.set_xlabel(key)
     axes.grid(alpha=0.3)

@@ -105,7 +105,7 @@ def best_recipe(recipe: Recipe, best: TrialRow, trials: int) -> tuple[Recipe, di
     """The recipe of a trial without this machine's absolute paths, and what of them has to be given on the command line."""
     found = override(recipe, best.params)
     found.name, found.search = f"{recipe.name}-best", None
-    found.description = f"{recipe.description} The best of {trials} trials by validation selection score ({best.score:.4f})."
+    found.description = f"{recipe.description.rstrip('.')}. The best of {trials} trials by validation selection score ({best.score:.4f})."
     here: dict[str, Any] = {}
     shared: dict[str, Any] = {"output_dir": f"runs/{found.name}", "resume": True}
     for key, hub_key in PLACES.items():
