@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -17,10 +18,13 @@ from tiny import bar_dataset, tiny_checkpoint
 
 from hf_bones.config import RecipeError, load_recipe
 from hf_bones.finetune import main
+from hf_bones.labels import THREE_CLASS
+from hf_bones.preprocess import InputSpec
 from hf_bones.record import read_json
 from hf_bones.training.run_errors import DamagedImageError
 from hf_bones.training.search import claim_trial, open_study, prepare_search, run_claimed, search
 from hf_bones.training.search_report import TrialRow, best_of, best_recipe, table_text, trial_rows
+from hf_bones.training.trainer import TrainedModel
 
 ROOT = Path(__file__).parents[1]
 
@@ -127,6 +131,7 @@ def test_the_printed_line_trains_the_best_trial_once_more(ground, searched, tmp_
         torch.testing.assert_close(mine[name], tensor, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_search_that_was_killed_goes_on_to_the_same_trials(ground, searched, tmp_path):
     output = tmp_path / "search"
     command = ["--recipe", str(recipe_file(ground, output)), "--search", "optuna", "--trials", "3"]
@@ -151,16 +156,43 @@ def test_a_search_that_was_killed_goes_on_to_the_same_trials(ground, searched, t
             assert float(row["selection"]) == pytest.approx(float(other["selection"]), abs=1e-6)
 
 
-def test_more_trials_can_be_asked_for_later_and_none_are_made_twice(ground, tmp_path, capsys):
-    output = tmp_path / "more"
-    command = ["--recipe", str(recipe_file(ground, output)), "--search", "optuna", "--epochs", "1"]
-    assert main([*command, "--trials", "1"]) == 0
-    before = (output / "trial-000" / "record.json").stat().st_mtime
-    assert main([*command, "--trials", "2"]) == 0
-    assert len(table(output)) == 2 and (output / "trial-000" / "record.json").stat().st_mtime == before
-    assert main([*command, "--trials", "2", "--epochs", "2"]) == 2
-    assert "holds a search whose epochs differ" in capsys.readouterr().err
-    assert main([*command, "--trials", "1", "--epochs", "2", "--resume", "false"]) == 0
+def guesses(recipe, callbacks):
+    """A finished trial without the training: fixed logits for nine validation rows."""
+    random = np.random.default_rng(0)
+    labels = np.arange(9) % 3
+    Path(recipe.training.output_dir, "run.json").write_text("{}")
+    return TrainedModel(
+        model=None,
+        spec=InputSpec(56),
+        scheme=THREE_CLASS,
+        logits=np.eye(3)[labels] + random.normal(size=(9, 3)),
+        labels=labels,
+        groups=[f"g{row}" for row in range(9)],
+        metrics={},
+        data={},
+        history=[],
+        seconds=0.0,
+        is_main_process=True,
+    )
+
+
+def test_more_trials_can_be_asked_for_later_and_none_are_made_twice(ground, tmp_path):
+    output, made = tmp_path / "more", []
+
+    def run_trial(recipe, callbacks):
+        made.append(Path(recipe.training.output_dir).name)
+        return guesses(recipe, callbacks)
+
+    recipe = load_recipe(recipe_file(ground, output, trials=1))
+    search(recipe, run_trial)
+    recipe.search.trials = 2
+    search(recipe, run_trial)
+    assert made == ["trial-000", "trial-001"] and len(table(output)) == 2
+    recipe.training.epochs = 2
+    with pytest.raises(RecipeError, match="holds a search whose epochs differ"):
+        search(recipe, run_trial)
+    recipe.search.trials, recipe.training.resume = 1, False
+    search(recipe, run_trial)
     assert len(table(output)) == 1 and not (output / "trial-001").exists()
 
 
