@@ -22,8 +22,9 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import InputSpec
 from hf_bones.record import read_json
 from hf_bones.training.run_errors import DamagedImageError
-from hf_bones.training.search import claim_trial, open_study, prepare_search, run_claimed, search
+from hf_bones.training.search import prepare_search, run_claimed, search
 from hf_bones.training.search_report import TrialRow, best_of, best_recipe, table_text, trial_rows
+from hf_bones.training.search_study import claim_trial, open_study
 from hf_bones.training.trainer import TrainedModel
 
 ROOT = Path(__file__).parents[1]
