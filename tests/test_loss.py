@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hf_bones.config import RecipeError, TrainConfig
-from hf_bones.training.loss import class_weights, focal_loss, logit_offsets, training_loss, weighted_cross_entropy
+from hf_bones.training.loss import class_weights, focal_loss, learnt_log_prior, logit_offsets, training_loss, weighted_cross_entropy
 
 LOSSES = ("cross_entropy", "focal", "logit_adjusted")
 COUNTS = np.array([80, 15, 5])
@@ -118,3 +118,36 @@ def test_halves_of_a_batch_add_up_to_the_whole_one(name):
     whole = loss({"logits": logits}, labels, num_items_in_batch=torch.tensor(8))
     halves = [loss({"logits": logits[part]}, labels[part], num_items_in_batch=torch.tensor(8)) for part in (slice(0, 3), slice(3, 8))]
     assert whole.item() == pytest.approx(sum(half.item() for half in halves), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"class_weights": "none"},
+        {"class_weights": "sqrt"},
+        {"class_weights": "balanced"},
+        {"class_weights": "none", "sampling": "balanced"},
+        {"class_weights": "none", "sampling": "sqrt"},
+        {"class_weights": "sqrt", "loss": "logit_adjusted", "logit_adjustment": 0.5},
+        {"class_weights": "none", "loss": "logit_adjusted", "logit_adjustment": 1.5},
+    ],
+)
+def test_taking_away_what_was_learnt_of_frequencies_leaves_what_the_image_says(keys):
+    # Where nothing can be seen, the best logits are the frequencies as the run bends them; without these no class is preferred.
+    config = config_of(**keys)
+    drawn = {"uniform": COUNTS, "sqrt": (10 * COUNTS**0.5).round(), "balanced": np.full(3, 30)}[config.sampling]
+    labels = torch.tensor(np.repeat([0, 1, 2], drawn.astype(int)))
+    logits = torch.zeros(3, requires_grad=True)
+    loss = training_loss(config, COUNTS)
+    optimiser = torch.optim.SGD([logits], lr=1.0)
+    for _ in range(800):
+        optimiser.zero_grad()
+        loss({"logits": logits.expand(len(labels), 3)}, labels).backward()
+        optimiser.step()
+    left = logits.detach().double().numpy() - learnt_log_prior(config, COUNTS)
+    assert left == pytest.approx(np.full(3, left.mean()), abs=0.02)
+
+
+def test_balanced_verdicts_need_every_class():
+    with pytest.raises(ValueError, match=r"balanced_verdicts: needs rows of every class; counts are \[3, 0\]"):
+        learnt_log_prior(config_of(class_weights="none"), np.array([3, 0]))

@@ -13,7 +13,9 @@ import pytest
 import torch
 from tiny import bar_dataset, tiny_checkpoint
 
+from hf_bones import BonePredictor
 from hf_bones.config import RecipeError
+from hf_bones.dataset.build import load_bones
 from hf_bones.finetune import main, parse_recipe
 from hf_bones.logits import softmax
 from hf_bones.record import read_json
@@ -205,3 +207,22 @@ def test_a_checkpoint_says_how_it_was_made(finished):
     assert len(record["data"]["sha256"]) == 64 and record["environment"]["packages"]["torch"]
     assert json.loads((finished / "decision.json").read_text())["temperature"] > 0
     assert os.access(finished / "curves.png", os.R_OK)
+
+
+@pytest.mark.parametrize("save_dtype", ["float32", "float8"])
+def test_balanced_verdicts_move_the_biases_alone_and_are_what_is_measured(ground, tmp_path, save_dtype):
+    common = ("--class_weights", "none", "--epochs", "1", "--save_dtype", save_dtype)
+    assert main(arguments(ground, tmp_path / "plain", *common)) == 0
+    assert main(arguments(ground, tmp_path / "balanced", *common, "--balanced_verdicts", "true")) == 0
+    plain, balanced = weights(tmp_path / "plain"), weights(tmp_path / "balanced")
+    assert [name for name in plain if not torch.equal(plain[name], balanced[name])] == ["classifier.bias"]
+    counts = read_json(tmp_path / "plain" / "record.json")["data"]["counts"]["train"]
+    shares = torch.tensor(list(counts.values())).float()
+    moved = balanced["classifier.bias"].float() - plain["classifier.bias"].float()
+    torch.testing.assert_close(moved, -(shares / shares.sum()).log(), atol=2e-3, rtol=0)
+    record = read_json(tmp_path / "balanced" / "record.json")["metrics"]["validation"]
+    rows = load_bones(str(ground / "dataset"))["validation"]
+    found = BonePredictor.from_pretrained(tmp_path / "balanced").predict(list(rows["image"]))
+    names = rows.features["label"].names
+    right = [finding.verdict == names[label] for finding, label in zip(found, rows["label"], strict=True)]
+    assert record["accuracy"] == pytest.approx(sum(right) / len(right))

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from transformers import PreTrainedModel
@@ -17,7 +18,7 @@ from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import read_json, write_json
 from hf_bones.training.auxiliary import NAME, detached_state
 from hf_bones.training.lora import with_matrices
-from hf_bones.training.model import three_channel_state
+from hf_bones.training.model import head_of, three_channel_state
 from hf_bones.training.sharding import SPLIT_OPTIMISER, local_part, read_state
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,16 @@ def round_weights(model: PreTrainedModel, save_dtype: str) -> None:
         for name, tensor in model.state_dict().items():
             part = local_part(tensor)
             part.copy_(part.to(stored_dtype(name, tensor, save_dtype)).to(part.dtype))
+
+
+def shift_biases(model: PreTrainedModel, shift: np.ndarray, save_dtype: str) -> np.ndarray:
+    """Adds `shift` (C,) to the biases of the head, in place, rounded as `round_weights` does; returns what was really added, (C,)."""
+    name = next(name for name, parameter in model.named_parameters() if parameter is head_of(model).bias)
+    bias = head_of(model).bias.data
+    before = bias.clone()
+    moved = before + torch.as_tensor(shift, dtype=bias.dtype, device=bias.device)
+    bias.copy_(moved.to(stored_dtype(name, bias, save_dtype)).to(bias.dtype))
+    return np.asarray((bias - before).cpu(), dtype=np.float64)
 
 
 def save_checkpoint(model: PreTrainedModel, spec: InputSpec, folder: Path, save_dtype: str = "float32") -> None:

@@ -66,6 +66,19 @@ def logit_offsets(config: TrainConfig, counts: np.ndarray) -> np.ndarray:
     return config.logit_adjustment * np.log(counts / counts.sum())
 
 
+def learnt_log_prior(config: TrainConfig, counts: np.ndarray) -> np.ndarray:
+    """Log of the class frequencies that a run's network reckons with, float64 (C,): the rows' own, as sampling, weights and loss bend them.
+
+    Taken from the logits, it leaves verdicts that hold all classes for equally frequent (post-hoc logit adjustment, Menon et al. 2021, see
+    `weighted_cross_entropy`). Exact for cross-entropy without label smoothing. Raises ValueError for a class without rows.
+    """
+    counts = np.asarray(counts, dtype=np.float64)
+    if (counts == 0).any():
+        raise ValueError(f"balanced_verdicts: needs rows of every class; counts are {counts.astype(int).tolist()}")
+    seen = counts ** {"uniform": 1.0, "sqrt": 0.5, "balanced": 0.0}[config.sampling] * class_weights(counts, config.class_weights)
+    return np.log(seen / seen.sum()) - logit_offsets(config, counts)
+
+
 def weighted_cross_entropy(weights: np.ndarray, label_smoothing: float = 0.0, offsets: np.ndarray | None = None) -> LossFunction:
     """Cross-entropy by class weights (C,), of the logits plus `offsets` (C,) where given.
 

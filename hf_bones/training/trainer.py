@@ -22,12 +22,12 @@ from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics, selection_score
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.auxiliary import NAME, PATCH_LOGITS, UNKNOWN, attach_auxiliary, box_cover, box_loss, head_figures, label_loss
-from hf_bones.training.checkpoints import RUN_FILE, START, has_fitted_start, load_weights, prepare_output, round_weights
+from hf_bones.training.checkpoints import RUN_FILE, START, has_fitted_start, load_weights, prepare_output, round_weights, shift_biases
 from hf_bones.training.combinations import check_combinations, check_network
 from hf_bones.training.data import UNLABELLED, RunSampler, SquareCollator, TrainingRows, batch_matrices, batch_to_input
 from hf_bones.training.ema import AveragingTrainer
 from hf_bones.training.lora import add_lora, lora_layers, merge_lora, plain_state, save_matrices
-from hf_bones.training.loss import class_weights, logit_offsets, training_loss
+from hf_bones.training.loss import class_weights, learnt_log_prior, logit_offsets, training_loss
 from hf_bones.training.model import compile_blocks, head_parameters, load_model, parameter_groups
 from hf_bones.training.probe import fit_head, head_features, start_head
 from hf_bones.training.processes import first_process_says, join_processes, on_cpu, require_shared
@@ -231,14 +231,17 @@ def train(
     model = trainer.accelerator.unwrap_model(trainer.model)
     round_weights(model, config.save_dtype)
     prediction = trainer.predict(trainer.eval_dataset, metric_key_prefix="validation")
+    whole = whole_model(model, lambda: load_model(recipe.model, scheme)[0])
     logits = np.asarray(prediction.predictions, dtype=np.float64)
     labels = np.asarray(prediction.label_ids)
+    if config.balanced_verdicts and trainer.is_world_process_zero():
+        logits += shift_biases(whole, -learnt_log_prior(config, label_counts(train_rows, scheme)), config.save_dtype)
     metrics: dict[str, Any] = {**classification_metrics(labels, softmax(logits), scheme.names, scheme.normal_id)}
     if heads:
         features = head_features(model, spec, trainer.eval_dataset, config.eval_batch_size, trainer.args.device)
         metrics["heads"] = head_figures(model, features, extra_labels(heads, validation_rows), heads)
     return TrainedModel(
-        model=whole_model(model, lambda: load_model(recipe.model, scheme)[0]),
+        model=whole,
         spec=spec,
         scheme=scheme,
         logits=logits,
@@ -275,6 +278,12 @@ def extra_labels(heads: dict[str, list[str]], rows: Rows) -> dict[str, np.ndarra
     }
 
 
+def label_counts(rows: Rows, scheme: LabelScheme) -> np.ndarray:
+    """How many rows each class has, (C,)."""
+    labels = np.asarray(rows.labels)
+    return np.bincount(labels[labels != UNLABELLED], minlength=len(scheme.names))
+
+
 def make_trainer(
     recipe: Recipe,
     model: PreTrainedModel,
@@ -287,7 +296,6 @@ def make_trainer(
     """The Trainer of a recipe, ready to run; `kind` is given a `BoneTrainer`'s arguments."""
     config = recipe.training
     labels = np.asarray(train_rows.labels)
-    counts = np.bincount(labels[labels != UNLABELLED], minlength=len(scheme.names))
     head_rate = config.head_learning_rate or 10 * config.learning_rate
     sampler = (
         stream_sampler(train_rows, recipe)
@@ -322,7 +330,7 @@ def make_trainer(
         ),
         eval_dataset=TrainingRows(validation_rows.sources, np.asarray(validation_rows.labels), spec.size, config.seed),
         data_collator=SquareCollator(spec.size),
-        compute_loss_func=training_loss(config, counts),
+        compute_loss_func=training_loss(config, label_counts(train_rows, scheme)),
         compute_metrics=score,
         callbacks=callbacks,
     )

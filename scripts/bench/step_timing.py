@@ -2,7 +2,8 @@
 
 The Trainer's loop itself is timed, ours and the stock one alike. Its data loader is wrapped, so that each wait for a batch is noted
 (copying it to the device counts as waiting); a callback starts the clock after some steps and stops it after some more. On a GPU the clock
-is read when the device has finished what it was given.
+is read when the device has finished what it was given. On a CPU, several processes can take turns, a step each (`steps_in_turns`), so that
+whatever else the machine does falls on all of them alike.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +25,6 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 class StepTimes:
     """Timed steps: how many, their seconds, the seconds of these in which the loop waited for a batch, bytes on the GPU at most.
 
-    `cpu` are the seconds that all threads of this process ran: on a CPU they tell what a step costs where other work takes turns with it.
-
     `first` is the first step's seconds, with whatever is compiled or started in it. `stops` counts the places in the code where one further
     step waited for the GPU, which keeps the CPU from running ahead.
     """
@@ -34,7 +33,6 @@ class StepTimes:
     steps: int = 0
     seconds: float = 0.0
     waited: float = 0.0
-    cpu: float = 0.0
     peak_bytes: int = 0
     stops: dict[str, int] = field(default_factory=dict)
 
@@ -80,7 +78,7 @@ class StepClock(TrainerCallback):
         self.found = StepTimes()
         self.first = self.begun = self.started = 0.0
         self.first_timed = 0
-        self.waited_before = self.cpu_before = 0.0
+        self.waited_before = 0.0
         self.watch = ExitStack()
         self.warned: list[warnings.WarningMessage] | None = None
 
@@ -99,12 +97,11 @@ class StepClock(TrainerCallback):
                 if torch.cuda.is_available():
                     torch.cuda.reset_peak_memory_stats()
                 self.first_timed, self.started, self.waited_before = step, now(), self.loader.waited
-                self.cpu_before = time.process_time()
         elif step - self.first_timed >= self.timed or time.perf_counter() - self.started > self.most_seconds:
             ended = now()
             peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
-            waited, cpu = self.loader.waited - self.waited_before, time.process_time() - self.cpu_before
-            self.found = StepTimes(self.first, step - self.first_timed, ended - self.started, waited, cpu, peak)
+            waited = self.loader.waited - self.waited_before
+            self.found = StepTimes(self.first, step - self.first_timed, ended - self.started, waited, peak)
             if self.watch_stops and torch.cuda.is_available():
                 self.warned = self.watch.enter_context(warnings.catch_warnings(record=True))
                 warnings.simplefilter("always")
@@ -122,6 +119,38 @@ class StepClock(TrainerCallback):
         self.found.stops = dict(places.most_common())
 
 
+@dataclass
+class Step:
+    """Seconds of one step, those of them in which it waited for its batch, and those that the threads of the process ran."""
+
+    seconds: float
+    waited: float
+    cpu: float
+
+
+class TurnTaker(TrainerCallback):
+    """Calls `turn` before each step but the first, which warms up, and times each from there to its end."""
+
+    def __init__(self, loader: TimedLoader, timed: int, turn: Callable[[], None]) -> None:
+        self.loader, self.timed, self.turn = loader, timed, turn
+        self.steps: list[Step] = []
+        self.started: Step | None = None
+
+    def so_far(self) -> Step:
+        return Step(time.perf_counter(), self.loader.waited, time.process_time())
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        if self.started is not None:
+            ended, started = self.so_far(), self.started
+            self.steps.append(Step(ended.seconds - started.seconds, ended.waited - started.waited, ended.cpu - started.cpu))
+        if len(self.steps) >= self.timed:
+            control.should_training_stop = True
+        else:
+            self.turn()
+            self.started = self.so_far()
+        return control
+
+
 def now() -> float:
     """Seconds, read when the GPU has finished what it was given."""
     if torch.cuda.is_available():
@@ -131,12 +160,27 @@ def now() -> float:
 
 def time_steps(trainer: Trainer, warm: int, timed: int, most_seconds: float = float("inf"), watch_stops: bool = False) -> StepTimes:
     """Trains for `warm + timed` steps (two at least to warm up). The trainer must be allowed two steps more than that."""
-    loader = TimedLoader(trainer.get_train_dataloader())
-    setattr(trainer, "get_train_dataloader", lambda: loader)  # noqa: B010 - a method cannot be assigned to
-    clock = StepClock(loader, warm, timed, most_seconds, watch_stops)
-    trainer.add_callback(clock)
-    trainer.pop_callback(PrinterCallback)
-    trainer.train()
+    clock = StepClock(_timed_loader(trainer), warm, timed, most_seconds, watch_stops)
+    _train_with(trainer, clock)
     if not clock.found.steps:
         raise RuntimeError("training ended before a step was timed")
     return clock.found
+
+
+def steps_in_turns(trainer: Trainer, timed: int, turn: Callable[[], None]) -> list[Step]:
+    """Trains for one step and `timed` more, before each of which `turn` is called: it returns when it is this process's turn."""
+    taker = TurnTaker(_timed_loader(trainer), timed, turn)
+    _train_with(trainer, taker)
+    return taker.steps
+
+
+def _timed_loader(trainer: Trainer) -> TimedLoader:
+    loader = TimedLoader(trainer.get_train_dataloader())
+    setattr(trainer, "get_train_dataloader", lambda: loader)  # noqa: B010 - a method cannot be assigned to
+    return loader
+
+
+def _train_with(trainer: Trainer, callback: TrainerCallback) -> None:
+    trainer.add_callback(callback)
+    trainer.pop_callback(PrinterCallback)
+    trainer.train()

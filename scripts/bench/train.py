@@ -4,7 +4,8 @@
 
 DATA is a folder that `hf-bones build` wrote, MODEL a folder or Hub id of weights. Both sides (`train_sides.py`) start from the same
 weights and see the same images in batches of the same size for as many steps, at the same precision; each measurement is a process of its
-own, the sides taking turns. Ours reads the array cache, or, without it, decodes the stored images as the plain recipe does.
+own, the sides taking turns, in fine-tuning on a CPU after each step. Ours reads the array cache, or, without it, decodes the stored images
+as the plain recipe does.
 
 - fine-tuning: images/s inside the Trainer's loop, the share of a step that waits for data, peak memory;
 - frozen backbone: a whole run with `cached_views: 1`, validated and saved after each epoch. The plain recipe computes the backbone anew in
@@ -25,6 +26,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -59,17 +61,18 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--trainable", default="last:3", help="what learns in fine-tuning")
     parser.add_argument("--workers", type=int, default=12 if torch.cuda.is_available() else 0, help="loader workers, of both sides")
-    parser.add_argument("--rounds", type=int, default=4, help="how often fine-tuning is timed; the other measurements less often")
+    parser.add_argument("--rounds", type=int, default=4, help="how often fine-tuning and reading are timed, the other runs less often")
     parser.add_argument("--quick", action="store_true", help="a few images at 56 px, one round: under a minute, to see that it runs")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hf-bones-bench-") as folder:
         work = Path(folder)
         settings, small = settings_of(options, work)
         found: Found = defaultdict(lambda: defaultdict(list))
-        for tasks, side, which in plan(options, settings, small):
-            for task, result in run_side(side, which, tasks, work).items():
-                found[task][side].append(result)
-                print(f"{side}, {task}: {shown(result)}", flush=True)
+        for tasks, sides, which in plan(options, settings, small):
+            for side, results in run_sides(sides, which, tasks, work).items():
+                for task, result in results.items():
+                    found[task][side].append(result)
+                    print(f"{side}, {task}: {shown(result)}", flush=True)
         films = len(json.loads(Path(small.files).read_text(encoding="utf-8"))["train"])
     bars = [*step_bars(found["steps"], settings), *frozen_bars(found["frozen"], small, films), *score_bars(found["score"])]
     bars += input_bars(found["input"], settings)
@@ -92,7 +95,7 @@ def settings_of(options: argparse.Namespace, work: Path) -> tuple[Settings, Sett
             Settings(
                 data=str(folder / "data"), arrays=str(folder / "arrays"), files=str(folder / "files.json"), work=str(work),
                 model=options.model, size=size, batch=batch, trainable=options.trainable, learning_rate=5e-5,
-                warm=2, timed=2 if options.quick else 8, epochs=4 if options.quick else 20, plain_epochs=1, score_epochs=1,
+                warm=2, timed=2 if options.quick else 12, epochs=4 if options.quick else 20, plain_epochs=1, score_epochs=1,
                 input_images=64 if options.quick else 2048, workers=options.workers, seed=0,
             )
         )  # fmt: skip
@@ -134,78 +137,107 @@ def write_files(part: Any, folder: Path) -> list[tuple[str, int]]:
     return files
 
 
-def plan(options: argparse.Namespace, settings: Settings, small: Settings) -> list[tuple[list[str], str, Settings]]:
-    """(tasks, side, settings) of each process in their order: the sides take turns, so that whatever else runs falls on all."""
+def plan(options: argparse.Namespace, settings: Settings, small: Settings) -> list[tuple[list[str], list[str], Settings]]:
+    """(tasks, sides, settings) of what runs one after the other. Sides named together take turns; else each has its turn in a round."""
+    both, all_three = ["ours", "plain"], ["ours", "plain", "decoding"]
     if options.quick:
-        return [(["steps", "frozen", "score", "input"], side, small) for side in ("ours", "plain")]
-    both, all_three = ("ours", "plain"), ("ours", "decoding", "plain")
-    order = []
+        return [(["steps", "frozen", "score", "input"], both, small)]
+    order: list[tuple[list[str], list[str], Settings]] = []
     for number in range(options.rounds):
-        # Whoever comes first in one round comes last in the next.
-        turn = 1 if number % 2 == 0 else -1
-        order += [(["steps"], side, settings) for side in all_three[::turn]]
-        if number % 2 == 0:
-            order += [(["frozen"], side, small) for side in both[::turn]]
-        order += [(["input"], side, settings) for side in all_three[::turn]]
-    return order + [(["score"], side, settings) for side in both]
+        turn = 1 if number % 2 == 0 else -1  # whoever comes first in one round comes last in the next
+        order += [(["steps"], all_three[::turn], settings)]
+        order += [(["frozen"], [side], small) for side in both[::turn] if number < 2]
+        order += [(["input"], [side], settings) for side in all_three[::turn]]
+    return order + [(["score"], [side], settings) for side in both]
 
 
-def run_side(side: str, settings: Settings, tasks: Sequence[str], work: Path) -> dict[str, Any]:
-    """What the side's process prints."""
-    command = [sys.executable, str(SIDES_FILE), side, str(Path(settings.files).with_name("settings.json")), *tasks]
+def run_sides(sides: Sequence[str], settings: Settings, tasks: Sequence[str], work: Path) -> dict[str, dict[str, Any]]:
+    """What the processes of these sides print. They are started one after the other; then each goes on only while it is its turn."""
+    path = Path(settings.files).with_name("settings.json")
     # A home of its own for what `datasets` keeps, so that no side finds what another left.
     environment = {**os.environ, "HF_DATASETS_CACHE": str(work / "datasets"), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode != 0:
-        raise SystemExit(f"{side}, {', '.join(tasks)}: {done.stderr[-3000:]}")
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
+    found: dict[str, dict[str, Any]] = {}
+    with ExitStack() as stack:
+        running = {}
+        for side in sides:
+            errors = stack.enter_context((work / f"{side}.log").open("w+", encoding="utf-8"))
+            command = [sys.executable, str(SIDES_FILE), side, str(path), *tasks]
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, bufsize=1, env=environment
+            )
+            stack.callback(process.kill)
+            running[side] = process
+            follow(side, process, work, found)
+        order = list(sides)
+        while running:
+            for side in [side for side in order if side in running]:
+                print(file=running[side].stdin)
+                if not follow(side, running[side], work, found):
+                    del running[side]
+            order.reverse()
+    return {side: found[side] for side in sides}
+
+
+def follow(side: str, process: subprocess.Popen[str], work: Path, found: dict[str, dict[str, Any]]) -> bool:
+    """Reads what a side prints until it waits for its next turn (True), or to its end, which is what it found (False)."""
+    if process.stdout is None:
+        raise ValueError(f"{side} has no output to follow")
+    last = ""
+    for line in process.stdout:
+        last = line.strip()
+        if last == "turn":
+            return True
+    if process.wait() != 0 or not last.startswith("{"):
+        raise SystemExit(f"{side}: {(work / f'{side}.log').read_text(encoding='utf-8')[-3000:]}")
+    found[side] = json.loads(last)
+    return False
 
 
 def shown(result: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value:,.4g}" for key, value in result.items() if isinstance(value, (int, float)))
+    """A line on what a task found: of lists the medians."""
+    numbers = {key: median(value) if isinstance(value, list) else value for key, value in result.items() if key != "labels"}
+    return ", ".join(f"{key} {value:,.4g}" for key, value in numbers.items())
+
+
+def paired_median(name: str, values: Sequence[float], **more: Any) -> dict[str, Any]:
+    """The median of figures of single steps, with its bootstrap interval."""
+    random = np.random.default_rng(0)
+    drawn = np.median(random.choice(np.array(values), size=(RESAMPLES, len(values))), axis=1)
+    return bar(name, median(values), n=len(values), interval=np.quantile(drawn, [0.025, 0.975]).tolist(), **more)
 
 
 def step_bars(found: Mapping[str, list[dict[str, Any]]], settings: Settings) -> list[dict[str, Any]]:
-    rates = {side: [each["images_per_second"] for each in rounds] for side, rounds in found.items()}
-    count = settings.timed * settings.batch * len(rates["ours"])
+    """Step by step: each of ours is divided by the plain one next to it."""
     gpu = torch.cuda.is_available()
+
+    def all_of(side: str, key: str) -> list[float]:
+        return [value for each in found[side] for value in each.get(key, [])]
+
     title = f"fine-tuning ({settings.trainable}, {settings.size} px)"
-    bars = [
-        median_bar(
-            f"{title}, images/s ÷ plain recipe's", ratios(rates["ours"], rates["plain"]), count, target=1.3 if gpu else 1.0, peer=PLAIN
-        )
-    ]
-    if "decoding" in rates:
-        bars.append(
-            median_bar(
-                f"{title} without the array cache, images/s ÷ plain recipe's", ratios(rates["decoding"], rates["plain"]), count, peer=PLAIN
-            )
-        )
-    if not gpu:
-        cost = {side: [each["cpu_per_image"] for each in rounds] for side, rounds in found.items()}
-        bars.append(
-            median_bar(f"{title}, plain recipe's CPU seconds an image ÷ ours", ratios(cost["plain"], cost["ours"]), count, peer=PLAIN)
-        )
+    seconds = {side: all_of(side, "seconds") for side in found}
+    rates = {side: [settings.batch / value for value in values] for side, values in seconds.items()}
+    target = 1.3 if gpu else 1.0
+    bars = [paired_median(f"{title}, images/s ÷ plain recipe's", ratios(rates["ours"], rates["plain"]), target=target, peer=PLAIN)]
+    if "decoding" in found:
+        faster = ratios(rates["decoding"], rates["plain"])
+        bars.append(paired_median(f"{title} without the array cache, images/s ÷ plain recipe's", faster, peer=PLAIN))
     memory = "gpu_bytes" if gpu else "rss"
     peaks = {side: [each[memory] / MB for each in rounds] for side, rounds in found.items()}
-    bars.append(
-        median_bar(
-            "fine-tuning, peak memory ÷ plain recipe's", ratios(peaks["ours"], peaks["plain"]), count, target=1.0, at_most=True, peer=PLAIN
-        )
-    )
-    for side, rounds in found.items():
-        bars.append(median_bar(f"{NAMES[side]}: fine-tuning, images/s", rates[side], count))
-        waiting = [100 * each["loader_share"] for each in rounds]
-        bars.append(
-            median_bar(
-                f"{NAMES[side]}: share of a step that waits for data, %", waiting, count, target=3 if side == "ours" else None, at_most=True
-            )
-        )
-        if side != "plain":
-            share = [100 * each["preparing_share"] for each in rounds]
-            bars.append(median_bar(f"{NAMES[side]}: share of a step that augments and normalises, %", share, count))
-        bars.append(median_bar(f"{NAMES[side]}: fine-tuning, peak memory ({'GPU' if gpu else 'RSS'}), MB", peaks[side], count))
+    less = ratios(peaks["ours"], peaks["plain"])
+    bars.append(median_bar("fine-tuning, peak memory ÷ plain recipe's", less, len(less), target=1.0, at_most=True, peer=PLAIN))
+    for side in found:
+        waiting = [100 * value for value in ratios(all_of(side, "waited"), seconds[side])]
+        most = 3 if side == "ours" else None
+        bars.append(paired_median(f"{NAMES[side]}: fine-tuning, images/s", rates[side]))
+        bars.append(paired_median(f"{NAMES[side]}: share of a step that waits for data, %", waiting, target=most, at_most=True))
+        if side != "plain" and not gpu:
+            preparing = [100 * value for value in ratios(all_of(side, "preparing"), seconds[side])]
+            bars.append(paired_median(f"{NAMES[side]}: share of a step that augments and normalises, %", preparing))
+        if not gpu:
+            each = [value / settings.batch for value in all_of(side, "cpu")]
+            bars.append(paired_median(f"{NAMES[side]}: fine-tuning, CPU seconds an image", each))
+        where = "GPU" if gpu else "RSS"
+        bars.append(median_bar(f"{NAMES[side]}: fine-tuning, peak memory ({where}), MB", peaks[side], len(peaks[side])))
     return bars
 
 

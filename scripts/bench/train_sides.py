@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from cache_readers import peak_memory
-from step_timing import time_steps
+from step_timing import steps_in_turns, time_steps
 from transformers import PreTrainedModel
 
 from hf_bones.config import AugmentConfig, DataConfig, ModelConfig, Recipe, TrainConfig
@@ -103,7 +103,7 @@ def plain(settings: Settings, trainable: str, **arguments: Any) -> Any:
 
 
 def steps(settings: Settings, side: str) -> dict[str, Any]:
-    """Steps of fine-tuning inside the Trainer's loop: images/s, the share that waits for data, memory at most."""
+    """Seconds of steps of fine-tuning inside the Trainer's loop, those spent waiting for data, and those of preparing the input."""
     allowed = settings.warm + settings.timed + 2
     if side == "plain":
         trainer = plain(settings, settings.trainable, max_steps=allowed, **QUIET)
@@ -117,14 +117,22 @@ def steps(settings: Settings, side: str) -> dict[str, Any]:
         trainer = make_trainer(recipe, *network(settings, settings.trainable), SCHEME, *rows)
     preparing = Stopwatch(trainer._prepare_inputs)
     trainer._prepare_inputs = preparing
-    times = time_steps(trainer, settings.warm, settings.timed)
+    if torch.cuda.is_available():
+        times = time_steps(trainer, settings.warm, settings.timed)
+        return {"seconds": [times.step], "waited": [times.waited / times.steps], "gpu_bytes": times.peak_bytes}
+    found = steps_in_turns(trainer, settings.timed, wait_for_turn)
     return {
-        "images_per_second": settings.batch / times.step,
-        "cpu_per_image": times.cpu / times.steps / settings.batch,
-        "loader_share": times.loader_share,
-        "preparing_share": sum(preparing.seconds[-times.steps :]) / times.seconds,
-        "gpu_bytes": times.peak_bytes,
+        "seconds": [step.seconds for step in found],
+        "waited": [step.waited for step in found],
+        "cpu": [step.cpu for step in found],
+        "preparing": preparing.seconds[-len(found) :],
     }
+
+
+def wait_for_turn() -> None:
+    print("turn", flush=True)
+    if not sys.stdin.readline():
+        raise SystemExit("nobody gave this process its turn")
 
 
 class Stopwatch:

@@ -4,10 +4,10 @@
 
 FILMS is a folder that films.py wrote. jobs.json is a list of {"name", "recipe", "changes", "fold", "folds", "teachers", "teacher", "keep"}.
 Each job trains the recipe with the changes on the films of train outside of the fold (none: on all of train) and writes NAME.npz with the
-logits of the fold, of validation and of test, of each film and of its mirror image, and their mean. With `teachers`, names of jobs whose
-folds make up train, it is a student of their out-of-fold probabilities; with `teacher`, of kept jobs, of what these say of each view. Jobs
-for which the time left is too short, going by the last one, are named and left out. Nothing is chosen here; figures of test are not even
-computed.
+logits of the fold, of validation and of test, of each film and of its mirror image, and their mean. With `teachers`, lists of
+jobs whose folds make up train, it is a student of the mean of their out-of-fold probabilities; with `teacher`, of kept jobs, of what these
+say of each view. Jobs for which the time left is too short, going by the last one, are named and left out. Several processes, each
+with jobs of its own and the same OUT, share a GPU that one does not fill. Nothing is chosen here; figures of test are not even computed.
 """
 
 from __future__ import annotations
@@ -82,14 +82,14 @@ def figures(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
 
 
 def teach(names: Sequence[str], out: Path) -> Path:
-    """The out-of-fold probabilities of cross-validated jobs as a file that a student's recipe takes."""
+    """The out-of-fold probabilities of the jobs of one cross-validation as a file that a student's recipe takes."""
     hashes: list[str] = []
     probabilities: list[np.ndarray] = []
     for name in names:
         with np.load(out / f"{name}.npz") as stored:
             hashes += stored["fold_sha256"].tolist()
             probabilities.append(softmax(stored["fold"]))
-    path = out / "out_of_fold.npz"
+    path = out / f"out_of_fold_{'_'.join(names)}.npz"
     write_probabilities(path, hashes, np.concatenate(probabilities), THREE_CLASS.names)
     return path
 
@@ -101,7 +101,7 @@ def run_job(job: dict[str, Any], films: dict[int, list[Film]], folder: Path, wei
     if job.get("teacher"):  # the folder of an earlier job
         changes["teacher"] = [str(out / name) for name in job["teacher"]]
     if job.get("teachers"):
-        changes["teacher_probabilities"] = [str(teach(job["teachers"], out))]
+        changes["teacher_probabilities"] = [str(teach(names, out)) for names in job["teachers"]]
     recipe = override(load_recipe(job.get("recipe", "dinov2-small-448")), changes)
     recipe.trainer = {**recipe.trainer, **QUIET}
     size = recipe.model.image_size

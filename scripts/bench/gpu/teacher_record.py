@@ -1,15 +1,18 @@
-"""The figures of the jobs that teacher.py ran, from the logits that it left: which one validation prefers, and what it reaches on test.
+"""The figures of the jobs that teacher.py ran, from the logits that it left: what validation prefers, and what that reaches on test.
 
     python scripts/bench/gpu/teacher_record.py FILMS
 
-FILMS is the folder that films.py wrote (for the groups of the bootstrap). Reads results/teacher/*.npz and writes results/teacher.json. The
-job whose mean over film and mirror image scores best on validation is measured against the targets; the others stand beside it.
+FILMS is the folder that films.py wrote (for the groups of the bootstrap). Reads results/teacher/*.npz and writes results/teacher.json. Of
+the networks of each size the one whose mean over film and mirror image scores best on validation is measured against the targets; the
+others stand beside it. Verdicts are balanced as the recipes have it (`balanced_verdicts`): all were trained with the same weights. Folds of
+train follow, each scored by networks that had not learnt from it.
 """
 
 from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,43 +23,88 @@ sys.path[:0] = [str(Path(__file__).parents[1])]
 # ruff: noqa: E402 - it is found there
 from result_file import RESULTS, bar, write_result
 
+from hf_bones.config import load_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax
 from hf_bones.metrics import bootstrap_intervals, classification_metrics, selection_score
 from hf_bones.record import sha256_rows
+from hf_bones.training.loss import learnt_log_prior
 
-NAMES = {
-    "boxes": "dinov2-small-448",
-    "no_boxes": "the same without box_loss",
+TEACHERS = {
+    "boxes_24_epochs": "dinov2-small-448",
+    "boxes": "the same, learning_rate 2e-4, 15 epochs",
+    "no_boxes": "the same, learning_rate 2e-4, 15 epochs, without box_loss",
     "boxes_higher_rate": "the same, learning_rate 3e-4, layer_decay 0.8, 25 epochs",
 }
-TARGETS = {"auroc_abnormal": 0.88, "sensitivity_fractured_at_specificity_85": 0.75, "auroc_ovr_beyond_repair": 0.90}
-COUNTS = THREE_CLASS.names
+STUDENTS = {
+    "student": "bundled",
+    "student_seed_1": "bundled, another seed",
+    "student_labels_alone": "bundled, from labels alone, 24 epochs",
+}
+FOLDS = {
+    "dinov2-small-448": ("fold0", "fold1", "fold2"),
+    "dinov2-small-448, learning_rate 6e-5": ("fold0_rate_6e-5",),
+    "bundled, from labels alone": ("fold0_8_blocks",),
+    "bundled at 336 px, from labels alone": ("fold0_8_blocks_336", "fold1_8_blocks_336", "fold2_8_blocks_336"),
+}
+RECALL = "sensitivity_fractured_at_specificity_85"
+TARGETS = (
+    (TEACHERS, {"auroc_abnormal": 0.88, RECALL: 0.75, "auroc_ovr_beyond_repair": 0.90}),
+    (STUDENTS, {"auroc_abnormal": 0.83, RECALL: None, "auroc_ovr_beyond_repair": None}),
+)
+NAMES = THREE_CLASS.names
+Runs = Mapping[str, Mapping[str, np.ndarray]]
 
 
 def main() -> None:
     with (Path(sys.argv[1]) / "films.csv").open(encoding="utf-8") as stream:
-        groups = {row["sha256"]: row["group"] for row in csv.DictReader(stream)}
-    runs = {path.stem: np.load(path) for path in sorted((RESULTS / "teacher").glob("*.npz"))}
-    scores = {name: selection_score(run["validation_labels"], softmax(run["validation"]), 0) for name, run in runs.items()}
-    chosen = max(scores, key=scores.__getitem__)
+        table = list(csv.DictReader(stream))
+    groups = {row["sha256"]: row["group"] for row in table}
+    runs = {path.stem: dict(np.load(path)) for path in sorted((RESULTS / "teacher").glob("*.npz"))}
+    counts = np.array([sum(row["split"] == "train" and row["label"] == name for row in table) for name in NAMES])
+    shift = learnt_log_prior(load_recipe("dinov2-small-448").training, counts)
+    for run in runs.values():
+        run |= {key: run[key] - shift for key in {"fold", "validation", "test"} & set(run)}
+    trained = [*TEACHERS, *STUDENTS]
+    scores = {name: selection_score(runs[name]["validation_labels"], softmax(runs[name]["validation"]), 0) for name in trained}
     bars: list[dict[str, Any]] = []
-    for name in sorted(scores, key=lambda each: -scores[each]):
-        run, who = runs[name], NAMES[name]
-        bars.append(
-            bar(f"{who}: validation score (mean of AUROC(abnormal) and macro AUROC)", scores[name], n=len(run["validation_labels"]))
-        )
-        for split in ("validation", "test"):
-            labels, probabilities = run[f"{split}_labels"], softmax(run[split])
-            figures = classification_metrics(labels, probabilities, COUNTS)
-            spans = bootstrap_intervals(labels, probabilities, [groups[digest] for digest in run[f"{split}_sha256"].tolist()], COUNTS)
-            for key, target in TARGETS.items():
-                wanted = target if name == chosen and split == "test" else None
-                bars.append(bar(f"{who}: {key}, {split}", figures[key], n=len(labels), interval=spans.get(key), target=wanted))
-            for label in COUNTS:
-                bars.append(bar(f"{who}: recall of {label}, {split}", figures[f"sensitivity_{label}"], n=int(figures[f"support_{label}"])))
-    digest = sha256_rows(list(zip(*(runs[chosen][f"test_{key}"].tolist() for key in ("sha256", "labels")), strict=True)))
+    for titles, targets in TARGETS:
+        order = sorted(titles, key=lambda name: -scores[name])
+        for name in order:
+            count = len(runs[name]["validation_labels"])
+            bars.append(bar(f"{titles[name]}: validation score (mean of AUROC(abnormal) and macro AUROC)", scores[name], n=count))
+            for split in ("validation", "test"):
+                aims = targets if name == order[0] and split == "test" else dict.fromkeys(targets)
+                bars += split_bars(titles[name], runs[name], split, groups, aims)
+    bars += fold_bars(runs)
+    first = runs[next(iter(TEACHERS))]
+    digest = sha256_rows(list(zip(*(first[f"test_{key}"].tolist() for key in ("sha256", "labels")), strict=True)))
     write_result("teacher", "python scripts/bench/gpu/teacher.py FILMS … (one H200), then teacher_record.py FILMS", digest, False, bars)
+
+
+def split_bars(
+    title: str, run: Mapping[str, np.ndarray], split: str, groups: Mapping[str, str], aims: Mapping[str, float | None]
+) -> list[dict[str, Any]]:
+    """Figures of one network on one split, with intervals over groups."""
+    labels, probabilities = run[f"{split}_labels"], softmax(run[split])
+    figures = classification_metrics(labels, probabilities, NAMES)
+    spans = bootstrap_intervals(labels, probabilities, [groups[digest] for digest in run[f"{split}_sha256"].tolist()], NAMES)
+    bars = [bar(f"{title}: {key}, {split}", figures[key], n=len(labels), interval=spans.get(key), target=aim) for key, aim in aims.items()]
+    return bars + [
+        bar(f"{title}: recall of {label}, {split}", figures[f"sensitivity_{label}"], n=int(figures[f"support_{label}"])) for label in NAMES
+    ]
+
+
+def fold_bars(runs: Runs) -> list[dict[str, Any]]:
+    """Out-of-fold AUROC(abnormal): of the first fold, which all have, and on average over the folds where there are three."""
+    bars = []
+    for title, names in FOLDS.items():
+        found = [classification_metrics(runs[name]["fold_labels"], softmax(runs[name]["fold"]), NAMES)["auroc_abnormal"] for name in names]
+        bars.append(bar(f"{title}: auroc_abnormal, first of three folds of train", found[0], n=len(runs[names[0]]["fold_labels"])))
+        if len(names) > 1:
+            count = sum(len(runs[name]["fold_labels"]) for name in names)
+            bars.append(bar(f"{title}: auroc_abnormal, mean of the folds", float(np.mean(found)), n=count))
+    return bars
 
 
 if __name__ == "__main__":
