@@ -23,6 +23,8 @@ $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 
 $(INSTALLED_TEST): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[test]'
+	@# Apart from the rest: with torchvision beside it, transformers would scale images by other means in all tests.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt --no-deps --upgrade --target $(VENV)/timm timm torchvision
 	@touch $@
 
 install: $(INSTALLED)  ## make .venv and install hf_bones with the tested versions

@@ -107,10 +107,11 @@ def recipes() -> None:
     from hf_bones.collect.recipe import collect_recipe_names, load_collect_recipe
     from hf_bones.config import load_recipe, recipe_names
 
-    for name in recipe_names():
-        typer.echo(f"{name:<18}{load_recipe(name).description}")
-    for name in collect_recipe_names():
-        typer.echo(f"{name:<18}{load_collect_recipe(name).description} (hf-bones collect)")
+    told = {name: load_recipe(name).description for name in recipe_names()}
+    told |= {name: f"{load_collect_recipe(name).description} (hf-bones collect)" for name in collect_recipe_names()}
+    width = max(map(len, told)) + 2
+    for name, description in told.items():
+        typer.echo(f"{name:<{width}}{description}")
 
 
 @app.command()

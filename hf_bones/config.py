@@ -141,9 +141,7 @@ class TrainConfig:
     loss: str = option("cross_entropy", "`cross_entropy`, `focal` or `logit_adjusted` (class frequencies added to the logits in training).")
     focal_gamma: float = option(2.0, "Focal loss: how strongly well classified images are discounted; 0 is cross-entropy.")
     logit_adjustment: float = option(1.0, "Logit-adjusted loss: factor on the log frequencies.")
-    balanced_verdicts: bool = option(
-        False, "After training, shift the head's biases: verdicts then hold all classes for equally frequent."
-    )
+    balanced_verdicts: bool = option(False, "After training, shift the head's biases: verdicts then hold all classes for equally frequent.")
     box_loss: float = option(
         0.0, "Weight of a second loss that asks each patch whether a fracture box covers it; its head is left out of the checkpoint."
     )

@@ -149,6 +149,19 @@ def test_another_recipe_in_the_same_folder_is_refused_by_the_keys_that_differ(gr
         prepare_output(parse_recipe(arguments(ground, copy, "--seed", "5")), copy)
     assert prepare_output(parse_recipe(arguments(ground, copy)), copy) == last_step(copy)
     assert prepare_output(parse_recipe(arguments(ground, copy, "--seed", "5", "--resume", "false")), copy) is None
+    assert not list(copy.glob("checkpoint-*")), "a run that starts over could be resumed from another's checkpoint"
+    assert (copy / "model.safetensors").is_file()
+
+
+def test_a_key_newer_than_the_run_counts_as_its_default(ground, finished, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy)
+    noted = read_json(copy / "run.json")
+    del noted["balanced_verdicts"]
+    (copy / "run.json").write_text(json.dumps(noted))
+    assert prepare_output(parse_recipe(arguments(ground, copy)), copy) is not None
+    with pytest.raises(RecipeError, match="balanced_verdicts differ"):
+        prepare_output(parse_recipe(arguments(ground, copy, "--balanced_verdicts", "true")), copy)
 
 
 def test_a_checkpoint_cut_off_while_saving_is_passed_over(finished, tmp_path):

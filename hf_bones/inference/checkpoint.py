@@ -132,8 +132,7 @@ def scheme_of(config: dict[str, Any], source: str) -> LabelScheme:
 
     A shipped scheme with the same names lends its definitions. Raises `CheckpointError` when there are fewer than two distinct names.
     """
-    by_id = {int(index): str(label) for index, label in (config.get("id2label") or {}).items()}
-    names = tuple(by_id[index] for index in sorted(by_id))
+    names = _class_names(config)
     for shipped in SHIPPED_SCHEMES.values():
         if shipped.names == names:
             return shipped
@@ -146,13 +145,18 @@ def scheme_of(config: dict[str, Any], source: str) -> LabelScheme:
 
 def check_labels(scheme: LabelScheme, config: dict[str, Any], source: str) -> None:
     """Raises `CheckpointError` unless decision.json and config.json name the same classes in the same order."""
-    by_id = {int(index): str(label) for index, label in (config.get("id2label") or {}).items()}
-    names = tuple(by_id[index] for index in sorted(by_id))
+    names = _class_names(config)
     if names != scheme.names:
         raise CheckpointError(
             f"{source}: {DECISION_FILE} is for classes {list(scheme.names)}, but {CONFIG_FILE} has {list(names)}; "
             "they must name the same classes in the same order: calibrate this checkpoint again"
         )
+
+
+def _class_names(config: dict[str, Any]) -> tuple[str, ...]:
+    """What config.json calls the outputs, in their order: `id2label`, or `label_names`, as the configs of timm's networks have it."""
+    by_id = {int(index): str(label) for index, label in (config.get("id2label") or {}).items()}
+    return tuple(by_id[index] for index in sorted(by_id)) or tuple(map(str, config.get("label_names") or ()))
 
 
 def read_config(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ OPTIMISER_FILES = ("optimizer.pt", SPLIT_OPTIMISER)  # one of them
 def prepare_output(recipe: Recipe, output: Path) -> Path | None:
     """Notes the recipe in the output folder and gives the checkpoint to resume from, if any.
 
-    Raises `RecipeError` when the folder holds another recipe's run, naming the keys that differ.
+    With `resume: false` the checkpoints of an earlier run there are deleted, lest the new one, once stopped, goes on from theirs. Raises
+    `RecipeError` when the folder holds another recipe's run, naming the keys that differ.
     """
     latest = last_complete_checkpoint(output)
     if latest is not None and recipe.training.resume:
@@ -44,14 +46,30 @@ def prepare_output(recipe: Recipe, output: Path) -> Path | None:
             )
         return latest
     if int(os.environ.get("RANK", "0")) == 0:
+        if not recipe.training.resume:
+            _delete_checkpoints(output)
         write_json(output / RUN_FILE, comparable(recipe))
     return None
 
 
+def _delete_checkpoints(output: Path) -> None:
+    old = [path for path in (*output.glob("checkpoint-*"), output / START) if path.is_dir()]
+    for path in old:
+        shutil.rmtree(path)
+    if old:
+        print(f"starting    over in {output}: what an earlier run had kept to go on from is deleted ({len(old)} folders)")
+
+
 def differing_keys(recipe: Recipe, output: Path) -> list[str]:
-    """Recipe keys in which the run that `output` notes is another one; all of them where it notes none."""
+    """Recipe keys in which the run that `output` notes is another one; all of them where it notes none.
+
+    A key that the run did not know, since it is newer than that run, counts as left at its default.
+    """
     mine = comparable(recipe)
     theirs = read_json(output / RUN_FILE) if (output / RUN_FILE).is_file() else {}
+    if theirs:
+        defaults = json.loads(json.dumps({key: value for stage in STAGES.values() for key, value in vars(stage()).items()}))
+        theirs = {key: defaults[key] for key in mine if key in defaults} | theirs
     return sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key))
 
 

@@ -17,8 +17,13 @@ from hf_bones.config import ModelConfig
 from hf_bones.labels import LabelScheme
 from hf_bones.preprocess import InputSpec, spec_from_processor
 from hf_bones.training.pooling import TokenPooling, with_pooling
+from hf_bones.training.timm_network import MODEL_TYPE as TIMM
+from hf_bones.training.timm_network import arguments_with, is_timm, mean_and_std, resize_input, timm_blocks, timm_head, unfreeze_after
 
 log = logging.getLogger(__name__)
+
+# Weights that are looked up, not multiplied with; the last three are timm's names.
+_NOT_DECAYED = ("position_embeddings", "cls_token", "mask_token", "register_tokens", "pos_embed", "reg_token", "dist_token")
 
 
 def resolve_model(name: str) -> str:
@@ -66,8 +71,7 @@ def load_model(config: ModelConfig, scheme: LabelScheme) -> tuple[PreTrainedMode
         setattr(backbone, key, value)
     kept_head = bool(old_labels) and set(old_labels) <= set(scheme.names) and not config.from_scratch
     if not kept_head:
-        settings.id2label, settings.label2id = scheme.id2label, scheme.label2id
-        settings.num_labels = len(scheme.names)
+        _name_classes(settings, scheme)
     settings.dtype = torch.float32
     if config.from_scratch:
         settings.image_size = config.image_size
@@ -81,16 +85,26 @@ def load_model(config: ModelConfig, scheme: LabelScheme) -> tuple[PreTrainedMode
             ignore_mismatched_sizes=not kept_head,
             dtype=torch.float32,
         )
-        resize_position_embeddings(model, config.image_size)
+        if not is_timm(model):
+            resize_position_embeddings(model, config.image_size)
+    if is_timm(model):
+        resize_input(model, config.image_size)
     if kept_head and tuple(old_labels) != scheme.names:
         grow_head(model, scheme)
     model = with_pooling(model, config.pooling, config.model)
     freeze(model, config.trainable)
-    spec = _input_spec(source, config)
+    spec = _input_spec(source, config, settings)
     if config.input_channels == 1:
         to_one_channel(model)
         spec = one_channel_spec(spec)
     return model, spec
+
+
+def _name_classes(settings: Any, scheme: LabelScheme) -> None:
+    settings.id2label, settings.label2id = scheme.id2label, scheme.label2id
+    settings.num_labels = len(scheme.names)
+    if settings.model_type == TIMM:
+        settings.label_names = list(scheme.names)  # what its config.json keeps instead
 
 
 def head_labels(settings: Any) -> tuple[str, ...]:
@@ -112,17 +126,21 @@ def _depth_settings(settings: Any, config: ModelConfig) -> dict[str, Any]:
             names = ["stem", *(f"stage{index}" for index in range(1, config.keep_blocks + 1))]
             extra |= {"stage_names": names, "_out_features": names[-1:], "_out_indices": [config.keep_blocks]}
     if config.drop_path:
+        if settings.model_type == TIMM:
+            return extra | {"model_args": arguments_with(settings, drop_path_rate=config.drop_path)}
         if not hasattr(settings, "drop_path_rate"):
             raise ValueError(f"drop_path: {settings.model_type} has no stochastic depth; set drop_path to 0")
         extra["drop_path_rate"] = config.drop_path
     return extra
 
 
-def _input_spec(source: str, config: ModelConfig) -> InputSpec:
+def _input_spec(source: str, config: ModelConfig, settings: Any) -> InputSpec:
     """The training size with the checkpoint's own mean and std, ImageNet's where it ships no processor."""
     try:
         processor, _ = ImageProcessingMixin.get_image_processor_dict(source, revision=config.revision)
     except OSError:
+        if told := mean_and_std(settings):
+            return InputSpec(config.image_size, *told)
         log.warning("%s has no preprocessor_config.json: normalising with ImageNet's mean and std", config.model)
         return InputSpec(config.image_size)
     found = spec_from_processor(processor, f"{config.model}: preprocessor_config.json")
@@ -171,6 +189,8 @@ def patch_embedding(model: PreTrainedModel) -> tuple[str, torch.nn.Conv2d]:
 
 def to_one_channel(model: PreTrainedModel) -> None:
     """Makes the network take one grey channel, in place: weights summed over RGB, which on three equal channels is the same function."""
+    if is_timm(model):
+        raise ValueError("input_channels: 1 and model: a network of timm is built by its config, which says three; set input_channels to 3")
     name, three = patch_embedding(model)
     if three.in_channels != 3 or three.groups != 1:
         raise ValueError(f"input_channels: {name} of {type(model).__name__} has {three.in_channels} input channels, expected 3")
@@ -199,7 +219,7 @@ def _set_channels(model: PreTrainedModel, count: int) -> None:
 
 def head_of(model: PreTrainedModel) -> torch.nn.Linear:
     """The final linear layer. Raises ValueError where the classifier is something else."""
-    head = getattr(model, "classifier", None)
+    head = timm_head(model) if is_timm(model) else getattr(model, "classifier", None)
     if isinstance(head, torch.nn.Sequential):  # ResNet flattens first
         head = head[-1]
     if not isinstance(head, torch.nn.Linear):
@@ -246,17 +266,15 @@ def grow_head(model: PreTrainedModel, scheme: LabelScheme) -> None:
             grown.bias[index] = head.bias[source]
             if name in sharing:
                 grown.bias[index] -= torch.log(torch.tensor(float(len(sharing))))
-    if isinstance(model.classifier, torch.nn.Sequential):
-        model.classifier[-1] = grown
-    else:
-        model.classifier = grown
-    model.config.id2label, model.config.label2id = scheme.id2label, scheme.label2id
-    model.config.num_labels = len(scheme.names)
+    model.set_submodule(next(name for name, module in model.named_modules() if module is head), grown)
+    _name_classes(model.config, scheme)
     model.num_labels = len(scheme.names)
 
 
-def blocks_of(model: PreTrainedModel) -> torch.nn.ModuleList:
+def blocks_of(model: PreTrainedModel) -> torch.nn.ModuleList | torch.nn.Sequential:
     """The backbone's blocks or stages, input side first: the outermost module list that holds the most weights."""
+    if is_timm(model) and (blocks := timm_blocks(model)) is not None:
+        return blocks
     lists = [(name, module) for name, module in model.named_modules() if isinstance(module, torch.nn.ModuleList) and len(module) > 1]
     outer = [(name, module) for name, module in lists if not any(name.startswith(f"{other}.") for other, _ in lists if other != name)]
     if not outer:
@@ -301,6 +319,8 @@ def freeze(model: PreTrainedModel, trainable: str) -> None:
         for block in list(blocks)[-int(count) :]:
             for parameter in block.parameters():
                 parameter.requires_grad = True
+        if is_timm(model):
+            unfreeze_after(model, blocks)
         for name, module in model.named_modules():
             if name.endswith(("layernorm", "layer_norm")) and name.count(".") == 1:
                 for parameter in module.parameters():
@@ -325,6 +345,6 @@ def parameter_groups(
         else:
             above = len(blocks) - depth[id(parameter)] - 1 if id(parameter) in depth else (0 if seen_blocks else len(blocks))
             rate = learning_rate * layer_decay**above
-        plain = parameter.ndim == 1 or name.endswith(("position_embeddings", "cls_token", "mask_token", "register_tokens"))
+        plain = parameter.ndim == 1 or name.endswith(_NOT_DECAYED)
         groups.setdefault((rate, 0.0 if plain else weight_decay), []).append(parameter)
     return [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]

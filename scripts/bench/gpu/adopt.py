@@ -15,8 +15,9 @@ from typing import Any
 
 from hf_bones.config import DistillConfig, Recipe, load_recipe, override
 from hf_bones.finetune import finish
+from hf_bones.hub.card import write_card
 from hf_bones.labels import load_scheme
-from hf_bones.record import now
+from hf_bones.record import now, read_json, write_json
 from hf_bones.training.distill import make_distill_trainer
 from hf_bones.training.model import load_model
 from hf_bones.training.sources import training_rows
@@ -53,8 +54,11 @@ def main() -> None:
         trainer = make_distill_trainer(recipe, *load_model(still.model, scheme), scheme, *rows)
         steps = len(trainer.get_train_dataloader())
         trained.distillation = trainer.describe() | {"steps": round(steps * recipe.training.epochs), "steps_an_epoch": steps}
-    trained.seconds, trained.data = line["seconds"], trained.data | {"trained_on": options.device}
+    trained.seconds = line["seconds"]
     finish(recipe, trained, started)
+    record = Path(options.out) / "record.json"
+    write_json(record, {**read_json(record), "trained_on": f"{options.device}, {trained.seconds:.0f} s"})
+    write_card(Path(options.out))
 
 
 def check_same(job: dict[str, Any], recipe: Recipe) -> None:
