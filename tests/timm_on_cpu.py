@@ -1,4 +1,4 @@
-"""Trains small networks of timm through transformers' wrapper and prints what became of them. For a process of its own, see test_timm.py."""
+"""Trains small networks of timm through transformers' wrapper, prints what became of them. For a process of its own: see test_timm.py."""
 
 from __future__ import annotations
 

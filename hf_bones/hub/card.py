@@ -240,10 +240,11 @@ def _provenance(record: Mapping[str, Any]) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in _mapping(environment.get("packages")).items())
     recipe = _mapping(record.get("recipe")).get("name") or "in record.json"
     elsewhere = record.get("trained_on")  # where the weights come from another machine than the rest
+    from_to = " to ".join(_plain(record.get(key) or NOT_RECORDED) for key in ("started", "finished"))
     lines = [
         f"Recipe: {_plain(recipe)}",
         *([f"Trained on: {_plain(elsewhere)}"] if elsewhere else []),
-        f"{'Made into a checkpoint' if elsewhere else 'Trained'}: {_plain(record.get('started') or NOT_RECORDED)} to {_plain(record.get('finished') or NOT_RECORDED)}",
+        f"{'Made into a checkpoint' if elsewhere else 'Trained'}: {from_to}",
         f"With: {_plain(packages or NOT_RECORDED)}",
     ]
     return "## Provenance\n\n" + "\n".join(f"- {line}" for line in lines) + "\n\nWritten by hf-bones from record.json and its neighbours."
