@@ -1,6 +1,8 @@
 """A student under its teachers: losses, files, images without labels, small runs. Run: pytest tests/test_distill.py"""
 
 import hashlib
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny import bar_dataset, bar_picture, tiny_checkpoint
 from transformers import TrainerCallback
 
-from hf_bones.config import RecipeError, load_recipe
+from hf_bones.config import RecipeError, load_recipe, recipe_names
 from hf_bones.dataset.build import load_bones
 from hf_bones.dataset.synthetic import draw_radiograph
 from hf_bones.finetune import distill_main, main, parse_recipe
@@ -149,6 +151,31 @@ def test_teachers_are_averaged_and_their_classes_matched_by_name(ground, tmp_pat
     torch.testing.assert_close(ask(one, pixels).probabilities, ask(other, pixels).probabilities)
     certain = ask(one, pixels)
     assert mean_probabilities([certain, replace(certain, probabilities=torch.tensor([[0.0, 0.0, 1.0]]))])[0, 2] >= 0.5
+
+
+def test_a_teacher_teaches_what_it_learnt_and_not_what_balanced_its_verdicts(ground, tmp_path):
+    folder = tmp_path / "balanced"
+    shutil.copytree(ground / "teacher", folder)
+    plain = load_teacher(str(ground / "teacher"), THREE_CLASS)
+    added = {"healthy": -0.5, "fractured": 0.25, "beyond_repair": 1.5}
+    head = load_file(folder / "model.safetensors")
+    head["classifier.bias"] += torch.tensor(list(added.values()))
+    save_file(head, folder / "model.safetensors", {"format": "pt"})
+    (folder / "record.json").write_text(json.dumps({"verdict_shift": added}))
+    balanced = load_teacher(str(folder), THREE_CLASS)
+    pixels = torch.randn(2, 3, plain.spec.size, plain.spec.size)
+    torch.testing.assert_close(ask(balanced, pixels).probabilities, ask(plain, pixels).probabilities)
+    (folder / "record.json").write_text("{}")
+    assert not torch.allclose(
+        ask(load_teacher(str(folder), THREE_CLASS), pixels).probabilities, ask(plain, pixels).probabilities, atol=1e-2
+    )
+
+
+def test_what_shipped_recipes_call_probabilities_is_there():
+    named = {place for name in recipe_names() for place in load_recipe(name).distill.teacher_probabilities}
+    assert named
+    for place in named:
+        assert read_probabilities(place, THREE_CLASS).probabilities.shape[0] > 2000
 
 
 def test_a_teacher_that_cannot_teach_this_is_refused_by_name(ground, tmp_path):

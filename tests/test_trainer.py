@@ -1,6 +1,7 @@
 """Whole small runs: learning, stopping, resuming, several processes. Run: pytest tests/test_trainer.py"""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny import bar_dataset, tiny_checkpoint
@@ -19,7 +21,7 @@ from hf_bones.dataset.build import load_bones
 from hf_bones.finetune import main, parse_recipe
 from hf_bones.logits import softmax
 from hf_bones.record import read_json
-from hf_bones.training.checkpoints import last_complete_checkpoint, prepare_output
+from hf_bones.training.checkpoints import earlier_checkpoints, last_complete_checkpoint, prepare_output
 from hf_bones.training.processes import check_processes
 from hf_bones.training.trainer import train, training_arguments
 
@@ -149,19 +151,17 @@ def test_another_recipe_in_the_same_folder_is_refused_by_the_keys_that_differ(gr
         prepare_output(parse_recipe(arguments(ground, copy, "--seed", "5")), copy)
     assert prepare_output(parse_recipe(arguments(ground, copy)), copy) == last_step(copy)
     assert prepare_output(parse_recipe(arguments(ground, copy, "--seed", "5", "--resume", "false")), copy) is None
-    assert not list(copy.glob("checkpoint-*")), "a run that starts over could be resumed from another's checkpoint"
-    assert (copy / "model.safetensors").is_file()
 
 
 def test_a_key_newer_than_the_run_counts_as_its_default(ground, finished, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(finished, copy)
     noted = read_json(copy / "run.json")
-    del noted["balanced_verdicts"]
+    del noted["box_loss"]
     (copy / "run.json").write_text(json.dumps(noted))
     assert prepare_output(parse_recipe(arguments(ground, copy)), copy) is not None
-    with pytest.raises(RecipeError, match="balanced_verdicts differ"):
-        prepare_output(parse_recipe(arguments(ground, copy, "--balanced_verdicts", "true")), copy)
+    with pytest.raises(RecipeError, match="box_loss differ"):
+        prepare_output(parse_recipe(arguments(ground, copy, "--box_loss", "0.5")), copy)
 
 
 def test_a_checkpoint_cut_off_while_saving_is_passed_over(finished, tmp_path):
@@ -222,20 +222,51 @@ def test_a_checkpoint_says_how_it_was_made(finished):
     assert os.access(finished / "curves.png", os.R_OK)
 
 
+@pytest.fixture(scope="module")
+def uneven(ground, tmp_path_factory):
+    """The dataset with 16, 8 and 4 training rows of the classes."""
+    splits = load_bones(str(ground / "dataset"))
+    labels = np.array(splits["train"]["label"])
+    kept = np.concatenate([np.flatnonzero(labels == label)[:count] for label, count in enumerate((16, 8, 4))])
+    splits["train"] = splits["train"].select(np.sort(kept).tolist())
+    folder = tmp_path_factory.mktemp("uneven") / "dataset"
+    splits.save_to_disk(str(folder))
+    return folder
+
+
 @pytest.mark.parametrize("save_dtype", ["float32", "float8"])
-def test_balanced_verdicts_move_the_biases_alone_and_are_what_is_measured(ground, tmp_path, save_dtype):
-    common = ("--class_weights", "none", "--epochs", "1", "--save_dtype", save_dtype)
+def test_balanced_verdicts_move_the_biases_alone_and_are_what_is_measured(ground, uneven, tmp_path, save_dtype):
+    common = ("--class_weights", "none", "--epochs", "1", "--save_dtype", save_dtype, "--dataset", str(uneven))
     assert main(arguments(ground, tmp_path / "plain", *common)) == 0
     assert main(arguments(ground, tmp_path / "balanced", *common, "--balanced_verdicts", "true")) == 0
     plain, balanced = weights(tmp_path / "plain"), weights(tmp_path / "balanced")
     assert [name for name in plain if not torch.equal(plain[name], balanced[name])] == ["classifier.bias"]
-    counts = read_json(tmp_path / "plain" / "record.json")["data"]["counts"]["train"]
-    shares = torch.tensor(list(counts.values())).float()
     moved = balanced["classifier.bias"].float() - plain["classifier.bias"].float()
-    torch.testing.assert_close(moved, -(shares / shares.sum()).log(), atol=2e-3, rtol=0)
-    record = read_json(tmp_path / "balanced" / "record.json")["metrics"]["validation"]
-    rows = load_bones(str(ground / "dataset"))["validation"]
+    assert moved.tolist() == pytest.approx([-math.log(share / 28) for share in (16, 8, 4)], abs=2e-3)
+    record = read_json(tmp_path / "balanced" / "record.json")
+    assert list(record["verdict_shift"].values()) == pytest.approx(moved.tolist(), abs=1e-6)
+    rows = load_bones(str(uneven))["validation"]
     found = BonePredictor.from_pretrained(tmp_path / "balanced").predict(list(rows["image"]))
     names = rows.features["label"].names
-    right = [finding.verdict == names[label] for finding, label in zip(found, rows["label"], strict=True)]
-    assert record["accuracy"] == pytest.approx(sum(right) / len(right))
+    loss = [-math.log(finding.raw_probabilities[names[label]]) for finding, label in zip(found, rows["label"], strict=True)]
+    assert record["metrics"]["validation"]["log_loss"] == pytest.approx(sum(loss) / len(loss), abs=1e-4)
+    assert record["metrics"]["validation"]["log_loss"] != pytest.approx(
+        read_json(tmp_path / "plain" / "record.json")["metrics"]["validation"]["log_loss"], abs=1e-3
+    )
+
+
+def test_a_run_that_starts_over_deletes_what_another_kept_but_not_before_it_can_run(ground, finished, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy)
+    (copy / "start" / "of another run").mkdir(parents=True)
+    with pytest.raises((ValueError, FileNotFoundError)):
+        train(parse_recipe(arguments(ground, copy, "--resume", "false", "--dataset", str(tmp_path / "nothing"))))
+    assert last_step(copy) and (copy / "start" / "of another run").is_dir()
+    train(parse_recipe(arguments(ground, copy, "--resume", "false", "--max_steps", "1", "--epochs", "1")))
+    assert [path.name for path in copy.glob("checkpoint-*")] == ["checkpoint-1"]
+    assert not (copy / "start" / "of another run").exists() and (copy / "model.safetensors").is_file()
+
+
+def test_a_folder_called_start_is_left_alone_where_no_run_has_been(tmp_path):
+    (tmp_path / "start").mkdir()
+    assert earlier_checkpoints(tmp_path) == []

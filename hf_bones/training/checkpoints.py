@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,7 @@ OPTIMISER_FILES = ("optimizer.pt", SPLIT_OPTIMISER)  # one of them
 def prepare_output(recipe: Recipe, output: Path) -> Path | None:
     """Notes the recipe in the output folder and gives the checkpoint to resume from, if any.
 
-    With `resume: false` the checkpoints of an earlier run there are deleted, lest the new one, once stopped, goes on from theirs. Raises
-    `RecipeError` when the folder holds another recipe's run, naming the keys that differ.
+    Raises `RecipeError` when the folder holds another recipe's run, naming the keys that differ.
     """
     latest = last_complete_checkpoint(output)
     if latest is not None and recipe.training.resume:
@@ -46,18 +46,29 @@ def prepare_output(recipe: Recipe, output: Path) -> Path | None:
             )
         return latest
     if int(os.environ.get("RANK", "0")) == 0:
-        if not recipe.training.resume:
-            _delete_checkpoints(output)
         write_json(output / RUN_FILE, comparable(recipe))
     return None
 
 
-def _delete_checkpoints(output: Path) -> None:
-    old = [path for path in (*output.glob("checkpoint-*"), output / START) if path.is_dir()]
-    for path in old:
-        shutil.rmtree(path)
-    if old:
-        print(f"starting    over in {output}: what an earlier run had kept to go on from is deleted ({len(old)} folders)")
+def earlier_checkpoints(output: Path) -> list[Path]:
+    """Folders that a run in `output` kept to go on from; ask before `prepare_output`, and nothing where no run has been.
+
+    A run that starts over is to delete them: stopped itself, it would go on from theirs.
+    """
+    if not (output / RUN_FILE).is_file():
+        return []
+    return [path for path in (*output.glob("checkpoint-*"), output / START) if path.is_dir()]
+
+
+def delete_folders(folders: Sequence[Path]) -> None:
+    """Deletes what an earlier run had kept, saying so; of a link only the link."""
+    for folder in folders:
+        if folder.is_symlink():
+            folder.unlink()
+        else:
+            shutil.rmtree(folder)
+    if folders:
+        print(f"starting    over in {folders[0].parent}: what an earlier run had kept to go on from is deleted ({len(folders)} folders)")
 
 
 def differing_keys(recipe: Recipe, output: Path) -> list[str]:
@@ -84,6 +95,7 @@ def comparable(recipe: Recipe) -> dict[str, Any]:
     free = {
         "output_dir", "resume", "processes", "data_loader_workers", "push_to_hub", "report_to", "eval_batch_size", "use_arrays",
         "arrays_dir", "stream_dir", "stream_gb", "cached_dir", "with_baseline", "spike_factor", "spike_logs", "skipped_steps",
+        "balanced_verdicts",
     }  # fmt: skip
     data = recipe.as_dict()
     stages = {key: value for stage in STAGES if stage in data for key, value in data[stage].items() if key not in free}
@@ -130,7 +142,12 @@ def round_weights(model: PreTrainedModel, save_dtype: str) -> None:
 
 
 def shift_biases(model: PreTrainedModel, shift: np.ndarray, save_dtype: str) -> np.ndarray:
-    """Adds `shift` (C,) to the biases of the head, in place, rounded as `round_weights` does; returns what was really added, (C,)."""
+    """Adds `shift` (C,) to the biases of the head, in place, rounded as `round_weights` does; returns what was really added, (C,).
+
+    Raises `RecipeError` where the head has no biases.
+    """
+    if head_of(model).bias is None:
+        raise RecipeError(f"balanced_verdicts and model: the head of {type(model).__name__} has no biases; set balanced_verdicts to false")
     name = next(name for name, parameter in model.named_parameters() if parameter is head_of(model).bias)
     bias = head_of(model).bias.data
     before = bias.clone()

@@ -180,7 +180,8 @@ def compare_with_teacher(trainer: DistillTrainer, trained: TrainedModel) -> dict
     probabilities = teacher_probabilities(trainer.lessons.teachers, rows, trainer.spec, trainer.config.eval_batch_size, trainer.args.device)
     if probabilities is None:
         return {}
-    student = softmax(trained.logits)
+    added = trained.verdict_shift or {}  # the teachers are asked without theirs, too
+    student = softmax(trained.logits - np.array([added.get(name, 0.0) for name in trained.scheme.names]))
     gap = np.log(np.clip(probabilities, 1e-12, 1)) - np.log(np.clip(student, 1e-12, 1))
     return {
         "teacher_validation": classification_metrics(trained.labels, probabilities, trained.scheme.names, trained.scheme.normal_id),

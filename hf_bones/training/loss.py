@@ -70,12 +70,14 @@ def learnt_log_prior(config: TrainConfig, counts: np.ndarray) -> np.ndarray:
     """Log of the class frequencies that a run's network reckons with, float64 (C,): the rows' own, as sampling, weights and loss bend them.
 
     Taken from the logits, it leaves verdicts that hold all classes for equally frequent (post-hoc logit adjustment, Menon et al. 2021, see
-    `weighted_cross_entropy`). Exact for cross-entropy without label smoothing. Raises ValueError for a class without rows.
+    `weighted_cross_entropy`). Exact for cross-entropy without label smoothing. A fitted head alone (no epochs) has seen each row once,
+    however rows would have been sampled. Raises ValueError for a class without rows.
     """
     counts = np.asarray(counts, dtype=np.float64)
     if (counts == 0).any():
         raise ValueError(f"balanced_verdicts: needs rows of every class; counts are {counts.astype(int).tolist()}")
-    seen = counts ** {"uniform": 1.0, "sqrt": 0.5, "balanced": 0.0}[config.sampling] * class_weights(counts, config.class_weights)
+    power = {"uniform": 1.0, "sqrt": 0.5, "balanced": 0.0}[config.sampling if config.epochs > 0 else "uniform"]
+    seen = counts**power * class_weights(counts, config.class_weights)
     return np.log(seen / seen.sum()) - logit_offsets(config, counts)
 
 

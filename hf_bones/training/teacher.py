@@ -21,7 +21,7 @@ from hf_bones.labels import LabelScheme
 from hf_bones.preprocess import InputSpec, spec_from_processor
 from hf_bones.record import public_name, read_json, sha256_file, sha256_rows
 from hf_bones.training.auxiliary import patch_map
-from hf_bones.training.model import head_labels, head_of, resize_position_embeddings, resolve_model
+from hf_bones.training.model import head_labels, head_of, resize_network, resolve_model
 from hf_bones.training.on_device import constant
 
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -32,7 +32,7 @@ class Teacher:
     """A frozen network with its input. `order` gives the place in its head of each class of the scheme, None where it has other classes.
 
     `sha256` is that of its weights' file (of several: of their names and hashes); `licences` of the rows that it learnt from itself, with
-    their numbers, as its record.json has them.
+    their numbers, as its record.json has them; `shift` is what was added to its logits, in the scheme's order, for balanced verdicts.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Teacher:
     spec: InputSpec
     order: tuple[int, ...] | None
     licences: dict[str, int]
+    shift: tuple[float, ...]
 
     @property
     def grid(self) -> int:
@@ -68,8 +69,10 @@ def patch_grid(model: PreTrainedModel, size: int) -> int:
 
 
 def hidden_width(model: PreTrainedModel) -> int:
-    """Channels of the last hidden state."""
+    """Channels of the last hidden state. Raises `RecipeError` where the config does not say."""
     config = model.config
+    if not getattr(config, "hidden_sizes", None) and not hasattr(config, "hidden_size"):
+        raise RecipeError(f"features: tokens and model: {type(model).__name__} shows no hidden states; choose features: pooled")
     return int(config.hidden_sizes[-1] if getattr(config, "hidden_sizes", None) else config.hidden_size)
 
 
@@ -83,7 +86,7 @@ def load_teacher(name: str, scheme: LabelScheme, size: int | None = None) -> Tea
         source = resolve_model(name)
         model = AutoModelForImageClassification.from_pretrained(source, use_safetensors=True, dtype=torch.float32)
         processor, _ = ImageProcessingMixin.get_image_processor_dict(source)
-        digest, licences = weights_hash(source), recorded_licences(source)
+        digest, licences, shift = weights_hash(source), recorded_licences(source), recorded_shift(source)
     except (OSError, ValueError) as error:
         raise RecipeError(f"teacher: {name!r} cannot be loaded: {error}") from error
     spec = spec_from_processor(processor, f"{name}: preprocessor_config.json")
@@ -95,9 +98,10 @@ def load_teacher(name: str, scheme: LabelScheme, size: int | None = None) -> Tea
         )
     if size is not None and size != spec.size:
         spec = InputSpec(size, spec.mean, spec.std)
-        resize_position_embeddings(model, size)
+        resize_network(model, size)
     model.eval().requires_grad_(False)
-    return Teacher(name, digest, model, spec, tuple(labels.index(label) for label in scheme.names) if labels else None, licences)
+    order = tuple(labels.index(label) for label in scheme.names) if labels else None
+    return Teacher(name, digest, model, spec, order, licences, tuple(shift.get(label, 0.0) for label in scheme.names))
 
 
 def weights_hash(source: str) -> str:
@@ -111,9 +115,20 @@ def weights_hash(source: str) -> str:
 
 def recorded_licences(source: str) -> dict[str, int]:
     """Licence → rows that a checkpoint was trained on, from its record.json; nothing where it has none."""
-    record = cached_file(source, "record.json", _raise_exceptions_for_missing_entries=False)
-    found = read_json(Path(record)).get("data", {}).get("licences", {}) if record is not None else {}
+    found = _record(source).get("data", {}).get("licences", {})
     return dict(found) if isinstance(found, dict) else {}
+
+
+def recorded_shift(source: str) -> dict[str, float]:
+    """Class → what `balanced_verdicts` added to its logit. A student is taught without it, or it would be added twice."""
+    found = _record(source).get("verdict_shift", {})
+    return dict(found) if isinstance(found, dict) else {}
+
+
+def _record(source: str) -> dict[str, Any]:
+    record = cached_file(source, "record.json", _raise_exceptions_for_missing_entries=False)
+    found = read_json(Path(record)) if record is not None else {}
+    return found if isinstance(found, dict) else {}
 
 
 def teacher_view(pixels: torch.Tensor, heights: torch.Tensor, widths: torch.Tensor, student: InputSpec, teacher: InputSpec) -> torch.Tensor:
@@ -150,7 +165,9 @@ def ask(teacher: Teacher, pixels: torch.Tensor, features: str | None = None) -> 
         if hook is not None:
             hook.remove()
     found = None if not kept else kept[0].float() if features == "pooled" else patch_map(kept[0].float(), teacher.grid)
-    return Lesson(None if teacher.order is None else logits[:, list(teacher.order)].softmax(dim=1), found)
+    if teacher.order is None:
+        return Lesson(None, found)
+    return Lesson((logits[:, list(teacher.order)] - constant(teacher.shift, logits.device)).softmax(dim=1), found)
 
 
 def mean_probabilities(lessons: Sequence[Lesson]) -> torch.Tensor | None:

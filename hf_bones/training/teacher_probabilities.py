@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -49,13 +50,19 @@ def write_probabilities(path: str | Path, hashes: Sequence[str], probabilities: 
         raise ValueError(f"{path}: expected a name that ends in .npz or .parquet")
 
 
+def probability_file(name: str | Path) -> Path:
+    """The file called `name`: one that ships with the package (`fracatlas-out-of-fold`), else a path."""
+    shipped = Path(str(resources.files("hf_bones") / "recipes" / "teachers" / f"{name}.npz"))
+    return shipped if shipped.is_file() else Path(name).expanduser()
+
+
 def read_probabilities(path: str | Path, scheme: LabelScheme) -> ProbabilityFile:
     """The file's probabilities with its columns in the order of the scheme.
 
     Raises `RecipeError` naming `teacher_probabilities`, the file and the first hash at fault: no such file, other classes than the
     scheme's, no probabilities, an image twice.
     """
-    path = Path(path).expanduser()
+    path = probability_file(path)
     where = f"teacher_probabilities: {path}"
     hashes, values, names = _content(path, where)
     if sorted(names) != sorted(scheme.names):

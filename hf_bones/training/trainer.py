@@ -22,7 +22,17 @@ from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics, selection_score
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.auxiliary import NAME, PATCH_LOGITS, UNKNOWN, attach_auxiliary, box_cover, box_loss, head_figures, label_loss
-from hf_bones.training.checkpoints import RUN_FILE, START, has_fitted_start, load_weights, prepare_output, round_weights, shift_biases
+from hf_bones.training.checkpoints import (
+    RUN_FILE,
+    START,
+    delete_folders,
+    earlier_checkpoints,
+    has_fitted_start,
+    load_weights,
+    prepare_output,
+    round_weights,
+    shift_biases,
+)
 from hf_bones.training.combinations import check_combinations, check_network
 from hf_bones.training.data import UNLABELLED, RunSampler, SquareCollator, TrainingRows, batch_matrices, batch_to_input
 from hf_bones.training.ema import AveragingTrainer
@@ -55,6 +65,7 @@ class TrainedModel:
     seconds: float
     is_main_process: bool
     distillation: dict[str, Any] | None = None  # who taught it, where somebody did
+    verdict_shift: dict[str, float] | None = None  # what balanced_verdicts added to the logits, by class
 
 
 EXTRA_COLUMNS = {"subtype": "subtypes", "region": "regions"}  # extra head → column of `Rows`
@@ -191,6 +202,7 @@ def train(
     join_processes(recipe)
     scheme = load_scheme(recipe.data.label_scheme)
     output = Path(config.output_dir)
+    earlier = [] if config.resume else earlier_checkpoints(output)
     has_start, resume_from = first_process_says(lambda: (has_fitted_start(recipe, output), prepare_output(recipe, output)))
     require_shared(output / RUN_FILE, "output_dir")
     callbacks = [*trackers(recipe, resumed=resume_from is not None), *callbacks]
@@ -201,6 +213,8 @@ def train(
         recipe.model.image_size,
         run_shards(recipe, output, resumed=resume_from is not None) if recipe.data.streaming else None,
     )
+    counts = label_counts(train_rows, scheme)
+    shift = -learnt_log_prior(config, counts) if config.balanced_verdicts else np.zeros(len(counts))
     torch.manual_seed(config.seed)  # before the new head is drawn
     model, spec = load_model(recipe.model, scheme)
     check_network(recipe, model)
@@ -212,6 +226,8 @@ def train(
     trainer = (make or make_trainer)(recipe, model, spec, scheme, train_rows, validation_rows)
     for callback in callbacks:
         trainer.add_callback(callback)
+    if trainer.is_world_process_zero():
+        delete_folders(earlier)  # not before rows and network are known to be there
     prepare_sharding(trainer, recipe, resume_from)
     trainer.args.eval_on_start &= resume_from is None  # a resumed run has that evaluation in its history
     if trainer.is_world_process_zero():
@@ -235,7 +251,8 @@ def train(
     logits = np.asarray(prediction.predictions, dtype=np.float64)
     labels = np.asarray(prediction.label_ids)
     if config.balanced_verdicts and trainer.is_world_process_zero():
-        logits += shift_biases(whole, -learnt_log_prior(config, label_counts(train_rows, scheme)), config.save_dtype)
+        shift = shift_biases(whole, shift, config.save_dtype)
+        logits += shift
     metrics: dict[str, Any] = {**classification_metrics(labels, softmax(logits), scheme.names, scheme.normal_id)}
     if heads:
         features = head_features(model, spec, trainer.eval_dataset, config.eval_batch_size, trainer.args.device)
@@ -252,6 +269,7 @@ def train(
         history=trainer.state.log_history,
         seconds=time.monotonic() - started,
         is_main_process=trainer.is_world_process_zero(),
+        verdict_shift=dict(zip(scheme.names, shift.tolist(), strict=True)) if config.balanced_verdicts else None,
     )
 
 

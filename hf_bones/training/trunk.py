@@ -98,7 +98,7 @@ def run_above(model: PreTrainedModel, cut: Cut, kept: torch.Tensor, size: int, a
     if not cut.blocks:
         return ImageClassifierOutput(logits=model.classify(kept) if _pooling_learns(model) else head_of(model)(kept))
     with _without_frozen_blocks(model, cut, _Handover(kept, as_tuple)):
-        blank = torch.zeros(1, model.config.num_channels, size, size, device=kept.device)
+        blank = torch.zeros(1, getattr(model.config, "num_channels", 3), size, size, device=kept.device)
         return type(model).forward(model, pixel_values=blank, **more)
 
 

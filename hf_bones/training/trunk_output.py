@@ -92,7 +92,7 @@ def _pixels(
     batch: dict[str, torch.Tensor], recipe: Recipe, model: PreTrainedModel, spec: InputSpec, view: int, device: torch.device
 ) -> torch.Tensor:
     on_device = {key: value.to(device) for key, value in batch.items()}
-    return batch_to_input(on_device, spec, recipe.augment if view else None, channels=model.config.num_channels)
+    return batch_to_input(on_device, spec, recipe.augment if view else None, channels=getattr(model.config, "num_channels", 3))
 
 
 def _folder(recipe: Recipe, model: PreTrainedModel, spec: InputSpec, cut: Cut, arguments: TrainingArguments) -> Path:

@@ -64,6 +64,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4, help="how often fine-tuning and reading are timed, the other runs less often")
     parser.add_argument("--quick", action="store_true", help="a few images at 56 px, one round: under a minute, to see that it runs")
     options = parser.parse_args()
+    if options.workers and not torch.cuda.is_available():
+        parser.error("--workers: on a CPU the sides take turns, and workers would read ahead in the other's turn; leave it at 0")
     with tempfile.TemporaryDirectory(prefix="hf-bones-bench-") as folder:
         work = Path(folder)
         settings, small = settings_of(options, work)
@@ -141,7 +143,7 @@ def plan(options: argparse.Namespace, settings: Settings, small: Settings) -> li
     """(tasks, sides, settings) of what runs one after the other. Sides named together take turns; else each has its turn in a round."""
     both, all_three = ["ours", "plain"], ["ours", "plain", "decoding"]
     if options.quick:
-        return [(["steps", "frozen", "score", "input"], both, small)]
+        return [(["steps"], both, small), *[(["frozen", "score", "input"], [side], small) for side in both]]
     order: list[tuple[list[str], list[str], Settings]] = []
     for number in range(options.rounds):
         turn = 1 if number % 2 == 0 else -1  # whoever comes first in one round comes last in the next
@@ -158,16 +160,16 @@ def run_sides(sides: Sequence[str], settings: Settings, tasks: Sequence[str], wo
     environment = {**os.environ, "HF_DATASETS_CACHE": str(work / "datasets"), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     found: dict[str, dict[str, Any]] = {}
     with ExitStack() as stack:
-        running = {}
+        running: dict[str, subprocess.Popen[str]] = {}
         for side in sides:
             errors = stack.enter_context((work / f"{side}.log").open("w+", encoding="utf-8"))
             command = [sys.executable, str(SIDES_FILE), side, str(path), *tasks]
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, bufsize=1, env=environment
             )
-            stack.callback(process.kill)
-            running[side] = process
-            follow(side, process, work, found)
+            stack.callback(end, process)
+            if follow(side, process, work, found):  # else it took no turns and has ended
+                running[side] = process
         order = list(sides)
         while running:
             for side in [side for side in order if side in running]:
@@ -176,6 +178,11 @@ def run_sides(sides: Sequence[str], settings: Settings, tasks: Sequence[str], wo
                     del running[side]
             order.reverse()
     return {side: found[side] for side in sides}
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()  # else it may still write into the folder that is deleted next
 
 
 def follow(side: str, process: subprocess.Popen[str], work: Path, found: dict[str, dict[str, Any]]) -> bool:

@@ -1,9 +1,9 @@
-"""A network that teacher.py trained and kept becomes the finished checkpoint of its recipe: rounded, calibrated, recorded, with a card.
+"""A network that teacher.py trained and kept becomes the finished checkpoint of its recipe: balanced, calibrated, recorded, with a card.
 
     python scripts/bench/gpu/adopt.py DATA KEPT --jobs jobs.jsonl --job NAME --recipe bundled --device "NVIDIA H200" --out runs/bundled
 
-DATA is a folder that `hf-bones build` wrote, KEPT the folder of the network; jobs.jsonl is what teacher.py wrote. The job must have been
-trained with the recipe's values: a key that differs ends this. Only validation is looked at.
+DATA is a folder that `hf-bones build` wrote, KEPT the folder of the network; jobs.jsonl is what teacher.py wrote. The job must be one of
+all of train, with the recipe's values and probabilities: a key that differs ends this. Only validation is looked at.
 """
 
 from __future__ import annotations
@@ -17,14 +17,21 @@ from hf_bones.config import DistillConfig, Recipe, load_recipe, override
 from hf_bones.finetune import finish
 from hf_bones.hub.card import write_card
 from hf_bones.labels import load_scheme
-from hf_bones.record import now, read_json, write_json
+from hf_bones.logits import softmax
+from hf_bones.metrics import classification_metrics
+from hf_bones.record import now, read_json, sha256_file, write_json
+from hf_bones.training.checkpoints import shift_biases
 from hf_bones.training.distill import make_distill_trainer
+from hf_bones.training.loss import learnt_log_prior
 from hf_bones.training.model import load_model
 from hf_bones.training.sources import training_rows
-from hf_bones.training.trainer import train
+from hf_bones.training.teacher_probabilities import probability_file
+from hf_bones.training.trainer import label_counts, train
 
-# Names of places, how fast it went, and what comes after training; the teachers of the job are jobs themselves.
-NOT_TRAINING = {"output_dir", "data_loader_workers", "torch_compile", "save_dtype", "balanced_verdicts", "teacher_probabilities"}
+# Places, what only tells how fast it went, and what comes after training. Probabilities are compared by their hash.
+NOT_TRAINING = {"output_dir", "resume", "data_loader_workers", "torch_compile", "save_dtype", "balanced_verdicts", "teacher_probabilities"}
+# No step is taken: what was kept is loaded and validated.
+STILL = {"epochs": 0, "box_loss": 0, "label_smoothing": 0, "ema_decay": 0, "drop_path": 0, "layer_decay": 1, "balanced_verdicts": False}
 
 
 def main() -> None:
@@ -35,21 +42,27 @@ def main() -> None:
     parser.add_argument("--job", required=True)
     parser.add_argument("--recipe", default="bundled")
     parser.add_argument("--device", required=True, help="what trained it, for the record")
+    parser.add_argument("--name", help="title of the card")
     parser.add_argument("--out", required=True)
     options = parser.parse_args()
     started = now()
-    lines = [json.loads(line) for line in options.jobs.read_text(encoding="utf-8").splitlines()]
-    line = next((line for line in lines if line["job"]["name"] == options.job), None)
-    if line is None:
-        raise SystemExit(f"--job: {options.jobs} has no {options.job!r}; it has {', '.join(each['job']['name'] for each in lines)}")
+    lines = {line["job"]["name"]: line for line in map(json.loads, options.jobs.read_text(encoding="utf-8").splitlines())}  # the latest
+    if options.job not in lines:
+        raise SystemExit(f"--job: {options.jobs} has no {options.job!r}; it has {', '.join(lines)}")
+    line = lines[options.job]
     recipe = override(load_recipe(options.recipe), {"dataset": options.data, "output_dir": options.out})
-    check_same(line["job"], recipe)
+    recipe.trainer = line["recipe"]["trainer"]  # so the record says that no checkpoint was chosen among epochs
     scheme = load_scheme(recipe.data.label_scheme)
     rows = training_rows(recipe.data, scheme, recipe.training.seed, recipe.model.image_size)
-    # No step is taken: what is kept is loaded, its verdicts are balanced where the recipe asks for it, and validation is scored.
-    still = override(recipe, {"model": str(options.kept), "epochs": 0, "box_loss": 0, "label_smoothing": 0, "ema_decay": 0, "drop_path": 0})
-    still.distill = DistillConfig()
+    check_same(line, recipe, len(rows[0]))
+    still = override(recipe, {**STILL, "model": str(options.kept)})
+    still.distill, still.trainer = DistillConfig(), {}
     trained = train(still, rows=rows)
+    if recipe.training.balanced_verdicts:
+        shift = shift_biases(trained.model, -learnt_log_prior(recipe.training, label_counts(rows[0], scheme)), recipe.training.save_dtype)
+        trained.logits += shift
+        trained.verdict_shift = dict(zip(scheme.names, shift.tolist(), strict=True))
+        trained.metrics = dict(classification_metrics(trained.labels, softmax(trained.logits), scheme.names, scheme.normal_id))
     if recipe.distill.is_on:
         trainer = make_distill_trainer(recipe, *load_model(still.model, scheme), scheme, *rows)
         steps = len(trainer.get_train_dataloader())
@@ -58,17 +71,21 @@ def main() -> None:
     finish(recipe, trained, started)
     record = Path(options.out) / "record.json"
     write_json(record, {**read_json(record), "trained_on": f"{options.device}, {trained.seconds:.0f} s"})
-    write_card(Path(options.out))
+    write_card(Path(options.out), name=options.name)
 
 
-def check_same(job: dict[str, Any], recipe: Recipe) -> None:
-    """Ends the program at the first value that the job did not have and the recipe has, or the other way round."""
-    trained = override(load_recipe(job.get("recipe", "dinov2-small-448")), job["changes"]).as_dict()
+def check_same(line: dict[str, Any], recipe: Recipe, count: int) -> None:
+    """Ends the program at the first value in which the job differs from the recipe on these `count` rows."""
+    name, wanted, there = line["job"]["name"], recipe.as_dict(), line["recipe"]
+    hashes = [sha256_file(probability_file(place)) for place in recipe.distill.teacher_probabilities]
+    differing = [("probabilities", hashes, line["probability_files"]), ("rows", count, line["train"])]
+    differing += [("fold", None, line["job"].get("fold"))]
     for stage in ("model", "augment", "training", "distill"):
-        for key, value in recipe.as_dict().get(stage, {}).items():
-            there = trained.get(stage, {}).get(key)
-            if key not in NOT_TRAINING and value != there:
-                raise SystemExit(f"{key}: the recipe {recipe.name!r} says {value!r}, the job {job['name']!r} was trained with {there!r}")
+        keys = {*wanted.get(stage, {}), *there.get(stage, {})} - NOT_TRAINING - {"model"}
+        differing += [(key, wanted.get(stage, {}).get(key), there.get(stage, {}).get(key)) for key in sorted(keys)]
+    for key, mine, theirs in differing:
+        if mine != theirs:
+            raise SystemExit(f"{key}: {mine!r} in the recipe {recipe.name!r}, {theirs!r} in the job {name!r}")
 
 
 if __name__ == "__main__":

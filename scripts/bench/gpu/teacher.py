@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 import traceback
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ from hf_bones.config import load_recipe, override
 from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec
+from hf_bones.record import sha256_file
 from hf_bones.training.auxiliary import NAME, patch_map
 from hf_bones.training.checkpoints import save_checkpoint
 from hf_bones.training.data import SquareCollator, TrainingRows, batch_to_input
@@ -90,14 +92,16 @@ def teach(names: Sequence[str], out: Path) -> Path:
             hashes += stored["fold_sha256"].tolist()
             probabilities.append(softmax(stored["fold"]))
     path = out / f"out_of_fold_{'_'.join(names)}.npz"
-    write_probabilities(path, hashes, np.concatenate(probabilities), THREE_CLASS.names)
-    return path
+    written = path.with_name(f"{os.getpid()}.npz")  # another process may be at the same file
+    write_probabilities(written, hashes, np.concatenate(probabilities), THREE_CLASS.names)
+    return written.replace(path)
 
 
 def run_job(job: dict[str, Any], films: dict[int, list[Film]], folder: Path, weights: str, out: Path, cpu: bool) -> dict[str, Any]:
     """Trains one job and writes its logits; returns its line of the log."""
     began = time.monotonic()
     changes = {"model": weights, "output_dir": str(out / "runs" / job["name"]), "resume": False, **job.get("changes", {})}
+    changes["balanced_verdicts"] = False  # logits are kept as they were learnt; teacher_record.py and adopt.py balance them
     if job.get("teacher"):  # the folder of an earlier job
         changes["teacher"] = [str(out / name) for name in job["teacher"]]
     if job.get("teachers"):
@@ -128,6 +132,8 @@ def run_job(job: dict[str, Any], films: dict[int, list[Film]], folder: Path, wei
         save_checkpoint(trained.model, trained.spec, out / job["name"], job["keep"])
     return {
         "job": job,
+        "recipe": recipe.as_dict(),
+        "probability_files": [sha256_file(Path(path)) for path in recipe.distill.teacher_probabilities],
         "train": len(learnt),
         "seconds": seconds,
         "all_seconds": time.monotonic() - began,
