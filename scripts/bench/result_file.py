@@ -32,8 +32,13 @@ def bar(
     return {"bar": name, "value": value, "interval": interval, "n": n, "target": target, "holds": holds, "peer": peer}
 
 
-def write_result(name: str, command: str, data_sha256: str, quick: bool, bars: Sequence[Mapping[str, Any]]) -> Path:
-    """Writes and prints the result. `command` names the data by the word DATA, not by a path of this machine."""
+def write_result(
+    name: str, command: str, data_sha256: str, quick: bool, bars: Sequence[Mapping[str, Any]], machine: str | None = None
+) -> Path:
+    """Writes and prints the result. `command` names the data by the word DATA, not by a path of this machine.
+
+    `machine` says what measured, where that was another than this one.
+    """
     revision = _git("rev-parse", "HEAD")
     path = RESULTS / f"{name}{'-quick' if quick else ''}.json"
     write_json(
@@ -43,7 +48,7 @@ def write_result(name: str, command: str, data_sha256: str, quick: bool, bars: S
             "revision": revision,
             "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
             "data_sha256": data_sha256,
-            "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
+            "machine": machine or f"{os.cpu_count()} CPU cores, {platform.machine()}",
             "date": now(),
             "quick": quick,
             "bars": list(bars),

@@ -3,9 +3,9 @@
     python scripts/bench/gpu/teacher_record.py FILMS
 
 FILMS is the folder that films.py wrote (for the groups of the bootstrap). Reads results/teacher/*.npz and writes results/teacher.json. Of
-the networks of each size the one whose mean over film and mirror image scores best on validation is measured against the targets; the
-others stand beside it. Verdicts are balanced as the recipes have it (`balanced_verdicts`): all were trained with the same weights. Folds of
-train follow, each scored by networks that had not learnt from it.
+the networks of each size the one whose mean over film and mirror image scores best on validation is measured against the targets; beside it
+stand what it says of the film alone, and the others. Verdicts are balanced as the recipes have it (`balanced_verdicts`): all were trained
+with the same weights. Folds of train follow, each scored by networks that had not learnt from it.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from hf_bones.training.loss import learnt_log_prior
 
 TEACHERS = {
     "boxes_24_epochs": "dinov2-small-448",
-    "boxes": "the same, learning_rate 2e-4, 15 epochs",
-    "no_boxes": "the same, learning_rate 2e-4, 15 epochs, without box_loss",
-    "boxes_higher_rate": "the same, learning_rate 3e-4, layer_decay 0.8, 25 epochs",
+    "boxes": "dinov2-small-448 at 2e-4, 15 epochs",
+    "no_boxes": "dinov2-small-448 at 2e-4, 15 epochs, no box_loss",
+    "boxes_higher_rate": "dinov2-small-448 at 3e-4, layer_decay 0.8, 25 epochs",
 }
 STUDENTS = {
     "student": "bundled",
     "student_seed_1": "bundled, another seed",
-    "student_labels_alone": "bundled, from labels alone, 24 epochs",
+    "student_labels_alone": "bundled, from labels alone, 24 epochs of 28",
 }
 FOLDS = {
     "dinov2-small-448": ("fold0", "fold1", "fold2"),
-    "dinov2-small-448, learning_rate 6e-5": ("fold0_rate_6e-5",),
-    "bundled, from labels alone": ("fold0_8_blocks",),
-    "bundled at 336 px, from labels alone": ("fold0_8_blocks_336", "fold1_8_blocks_336", "fold2_8_blocks_336"),
+    "dinov2-small-448 at 6e-5, head 6e-4": ("fold0_rate_6e-5",),
+    "bundled, from labels alone, 24 epochs": ("fold0_8_blocks",),
+    "bundled at 336 px, from labels alone, 24 epochs": ("fold0_8_blocks_336", "fold1_8_blocks_336", "fold2_8_blocks_336"),
 }
 RECALL = "sensitivity_fractured_at_specificity_85"
 TARGETS = (
@@ -64,7 +64,7 @@ def main() -> None:
     counts = np.array([sum(row["split"] == "train" and row["label"] == name for row in table) for name in NAMES])
     shift = learnt_log_prior(load_recipe("dinov2-small-448").training, counts)
     for run in runs.values():
-        run |= {key: run[key] - shift for key in {"fold", "validation", "test"} & set(run)}
+        run |= {key: run[key] - shift for key in set(run) if run[key].ndim == 2}
     trained = [*TEACHERS, *STUDENTS]
     scores = {name: selection_score(runs[name]["validation_labels"], softmax(runs[name]["validation"]), 0) for name in trained}
     bars: list[dict[str, Any]] = []
@@ -76,10 +76,20 @@ def main() -> None:
             for split in ("validation", "test"):
                 aims = targets if name == order[0] and split == "test" else dict.fromkeys(targets)
                 bars += split_bars(titles[name], runs[name], split, groups, aims)
+                if name == order[0]:
+                    once = {**runs[name], split: runs[name][f"{split}_plain"]}
+                    bars += split_bars(f"{titles[name]}, film alone", once, split, groups, dict.fromkeys(targets))
     bars += fold_bars(runs)
     first = runs[next(iter(TEACHERS))]
     digest = sha256_rows(list(zip(*(first[f"test_{key}"].tolist() for key in ("sha256", "labels")), strict=True)))
-    write_result("teacher", "python scripts/bench/gpu/teacher.py FILMS … (one H200), then teacher_record.py FILMS", digest, False, bars)
+    write_result(
+        "teacher",
+        "python scripts/bench/gpu/teacher.py FILMS … (one H200), then teacher_record.py FILMS",
+        digest,
+        False,
+        bars,
+        "one NVIDIA H200",
+    )
 
 
 def split_bars(

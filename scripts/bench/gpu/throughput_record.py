@@ -26,7 +26,7 @@ def main() -> None:
     lines = [bar(f"{machine}: product of two bf16 matrices of 8192², TFLOP/s", max(run["matmul_tflops"] for run in runs), n=len(runs))]
     digest = sha256_rows([(row.network, row.images_per_second) for row in rows])
     command = "python scripts/bench/gpu/throughput.py --images DATA --out FILE, then throughput_record.py"
-    write_result("throughput", command, digest, False, lines + bars(rows, {}))
+    write_result("throughput", command, digest, False, lines + bars(rows, {}), machine)
 
 
 if __name__ == "__main__":
