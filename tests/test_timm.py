@@ -76,4 +76,11 @@ def test_a_head_of_two_classes_grows_to_three(found, architecture):
 def test_what_it_cannot_do_is_refused_by_name(found, architecture):
     assert "box_loss" in found[architecture]["box_loss"]
     assert "pooling" in found[architecture]["pooling"] and "model" in found[architecture]["pooling"]
+    assert found[architecture]["cached_views"] == "not refused"
     assert "input_channels: 1 and model" in found[architecture]["one_channel"]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_it_is_explained_or_says_why_not(found, architecture):
+    explained = found[architecture]["heatmap"]
+    assert "heat maps need that" in explained if architecture.startswith("vit") else len(explained) == 2

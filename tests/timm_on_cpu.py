@@ -102,7 +102,7 @@ def tried(architecture: str, work: Path) -> dict[str, Any]:
         grown, _ = load_model(ModelConfig(str(two), image_size=SIZE), THREE_CLASS)
         after = grown.eval()(pixel_values=pixels).logits.softmax(dim=1)[0, 0].item()
     assert head_of(grown).out_features == len(THREE_CLASS.names) > len(TWO_CLASS.names)
-    again = ["--max_steps", "1", "--output_dir", str(work / "refused")]
+    again = ["--max_steps", "1", "--resume", "false", "--output_dir", str(work / "refused")]
     return found | {
         "labels": list(loaded.config.id2label.values()),
         "plain": plain,
@@ -111,8 +111,18 @@ def tried(architecture: str, work: Path) -> dict[str, Any]:
         "healthy": [before, after],
         "box_loss": refused(arguments, *again, "--box_loss", "0.5"),
         "pooling": refused(arguments, *again, "--pooling", "max"),
+        "cached_views": refused(arguments, *again, "--trainable", "head", "--cached_views", "1"),
+        "heatmap": heat_map(output, image),
         "one_channel": refused(arguments, *again, "--input_channels", "1"),
     }
+
+
+def heat_map(folder: Path, image: Any) -> list[int] | str:
+    try:
+        found = BonePredictor.from_pretrained(folder).predict([image], heatmap=True)[0].heatmap
+    except ValueError as error:
+        return str(error)
+    return [] if found is None else list(found.shape)
 
 
 def main() -> None:
