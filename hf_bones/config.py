@@ -52,9 +52,10 @@ class DataConfig:
     )
     dataset_id: str | None = option(None, "Hub id of the data, for the card, where `dataset` is a folder.")
     attribution: list[str] = field(
-        default_factory=list, metadata={"help": "Sentences that the licences of the data ask for; they go into record and card."}
+        default_factory=list,
+        metadata={"help": "Sentences that licences ask for, for record and card; those of FracAtlas, GRAZPEDWRI-DX and MURA are known."},
     )
-    label_noise: str = option("", "A sentence on how far the labels agree, for the card.")
+    label_noise: str = option("", "A sentence on how far the labels agree, for the card; that on grades of FracAtlas is known.")
     drawn_images: int = option(0, "Drawn radiographs added to the training rows, a third of them of each class.")
     drawn_validation_images: int = option(0, "Drawn radiographs for validation, used where `dataset` is empty.")
     drawn_size: int = option(320, "Long side of the drawn radiographs, px.")

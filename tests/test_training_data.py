@@ -1,6 +1,8 @@
 """Rows, sampling and batches of training. Run: pytest tests/test_training_data.py"""
 
+import json
 from collections import Counter
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from tiny import bar_dataset, bar_picture
 from hf_bones.config import DataConfig, RecipeError
 from hf_bones.labels import THREE_CLASS, TWO_CLASS
 from hf_bones.training.data import RunSampler, TrainingRows
-from hf_bones.training.sources import describe_rows, training_rows
+from hf_bones.training.sources import Rows, describe_rows, said_of_sources, training_rows
 
 LABELS = np.array([0] * 80 + [1] * 15 + [2] * 5)
 
@@ -84,6 +86,32 @@ def test_drawn_rows_join_the_stored_ones_and_the_record_says_so(bars):
     assert train.sources[1].pixels(0).dtype == np.uint8
     described = describe_rows(train, validation, config, THREE_CLASS)
     assert described["sources"] == {"bars": 48, "drawn": 6} and described["drawn"] == 54
+
+
+@pytest.mark.parametrize(
+    ("origins", "credited", "graded"),
+    [
+        (["fracatlas", "fracatlas", "fracatlas"], ["FracAtlas"], True),
+        (["mine", "fracatlas", "mine"], ["FracAtlas"], False),  # its published labels: nobody's grades
+        (["fracatlas", "grazpedwri", "fracatlas"], ["FracAtlas", "GRAZPEDWRI-DX"], True),
+        (["mine", "drawn", "mine"], [], False),
+    ],
+)
+def test_what_a_known_source_asks_for_goes_into_the_record(origins, credited, graded):
+    rows = Rows(labels=[0, 1, 2], hashes=["a", "b", "c"], origins=origins, synthetic=[False] * 3)
+    described = describe_rows(rows, Rows(labels=[0], hashes=["d"], origins=["fracatlas"]), DataConfig(), THREE_CLASS)
+    assert [sentence.split(":")[0] for sentence in described["attribution"]] == credited
+    assert ("kappa" in described["label_noise"]) == graded == ("severity labels added" in " ".join(described["attribution"]))
+    own = DataConfig(attribution=["Films of Ada.", *described["attribution"]], label_noise="One reader.")
+    added = describe_rows(rows, rows, own, THREE_CLASS)
+    assert added["attribution"] == [*described["attribution"], "Films of Ada."]
+    assert added["label_noise"] == " ".join([described["label_noise"], "One reader."]).strip()
+
+
+def test_the_bundled_models_record_says_of_fracatlas_what_a_new_run_would():
+    record = json.loads((resources.files("hf_bones") / "checkpoint" / "record.json").read_text(encoding="utf-8"))["data"]
+    rows = Rows(labels=[2], origins=["fracatlas"])
+    assert said_of_sources(rows, THREE_CLASS) == (record["attribution"], [record["label_noise"]])
 
 
 def test_drawings_of_train_and_validation_are_never_the_same(bars):

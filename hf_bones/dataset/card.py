@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,35 @@ import yaml
 
 from hf_bones.curate.splits import SPLITS
 
-# What each source asks to be said of it.
-ATTRIBUTION: Mapping[str, str] = {
-    "fracatlas": "FracAtlas: Abedeen et al., *Scientific Data* 10, 521 (2023), data doi:10.6084/m9.figshare.22363012, CC BY 4.0. "
-    "Healthy or fractured is the radiologists' word; which fractures are beyond repair is not part of FracAtlas.",
-    "grazpedwri": "GRAZPEDWRI-DX: Nagy et al., *Scientific Data* 9, 222 (2022), doi:10.1038/s41597-022-01328-z, CC BY 4.0.",
-    "mura": "MURA: Rajpurkar et al., arXiv:1712.06957, Stanford's research use agreement: not to be passed on.",
-    "drawn": "Drawn by hf_bones itself (`hf_bones.dataset.synthetic`), CC0 1.0. No patient was imaged.",
+
+@dataclass(frozen=True)
+class KnownSource:
+    """What is to be said of images from a source, in the card of a dataset and in that of a model which learnt from them."""
+
+    credit: str = ""  # whose they are, where they were published, under which licence
+    labels: str = ""  # whose word the labels are, as published
+    graded: str = ""  # what was done to rows that carry `beyond_repair`
+    label_noise: str = ""  # how far those grades agree
+
+
+KNOWN_SOURCES: Mapping[str, KnownSource] = {
+    "fracatlas": KnownSource(
+        credit="FracAtlas: I. Abedeen et al., FracAtlas: A Dataset for Fracture Classification, Localization and Segmentation of "
+        "Musculoskeletal Radiographs, Scientific Data 10, 521 (2023), doi 10.6084/m9.figshare.22363012, CC BY 4.0.",
+        labels="Healthy or fractured is the radiologists' word; which fractures are beyond repair is not part of FracAtlas.",
+        graded="Scaled down; severity labels added by this project.",
+        label_noise="Healthy or fractured is the radiologists' word. beyond_repair means that two non-clinicians, grading by eye and "
+        "independently, both gave the highest of four grades of severity; over 574 films they agreed exactly on 0.75 and on "
+        '"severe or not" with a kappa of 0.76.',
+    ),
+    "grazpedwri": KnownSource(
+        credit="GRAZPEDWRI-DX: Nagy et al., Scientific Data 9, 222 (2022), doi 10.1038/s41597-022-01328-z, CC BY 4.0."
+    ),
+    "mura": KnownSource(credit="MURA: Rajpurkar et al., arXiv:1712.06957, Stanford's research use agreement: not to be passed on."),
+    "drawn": KnownSource(labels="Drawn by hf_bones itself (`hf_bones.dataset.synthetic`), CC0 1.0. No patient was imaged."),
 }
+"""By the word in a dataset's column `source`, as the importers write it."""
+
 _HUB_LICENCES = {"CC-BY-4.0": "cc-by-4.0", "CC-BY-SA-4.0": "cc-by-sa-4.0", "CC0-1.0": "cc0-1.0", "CC-BY-NC-4.0": "cc-by-nc-4.0"}
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -52,7 +74,7 @@ def card_text(summary: Mapping[str, Any], *, title: str) -> str:
         "\n".join(f"- `{label['name']}`: {label['definition']}" for label in summary["labels"]["classes"]),
         "## Licences and attribution",
         "\n".join(f"- {licence}: {count:,} images" for licence, count in licences.most_common()),
-        "\n".join(f"- **{source}**: {ATTRIBUTION.get(source, 'see whoever gave you these images.')}" for source in sources),
+        "\n".join(f"- **{source}**: {_said_of(source)}" for source in sources),
         "## How it was made",
         "\n".join(_history(summary)),
         "## Loading",
@@ -60,6 +82,11 @@ def card_text(summary: Mapping[str, Any], *, title: str) -> str:
         f'data = load_from_disk("{title}")   # or load_dataset("{title}")\n```',
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _said_of(source: str) -> str:
+    known = KNOWN_SOURCES.get(source)
+    return " ".join(text for text in (known.credit, known.labels) if text) if known else "see whoever gave you these images."
 
 
 def _front_matter(splits: Sequence[str], licences: Sequence[str], total: int, title: str) -> str:

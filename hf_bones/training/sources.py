@@ -14,9 +14,10 @@ import numpy as np
 
 from hf_bones.config import DataConfig, RecipeError
 from hf_bones.dataset.cache import DatasetArrays, SplitArrays, arrays_folder, folder_states, open_arrays
+from hf_bones.dataset.card import KNOWN_SOURCES
 from hf_bones.dataset.schema import image_bytes
 from hf_bones.imaging import ImageRefusedError, open_image
-from hf_bones.labels import LabelScheme
+from hf_bones.labels import BEYOND_REPAIR, LabelScheme
 from hf_bones.preprocess import fit_to
 from hf_bones.record import sha256_rows
 from hf_bones.training.data import Boxes, PixelSource
@@ -258,11 +259,12 @@ def describe_rows(train: Rows, validation: Rows, config: DataConfig, scheme: Lab
     """What record.json says of the data: hashes, counts, licences, and whether all training images were drawn."""
     both = [*zip(train.hashes, train.labels, strict=True), *zip(validation.hashes, validation.labels, strict=True)]
     splits = [(h, "train") for h in train.hashes] + [(h, "validation") for h in validation.hashes]
+    attribution, label_noise = said_of_sources(train, scheme)
     return {
         "dataset": Path(config.dataset).name or "drawn",
         "dataset_id": config.dataset_id,
-        "attribution": config.attribution,
-        "label_noise": config.label_noise,
+        "attribution": list(dict.fromkeys([*attribution, *config.attribution])),
+        "label_noise": " ".join(dict.fromkeys(text for text in (*label_noise, config.label_noise) if text)),
         "sha256": sha256_rows(both),
         "split_sha256": sha256_rows(splits),
         "counts": {"train": train.counts(scheme), "validation": validation.counts(scheme)},
@@ -276,3 +278,20 @@ def describe_rows(train: Rows, validation: Rows, config: DataConfig, scheme: Lab
         },
         **(train.stream.described() if train.stream is not None else {}),
     }
+
+
+def said_of_sources(rows: Rows, scheme: LabelScheme) -> tuple[list[str], list[str]]:
+    """Sentences on attribution and on label noise of the known sources that the rows come from, in the order of that table.
+
+    What is said of severity stands there only where rows of the source carry it: FracAtlas as published has no such label.
+    """
+    found = set(zip(rows.origins, (scheme.names[label] for label in rows.labels), strict=True))
+    attribution, label_noise = [], []
+    for name, known in KNOWN_SOURCES.items():
+        labels = {label for origin, label in found if origin == name}
+        graded = BEYOND_REPAIR in labels
+        if labels and known.credit:
+            attribution.append(f"{known.credit} {known.graded}" if graded and known.graded else known.credit)
+        if graded and known.label_noise:
+            label_noise.append(known.label_noise)
+    return attribution, label_noise

@@ -13,6 +13,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from films import LICENCES
+
 from hf_bones.config import DistillConfig, Recipe, load_recipe, override
 from hf_bones.finetune import finish
 from hf_bones.hub.card import write_card
@@ -50,7 +52,8 @@ def main() -> None:
     if options.job not in lines:
         raise SystemExit(f"--job: {options.jobs} has no {options.job!r}; it has {', '.join(lines)}")
     line = lines[options.job]
-    recipe = override(load_recipe(options.recipe), {"dataset": options.data, "output_dir": options.out})
+    places = {"dataset": options.data, "output_dir": options.out}
+    recipe = override(load_recipe(options.recipe), {**places, "train_licences": list(LICENCES)})  # the rows that teacher.py was given
     recipe.trainer = line["recipe"]["trainer"]  # so the record says that no checkpoint was chosen among epochs
     scheme = load_scheme(recipe.data.label_scheme)
     rows = training_rows(recipe.data, scheme, recipe.training.seed, recipe.model.image_size)
