@@ -36,8 +36,11 @@ def make_parser(command: str = "train", recipe: str = "quickstart") -> argparse.
     parser = HfArgumentParser(
         list(STAGES.values()),
         prog=f"hf-bones {command}",
-        description=f"{_DOES[command]} Values given here win over the recipe's.",
+        description=f"{_DOES[command]} Values given here win over the recipe's. Given bare, an option for several values is an empty list.",
     )
+    for action in parser._actions:
+        if action.nargs == "+":  # what HfArgumentParser makes of a list, so that none could be emptied
+            action.nargs = "*"
     parser.add_argument("--recipe", default=recipe, help=f"A shipped recipe ({', '.join(recipe_names())}) or a YAML file.")
     if command == "train":
         parser.add_argument("--search", choices=["optuna"], help="Search over the recipe's `search: space:` (extra `search`).")
@@ -156,6 +159,7 @@ def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
             "base_model_id": recipe.model.base_model_id,
             "data": trained.data,
             **({"distillation": trained.distillation} if trained.distillation else {}),
+            **({"verdict_shift": trained.verdict_shift} if trained.verdict_shift else {}),
             "metrics": {"validation": trained.metrics},
             "history": trained.history,
             "train_seconds": trained.seconds,

@@ -3,6 +3,7 @@
 import pytest
 
 from hf_bones.config import STAGES, RecipeError, load_recipe, override, recipe_from_dict, recipe_names
+from hf_bones.finetune import parse_recipe
 
 
 def test_the_promised_recipes_ship():
@@ -70,3 +71,17 @@ def test_a_recipe_file_that_is_not_yaml_is_named(tmp_path):
     path.write_text("a: [1")
     with pytest.raises(RecipeError, match=r"bad\.yaml"):
         load_recipe(path)
+
+
+def test_a_list_given_bare_is_empty_and_other_lists_stay_the_recipes():
+    recipe = parse_recipe(["--recipe", "bundled", "--train_licences", "--teacher_probabilities", "--epochs", "2"])
+    assert recipe.data.train_licences == [] and recipe.distill.teacher_probabilities == [] and recipe.training.epochs == 2
+    assert parse_recipe(["--recipe", "bundled"]).data.train_licences == ["CC-BY-4.0", "CC0-1.0"]
+    assert parse_recipe(["--recipe", "bundled", "--train_licences", "CC0-1.0"]).data.train_licences == ["CC0-1.0"]
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_shipped_recipe_takes_any_data_and_says_nothing_of_it(name):
+    data = load_recipe(name).data
+    assert data.attribution == [] and data.label_noise == ""
+    assert data.train_licences == (["CC-BY-4.0", "CC0-1.0"] if name == "bundled" else [])
