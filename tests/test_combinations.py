@@ -8,7 +8,7 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.training.combinations import CHOICES, OWN_KEYS, RANGES, RULES, check_combinations, check_network, keys_of, within
 from hf_bones.training.model import load_model
 
-# For each rule: what breaks it, and two ways out, each as the message advises.
+# For each rule: what breaks it, and the ways out, each as the message advises.
 BROKEN = {
     ("lora_rank", "trainable"): ({"lora_rank": 8, "trainable": "head"}, {"lora_rank": 0}, {"trainable": "last:2"}),
     ("lora_rank", "from_scratch"): ({"lora_rank": 8, "from_scratch": True}, {"lora_rank": 0}, {"from_scratch": False}),
@@ -21,6 +21,7 @@ BROKEN = {
         {"gradient_checkpointing": False},
         {"trainable": "last:1"},
     ),
+    ("layer_decay", "trainable"): ({"layer_decay": 0.8, "trainable": "head"}, {"layer_decay": 1}, {"trainable": "last:1"}),
     ("box_loss", "trainable"): ({"box_loss": 0.5, "trainable": "head"}, {"box_loss": 0}, {"trainable": "last:1"}),
     ("torch_compile", "box_loss"): ({"torch_compile": "whole", "box_loss": 0.5}, {"torch_compile": "blocks"}, {"box_loss": 0}),
     ("loss", "label_smoothing"): ({"loss": "focal", "label_smoothing": 0.1}, {"label_smoothing": 0}, {"loss": "cross_entropy"}),
@@ -28,6 +29,25 @@ BROKEN = {
     ("samples_per_epoch", "sampling"): ({"samples_per_epoch": 100}, {"samples_per_epoch": None}, {"sampling": "sqrt"}),
     ("mixed_precision", "cpu"): ({"mixed_precision": "fp16", "cpu": True}, {"mixed_precision": "bf16"}, {"cpu": False}),
     ("probe_views", "augment"): ({"head_start": "probe", "probe_views": 3, "augment": False}, {"probe_views": 1}, {"augment": True}),
+    ("balanced_verdicts", "epochs", "head_start"): (
+        {"balanced_verdicts": True, "epochs": 0},
+        {"balanced_verdicts": False},
+        {"head_start": "probe"},
+        {"epochs": 1},
+    ),
+    ("balanced_verdicts", "head_start", "sampling"): (
+        {"balanced_verdicts": True, "head_start": "probe", "sampling": "sqrt"},
+        {"sampling": "uniform"},
+        {"head_start": "random"},
+        {"balanced_verdicts": False},
+    ),
+    ("label_smoothing", "epochs"): ({"label_smoothing": 0.1, "epochs": 0}, {"label_smoothing": 0}, {"epochs": 1}),
+    ("early_stopping_patience", "epochs"): (
+        {"early_stopping_patience": 3, "epochs": 0},
+        {"early_stopping_patience": 0},
+        {"epochs": 1},
+    ),
+    ("drop_path", "epochs"): ({"drop_path": 0.1, "epochs": 0}, {"drop_path": 0}, {"epochs": 1}),
     ("lora_rank", "epochs"): ({"lora_rank": 8, "epochs": 0}, {"lora_rank": 0}, {"epochs": 1}),
     ("extra_heads", "epochs"): ({"extra_heads": ["region"], "epochs": 0}, {"extra_heads": []}, {"epochs": 1}),
     ("loss", "epochs"): ({"loss": "focal", "epochs": 0}, {"loss": "cross_entropy"}, {"epochs": 1}),
@@ -158,6 +178,27 @@ def test_a_network_that_cannot_recompute_its_activations_is_refused_by_key_and_m
         check_network(override(recipe, {"gradient_checkpointing": True}), model)
     vit = override(recipe, {"gradient_checkpointing": True, "model": str(tiny_checkpoint(tmp_path / "v", "vit"))})
     check_network(vit, load_model(vit.model, THREE_CLASS)[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "fitting"), [("dinov2", 60, "56 or 70"), ("vit", 83, "70 or 84"), ("dinov2", 84, ""), ("convnextv2", 60, "")]
+)
+def test_a_size_that_patches_do_not_cover_is_refused_with_the_nearest_ones(tmp_path, kind, size, fitting):
+    recipe = override(Recipe(), {"model": str(tiny_checkpoint(tmp_path / kind, kind)), "image_size": size})
+    model, _ = load_model(recipe.model, THREE_CLASS)
+    if not fitting:
+        check_network(recipe, model)
+        return
+    with pytest.raises(RecipeError, match=rf"^image_size: {size} and model: .*{kind}: patches of 14 px .*; set image_size to {fitting}$"):
+        check_network(recipe, model)
+
+
+def test_a_size_that_patches_do_not_cover_is_refused_of_a_pooled_and_of_a_new_network_too(tmp_path):
+    pooled = override(Recipe(), {"model": str(tiny_checkpoint(tmp_path / "v", "vit")), "image_size": 60, "pooling": "max"})
+    new = override(Recipe(), {"model": "vit-tiny", "from_scratch": True, "image_size": 60})
+    for recipe, fitting in ((pooled, "56 or 70"), (new, "48 or 64")):
+        with pytest.raises(RecipeError, match=f"set image_size to {fitting}"):
+            check_network(recipe, load_model(recipe.model, THREE_CLASS)[0])
 
 
 def test_a_run_is_refused_before_its_data_is_looked_for(tmp_path, capsys):

@@ -5,12 +5,23 @@ import json
 import pytest
 import torch
 from tiny import tiny_checkpoint
-from transformers import AutoModelForImageClassification
+from transformers import (
+    AutoModelForImageClassification,
+    CLIPConfig,
+    CLIPForImageClassification,
+    DeiTConfig,
+    DeiTForImageClassification,
+    HieraConfig,
+    HieraForImageClassification,
+    SiglipConfig,
+    SiglipForImageClassification,
+)
 
-from hf_bones.config import ModelConfig
+from hf_bones.config import ModelConfig, Recipe, override
 from hf_bones.labels import THREE_CLASS, TWO_CLASS
-from hf_bones.preprocess import InputSpec
+from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.training.checkpoints import load_weights, round_weights, save_checkpoint
+from hf_bones.training.combinations import check_network
 from hf_bones.training.model import blocks_of, head_of, load_model, parameter_groups
 
 
@@ -94,6 +105,37 @@ def test_another_input_size_is_stored_so_that_a_plain_forward_pass_works(tmp_pat
     save_checkpoint(model, spec, tmp_path / "larger")
     again = AutoModelForImageClassification.from_pretrained(tmp_path / "larger")
     torch.testing.assert_close(probabilities(again, 84), probabilities(model, 84))
+
+
+def other_network(folder, kind):
+    """A saved classifier of random weights whose position embeddings are not one token and a square, or are looked up by number."""
+    width = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    plain = {**width, "image_size": 64, "patch_size": 16}
+    if kind == "hiera":
+        sizes = {"patch_size": [7, 7], "patch_stride": [4, 4], "patch_padding": [3, 3], "image_size": [64, 64], "embed_dim": 8}
+        stages = {"depths": [1, 1, 1], "num_heads": [1, 2, 4], "query_stride": [2, 2], "num_query_pool": 2}
+        model = HieraForImageClassification(HieraConfig(**sizes, **stages))
+    elif kind == "siglip":
+        model = SiglipForImageClassification(SiglipConfig(vision_config=plain))
+    elif kind == "clip":
+        model = CLIPForImageClassification(CLIPConfig(vision_config=plain))
+    else:
+        model = DeiTForImageClassification(DeiTConfig(**plain))
+    model.save_pretrained(folder)
+    image_processor(InputSpec(64)).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("kind", ["hiera", "siglip", "clip", "deit"])
+def test_positions_that_cannot_be_resized_keep_the_network_at_its_own_size(tmp_path, kind):
+    folder = other_network(tmp_path / kind, kind)
+    model, spec = load_model(ModelConfig(model=folder, image_size=64), THREE_CLASS)
+    check_network(override(Recipe(), {"model": folder, "image_size": 64}), model)
+    save_checkpoint(model, spec, tmp_path / "again")
+    again = AutoModelForImageClassification.from_pretrained(tmp_path / "again")
+    torch.testing.assert_close(probabilities(again, 64), probabilities(model, 64))
+    with pytest.raises(ValueError, match=rf"^image_size: 96 and model: .*{kind}: .*; set image_size to 64, or choose another"):
+        load_model(ModelConfig(model=folder, image_size=96), THREE_CLASS)
 
 
 @pytest.mark.parametrize(("save_dtype", "limit"), [("float32", 0.0), ("float16", 1e-3), ("float8", 0.05)])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel
 
 from hf_bones.config import Recipe, RecipeError, nearest
@@ -139,6 +140,11 @@ RULES = (
         "a frozen backbone keeps no activations; set gradient_checkpointing to false, or trainable to all or last:K",
     ),
     Rule(
+        ("layer_decay", "trainable"),
+        lambda r: r.layer_decay != 1 and r.trainable == "head",
+        "only the head learns, at a rate of its own; set layer_decay to 1, or trainable to all or last:K",
+    ),
+    Rule(
         ("box_loss", "trainable"),
         lambda r: r.box_loss > 0 and r.trainable == "head",
         "the boxes would teach only a layer that is thrown away; set box_loss to 0, or trainable to all or last:K",
@@ -173,11 +179,25 @@ RULES = (
         lambda r: r.head_start == "probe" and r.probe_views > 1 and not r.augment,
         "without augmentation all views are the same; set probe_views to 1, or augment to true",
     ),
+    Rule(
+        ("balanced_verdicts", "epochs", "head_start"),
+        lambda r: r.balanced_verdicts and r.epochs == 0 and r.head_start == "random",
+        "nothing is learnt whose frequencies could be taken out; set balanced_verdicts to false, or head_start to probe, or raise epochs",
+    ),
+    Rule(
+        ("balanced_verdicts", "head_start", "sampling"),
+        lambda r: r.balanced_verdicts and r.epochs > 0 and r.head_start == "probe" and r.sampling != "uniform",
+        "the fitted head has seen each row once, the trained one as sampling draws them, and either may be what is kept; set sampling to "
+        "uniform and raise rare classes by class_weights, or head_start to random, or balanced_verdicts to false",
+    ),
     _needs_steps("lora_rank", lambda r: r.lora_rank > 0, "set lora_rank to 0"),
     _needs_steps("extra_heads", lambda r: bool(r.extra_heads), "set extra_heads to []"),
     _needs_steps("loss", lambda r: r.loss != "cross_entropy", "set loss to cross_entropy"),
     _needs_steps("box_loss", lambda r: r.box_loss > 0, "set box_loss to 0"),
     _needs_steps("ema_decay", lambda r: r.ema_decay > 0, "set ema_decay to 0"),
+    _needs_steps("label_smoothing", lambda r: r.label_smoothing > 0, "set label_smoothing to 0"),
+    _needs_steps("early_stopping_patience", lambda r: r.early_stopping_patience > 0, "set early_stopping_patience to 0"),
+    _needs_steps("drop_path", lambda r: r.drop_path > 0, "set drop_path to 0"),
     _needs_steps("max_steps", lambda r: r.max_steps > 0, "set max_steps to -1"),
 )
 
@@ -217,6 +237,23 @@ def check_network(recipe: Recipe, model: PreTrainedModel) -> None:
             f"gradient_checkpointing: true and model: {recipe.model.model}: {type(model).__name__} cannot compute its activations again; "
             "set gradient_checkpointing to false, or take less memory by a smaller batch_size and more gradient_accumulation_steps"
         )
+    size, patch = recipe.model.image_size, _patch_size(model)
+    if patch and size % patch:
+        below = size // patch * patch
+        nearest_sizes = f"{below} or {below + patch}" if below else str(patch)
+        raise RecipeError(
+            f"image_size: {size} and model: {recipe.model.model}: patches of {patch} px would leave a margin of {size - below} px unseen; "
+            f"set image_size to {nearest_sizes}"
+        )
+
+
+def _patch_size(model: PreTrainedModel) -> int | None:
+    """Side of the patches that the network has a table of positions for, px; None where it has no such table, and any size will do."""
+    for module in model.modules():
+        side = getattr(getattr(module, "patch_embeddings", None), "patch_size", None)
+        if side is not None and isinstance(getattr(module, "position_embeddings", None), torch.nn.Parameter):
+            return int(side[0] if isinstance(side, (tuple, list)) else side)
+    return None
 
 
 def keys_of(recipe: Recipe) -> SimpleNamespace:

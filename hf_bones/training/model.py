@@ -85,10 +85,8 @@ def load_model(config: ModelConfig, scheme: LabelScheme) -> tuple[PreTrainedMode
             ignore_mismatched_sizes=not kept_head,
             dtype=torch.float32,
         )
-        if not is_timm(model):
-            resize_position_embeddings(model, config.image_size)
-    if is_timm(model):
-        resize_input(model, config.image_size)
+    if is_timm(model) or not config.from_scratch:
+        resize_network(model, config.image_size)
     if kept_head and tuple(old_labels) != scheme.names:
         grow_head(model, scheme)
     model = with_pooling(model, config.pooling, config.model)
@@ -125,12 +123,14 @@ def _depth_settings(settings: Any, config: ModelConfig) -> dict[str, Any]:
         if hasattr(settings, "stage_names"):
             names = ["stem", *(f"stage{index}" for index in range(1, config.keep_blocks + 1))]
             extra |= {"stage_names": names, "_out_features": names[-1:], "_out_indices": [config.keep_blocks]}
-    if config.drop_path:
-        if settings.model_type == TIMM:
-            return extra | {"model_args": arguments_with(settings, drop_path_rate=config.drop_path)}
-        if not hasattr(settings, "drop_path_rate"):
-            raise ValueError(f"drop_path: {settings.model_type} has no stochastic depth; set drop_path to 0")
+    # Set where it is 0, too: a checkpoint that was trained with it says so in its config.
+    if settings.model_type == TIMM:
+        if config.drop_path or "drop_path_rate" in (settings.model_args or {}):
+            extra["model_args"] = arguments_with(settings, drop_path_rate=config.drop_path)
+    elif hasattr(settings, "drop_path_rate"):
         extra["drop_path_rate"] = config.drop_path
+    elif config.drop_path:
+        raise ValueError(f"drop_path: {settings.model_type} has no stochastic depth; set drop_path to 0")
     return extra
 
 
@@ -147,22 +147,40 @@ def _input_spec(source: str, config: ModelConfig, settings: Any) -> InputSpec:
     return InputSpec(config.image_size, found.mean, found.std)
 
 
+def resize_network(model: PreTrainedModel, image_size: int) -> None:
+    """Makes the network take images of `image_size` px, in place."""
+    if is_timm(model):
+        resize_input(model, image_size)
+    else:
+        resize_position_embeddings(model, image_size)
+
+
 def resize_position_embeddings(model: PreTrainedModel, image_size: int) -> None:
     """Interpolates square position embeddings (bicubic, as DINOv2 does) to `image_size`, in place, and stores them so.
 
     Stored at the training size, plain `pipeline` needs no special flag, and a small model carries no table for 518 px. Does nothing for
-    a network without position embeddings.
+    a network without position embeddings. Raises ValueError for one whose table is not one token and a square of patches, or is looked
+    up by number (CLIP, SigLIP), at any size but its own.
     """
     for module in model.modules():
-        table = getattr(module, "position_embeddings", None)
-        patches = getattr(module, "patch_embeddings", None)
-        if not isinstance(table, torch.nn.Parameter) or patches is None:
+        table: Any = getattr(module, "position_embeddings", None)
+        patches: Any = getattr(module, "patch_embeddings", None)
+        by_number = isinstance(getattr(module, "position_embedding", None), torch.nn.Embedding)
+        if not by_number and (not isinstance(table, torch.nn.Parameter) or patches is None):
             continue
-        patch = patches.patch_size[0] if isinstance(patches.patch_size, (tuple, list)) else patches.patch_size
-        grid = image_size // patch
-        old = round((table.shape[1] - 1) ** 0.5)
-        if old * old != table.shape[1] - 1:
-            raise ValueError(f"image_size: cannot interpolate {table.shape[1]} position embeddings, which are not one token and a square")
+        side = getattr(patches, "patch_size", None)  # Hiera's patches overlap and have none
+        old = 0 if by_number else round((table.shape[1] - 1) ** 0.5)
+        if by_number or side is None or old * old != table.shape[1] - 1:
+            own = getattr(module if by_number else patches, "image_size", None)
+            sides = set(own) if isinstance(own, (tuple, list)) else {own}
+            if sides == {image_size}:
+                return  # with the config as it is: Hiera's says a pair
+            fitting = f"set image_size to {sides.pop()}, or " if own and len(sides) == 1 else ""
+            raise ValueError(
+                f"image_size: {image_size} and model: {model.name_or_path}: the position embeddings of {type(model).__name__} are not "
+                f"interpolated; {fitting}choose another model"
+            )
+        grid = image_size // (side[0] if isinstance(side, (tuple, list)) else side)
         if grid != old:
             square = table[:, 1:].detach().reshape(1, old, old, -1).permute(0, 3, 1, 2)
             square = torch.nn.functional.interpolate(square, size=(grid, grid), mode="bicubic", align_corners=False)
