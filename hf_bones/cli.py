@@ -34,6 +34,7 @@ Model = Annotated[str, typer.Argument(help="`bundled`, a checkpoint folder, or a
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub checkpoint.")]
 Device = Annotated[str | None, typer.Option(help="torch device; a GPU where there is one, if left out.")]
 BatchSize = Annotated[int, typer.Option(help="Images per forward pass.", min=1)]
+Mirror = Annotated[bool, typer.Option("--mirror", help="Score each image mirrored left-right too, average the logits; twice the time.")]
 
 
 @app.command()
@@ -137,6 +138,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for report.md, metrics.json, plots and worst_errors.html.")],
     split: Annotated[str, typer.Option(help="Split to score.")] = "test",
     batch_size: BatchSize = 16,
+    mirror: Mirror = False,
     device: Device = None,
     revision: Revision = None,
     specificity: Annotated[float, typer.Option(help="Healthy specificity of the threshold figures.")] = 0.85,
@@ -159,6 +161,7 @@ def evaluate(
             out,
             split=split,
             batch_size=batch_size,
+            mirror=mirror,
             device=device,
             revision=revision,
             specificity=specificity,
@@ -183,6 +186,7 @@ def predict(
     csv: Annotated[Path | None, typer.Option(help="Write one row an image here instead of printing.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on with a CSV that is there, skipping the files it has.")] = False,
     batch_size: BatchSize = 16,
+    mirror: Mirror = False,
     device: Device = None,
     revision: Revision = None,
 ) -> None:
@@ -193,10 +197,10 @@ def predict(
     with plain_errors():
         predictor = BonePredictor.from_pretrained(model, revision=revision, device=device)
         if csv is not None:
-            verdicts = predict_paths(predictor, paths, csv, resume=resume, batch_size=batch_size)
+            verdicts = predict_paths(predictor, paths, csv, resume=resume, batch_size=batch_size, mirror=mirror)
             typer.echo(f"{csv}: " + ", ".join(f"{verdict} {count}" for verdict, count in sorted(verdicts.items())))
             return
-        for finding in predictor.predict_iter(list_files(paths), batch_size=batch_size):
+        for finding in predictor.predict_iter(list_files(paths), batch_size=batch_size, mirror=mirror):
             shares = " ".join(f"{name} {share:.2f}" for name, share in (finding.probabilities or {}).items())
             typer.echo(f"{finding.source}: {finding.verdict}  {shares or '; '.join(finding.reasons)}")
 

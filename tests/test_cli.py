@@ -5,12 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from tiny import bar_dataset, bar_picture, tiny_checkpoint
 from typer.testing import CliRunner
 
 from hf_bones.cli import app
+from hf_bones.inference.predictor import BonePredictor
 
 ROOT = Path(__file__).parents[1]
 
@@ -52,6 +54,28 @@ def test_predict_writes_a_csv_and_goes_on_with_it(checkpoint, pictures, tmp_path
     out.write_text("".join(out.read_text().splitlines(keepends=True)[:3]))
     assert run("predict", pictures, "--model", checkpoint, "--csv", out, "--resume").exit_code == 0
     assert len(list(csv.DictReader(out.open()))) == 5
+
+
+def test_predict_passes_mirror_on(checkpoint, tmp_path):
+    film = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 4), dtype=np.uint8)).resize((48, 64))
+    film.save(tmp_path / "film.png")
+    predictor = BonePredictor.from_pretrained(checkpoint, device="cpu")
+    plain, mirrored = (predictor.predict(film, mirror=mirror)[0].probabilities["healthy"] for mirror in (False, True))
+    assert abs(plain - mirrored) > 1e-4
+    for arguments, expected in (((), plain), (("--mirror",), mirrored)):
+        out = tmp_path / f"out{len(arguments)}.csv"
+        asked = ("predict", tmp_path / "film.png", "--model", checkpoint, "--device", "cpu", *arguments)
+        assert run(*asked, "--csv", out).exit_code == 0
+        assert float(next(csv.DictReader(out.open()))["p_healthy"]) == pytest.approx(expected, abs=2e-6)
+
+    printed = []
+    with pytest.MonkeyPatch.context() as patch:
+        real = BonePredictor.predict_iter
+        patch.setattr(
+            BonePredictor, "predict_iter", lambda self, images, **options: printed.append(options) or real(self, images, **options)
+        )
+        assert run("predict", tmp_path / "film.png", "--model", checkpoint, "--mirror").exit_code == 0
+    assert [options["mirror"] for options in printed] == [True]
 
 
 def test_what_the_user_can_mend_is_one_line(tmp_path):

@@ -36,6 +36,7 @@ from hf_bones.evaluation.report import Circumstances, evaluate_probabilities
 from hf_bones.evaluation.rows import ScoredRows, slices_of
 from hf_bones.evaluation.run import evaluate_checkpoint, scheme_labels
 from hf_bones.evaluation.summary import summary_text
+from hf_bones.hub.card_figures import measured_table
 from hf_bones.inference.decision import Decision, write_decision
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS, TWO_CLASS
@@ -337,6 +338,38 @@ def test_a_checkpoint_is_evaluated_end_to_end(dataset_folder: Path, checkpoint_f
     assert "2 times" in again.report.read_text()
     evaluate_checkpoint(checkpoint_folder, dataset_folder, out, split="train", repeats=50, baselines=False)
     assert len(json.loads((checkpoint_folder / "record.json").read_text())["test_looks"]) == 2, "train may be looked at freely"
+
+
+def test_figures_of_mirrored_images_say_so_wherever_they_are_shown(checkpoint_folder: Path, tmp_path: Path) -> None:
+    test = small_split(12, seed=1000).to_list()
+    test[1]["image"] = {"bytes": b"no image at all", "path": None}
+    part = Dataset.from_list(test, features=bone_features(NAMES))
+    DatasetDict({"test": part}).save_to_disk(tmp_path / "data")
+    command = ["evaluate", str(checkpoint_folder), str(tmp_path / "data"), "--repeats", "20", "--no-baselines", "--device", "cpu"]
+    told = {}
+    for mirror in (False, True):
+        out = tmp_path / f"mirror {mirror}"
+        done = CliRunner().invoke(app, [*command, "--out", str(out), *(["--mirror"] if mirror else [])])
+        assert done.exit_code == 0, done.output
+        data = json.loads((out / "metrics.json").read_text())
+        assert data["method"]["mirror"] is mirror and ("--mirror" in data["command"].split()) is mirror
+        for text in (done.output, (out / "report.md").read_text(), measured_table(data, THREE_CLASS)):
+            assert ("mirrored left-right" in text) is mirror
+        told[mirror] = data["slices"][0]["figures"]["log_loss"]["value"]
+
+    predictor = BonePredictor.from_pretrained(checkpoint_folder, device="cpu")
+    rows = list(part.select([index for index in range(12) if index != 1]))
+    for mirror, value in told.items():
+        findings = predictor.predict([row["image"] for row in rows], mirror=mirror)
+        given = [finding.probabilities[NAMES[row["label"]]] for finding, row in zip(findings, rows, strict=True)]
+        assert value == pytest.approx(-np.log(given).mean(), abs=1e-6)
+    assert told[True] != pytest.approx(told[False], abs=1e-5), "the figures are of other probabilities"
+
+
+def test_a_card_of_figures_from_before_mirror_was_known_is_plain(tmp_path: Path) -> None:
+    data = json.loads(evaluate_probabilities(scored(), tmp_path, ABOUT, resampling=QUICK).metrics.read_text())
+    del data["method"]["mirror"]
+    assert "mirrored" not in measured_table(data, THREE_CLASS)
 
 
 def test_the_command_prints_figures_and_says_what_is_wrong(dataset_folder: Path, checkpoint_folder: Path, tmp_path: Path) -> None:

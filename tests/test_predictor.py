@@ -31,7 +31,7 @@ from hf_bones.inference.finding import write_findings_csv
 from hf_bones.inference.folder import list_files, predict_paths
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS
-from hf_bones.preprocess import InputSpec, image_processor
+from hf_bones.preprocess import InputSpec, image_processor, to_input
 
 SIZE = 56
 TOKENS = {
@@ -173,6 +173,59 @@ def test_a_heat_map_can_be_asked_for_any_class(predictor: BonePredictor) -> None
     maps = {name: predictor.explain(pixels, [name])[0] for name in predictor.names}
     assert not np.array_equal(maps["healthy"], maps["fractured"])
     assert any(np.array_equal(predictor.explain(pixels)[0], maps[name]) for name in ("fractured", "beyond_repair"))
+
+
+@pytest.mark.parametrize("shape", [(90, 60), (60, 90), (40, 33)])
+def test_mirror_averages_the_logits_of_the_picture_and_of_the_picture_mirrored(tmp_path: Path, shape: tuple[int, int]) -> None:
+    folder = save_checkpoint(tmp_path)
+    write_decision(Decision(4.0, THREE_CLASS, SIZE), folder)
+    predictor = BonePredictor.from_pretrained(folder, device="cpu")
+    image = grey(*shape, seed=3)
+    pair = [np.asarray(image), np.asarray(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))]
+    inputs = torch.from_numpy(np.stack([to_input(pixels, InputSpec(SIZE)) for pixels in pair]))
+    with torch.inference_mode():
+        upright, mirrored = predictor.model(pixel_values=inputs).logits
+        flipped_input = predictor.model(pixel_values=inputs[:1].flip(-1)).logits[0]
+    mean = (upright + mirrored) / 2
+
+    finding, plain = predictor.predict(image, mirror=True)[0], predictor.predict(image)[0]
+    assert list(finding.raw_probabilities.values()) == pytest.approx(mean.softmax(0).tolist(), abs=1e-5)
+    assert list(finding.probabilities.values()) == pytest.approx((mean / 4).softmax(0).tolist(), abs=1e-5), "averaged before calibration"
+    assert list(plain.raw_probabilities.values()) == pytest.approx(upright.softmax(0).tolist(), abs=1e-5)
+    assert (finding.mirrored, plain.mirrored) == (True, False) and finding.to_dict()["mirrored"] is True
+
+    # What would be wrong must give other numbers here, or the lines above say nothing.
+    means_of_probabilities = (upright.softmax(0) + mirrored.softmax(0)) / 2
+    wrong = [upright, mirrored, means_of_probabilities.log()] + [(upright + flipped_input) / 2] * (shape[1] < shape[0])
+    assert all((other.softmax(0) - mean.softmax(0)).abs().max() > 1e-3 for other in wrong)
+
+
+def test_mirror_changes_nothing_for_a_symmetric_picture(predictor: BonePredictor) -> None:
+    half = np.asarray(grey(90, 25, seed=2))
+    symmetric = np.hstack([half, half[:, ::-1]])  # upright, so that it is padded on the right
+    lopsided = np.hstack([half, half])
+    plain, mirrored = (predictor.predict([symmetric, lopsided], mirror=mirror) for mirror in (False, True))
+    assert mirrored[0].raw_probabilities == pytest.approx(plain[0].raw_probabilities, abs=1e-6)
+    assert mirrored[1].raw_probabilities != pytest.approx(plain[1].raw_probabilities, abs=1e-3)
+
+
+def test_mirror_keeps_the_order_among_images_that_cannot_be_read(tmp_path: Path, predictor: BonePredictor) -> None:
+    good = [grey(80, 60, seed) for seed in range(4)]
+    mixed = [b"not an image", good[0], good[1], grey(10, 10), tmp_path / "missing.png", good[2], png(good[0])[:60], good[3]]
+    findings = predictor.predict(mixed, batch_size=3, mirror=True)
+    assert [f.readable for f in findings] == [False, True, True, False, False, True, False, True]
+    assert not any(f.mirrored for f in findings if not f.readable)
+    alone = [predictor.predict(image, mirror=True)[0] for image in good]
+    for one, among in zip(alone, [f for f in findings if f.readable], strict=True):
+        assert among.raw_probabilities == pytest.approx(one.raw_probabilities, abs=1e-5)
+    assert len({round(f.raw_probabilities["healthy"], 4) for f in alone}) == 4, "images alike could be swapped unseen"
+
+
+def test_a_heat_map_stays_that_of_the_upright_image(predictor: BonePredictor) -> None:
+    image = grey(80, 60, seed=1)
+    finding = predictor.predict(image, mirror=True, heatmap=True)[0]
+    target = max(("fractured", "beyond_repair"), key=finding.probabilities.__getitem__)
+    assert finding.heatmap is not None and np.array_equal(finding.heatmap, predictor.explain([np.asarray(image)], [target])[0])
 
 
 def test_a_finding_is_plain_json(predictor: BonePredictor) -> None:
@@ -347,7 +400,7 @@ def test_an_interrupted_run_continues_where_it_stopped(films: Path, predictor: B
     seen: list[Path] = []
     real = predictor.predict_iter
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(predictor, "predict_iter", lambda images, batch_size: real(seen.extend(images) or seen, batch_size=batch_size))
+        patch.setattr(predictor, "predict_iter", lambda images, **options: real(seen.extend(images) or seen, **options))
         assert predict_paths(predictor, [films], cut, resume=True, batch_size=2) == counts
     assert [row["file"] for row in rows_of(cut)] == [row["file"] for row in rows_of(whole)]
     assert len(seen) == 5, "the three whole rows are not predicted again"
@@ -359,8 +412,8 @@ def test_rows_are_on_disk_before_the_run_ends(films: Path, predictor: BonePredic
 
     real = predictor.predict_iter
 
-    def dies_at_the_fifth(images, batch_size):
-        for index, finding in enumerate(real(images, batch_size=batch_size)):
+    def dies_at_the_fifth(images, **options):
+        for index, finding in enumerate(real(images, **options)):
             if index == 4:
                 raise KilledError
             yield finding

@@ -17,6 +17,9 @@ from hf_bones.metrics.figures import specificity_suffix
 if TYPE_CHECKING:
     from hf_bones.evaluation.report import Circumstances
 
+# Said wherever figures of such an evaluation are shown: they are not those of the checkpoint on upright images.
+MIRRORED = "The checkpoint scored each image upright and mirrored left-right (--mirror); its figures are of the mean of the two logits"
+
 
 def report_text(
     rows: ScoredRows,
@@ -97,6 +100,8 @@ def _head(rows: ScoredRows, about: Circumstances, overall: SliceFigures) -> str:
         f"Data: {plain(about.dataset)}, split {plain(about.split)}, SHA-256 {about.dataset_sha256[:16] or 'not given'}",
         f"Rows: {overall.n} in {overall.groups} groups ({classes} groups)",
     ]
+    if about.mirror:
+        lines.insert(1, MIRRORED)
     if about.left_out:
         reasons = ", ".join(f"{count} {plain(reason)}" for reason, count in Counter(about.left_out.values()).most_common())
         lines.append(f"Left out: {len(about.left_out)} rows ({reasons}); which ones stands in metrics.json")

@@ -27,7 +27,8 @@ class Circumstances:
     """What was evaluated, for the head of the report and for metrics.json.
 
     left_out: image id → why a row has no figures (unreadable, unlabelled). looks: how often this split was looked at, None where it
-    is not counted; looks_in: the file that holds the count. notes: sentences for the report, such as why a baseline is missing.
+    is not counted; looks_in: the file that holds the count. mirror: whether the checkpoint's probabilities rest on the mean of the logits
+    of each image and of its mirror image. notes: sentences for the report, such as why a baseline is missing.
     """
 
     checkpoint: str
@@ -36,6 +37,7 @@ class Circumstances:
     dataset_sha256: str = ""
     revision: str | None = None
     calibrated: bool = False
+    mirror: bool = False
     command: str = ""
     looks: int | None = None
     looks_in: str = ""
@@ -45,12 +47,13 @@ class Circumstances:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation wrote and found. `tables[0]` is the checkpoint on all rows."""
+    """What an evaluation wrote and found. `tables[0]` is the checkpoint on all rows; mirror: as in `Circumstances`."""
 
     report: Path
     metrics: Path
     errors: Path | None
     tables: tuple[SliceFigures, ...]
+    mirror: bool = False
 
     @property
     def overall(self) -> SliceFigures:
@@ -115,7 +118,8 @@ def evaluate_probabilities(
         report_text(rows, about, measured, calibration, specificity, resampling, folder, len(chosen)), encoding="utf-8"
     )
     page = folder / "worst_errors.html"
-    return Evaluation(folder / "report.md", folder / "metrics.json", page if rows.image is not None else None, measured)
+    errors = page if rows.image is not None else None
+    return Evaluation(folder / "report.md", folder / "metrics.json", errors, measured, about.mirror)
 
 
 def _versions(rows: ScoredRows, about: Circumstances) -> dict[str, Floats]:
@@ -150,6 +154,7 @@ def _as_json(
         "method": {
             **asdict(resampling),
             "bootstrap_over": "groups",
+            "mirror": about.mirror,
             "specificity": specificity,
             "threshold": "chosen on the same rows",
             "calibration_bins": CALIBRATION_BINS,

@@ -46,7 +46,7 @@ class Predictor(Protocol):
     @property
     def scheme(self) -> LabelScheme: ...
 
-    def predict(self, images: Sequence[bytes | str], *, batch_size: int = ...) -> list[Finding]: ...
+    def predict(self, images: Sequence[bytes | str], *, batch_size: int = ..., mirror: bool = ...) -> list[Finding]: ...
 
 
 def evaluate_checkpoint(
@@ -56,6 +56,7 @@ def evaluate_checkpoint(
     *,
     split: str = "test",
     batch_size: int = 16,
+    mirror: bool = False,
     device: str | None = None,
     revision: str | None = None,
     specificity: float = SPECIFICITY,
@@ -68,6 +69,7 @@ def evaluate_checkpoint(
 ) -> Evaluation:
     """Evaluates `model` ("bundled", a folder, a Hub id or a predictor) on `split` of `dataset` (a folder, a Hub id or a DatasetDict).
 
+    mirror: score each image mirrored left-right as well and average the logits, which report.md and metrics.json then say.
     baselines: also fit the trivial baselines on the train split of the same dataset; `baseline_licences` limits them to rows of these
     licences (a model trained on those alone should be compared with baselines of the same rows). worst: at most this many errors are
     shown. command: what the report says was run; by default the `hf-bones evaluate` line that does the same. Files: see
@@ -83,7 +85,7 @@ def evaluate_checkpoint(
     predictor = _load_predictor(model, revision, device)
     scheme, part = predictor.scheme, data[split]
     labels = scheme_labels(part, scheme, f"{_name_of(dataset)}, split {split!r}")
-    findings = predict_rows(predictor, part, batch_size)
+    findings = predict_rows(predictor, part, batch_size, mirror=mirror)
     rows, left_out = _scored(part, labels, findings, scheme)
     fingerprint = sha256_rows(
         (s, label, g) for s, label, g in zip(text_column(part, "sha256"), labels, text_column(part, "group"), strict=True)
@@ -99,10 +101,11 @@ def evaluate_checkpoint(
         checkpoint=public_name(findings[0].checkpoint),
         revision=findings[0].revision,
         calibrated=findings[0].calibrated,
+        mirror=mirror,
         dataset=_name_of(dataset),
         split=split,
         dataset_sha256=fingerprint,
-        command=command or _command(model, dataset, split, out, baseline_licences),
+        command=command or _command(model, dataset, split, out, mirror, baseline_licences),
         looks=looks,
         looks_in=looks_in,
         left_out=left_out,
@@ -156,7 +159,7 @@ def _source(image: Mapping[str, Any]) -> bytes | str:
     return bytes(found) if isinstance(found, bytes) else str(found)
 
 
-def predict_rows(predictor: Predictor, part: Dataset, batch_size: int) -> list[Finding]:
+def predict_rows(predictor: Predictor, part: Dataset, batch_size: int, *, mirror: bool = False) -> list[Finding]:
     """A finding for each row of `part`, with a progress bar."""
     from tqdm import tqdm
 
@@ -167,7 +170,7 @@ def predict_rows(predictor: Predictor, part: Dataset, batch_size: int) -> list[F
     with tqdm(total=len(part), unit="image", desc="predict", disable=None) as progress:
         for start in range(0, len(part), step):
             images = [_source(image) for image in sources[start : start + step]["image"]]
-            findings += predictor.predict(images, batch_size=batch_size)
+            findings += predictor.predict(images, batch_size=batch_size, mirror=mirror)
             progress.update(len(images))
     return findings
 
@@ -261,8 +264,9 @@ def _name_of(dataset: object) -> str:
     return public_name(dataset) if isinstance(dataset, (str, Path)) else "dataset in memory"
 
 
-def _command(model: object, dataset: object, split: str, out: Path, licences: Sequence[str] | None) -> str:
+def _command(model: object, dataset: object, split: str, out: Path, mirror: bool, licences: Sequence[str] | None) -> str:
     if not isinstance(model, (str, Path)) or not isinstance(dataset, (str, Path)):
         return ""
     words = ["hf-bones", "evaluate", public_name(model), public_name(dataset), "--split", split, "--out", public_name(out)]
+    words += ["--mirror"] * mirror
     return shlex.join(words + [word for licence in licences or () for word in ("--baseline-licence", licence)])

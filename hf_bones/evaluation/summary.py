@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from hf_bones.evaluation.figures import SliceFigures
-from hf_bones.evaluation.markdown import count_cell, figure_cell
+from hf_bones.evaluation.markdown import MIRRORED, count_cell, figure_cell
 from hf_bones.evaluation.report import Evaluation
 
 
 def summary_text(done: Evaluation) -> str:
     """A few lines for people."""
-    lines = []
+    lines = [MIRRORED] if done.mirror else []
     for table in done.tables:
         if table.kind == "region":
             continue

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_bones.evaluation.figures import CHECKPOINT, Figure
-from hf_bones.evaluation.markdown import count_cell, figure_cell, plain
+from hf_bones.evaluation.markdown import MIRRORED, count_cell, figure_cell, plain
 from hf_bones.labels import LabelScheme
 
 HEADLINES = {"auroc_abnormal": "AUROC(abnormal)", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1"}
@@ -20,14 +20,15 @@ def measured_table(measured: Mapping[str, Any], scheme: LabelScheme) -> str:
     """
     if list(measured.get("classes", scheme.names)) != list(scheme.names):
         raise ValueError(f"metrics.json is of classes {measured['classes']}, the checkpoint of {list(scheme.names)}: evaluate it again")
-    dataset = measured.get("dataset") or {}
-    level = float((measured.get("method") or {}).get("level", 0.95))
+    dataset, method = measured.get("dataset") or {}, measured.get("method") or {}
+    level = float(method.get("level", 0.95))
     looks = (measured.get("looks") or {}).get("count")
     lines = [
         f"On {plain(Path(str(dataset.get('name') or 'a dataset')).name)}, split `{plain(dataset.get('split') or '?')}`"
         + (f", rows SHA-256 `{str(dataset['sha256'])[:16]}`" if dataset.get("sha256") else "")
         + (f", look number {looks}" if looks else "")
-        + f". In brackets: {level * 100:g} % intervals by bootstrap over groups. AUROC(abnormal) scores 1 − P({plain(scheme.normal)}).",
+        + f". In brackets: {level * 100:g} % intervals by bootstrap over groups. AUROC(abnormal) scores 1 − P({plain(scheme.normal)})."
+        + (f" {MIRRORED}." if method.get("mirror") else ""),
         "",
     ]
     head = ["images", "model", "n", *HEADLINES.values(), *(f"sensitivity {plain(name)}" for name in scheme.names)]

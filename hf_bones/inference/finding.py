@@ -28,6 +28,7 @@ class Finding:
     source: the path as given, or `image[3]` for the fourth of a list of images without a name.
     verdict: a class name, `refer`, `not_a_bone_xray` or `unreadable`.
     probabilities, raw_probabilities: class name → [0, 1], calibrated and as the softmax gave them; empty when unreadable.
+    mirrored: whether they rest on the mean of the logits of the image and of its mirror image; False when unreadable.
     prediction_set: the classes that the calibrated probabilities leave open; the likeliest one alone without thresholds.
     reasons: for `unreadable` the refusal (`too_small`, …), what to do about it, and the detail; for `refer` sentences; otherwise empty.
     heatmap: float32 (H, W) in [0, 1] on the upright image as opened, or None.
@@ -44,6 +45,7 @@ class Finding:
     reasons: tuple[str, ...] = ()
     heatmap: np.ndarray | None = None
     calibrated: bool = False
+    mirrored: bool = False
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -61,6 +63,7 @@ class Finding:
             "prediction_set": list(self.prediction_set),
             "reasons": list(self.reasons),
             "calibrated": self.calibrated,
+            "mirrored": self.mirrored,
             "checkpoint": self.checkpoint,
             "revision": self.revision,
         }

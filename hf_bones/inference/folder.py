@@ -32,13 +32,20 @@ def list_files(paths: Iterable[str | Path]) -> Iterator[Path]:
 
 
 def predict_paths(
-    model: BonePredictor, paths: Sequence[str | Path], csv_path: str | Path, *, resume: bool = False, batch_size: int = 16
+    model: BonePredictor,
+    paths: Sequence[str | Path],
+    csv_path: str | Path,
+    *,
+    resume: bool = False,
+    batch_size: int = 16,
+    mirror: bool = False,
 ) -> Counter[str]:
     """Predicts files and folders into a CSV (file, verdict, p_<class>…, reasons) and returns how often each verdict was given.
 
     A row is written and flushed as soon as its batch is done. With `resume`, files that the CSV already has are skipped and counted from
     it; the last row of a killed run is dropped if it is torn. Without it an existing CSV raises FileExistsError, so that a long run is
-    never lost by mistake. A CSV of other classes raises ValueError.
+    never lost by mistake. A CSV of other classes raises ValueError. mirror: see `BonePredictor.predict`; the rows do not tell it, nor the
+    model, so resume with those that the CSV was begun with.
     """
     target = Path(csv_path)
     columns = csv_columns(model.names)
@@ -54,7 +61,7 @@ def predict_paths(
         writer = csv.writer(stream, lineterminator="\n")
         if is_new:
             writer.writerow(columns)
-        findings = model.predict_iter(pending, batch_size=batch_size)
+        findings = model.predict_iter(pending, batch_size=batch_size, mirror=mirror)
         for finding in tqdm(findings, total=len(pending), unit="image", disable=None):
             writer.writerow(csv_row(finding, model.names))
             stream.flush()

@@ -88,19 +88,33 @@ class BonePredictor:
         return self.scheme.names
 
     def predict(
-        self, images: ImageSource | Sequence[ImageSource], *, batch_size: int = 16, heatmap: bool = False, limits: Limits = DEFAULT_LIMITS
+        self,
+        images: ImageSource | Sequence[ImageSource],
+        *,
+        batch_size: int = 16,
+        heatmap: bool = False,
+        mirror: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> list[Finding]:
         """One finding an image, in the same order.
 
         images: paths, bytes of files, PIL images or arrays (H, W) or (H, W, C), one or a list; an array is always one image. An image that
-        cannot be opened gets the verdict `unreadable` and the reason, and nothing changes for the others.
+        cannot be opened gets the verdict `unreadable` and the reason, and nothing changes for the others. mirror: score each image
+        mirrored left-right as well and average the logits, which are then calibrated as ever; twice the time. A heat map is of the
+        upright image alone, for the class that the average makes the likeliest abnormal one.
         """
         if isinstance(images, (str, Path, bytes, Image.Image, np.ndarray)):
             images = [images]
-        return list(self.predict_iter(images, batch_size=batch_size, heatmap=heatmap, limits=limits))
+        return list(self.predict_iter(images, batch_size=batch_size, heatmap=heatmap, mirror=mirror, limits=limits))
 
     def predict_iter(
-        self, images: Iterable[ImageSource], *, batch_size: int = 16, heatmap: bool = False, limits: Limits = DEFAULT_LIMITS
+        self,
+        images: Iterable[ImageSource],
+        *,
+        batch_size: int = 16,
+        heatmap: bool = False,
+        mirror: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> Iterator[Finding]:
         """As `predict`, but takes and gives images one batch at a time, so that any number of them fits into memory."""
         if batch_size < 1:
@@ -113,13 +127,13 @@ class BonePredictor:
                     opened.append(open_image(source, limits))
                 except ImageRefusedError as error:
                     opened.append(error)
-            answers = iter(self._classify([one.pixels for one in opened if isinstance(one, Radiograph)], heatmap))
+            answers = iter(self._classify([one.pixels for one in opened if isinstance(one, Radiograph)], heatmap, mirror))
             for (index, source), one in zip(batch, opened, strict=True):
                 name = str(source) if isinstance(source, (str, Path)) else f"image[{index}]"
                 if isinstance(one, ImageRefusedError):
                     yield self._unreadable(name, one)
                 else:
-                    yield self._finding(name, *next(answers))
+                    yield self._finding(name, *next(answers), mirror)
 
     def logits(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
         """Raw outputs for opened images, a list of uint8 (H, W): float32 (N, C), in one batch."""
@@ -159,11 +173,14 @@ class BonePredictor:
         without_normal[:, self.scheme.normal_id] = -np.inf
         return [int(index) for index in without_normal.argmax(axis=1)]
 
-    def _classify(self, pixels: Sequence[np.ndarray], heatmap: bool) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    def _classify(self, pixels: Sequence[np.ndarray], heatmap: bool, mirror: bool) -> list[tuple[np.ndarray, np.ndarray | None]]:
         """(logits (C,), heat map) for each image of one batch."""
         if not pixels:
             return []
         outputs = self.logits(pixels)
+        if mirror:
+            # The picture is turned, not the model's input: its padding must stay right and below.
+            outputs = (outputs + self.logits([image[:, ::-1] for image in pixels])) / 2
         if not heatmap:
             return [(row, None) for row in outputs]
         targets = [self.names[index] for index in self._likeliest_abnormal(outputs)]
@@ -174,7 +191,7 @@ class BonePredictor:
 
         return torch.from_numpy(stack_inputs(pixels, self.spec)).to(self.model.device)
 
-    def _finding(self, source: str, outputs: np.ndarray, heatmap: np.ndarray | None) -> Finding:
+    def _finding(self, source: str, outputs: np.ndarray, heatmap: np.ndarray | None, mirror: bool) -> Finding:
         calibrated = self.decision.probabilities(outputs[None])[0]
         raw = softmax(outputs.astype(np.float64))
         open_classes = self.decision.prediction_set(calibrated.tolist())
@@ -196,6 +213,7 @@ class BonePredictor:
             reasons=reasons,
             heatmap=heatmap,
             calibrated=self.calibrated,
+            mirrored=mirror,
             checkpoint=self.checkpoint,
             revision=self.revision,
         )
