@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 MODEL_TYPE = "timm_wrapper"
+Channels = tuple[float, float, float]
 _BLOCKS = ("blocks", "stages", "layers")
 
 
@@ -51,10 +52,13 @@ def resize_input(model: PreTrainedModel, image_size: int) -> None:
     model.config.model_args = arguments_with(model.config, img_size=image_size)
 
 
-def mean_and_std(settings: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+def mean_and_std(settings: Any) -> tuple[Channels, Channels] | None:
     """What the weights were trained with, of three channels, where the config says it; a timm repository has no other place for it."""
     told = getattr(settings, "pretrained_cfg", None) or {}
-    return (tuple(told["mean"]), tuple(told["std"])) if "mean" in told and "std" in told else None
+    if "mean" not in told or "std" not in told:
+        return None
+    (red, green, blue), (red_std, green_std, blue_std) = told["mean"], told["std"]
+    return (red, green, blue), (red_std, green_std, blue_std)
 
 
 def unfreeze_after(model: PreTrainedModel, blocks: torch.nn.Module) -> None:
