@@ -27,6 +27,12 @@ log = logging.getLogger(__name__)
 
 RUN_FILE = "run.json"
 START = "start"  # folder, in the run's, of the weights from before the first step
+# What may differ between a run and its resumption: places, speed, what is said of the run, and what is done after its last step.
+FREE = {
+    "output_dir", "resume", "processes", "data_loader_workers", "push_to_hub", "report_to", "eval_batch_size", "use_arrays", "arrays_dir",
+    "stream_dir", "stream_gb", "cached_dir", "with_baseline", "spike_factor", "spike_logs", "skipped_steps", "balanced_verdicts",
+    "attribution", "label_noise",
+}  # fmt: skip
 CHECKPOINT_FILES = ("model.safetensors", "scheduler.pt", "trainer_state.json")
 OPTIMISER_FILES = ("optimizer.pt", SPLIT_OPTIMISER)  # one of them
 
@@ -80,7 +86,7 @@ def differing_keys(recipe: Recipe, output: Path) -> list[str]:
     theirs = read_json(output / RUN_FILE) if (output / RUN_FILE).is_file() else {}
     if theirs:
         defaults = json.loads(json.dumps({key: value for stage in STAGES.values() for key, value in vars(stage()).items()}))
-        theirs = {key: defaults[key] for key in mine if key in defaults} | theirs
+        theirs = {key: defaults[key] for key in mine if key in defaults} | {key: theirs[key] for key in theirs if key not in FREE}
     return sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key))
 
 
@@ -92,13 +98,8 @@ def has_fitted_start(recipe: Recipe, output: Path) -> bool:
 
 def comparable(recipe: Recipe) -> dict[str, Any]:
     """The recipe as flat JSON data, without what may differ between a run and its resumption."""
-    free = {
-        "output_dir", "resume", "processes", "data_loader_workers", "push_to_hub", "report_to", "eval_batch_size", "use_arrays",
-        "arrays_dir", "stream_dir", "stream_gb", "cached_dir", "with_baseline", "spike_factor", "spike_logs", "skipped_steps",
-        "balanced_verdicts",
-    }  # fmt: skip
     data = recipe.as_dict()
-    stages = {key: value for stage in STAGES if stage in data for key, value in data[stage].items() if key not in free}
+    stages = {key: value for stage in STAGES if stage in data for key, value in data[stage].items() if key not in FREE}
     return json.loads(json.dumps({**stages, "trainer": data["trainer"]}))
 
 
