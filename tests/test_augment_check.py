@@ -455,7 +455,20 @@ def test_a_policy_that_loses_breaks_fails_with_the_transform_to_change(tmp_path)
 
 
 def test_the_command_passes_without_a_dataset(tmp_path):
-    options = ["--drawn", "2", "--draws", "8", "--looks", "1", "--set", f"image_size={SIZE}", "--set", "drawn_size=96"]
+    options = [
+        "--recipe",
+        "dinov2-small",
+        "--drawn",
+        "2",
+        "--draws",
+        "8",
+        "--looks",
+        "1",
+        "--set",
+        f"image_size={SIZE}",
+        "--set",
+        "drawn_size=96",
+    ]
     options += ["--contrast", "0.25"]
     done = CliRunner().invoke(app, ["augment-check", "--out", str(tmp_path / "out"), *options])
     assert done.exit_code == 0, done.output
