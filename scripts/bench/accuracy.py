@@ -30,7 +30,7 @@ from hf_bones.training.model import load_model
 from hf_bones.training.probe import fit_head, head_features
 from hf_bones.training.sources import StoredImages
 
-TARGETS = {"bundled": 0.77, "dinov2-small": 0.82}
+TARGETS = {"bundled": 0.83, "dinov2-small": 0.82}
 FIGURES = ("auroc_abnormal", "balanced_accuracy", "auroc_ovr_beyond_repair")
 COUNTS = ("healthy", "fractured", "beyond_repair")
 

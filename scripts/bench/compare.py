@@ -1,4 +1,4 @@
-"""Recipes that a CPU can train, against each other and against the bundled model: what `hf-bones compare` finds.
+"""Recipes that a CPU can train, against each other and, with --bundled, the bundled model: what `hf-bones compare` finds.
 
     python scripts/bench/compare.py DATA --dinov2 facebook/dinov2-small
 
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--set", action="append", default=[], metavar="[RECIPE:]KEY=VALUE")
     parser.add_argument("--out", type=Path, default=Path("runs/compare"))
+    parser.add_argument("--bundled", action="store_true", help="also the bundled model, whose 448 px take a CPU some ten minutes")
     parser.add_argument("--quick", action="store_true", help="few images and steps; for checking that it runs")
     options = parser.parse_args()
     recipes = [name for name in RECIPES if options.dinov2 or name not in PRETRAINED]
@@ -47,13 +48,14 @@ def main() -> None:
         train=run,
         seeds=options.seeds,
         settings=[one for one in settings if ":" not in one] + list(QUICK) if options.quick else settings,
-        checkpoints={"bundled": "bundled"},
+        checkpoints={"bundled": "bundled"} if options.bundled else {},
         licences=LICENCES,
         resampling=Resampling(repeats=100 if options.quick else 1000),
         command="hf-bones compare",
     )
     print("\n".join(terminal_lines(done)))
     command = "python scripts/bench/compare.py DATA" + (" --dinov2 facebook/dinov2-small" if options.dinov2 else "")
+    command += " --bundled" if options.bundled else ""
     command += f" --seeds {' '.join(map(str, options.seeds))}" if options.seeds != [0] else ""
     write_result("compare", command, done.shown_sha256, options.quick, bars_of(done))
     for failure in done.failures:
