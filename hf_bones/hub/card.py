@@ -74,7 +74,7 @@ def card_text(folder: Path, name: str | None = None) -> str:
         _figures(measured, record, scheme),
         _calibration(decision),
         _usage(title, scheme, config),
-        _limits(scheme),
+        _limits(scheme, record),
         _provenance(record),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -220,13 +220,15 @@ hf-bones predict FOLDER --model {model} --csv findings.csv
 ```"""
 
 
-def _limits(scheme: LabelScheme) -> str:
+def _limits(scheme: LabelScheme, record: Mapping[str, Any]) -> str:
+    boxes = _mapping(_mapping(record.get("recipe")).get("training")).get("box_loss")
+    told = "Boxes around breaks taught it beside the labels" if boxes else "It was given a whole image and no box"
     lines = [
         "Not a medical device, not cleared by anybody, not tested on patients. A fracture that it misses is still a fracture.",
         "Other hospitals, machines, ages and body parts than those in the training data: not measured, unless a row above says so.",
         "It answers for any image: whether the picture is a radiograph of a bone at all is not checked by the network.",
         "It can lean on what goes with a fracture rather than on the fracture: casts, tight crops, the look of a source.",
-        "It was given a whole image and no box: a heat map shows what moved the answer, not where the fracture is.",
+        f"{told}: a heat map shows what moved the answer, which need not be where the fracture is.",
     ]
     if BEYOND_REPAIR in scheme.names:
         lines.append("`beyond_repair` says nothing about what a surgeon can do.")
