@@ -78,8 +78,9 @@ def main() -> None:
         films = len(json.loads(Path(small.files).read_text(encoding="utf-8"))["train"])
     bars = [*step_bars(found["steps"], settings), *frozen_bars(found["frozen"], small, films), *score_bars(found["score"])]
     bars += input_bars(found["input"], settings)
+    command = f"python scripts/bench/train.py DATA --model MODEL --size {options.size} --rounds {options.rounds}"
     digest = sha256_rows((split, sha) for split, part in load_bones(options.data).items() for sha in part["sha256"])
-    write_result("train", f"python scripts/bench/train.py DATA --model MODEL --size {options.size}", digest, options.quick, bars)
+    write_result("train", command, digest, options.quick, bars)
 
 
 def settings_of(options: argparse.Namespace, work: Path) -> tuple[Settings, Settings]:
