@@ -29,6 +29,7 @@ def table(name: str) -> str:
     result = read_json(path)
     bars = [bar for bar in result["bars"] if name not in ("collect", "cache") or bar["target"] is not None or "images/s" in bar["bar"]]
     tables = {"accuracy": pivot, "teacher": teacher, "augment": by_transform, "dedup": beside, "train": beside, "compare": leaderboard}
+    tables["pooling"] = leaderboard
     lines = tables.get(name, plain)(bars)
     lines += ["", f"`{result['command']}`, {result['date'][:10]}, {result['machine']}."]
     return "\n".join(lines) + "\n"
