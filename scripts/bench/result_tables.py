@@ -73,7 +73,7 @@ def leaderboard(bars: list[dict[str, Any]]) -> list[str]:
     figures = list(dict.fromkeys(figure for cells in rows.values() for figure in cells))
     lines = [f"| model | {' | '.join(figures)} |", "| --- " * (len(figures) + 1) + "|"]
     lines += [f"| {model} | {' | '.join(cells.get(figure, '–') for figure in figures)} |" for model, cells in rows.items()]
-    return [*lines, "", *plain(others)]
+    return [*lines, "", *plain(others)] if others else lines
 
 
 def cell(bar: dict[str, Any]) -> str:
