@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -14,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import EarlyStoppingCallback, PreTrainedModel, TrainerCallback, TrainingArguments
+from transformers import EarlyStoppingCallback, PreTrainedModel, TrainerCallback
 
 from hf_bones.config import AugmentConfig, Recipe, RecipeError, TrainConfig, nearest
 from hf_bones.labels import LabelScheme, load_scheme
 from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics, selection_score
 from hf_bones.preprocess import InputSpec
+from hf_bones.training.arguments import training_arguments
 from hf_bones.training.auxiliary import NAME, PATCH_LOGITS, UNKNOWN, attach_auxiliary, box_cover, box_loss, head_figures, label_loss
 from hf_bones.training.checkpoints import (
     RUN_FILE,
@@ -40,7 +40,7 @@ from hf_bones.training.lora import add_lora, lora_layers, merge_lora, plain_stat
 from hf_bones.training.loss import class_weights, learnt_log_prior, logit_offsets, training_loss
 from hf_bones.training.model import compile_blocks, head_parameters, load_model, parameter_groups
 from hf_bones.training.probe import fit_head, head_features, start_head
-from hf_bones.training.processes import first_process_says, join_processes, on_cpu, require_shared
+from hf_bones.training.processes import first_process_says, join_processes, require_shared
 from hf_bones.training.sharding import prepare_sharding, whole_model
 from hf_bones.training.sources import Rows, arrays_line, describe_rows, training_rows
 from hf_bones.training.streaming import run_shards, stream_line, stream_sampler
@@ -388,80 +388,6 @@ def keep_better_start(trainer: BoneTrainer, start: Path) -> None:
     scores = [entry["eval_selection"] for entry in trainer.state.log_history if entry.get("step") == 0 and "eval_selection" in entry]
     if scores and start.is_dir() and scores[0] >= (trainer.state.best_metric or 0):
         load_weights(trainer.accelerator.unwrap_model(trainer.model), start)
-
-
-def training_arguments(recipe: Recipe, images_per_epoch: int) -> TrainingArguments:
-    """transformers' TrainingArguments for a recipe; `trainer:` entries win. Raises `RecipeError` naming an unknown or clashing key."""
-    config = recipe.training
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    devices = max(1, torch.cuda.device_count()) if world == 1 and not config.cpu else world
-    if config.batch_size % devices:
-        raise RecipeError(f"batch_size: {config.batch_size} images cannot be split evenly over {devices} devices; choose a multiple")
-    steps = max(1, images_per_epoch // config.batch_size // config.gradient_accumulation_steps)
-    settings: dict[str, Any] = {
-        "output_dir": config.output_dir,
-        "num_train_epochs": config.epochs,
-        "max_steps": config.max_steps,
-        "per_device_train_batch_size": config.batch_size // devices,
-        "per_device_eval_batch_size": config.eval_batch_size,
-        "gradient_accumulation_steps": config.gradient_accumulation_steps,
-        "learning_rate": config.learning_rate,
-        "weight_decay": config.weight_decay,
-        "lr_scheduler_type": "cosine",
-        "warmup_steps": config.warmup,
-        "seed": config.seed,
-        "data_seed": config.seed,
-        "dataloader_num_workers": config.data_loader_workers,
-        "dataloader_persistent_workers": config.data_loader_workers > 0,
-        "dataloader_pin_memory": torch.cuda.is_available() and not config.cpu,
-        "remove_unused_columns": False,
-        "label_names": ["labels"],
-        "eval_strategy": "epoch",
-        "save_strategy": "epoch",
-        "logging_strategy": "steps",
-        "logging_steps": max(1, steps // 10),
-        "save_total_limit": 2,
-        "eval_on_start": config.head_start == "probe",
-        "load_best_model_at_end": True,
-        "metric_for_best_model": "selection",
-        "greater_is_better": True,
-        "report_to": "none",  # `report_to` has trackers of ours (tracking.py)
-        "logging_nan_inf_filter": False,  # which would show the mean of earlier losses in place of a NaN
-        "use_cpu": on_cpu(config),
-        "ddp_find_unused_parameters": False,
-        "torch_compile": config.torch_compile == "whole",
-        "accelerator_config": {"non_blocking": torch.cuda.is_available() and not config.cpu},  # from pinned memory, see above
-        **_precision(config),
-        **_recomputation(config),
-    }
-    if config.evaluations_per_epoch > 1 or 0 < config.max_steps < steps:
-        every = max(1, steps // config.evaluations_per_epoch)
-        every = min(every, config.max_steps) if config.max_steps > 0 else every
-        settings |= {"eval_strategy": "steps", "save_strategy": "steps", "eval_steps": every, "save_steps": every}
-    known = set(TrainingArguments.__dataclass_fields__)
-    for key in recipe.trainer:
-        if key not in known:
-            raise RecipeError(f"trainer: TrainingArguments has no field {key!r}{nearest(key, known)}")
-    return TrainingArguments(**{**settings, **recipe.trainer})
-
-
-def _recomputation(config: TrainConfig) -> dict[str, Any]:
-    if not config.gradient_checkpointing:
-        return {}
-    named = "activation_checkpointing" if "activation_checkpointing" in TrainingArguments.__dataclass_fields__ else "gradient_checkpointing"
-    return {named: True, f"{named}_kwargs": {"use_reentrant": False}}
-
-
-def _precision(config: TrainConfig) -> dict[str, bool]:
-    choice = config.mixed_precision
-    gpu = torch.cuda.is_available() and not config.cpu
-    if choice not in ("auto", "no", "bf16", "fp16"):
-        raise RecipeError(f"mixed_precision: expected auto, no, bf16 or fp16, got {choice!r}")
-    if choice == "auto":
-        choice = ("bf16" if torch.cuda.is_bf16_supported() else "fp16") if gpu else "no"
-    if choice == "fp16" and not gpu:
-        raise RecipeError("mixed_precision: fp16 needs a GPU; choose no or bf16, or drop cpu: true")
-    return {"bf16": choice == "bf16", "fp16": choice == "fp16"}
 
 
 def _announce(
