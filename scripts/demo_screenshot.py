@@ -16,7 +16,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from hf_bones.app.page import build_demo
+from hf_bones.app.demo.page import build_demo
 from hf_bones.app.review import build_review, serve_review
 from hf_bones.app.review_session import Review
 from hf_bones.app.serving import serve

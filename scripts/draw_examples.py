@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from hf_bones.app.examples import draw_examples
+from hf_bones.app.demo.examples import draw_examples
 
 
 def main() -> None:

@@ -24,10 +24,10 @@ from pydicom.uid import ExplicitVRLittleEndian
 from transformers import Dinov2Config, Dinov2ForImageClassification
 
 import hf_bones
-from hf_bones.app import texts
-from hf_bones.app.classify import VIEW_SIDE, answer
-from hf_bones.app.examples import CHOSEN, draw_examples
-from hf_bones.app.page import CLEAN_EVERY, KEEP_FOR, build_demo, serve
+from hf_bones.app.demo import texts
+from hf_bones.app.demo.classify import VIEW_SIDE, answer
+from hf_bones.app.demo.examples import CHOSEN, draw_examples
+from hf_bones.app.demo.page import CLEAN_EVERY, KEEP_FOR, build_demo, serve
 from hf_bones.dataset.synthetic import draw_radiograph
 from hf_bones.imaging import Refusal, explain
 from hf_bones.inference.decision import Decision, write_decision

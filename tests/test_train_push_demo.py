@@ -21,7 +21,7 @@ assert code == 0, code
 from gradio_client import Client, handle_file
 from hf_bones import BonePredictor
 from hf_bones.app import build_demo
-from hf_bones.app.page import serve
+from hf_bones.app.demo.page import serve
 
 local = BonePredictor.from_pretrained(output).predict(picture)[0]
 demo = build_demo("ada/bars")

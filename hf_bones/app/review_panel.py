@@ -10,9 +10,9 @@ from html import escape
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hf_bones.app.classify import Answer
+from hf_bones.app.demo.classify import Answer
+from hf_bones.app.demo.texts import percent, words
 from hf_bones.app.review_texts import decision_words, label_html, thumbnail_html, value_words
-from hf_bones.app.texts import percent, words
 from hf_bones.curate.facets import CONTRADICTORY, TORN, Entry
 from hf_bones.labels import LabelScheme
 from hf_bones.manifest import Decision

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hf_bones.app import style
+from hf_bones.app.demo import style
 
 _PAGE = """
 .gradio-container > .main { max-width: none !important; padding: 0 !important; }

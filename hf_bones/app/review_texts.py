@@ -11,7 +11,7 @@ from html import escape
 from math import isnan
 from pathlib import Path
 
-from hf_bones.app.texts import OTHER_SIGN, SIGNS, words
+from hf_bones.app.demo.texts import OTHER_SIGN, SIGNS, words
 from hf_bones.curate.agreement import Agreement
 from hf_bones.curate.facets import DROP, KEEP, NOT_ASKED, RELABEL, Entry
 from hf_bones.curate.lookup import BY_ARRIVAL, BY_COPIES, BY_DECISION, BY_HASH, BY_SUSPICION

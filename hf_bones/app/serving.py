@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from hf_bones.app import script, style
+from hf_bones.app.demo import script, style
 from hf_bones.imaging import DEFAULT_LIMITS
 
 

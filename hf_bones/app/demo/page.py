@@ -7,9 +7,9 @@ from typing import Any
 
 import gradio as gr
 
-from hf_bones.app import script, texts
-from hf_bones.app.classify import Answer, answer
-from hf_bones.app.examples import draw_examples
+from hf_bones.app.demo import script, texts
+from hf_bones.app.demo.classify import Answer, answer
+from hf_bones.app.demo.examples import draw_examples
 from hf_bones.app.serving import serve
 from hf_bones.inference.predictor import BonePredictor
 

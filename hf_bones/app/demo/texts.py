@@ -14,8 +14,8 @@ from typing import Any
 
 from PIL import Image
 
-from hf_bones.app.classify import Answer
-from hf_bones.app.examples import Example
+from hf_bones.app.demo.classify import Answer
+from hf_bones.app.demo.examples import Example
 from hf_bones.inference.checkpoint import RECORD_FILE, find_checkpoint
 from hf_bones.inference.finding import NOT_A_BONE_XRAY, REFER
 from hf_bones.inference.predictor import BonePredictor
