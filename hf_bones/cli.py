@@ -257,7 +257,7 @@ def review(
     browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = True,
 ) -> None:
     """Look through images: filter, page, see one large beside its near-duplicates, relabel, drop, restore; two reviewers and kappa."""
-    from hf_bones.app.review import launch_review
+    from hf_bones.app.review.page import launch_review
 
     with plain_errors():
         launch_review(place, reviewer=reviewer, labels=labels, model=model, host=host, port=port, open_browser=browser)

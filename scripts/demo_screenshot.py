@@ -17,8 +17,8 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from hf_bones.app.demo.page import build_demo
-from hf_bones.app.review import build_review, serve_review
-from hf_bones.app.review_session import Review
+from hf_bones.app.review.page import build_review, serve_review
+from hf_bones.app.review.session import Review
 from hf_bones.app.serving import serve
 from hf_bones.dataset.subject import open_subject
 from hf_bones.labels import THREE_CLASS

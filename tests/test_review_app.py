@@ -13,9 +13,9 @@ from small_review import add_film, small_review
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from hf_bones.app.pictures import Pictures
-from hf_bones.app.review import app_kwargs, build_review
-from hf_bones.app.review_session import Review
+from hf_bones.app.review.page import app_kwargs, build_review
+from hf_bones.app.review.pictures import Pictures
+from hf_bones.app.review.session import Review
 from hf_bones.collect.forget import forget
 from hf_bones.dataset.subject import open_subject
 from hf_bones.labels import THREE_CLASS
@@ -224,7 +224,7 @@ def test_other_sites_are_kept_out(client, hashes, headers, status):
 
 def test_another_site_cannot_post_a_decision_to_the_page(review, hashes):
     page = build_review(review)
-    from hf_bones.app.review import serve_review
+    from hf_bones.app.review.page import serve_review
 
     address = serve_review(page, review)
     try:

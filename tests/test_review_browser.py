@@ -20,8 +20,8 @@ from chromium import WAIT, browser, opened
 from playwright.sync_api import Browser, Page, expect
 from small_review import small_review
 
-from hf_bones.app.review import build_review, serve_review
-from hf_bones.app.review_session import Review
+from hf_bones.app.review.page import build_review, serve_review
+from hf_bones.app.review.session import Review
 from hf_bones.dataset.subject import open_subject
 from hf_bones.labels import THREE_CLASS
 from hf_bones.manifest import Decision, open_manifest

@@ -7,8 +7,8 @@ is typed or fetched reaches the page as text, or as HTML that the server escaped
 
 from __future__ import annotations
 
-from hf_bones.app.review_keys_script import KEYS
-from hf_bones.app.review_large_script import LARGE
+from hf_bones.app.review.keys_script import KEYS
+from hf_bones.app.review.large_script import LARGE
 
 _STATE = """
 const root = element.querySelector(".review");

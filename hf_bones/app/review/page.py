@@ -20,12 +20,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from hf_bones.app import review_script, review_style
-from hf_bones.app.pictures import NoPictureError
-from hf_bones.app.review_asking import ReviewError
-from hf_bones.app.review_frame import frame_html
-from hf_bones.app.review_session import Review
-from hf_bones.app.same_origin import SameOriginOnly
+from hf_bones.app.review import script as review_script
+from hf_bones.app.review import style as review_style
+from hf_bones.app.review.asking import ReviewError
+from hf_bones.app.review.frame import frame_html
+from hf_bones.app.review.pictures import NoPictureError
+from hf_bones.app.review.same_origin import SameOriginOnly
+from hf_bones.app.review.session import Review
 from hf_bones.app.serving import serve
 from hf_bones.curate.contact_sheet import contact_sheet
 from hf_bones.dataset.subject import open_subject

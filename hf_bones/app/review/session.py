@@ -13,11 +13,10 @@ from io import BytesIO
 from secrets import token_hex
 from typing import Any
 
-from hf_bones.app import review_panel as panel
-from hf_bones.app import review_texts as texts
 from hf_bones.app.demo.classify import answer
-from hf_bones.app.pictures import Pictures
-from hf_bones.app.review_asking import Answered, Asked, ReviewError, answering, query_of, text_of
+from hf_bones.app.review import panel, texts
+from hf_bones.app.review.asking import Answered, Asked, ReviewError, answering, query_of, text_of
+from hf_bones.app.review.pictures import Pictures
 from hf_bones.curate.agreement import AS_THEY_CAME, agree, choose_pair, group_of_images, readings_of, reviewers
 from hf_bones.curate.facets import DROP, FACETS, KEEP, MINE, RELABEL, Entry
 from hf_bones.curate.lookup import CHECK_ORDER, Found, Lookup, Query

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from hf_bones.app.demo.texts import OTHER_SIGN, SIGNS, words
-from hf_bones.app.review_session import PAGE_SIZES, Review
+from hf_bones.app.review.session import PAGE_SIZES, Review
 from hf_bones.labels import LabelScheme
 
 # Reasons that the box offers; any other text will do.
