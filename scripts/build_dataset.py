@@ -9,7 +9,7 @@ python scripts/build_dataset.py drawn --count 300 --output data/drawn
 
 import sys
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 
 if __name__ == "__main__":
     app(["build", *sys.argv[1:]])

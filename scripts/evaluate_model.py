@@ -7,7 +7,7 @@ The same as `hf-bones evaluate`. Every run on a split other than train and valid
 
 import sys
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 
 if __name__ == "__main__":
     app(["evaluate", *sys.argv[1:]])

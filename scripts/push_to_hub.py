@@ -7,7 +7,7 @@ The repository is private unless `--public` is given. Needs a token with write a
 
 import sys
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 
 if __name__ == "__main__":
     app(["push", *sys.argv[1:]])

@@ -12,7 +12,7 @@ from small_collection import digest, small_collection
 from small_films import build, encoded, picture, rows_of, write_films, write_manifest
 from typer.testing import CliRunner
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 from hf_bones.collect.export import export_collection
 from hf_bones.collect.forget import forget
 from hf_bones.collect.status import collection_status, label_conflicts
@@ -215,7 +215,7 @@ def test_killed_it_goes_on_where_it_stopped(tmp_path):
         film(tmp_path / "t" / f"{seed}.png", seed)
         rows.append((f"{seed}.png", "healthy"))
     source, out = table(tmp_path / "t", *rows), tmp_path / "c"
-    command = [sys.executable, "-m", "hf_bones.cli", "collection", "add", source, "--out", str(out)]
+    command = [sys.executable, "-m", "hf_bones.cli.main", "collection", "add", source, "--out", str(out)]
     running = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         for _ in range(1000):

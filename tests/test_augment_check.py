@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
-from hf_bones.augment_cli import parse_changes
-from hf_bones.cli import app
+from hf_bones.cli.augment_check import parse_changes
+from hf_bones.cli.main import app
 from hf_bones.config import AugmentConfig, Recipe, RecipeError, load_recipe, override, recipe_names
 from hf_bones.evaluation.augment_check import Settings, check_augmentation
 from hf_bones.evaluation.augment_films import (

@@ -9,7 +9,7 @@ from small_films import build, encoded, picture, rows_of
 from test_cache import SIZE, decoded
 from typer.testing import CliRunner
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 from hf_bones.dataset.build import load_bones
 from hf_bones.dataset.cache import arrays_folder, open_arrays
 from hf_bones.dataset.cache_export import export_npz

@@ -15,7 +15,7 @@ from small_collection import bring, digest, jpeg, see
 from small_films import build, encoded, picture, rows_of
 from typer.testing import CliRunner
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 from hf_bones.collect.candidate import Candidate
 from hf_bones.curate import checks
 from hf_bones.curate.check_reasons import RULES, Reason

@@ -11,7 +11,7 @@ from PIL import Image
 from tiny import bar_dataset, bar_picture, tiny_checkpoint
 from typer.testing import CliRunner
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 from hf_bones.inference.predictor import BonePredictor
 
 ROOT = Path(__file__).parents[1]
@@ -117,7 +117,7 @@ def test_importing_the_package_loads_no_torch():
 
 @pytest.mark.parametrize("command", ["--help", "build --help", "predict --help", "recipes"])
 def test_help_needs_no_torch(command):
-    lines = ["import sys", f"sys.argv = ['hf-bones', *{command.split()!r}]", "from hf_bones.cli import app"]
+    lines = ["import sys", f"sys.argv = ['hf-bones', *{command.split()!r}]", "from hf_bones.cli.main import app"]
     lines += ["try:", "    app()", "except SystemExit:", "    pass", "print('torch' in sys.modules)"]
     code = "\n".join(lines)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

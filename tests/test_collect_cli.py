@@ -8,7 +8,7 @@ import yaml
 from test_collect_run import jpeg
 from typer.testing import CliRunner
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 from hf_bones.manifest import open_manifest
 
 

@@ -10,7 +10,7 @@ from rogue_server import RogueServer
 from test_collect_run import FAST, HERE, Links, files, jpeg, outcomes
 from typer.testing import CliRunner
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 from hf_bones.collect.candidate import Candidate
 from hf_bones.collect.credits import write_credits
 from hf_bones.collect.export import export_collection

@@ -5,7 +5,7 @@ import json
 from small_collection import bring, digest, jpeg, see, small_collection
 from typer.testing import CliRunner
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 from hf_bones.collect.candidate import Candidate
 from hf_bones.collect.status import collection_status, label_conflicts
 from hf_bones.manifest import open_manifest

@@ -12,8 +12,8 @@ import yaml
 from tiny import bar_dataset, tiny_checkpoint
 from typer.testing import CliRunner
 
-from hf_bones.cli import app
-from hf_bones.compare_cli import gather_numbers, parse_checkpoints, parse_seeds
+from hf_bones.cli.compare import gather_numbers, parse_checkpoints, parse_seeds
+from hf_bones.cli.main import app
 from hf_bones.config import RecipeError
 from hf_bones.evaluation import compare_runs
 from hf_bones.evaluation.compare import compare

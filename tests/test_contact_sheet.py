@@ -8,7 +8,7 @@ from PIL import Image
 from small_films import build, encoded, picture, rows_of
 from typer.testing import CliRunner
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 from hf_bones.curate.contact_sheet import contact_sheet, matching
 from hf_bones.dataset.subject import open_subject
 from hf_bones.manifest import ImageRecord

@@ -9,7 +9,7 @@ from copied_films import compressed, film, mirrored, scaled
 from small_films import encoded
 from typer.testing import CliRunner
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 from hf_bones.collect.forget import forget
 from hf_bones.curate.copies import BY, deduplicate, licence_rank
 from hf_bones.curate.copies_report import write_report

@@ -11,7 +11,7 @@ import pytest
 from small_films import build, encoded, picture, rows_of
 from typer.testing import CliRunner
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 from hf_bones.curate.recipe import SplitSettings
 from hf_bones.curate.split_subject import split_subject
 from hf_bones.curate.splits import GroupLeakError

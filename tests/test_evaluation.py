@@ -24,7 +24,7 @@ from sklearn.metrics import roc_curve
 from transformers import Dinov2Config, Dinov2ForImageClassification
 from typer.testing import CliRunner
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 from hf_bones.dataset.schema import bone_features
 from hf_bones.evaluation import looks
 from hf_bones.evaluation.baselines import FOREST, MAJORITY, STATISTICS, forest_probabilities, image_statistics, keep_licences

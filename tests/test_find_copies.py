@@ -9,7 +9,7 @@ from PIL import Image
 from small_films import encoded
 from typer.testing import CliRunner
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 from hf_bones.curate.recipe import load_curate_recipe
 from hf_bones.curate.splits import GroupLeakError
 from hf_bones.dataset.build import build_dataset

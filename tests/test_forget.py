@@ -9,7 +9,7 @@ from small_collection import bring, digest, fail, jpeg, see, small_collection
 from typer.testing import CliRunner
 
 import hf_bones.collect.forget as forget_module
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 from hf_bones.collect.candidate import Candidate
 from hf_bones.collect.forget import finish_forgetting, forget
 from hf_bones.collect.reasons import Outcome

@@ -18,7 +18,7 @@ from PIL import Image
 from transformers import Dinov2Config, Dinov2ForImageClassification
 from typer.testing import CliRunner
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 from hf_bones.evaluation.figures import Resampling
 from hf_bones.evaluation.report import Circumstances, evaluate_probabilities
 from hf_bones.evaluation.rows import ScoredRows

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.slow
 def test_the_quickstart_goes_from_drawing_to_a_report_and_says_what_the_model_learnt_from(tmp_path):
-    command = [sys.executable, "-m", "hf_bones.cli", "quickstart", "--out", str(tmp_path / "q"), "--images", "45"]
+    command = [sys.executable, "-m", "hf_bones.cli.main", "quickstart", "--out", str(tmp_path / "q"), "--images", "45"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "drawn radiographs" in done.stdout and f"make demo MODEL={tmp_path / 'q' / 'checkpoint'}" in done.stdout

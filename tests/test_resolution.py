@@ -11,7 +11,7 @@ from small_films import build, picture, rows_of, write_films, write_manifest
 from tiny import bar_dataset, tiny_checkpoint
 from typer.testing import CliRunner
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 from hf_bones.curate.recipe import OpinionSettings
 from hf_bones.dataset.subject import open_subject
 from hf_bones.evaluation import frozen

@@ -243,7 +243,7 @@ def test_the_page_fits_a_small_laptop_and_the_contact_sheet_is_downloaded(page: 
 def command(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """`hf-bones review`, as a process of its own, from when it answers."""
     arguments = ["review", str(folder), "--reviewer", "ada", "--port", str(port), "--no-browser"]
-    with subprocess.Popen([sys.executable, "-m", "hf_bones.cli", *arguments], stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen([sys.executable, "-m", "hf_bones.cli.main", *arguments], stdout=subprocess.DEVNULL) as process:
         try:
             for _ in range(600):
                 try:

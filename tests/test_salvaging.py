@@ -13,7 +13,7 @@ from small_films import build, encoded, picture, rows_of
 from test_collect_run import FAST, HERE
 from typer.testing import CliRunner
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 from hf_bones.collect.candidate import Candidate
 from hf_bones.collect.forget import forget
 from hf_bones.collect.reasons import Outcome

@@ -9,7 +9,7 @@ from small_collection import bring, digest, jpeg, see
 from small_films import build, rows_of
 from typer.testing import CliRunner
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 from hf_bones.collect.candidate import Candidate
 from hf_bones.curate.group_keys import COPIES, GROUP, HASH, PAGE, group_keys, merged_groups
 from hf_bones.curate.recipe import SplitSettings

@@ -13,7 +13,7 @@ from PIL import Image
 from tiny import bar_dataset, bar_picture, tiny_checkpoint
 from typer.testing import CliRunner
 
-from hf_bones.cli import app
+from hf_bones.cli.main import app
 from hf_bones.curate.recipe import OpinionSettings
 from hf_bones.dataset.subject import open_subject
 from hf_bones.evaluation.suspects import COLUMNS, MissingCleanlabError, doubt, suspect_labels, suspect_lines

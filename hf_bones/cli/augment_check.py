@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hf_bones.plain_errors import plain_errors
+from hf_bones.cli.errors import plain_errors
 
 
 def augment_check(

@@ -11,13 +11,13 @@ from typing import Annotated
 
 import typer
 
-from hf_bones.augment_cli import augment_check
-from hf_bones.collection_cli import collection_app
-from hf_bones.compare_cli import SeedsCommand, compare
-from hf_bones.curate_cli import curate_app
-from hf_bones.dataset_cli import build, cache, look
-from hf_bones.plain_errors import plain_errors
-from hf_bones.resolution_cli import resolution
+from hf_bones.cli.augment_check import augment_check
+from hf_bones.cli.collection import collection_app
+from hf_bones.cli.compare import SeedsCommand, compare
+from hf_bones.cli.curate import curate_app
+from hf_bones.cli.dataset import build, cache, look
+from hf_bones.cli.errors import plain_errors
+from hf_bones.cli.resolution import resolution
 
 app = typer.Typer(
     name="hf-bones",

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from hf_bones.plain_errors import plain_errors
+from hf_bones.cli.errors import plain_errors
 
 
 class SeedsCommand(TyperCommand):

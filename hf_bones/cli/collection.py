@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from hf_bones.plain_errors import plain_errors
+from hf_bones.cli.errors import plain_errors
 
 collection_app = typer.Typer(help="Look at a collection, export it, fetch it again, forget and credit images.", no_args_is_help=True)
 

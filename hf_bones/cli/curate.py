@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from hf_bones.cli.errors import plain_errors
 from hf_bones.curate.check_reasons import Reason
 from hf_bones.curate.recipe import DEFAULT_RECIPE, load_curate_recipe
-from hf_bones.plain_errors import plain_errors
 
 curate_app = typer.Typer(help="Check, de-duplicate, split and question a collection or a built dataset.", no_args_is_help=True)
 

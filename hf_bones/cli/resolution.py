@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from hf_bones.cli.errors import plain_errors
 from hf_bones.curate.recipe import DEFAULT_RECIPE, load_curate_recipe
-from hf_bones.plain_errors import plain_errors
 
 
 def resolution(
