@@ -9,8 +9,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hf_bones.collect.addresses import AddressGuard, AddressRefusedError, GuardedBackend, UnresolvableError, is_public, read_number_form
-from hf_bones.collect.web import make_client
+from hf_bones.collect.http.addresses import (
+    AddressGuard,
+    AddressRefusedError,
+    GuardedBackend,
+    UnresolvableError,
+    is_public,
+    read_number_form,
+)
+from hf_bones.collect.http.web import make_client
 
 PRIVATE = [
     "127.0.0.1", "127.255.255.254", "0.0.0.0", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "100.64.0.1",

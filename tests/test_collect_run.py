@@ -20,8 +20,8 @@ import pytest
 from PIL import Image
 from rogue_server import RogueServer
 
-from hf_bones.collect.addresses import AddressGuard
 from hf_bones.collect.candidate import Candidate, ProviderError
+from hf_bones.collect.http.addresses import AddressGuard
 from hf_bones.collect.queue import Search
 from hf_bones.collect.recipe import FetchSettings
 from hf_bones.collect.run import CollectError, collect

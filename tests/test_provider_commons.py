@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from werkzeug import Request, Response
 
-from hf_bones.collect.addresses import AddressGuard
-from hf_bones.collect.api import Api
 from hf_bones.collect.candidate import ProviderError
+from hf_bones.collect.http.addresses import AddressGuard
+from hf_bones.collect.http.api import Api
 from hf_bones.collect.providers.commons import Commons, CommonsOptions, plain_text, read_html
 
 PATH = "/w/api.php"

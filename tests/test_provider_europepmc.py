@@ -5,9 +5,9 @@ import json
 import pytest
 from werkzeug import Request, Response
 
-from hf_bones.collect.addresses import AddressGuard
-from hf_bones.collect.api import Api
 from hf_bones.collect.candidate import ProviderError
+from hf_bones.collect.http.addresses import AddressGuard
+from hf_bones.collect.http.api import Api
 from hf_bones.collect.providers.europepmc import EuropePmc, EuropePmcOptions, parse_xml
 
 BY = "http://creativecommons.org/licenses/by/4.0/"

@@ -5,9 +5,9 @@ import json
 import pytest
 from werkzeug import Request, Response
 
-from hf_bones.collect.addresses import AddressGuard
-from hf_bones.collect.api import Api
 from hf_bones.collect.candidate import ProviderError
+from hf_bones.collect.http.addresses import AddressGuard
+from hf_bones.collect.http.api import Api
 from hf_bones.collect.providers.openi import OpenI, OpenIOptions
 
 PATH = "/api/search"

@@ -5,9 +5,9 @@ import json
 import pytest
 from werkzeug import Request, Response
 
-from hf_bones.collect.addresses import AddressGuard
-from hf_bones.collect.api import Api
 from hf_bones.collect.candidate import ProviderError
+from hf_bones.collect.http.addresses import AddressGuard
+from hf_bones.collect.http.api import Api
 from hf_bones.collect.providers.openverse import Openverse, OpenverseOptions
 
 ID, SECRET = "an-application-id", "s3cret-of-the-application"

@@ -8,9 +8,9 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from hf_bones.collect.addresses import AddressGuard
-from hf_bones.collect.api import Api
 from hf_bones.collect.candidate import Candidate, ProviderError
+from hf_bones.collect.http.addresses import AddressGuard
+from hf_bones.collect.http.api import Api
 from hf_bones.collect.providers.searxng import SearxNG, SearxngOptions
 
 

@@ -101,10 +101,10 @@ def rebuild(
     ] = None,
 ) -> None:
     """Fetch the images again from a manifest alone and verify their hashes. Exits with 1 if one is missing."""
-    from hf_bones.collect.addresses import AddressGuard
+    from hf_bones.collect.http.addresses import AddressGuard
+    from hf_bones.collect.http.web import user_agent
     from hf_bones.collect.rebuild import REPORT_NAME, rebuild
     from hf_bones.collect.recipe import load_collect_recipe
-    from hf_bones.collect.web import user_agent
 
     with plain_errors():
         settings = load_collect_recipe(recipe).fetch

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hf_bones.collect.addresses import AddressGuard
-from hf_bones.collect.api import Api
 from hf_bones.collect.candidate import Candidate, Provider, ProviderError
+from hf_bones.collect.http.addresses import AddressGuard
+from hf_bones.collect.http.api import Api
+from hf_bones.collect.http.web import user_agent
 from hf_bones.collect.licences import LicencePolicy
 from hf_bones.collect.queue import Search
 from hf_bones.collect.recipe import CollectRecipe, ProviderChoice, Query, expand_queries, load_collect_recipe
 from hf_bones.collect.registry import make_provider, provider_names
 from hf_bones.collect.run import CollectResult, collect
-from hf_bones.collect.web import user_agent
 from hf_bones.config import RecipeError, nearest
 from hf_bones.manifest import open_manifest
 

@@ -19,9 +19,9 @@ from typing import ClassVar
 
 from filelock import FileLock, Timeout
 
-from hf_bones.collect.addresses import AddressGuard
 from hf_bones.collect.candidate import Candidate
 from hf_bones.collect.forget import DAMAGED, REFETCHED
+from hf_bones.collect.http.addresses import AddressGuard
 from hf_bones.collect.known import FURTHER, STATED, Known, from_collection, from_export, is_web, is_whole
 from hf_bones.collect.queue import Search
 from hf_bones.collect.reasons import FetchReason, Outcome

@@ -15,7 +15,7 @@ from hf_bones.config import RecipeError, dataclass_from_dict, nearest
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    from hf_bones.collect.api import Api
+    from hf_bones.collect.http.api import Api
 
 _CLASSES = {
     "openverse": "Openverse",

@@ -23,19 +23,19 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from hf_bones.collect import queue
-from hf_bones.collect.addresses import AddressGuard
 from hf_bones.collect.candidate import Candidate
 from hf_bones.collect.examine import IMAGES, PARTIAL, REFUSED, DecoderDiedError, Examiner, StorageError, store
-from hf_bones.collect.fetch import Fetcher
 from hf_bones.collect.forget import finish_forgetting
-from hf_bones.collect.hosts import SiteRules
-from hf_bones.collect.pace import Pace
+from hf_bones.collect.http.addresses import AddressGuard
+from hf_bones.collect.http.fetch import Fetcher
+from hf_bones.collect.http.hosts import SiteRules
+from hf_bones.collect.http.pace import Pace
+from hf_bones.collect.http.web import make_client
 from hf_bones.collect.progress import Progress
 from hf_bones.collect.queue import Arrival, Search, Waiting
 from hf_bones.collect.reasons import FetchFailedError, FetchReason, FetchRefusedError, HostAsksToWaitError, Outcome
 from hf_bones.collect.recipe import FetchSettings
 from hf_bones.collect.searching import Found, search_one_after_another
-from hf_bones.collect.web import make_client
 from hf_bones.imaging import Limits
 from hf_bones.manifest import ImageRecord, Manifest, open_manifest
 

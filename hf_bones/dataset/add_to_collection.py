@@ -21,15 +21,15 @@ from typing import ClassVar
 from urllib.parse import quote
 
 from hf_bones.collect import queue
-from hf_bones.collect.addresses import AddressGuard
 from hf_bones.collect.candidate import Candidate
+from hf_bones.collect.http.addresses import AddressGuard
+from hf_bones.collect.http.web import user_agent
 from hf_bones.collect.licences import licence_url, spdx
 from hf_bones.collect.providers.folder import credit
 from hf_bones.collect.queue import Search
 from hf_bones.collect.recipe import FetchSettings
 from hf_bones.collect.run import CollectResult, collect
 from hf_bones.collect.status import label_conflicts
-from hf_bones.collect.web import user_agent
 from hf_bones.curate.splits import UNUSED
 from hf_bones.dataset.build import resolve_labels, resolve_subtype
 from hf_bones.dataset.detect import KINDS, detect_kind, parse_label_map, read_source

@@ -27,8 +27,8 @@ from html.parser import HTMLParser
 from typing import Any, ClassVar
 from urllib.parse import urljoin, urlsplit
 
-from hf_bones.collect.api import Api
 from hf_bones.collect.candidate import Candidate, ProviderError
+from hf_bones.collect.http.api import Api
 from hf_bones.collect.licences import attribution_text, licence_url, spdx
 from hf_bones.config import option
 

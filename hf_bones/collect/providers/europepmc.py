@@ -30,8 +30,8 @@ from urllib.parse import quote
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 from xml.parsers import expat
 
-from hf_bones.collect.api import Api
 from hf_bones.collect.candidate import UNKNOWN_LICENCE, Candidate, ProviderError
+from hf_bones.collect.http.api import Api
 from hf_bones.collect.licences import attribution_text, licence_url, spdx
 from hf_bones.collect.providers.commons import plain_text
 from hf_bones.config import option

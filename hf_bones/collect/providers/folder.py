@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote
 
-from hf_bones.collect.api import Api
 from hf_bones.collect.candidate import UNKNOWN_LICENCE, Candidate, ProviderError
+from hf_bones.collect.http.api import Api
 from hf_bones.collect.licences import attribution_text, licence_url, spdx
 from hf_bones.config import option
 from hf_bones.labels import LabelScheme, UnknownLabelError, load_scheme

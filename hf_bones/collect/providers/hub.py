@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from hf_bones.collect.api import Api
 from hf_bones.collect.candidate import Candidate, ProviderError
+from hf_bones.collect.http.api import Api
 from hf_bones.collect.providers.folder import scheme_of, split_of
 from hf_bones.collect.providers.urls import candidate_of, find_columns
 from hf_bones.config import nearest, option

@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import quote, urljoin, urlsplit
 
-from hf_bones.collect.api import Api
 from hf_bones.collect.candidate import Candidate, ProviderError
+from hf_bones.collect.http.api import Api
 from hf_bones.collect.licences import attribution_text, licence_url, spdx
 from hf_bones.collect.providers.commons import plain_text
 from hf_bones.config import option

@@ -18,8 +18,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hf_bones.collect.api import Api
 from hf_bones.collect.candidate import Candidate, ProviderError
+from hf_bones.collect.http.api import Api
 from hf_bones.collect.licences import licence_url, spdx
 from hf_bones.collect.providers.folder import credit, label_and_subtype, scheme_of, split_of
 from hf_bones.config import option

@@ -19,9 +19,9 @@ import httpx2
 import stamina
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from hf_bones.collect.addresses import AddressGuard, AddressRefusedError, UnresolvableError
 from hf_bones.collect.candidate import ProviderError
-from hf_bones.collect.web import RETRIED_STATUS, TooLargeError, make_client, read_body, retry_after_seconds
+from hf_bones.collect.http.addresses import AddressGuard, AddressRefusedError, UnresolvableError
+from hf_bones.collect.http.web import RETRIED_STATUS, TooLargeError, make_client, read_body, retry_after_seconds
 
 MAX_ANSWER_BYTES = 32 * 2**20
 

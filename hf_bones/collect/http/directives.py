@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from hf_bones.collect.web import PRODUCT
+from hf_bones.collect.http.web import PRODUCT
 
 FORBIDDING_TAGS = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
 # Directives that carry a value after a colon, which else would look like the name of a robot.

@@ -12,10 +12,10 @@ import httpx2
 import stamina
 from protego import Protego
 
-from hf_bones.collect.addresses import AddressRefusedError, UnresolvableError
-from hf_bones.collect.directives import TdmRule, parse_tdmrep
+from hf_bones.collect.http.addresses import AddressRefusedError, UnresolvableError
+from hf_bones.collect.http.directives import TdmRule, parse_tdmrep
+from hf_bones.collect.http.web import MAX_REDIRECTS, PRODUCT, EncodedError, TooLargeError, read_body
 from hf_bones.collect.reasons import FetchFailedError, FetchReason, FetchRefusedError
-from hf_bones.collect.web import MAX_REDIRECTS, PRODUCT, EncodedError, TooLargeError, read_body
 from hf_bones.manifest import Manifest
 from hf_bones.record import now
 

@@ -17,7 +17,7 @@ from importlib import metadata
 import httpcore2
 import httpx2
 
-from hf_bones.collect.addresses import AddressGuard, GuardedBackend
+from hf_bones.collect.http.addresses import AddressGuard, GuardedBackend
 
 # stamina logs a line for each retry, which would drown the progress bar; retries are counted in the manifest.
 logging.getLogger("stamina").setLevel(logging.ERROR)

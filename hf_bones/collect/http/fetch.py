@@ -15,13 +15,13 @@ from urllib.parse import urljoin, urlsplit
 import httpx2
 import stamina
 
-from hf_bones.collect.addresses import AddressRefusedError, UnresolvableError
-from hf_bones.collect.directives import forbidding_tag, header_reservation, tdm_reserved
-from hf_bones.collect.hosts import HostRules, SiteRules
-from hf_bones.collect.pace import Pace
+from hf_bones.collect.http.addresses import AddressRefusedError, UnresolvableError
+from hf_bones.collect.http.directives import forbidding_tag, header_reservation, tdm_reserved
+from hf_bones.collect.http.hosts import HostRules, SiteRules
+from hf_bones.collect.http.pace import Pace
+from hf_bones.collect.http.web import RETRIED_STATUS, EncodedError, TooLargeError, read_body, retry_after_seconds
 from hf_bones.collect.reasons import FetchFailedError, FetchReason, FetchRefusedError, HostAsksToWaitError
 from hf_bones.collect.recipe import FetchSettings
-from hf_bones.collect.web import RETRIED_STATUS, EncodedError, TooLargeError, read_body, retry_after_seconds
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
