@@ -13,9 +13,9 @@ from small_films import build, encoded, picture, rows_of, write_films, write_man
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
-from hf_bones.collect.export import export_collection
-from hf_bones.collect.forget import forget
-from hf_bones.collect.status import collection_status, label_conflicts
+from hf_bones.collect.upkeep.export import export_collection
+from hf_bones.collect.upkeep.forget import forget
+from hf_bones.collect.upkeep.status import collection_status, label_conflicts
 from hf_bones.dataset.add_to_collection import add_images, portable_name
 from hf_bones.dataset.collection import collection_rows
 from hf_bones.dataset.detect import build_command, read_source

@@ -12,14 +12,14 @@ from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
 from hf_bones.collect.candidate import Candidate
-from hf_bones.collect.credits import write_credits
-from hf_bones.collect.export import export_collection
-from hf_bones.collect.forget import forget
 from hf_bones.collect.queue import Search
-from hf_bones.collect.rebuild import rebuild
 from hf_bones.collect.recipe import FetchSettings
 from hf_bones.collect.run import collect
-from hf_bones.collect.status import collection_status
+from hf_bones.collect.upkeep.credits import write_credits
+from hf_bones.collect.upkeep.export import export_collection
+from hf_bones.collect.upkeep.forget import forget
+from hf_bones.collect.upkeep.rebuild import rebuild
+from hf_bones.collect.upkeep.status import collection_status
 from hf_bones.dataset.collection import collection_rows
 from hf_bones.manifest import ManifestError, open_manifest
 
@@ -195,7 +195,7 @@ def test_a_redirect_to_a_forgotten_url_is_not_followed(collection, rogue):
 
 
 def test_a_forgetting_that_was_cut_short_is_finished_by_the_next_run(collection, monkeypatch):
-    import hf_bones.collect.forget as forget_module
+    import hf_bones.collect.upkeep.forget as forget_module
 
     with open_manifest(collection) as manifest:
         record = next(manifest.images())

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
 from hf_bones.collect.candidate import Candidate
-from hf_bones.collect.status import collection_status, label_conflicts
+from hf_bones.collect.upkeep.status import collection_status, label_conflicts
 from hf_bones.manifest import open_manifest
 
 

@@ -10,7 +10,7 @@ from small_films import encoded
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
-from hf_bones.collect.forget import forget
+from hf_bones.collect.upkeep.forget import forget
 from hf_bones.curate.copies import BY, deduplicate, licence_rank
 from hf_bones.curate.copies_report import write_report
 from hf_bones.curate.recipe import load_curate_recipe

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from small_collection import small_collection
 
-from hf_bones.collect.credits import write_credits
+from hf_bones.collect.upkeep.credits import write_credits
 from hf_bones.manifest import ImageRecord, open_manifest
 
 PIECES = [

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 from small_collection import digest, jpeg, small_collection
 
-import hf_bones.collect.export as export_module
-from hf_bones.collect.export import export_collection
+import hf_bones.collect.upkeep.export as export_module
+from hf_bones.collect.upkeep.export import export_collection
 from hf_bones.manifest import RECORD_COLUMNS, ImageRecord, open_manifest
 
 

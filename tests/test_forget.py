@@ -8,11 +8,11 @@ from filelock import FileLock
 from small_collection import bring, digest, fail, jpeg, see, small_collection
 from typer.testing import CliRunner
 
-import hf_bones.collect.forget as forget_module
+import hf_bones.collect.upkeep.forget as forget_module
 from hf_bones.cli.main import app
 from hf_bones.collect.candidate import Candidate
-from hf_bones.collect.forget import finish_forgetting, forget
 from hf_bones.collect.reasons import Outcome
+from hf_bones.collect.upkeep.forget import finish_forgetting, forget
 from hf_bones.manifest import ImageRecord, open_manifest
 
 BASE = "http://127.0.0.1:9"

@@ -19,12 +19,12 @@ from small_collection import bring, digest, jpeg, see, small_collection
 from test_collect_run import FAST, HERE, files
 
 from hf_bones.collect.candidate import Candidate
-from hf_bones.collect.export import export_collection
-from hf_bones.collect.forget import forget
-from hf_bones.collect.rebuild import rebuild
 from hf_bones.collect.recipe import FetchSettings
 from hf_bones.collect.run import CollectError
-from hf_bones.collect.status import collection_status, label_conflicts
+from hf_bones.collect.upkeep.export import export_collection
+from hf_bones.collect.upkeep.forget import forget
+from hf_bones.collect.upkeep.rebuild import rebuild
+from hf_bones.collect.upkeep.status import collection_status, label_conflicts
 from hf_bones.dataset.collection import collection_rows
 from hf_bones.manifest import open_manifest
 
@@ -215,7 +215,7 @@ def test_killed_on_the_way_and_given_again_it_is_finished_and_asks_for_nothing_t
     killed = threading.Event()
     rogue.answer("/12.jpg", lambda reply: reply.send(jpeg(12)) if killed.is_set() else reply.hang())
     code = (
-        "import sys, json; from pathlib import Path; from hf_bones.collect.rebuild import *\n"
+        "import sys, json; from pathlib import Path; from hf_bones.collect.upkeep.rebuild import *\n"
         "if __name__ == '__main__':\n"
         "    out = Path(sys.argv[2]) if sys.argv[2] else None\n"
         "    rebuild(Path(sys.argv[1]), out, FetchSettings(**json.loads(sys.argv[3])), guard=AddressGuard(['127.0.0.0/8']), agent='t')\n"

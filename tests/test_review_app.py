@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from hf_bones.app.review.page import app_kwargs, build_review
 from hf_bones.app.review.pictures import Pictures
 from hf_bones.app.review.session import Review
-from hf_bones.collect.forget import forget
+from hf_bones.collect.upkeep.forget import forget
 from hf_bones.dataset.subject import open_subject
 from hf_bones.labels import THREE_CLASS
 from hf_bones.manifest import open_manifest

@@ -22,7 +22,7 @@ def status(folder: Folder, as_json: Annotated[bool, typer.Option("--json", help=
     """URLs by provider, label, licence and outcome; searches, copies, contradictory labels."""
     from rich.console import Console
 
-    from hf_bones.collect.status import collection_status, status_lines, status_table
+    from hf_bones.collect.upkeep.status import collection_status, status_lines, status_table
 
     with plain_errors():
         found = collection_status(folder)
@@ -83,7 +83,7 @@ def export(
     columns: Annotated[str, typer.Option(help="`hf_bones` (a row an image) or `img2dataset` (a row a URL).")] = "hf_bones",
 ) -> None:
     """Write the manifest as a table."""
-    from hf_bones.collect.export import export_collection
+    from hf_bones.collect.upkeep.export import export_collection
 
     with plain_errors():
         for path in out:
@@ -103,8 +103,8 @@ def rebuild(
     """Fetch the images again from a manifest alone and verify their hashes. Exits with 1 if one is missing."""
     from hf_bones.collect.http.addresses import AddressGuard
     from hf_bones.collect.http.web import user_agent
-    from hf_bones.collect.rebuild import REPORT_NAME, rebuild
     from hf_bones.collect.recipe import load_collect_recipe
+    from hf_bones.collect.upkeep.rebuild import REPORT_NAME, rebuild
 
     with plain_errors():
         settings = load_collect_recipe(recipe).fetch
@@ -126,7 +126,7 @@ def forget(
     by: Annotated[str, typer.Option(help="Who decided it.")] = "",
 ) -> None:
     """Delete an image and what is known of it, and keep it from coming back."""
-    from hf_bones.collect.forget import forget
+    from hf_bones.collect.upkeep.forget import forget
 
     with plain_errors():
         gone = forget(folder, what, reason, by)
@@ -142,7 +142,7 @@ def forget(
 @collection_app.command()
 def credits(folder: Folder, out: Annotated[Path, typer.Option(help="Folder for CREDITS.md and credits.html.")]) -> None:
     """Write the attribution page: title, author, source and licence of each image."""
-    from hf_bones.collect.credits import write_credits
+    from hf_bones.collect.upkeep.credits import write_credits
 
     with plain_errors():
         markdown, page, count = write_credits(folder, out)

@@ -25,7 +25,6 @@ from filelock import FileLock, Timeout
 from hf_bones.collect import queue
 from hf_bones.collect.candidate import Candidate
 from hf_bones.collect.examine import IMAGES, PARTIAL, REFUSED, DecoderDiedError, Examiner, StorageError, store
-from hf_bones.collect.forget import finish_forgetting
 from hf_bones.collect.http.addresses import AddressGuard
 from hf_bones.collect.http.fetch import Fetcher
 from hf_bones.collect.http.hosts import SiteRules
@@ -36,6 +35,7 @@ from hf_bones.collect.queue import Arrival, Search, Waiting
 from hf_bones.collect.reasons import FetchFailedError, FetchReason, FetchRefusedError, HostAsksToWaitError, Outcome
 from hf_bones.collect.recipe import FetchSettings
 from hf_bones.collect.searching import Found, search_one_after_another
+from hf_bones.collect.upkeep.forget import finish_forgetting
 from hf_bones.imaging import Limits
 from hf_bones.manifest import ImageRecord, Manifest, open_manifest
 

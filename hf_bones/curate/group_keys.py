@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hf_bones.collect.status import label_conflicts
+from hf_bones.collect.upkeep.status import label_conflicts
 from hf_bones.curate.splits import UNUSED, merge_groups
 from hf_bones.curate.subject import DATASET_KIND
 from hf_bones.manifest import ImageRecord, Manifest

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from hf_bones.collect.status import label_conflicts
+from hf_bones.collect.upkeep.status import label_conflicts
 from hf_bones.curate.facets import BLIND_FACETS, FACETS, MINE, READ, UNREAD, Check, Entry, Facet, Link, Opinion
 from hf_bones.manifest import Decision, Manifest
 

@@ -20,14 +20,14 @@ from typing import ClassVar
 from filelock import FileLock, Timeout
 
 from hf_bones.collect.candidate import Candidate
-from hf_bones.collect.forget import DAMAGED, REFETCHED
 from hf_bones.collect.http.addresses import AddressGuard
-from hf_bones.collect.known import FURTHER, STATED, Known, from_collection, from_export, is_web, is_whole
 from hf_bones.collect.queue import Search
 from hf_bones.collect.reasons import FetchReason, Outcome
 from hf_bones.collect.recipe import FetchSettings
 from hf_bones.collect.run import CollectError, collect
 from hf_bones.collect.salvaging import salvage_refused
+from hf_bones.collect.upkeep.forget import DAMAGED, REFETCHED
+from hf_bones.collect.upkeep.known import FURTHER, STATED, Known, from_collection, from_export, is_web, is_whole
 from hf_bones.manifest import Manifest, open_manifest
 from hf_bones.record import sha256_file
 from hf_bones.salvage import salvaged_share

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_bones.collect.reasons import FetchReason, Outcome
-from hf_bones.collect.status import label_conflicts
+from hf_bones.collect.upkeep.status import label_conflicts
 from hf_bones.manifest import RECORD_COLUMNS, Manifest, open_manifest
 from hf_bones.refusals import Refusal
 

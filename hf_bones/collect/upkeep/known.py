@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from hf_bones.collect.candidate import UNKNOWN_LICENCE, Candidate
 from hf_bones.collect.licences import spdx
 from hf_bones.collect.providers.urls import known_cells
-from hf_bones.collect.status import label_conflicts
+from hf_bones.collect.upkeep.status import label_conflicts
 from hf_bones.manifest import DECISION_COLUMNS, Decision, ImageRecord, open_manifest
 from hf_bones.record import sha256_file
 
