@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_bones.config import STAGES, Recipe, RecipeError, load_recipe, nearest, override, recipe_names
+from hf_bones.config.recipe import STAGES, Recipe, RecipeError, load_recipe, nearest, override, recipe_names
 from hf_bones.training.run_errors import RunEndedError
 
 if TYPE_CHECKING:

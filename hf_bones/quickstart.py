@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from hf_bones.config import load_recipe
+from hf_bones.config.recipe import load_recipe
 
 
 def run(out: Path, *, images: int = 300, seed: int = 0) -> Path:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hf_bones.config import ModelConfig, load_recipe, recipe_names
+from hf_bones.config.recipe import ModelConfig, load_recipe, recipe_names
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS, TWO_CLASS
 from hf_bones.training.checkpoints import save_checkpoint

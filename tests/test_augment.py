@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_bones.config import AugmentConfig
+from hf_bones.config.recipe import AugmentConfig
 from hf_bones.preprocess import InputSpec, normalise
 from hf_bones.training.augment import DRAWS, affine_matrices, augment_batch, augmentation_draw, warp
 from hf_bones.training.data import batch_to_input, collate

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from hf_bones.cli.augment_check import parse_changes
 from hf_bones.cli.main import app
-from hf_bones.config import AugmentConfig, Recipe, RecipeError, load_recipe, override, recipe_names
+from hf_bones.config.recipe import AugmentConfig, Recipe, RecipeError, load_recipe, override, recipe_names
 from hf_bones.evaluation.augment_check import Settings, check_augmentation
 from hf_bones.evaluation.augment_films import (
     BrokenFilm,

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from tiny import tiny_checkpoint
 from transformers import AutoModelForImageClassification
 
-from hf_bones.config import AugmentConfig, ModelConfig, RecipeError
+from hf_bones.config.recipe import AugmentConfig, ModelConfig, RecipeError
 from hf_bones.labels import THREE_CLASS
 from hf_bones.training.augment import DRAWS, affine_matrices, augment_batch, augmentation_draw
 from hf_bones.training.auxiliary import UNKNOWN, attach_auxiliary, box_cover, box_loss, head_figures, label_loss, patch_map

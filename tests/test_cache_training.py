@@ -9,7 +9,7 @@ import torch
 from test_trainer import arguments, weights
 from tiny import bar_dataset, tiny_checkpoint
 
-from hf_bones.config import DataConfig
+from hf_bones.config.recipe import DataConfig
 from hf_bones.dataset.cache import arrays_folder
 from hf_bones.dataset.cache_index import RECORD
 from hf_bones.dataset.cache_writing import write_arrays

@@ -21,7 +21,7 @@ from hf_bones.collect.recipe import (
     load_collect_recipe,
 )
 from hf_bones.collect.registry import make_provider, provider_class, provider_names, provider_options
-from hf_bones.config import RecipeError
+from hf_bones.config.recipe import RecipeError
 from hf_bones.labels import THREE_CLASS
 
 BONES = ["hand", "wrist", "forearm", "elbow", "humerus", "shoulder", "hip", "femur", "knee", "tibia", "ankle", "foot"]

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from hf_bones.cli.compare import gather_numbers, parse_checkpoints, parse_seeds
 from hf_bones.cli.main import app
-from hf_bones.config import RecipeError
+from hf_bones.config.recipe import RecipeError
 from hf_bones.evaluation import compare_runs
 from hf_bones.evaluation.compare import compare
 from hf_bones.evaluation.compare_figures import (

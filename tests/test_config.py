@@ -2,7 +2,7 @@
 
 import pytest
 
-from hf_bones.config import STAGES, RecipeError, load_recipe, override, recipe_from_dict, recipe_names
+from hf_bones.config.recipe import STAGES, RecipeError, load_recipe, override, recipe_from_dict, recipe_names
 from hf_bones.finetune import parse_recipe
 
 

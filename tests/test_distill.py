@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tiny import bar_dataset, bar_picture, tiny_checkpoint
 from transformers import TrainerCallback
 
-from hf_bones.config import RecipeError, load_recipe, recipe_names
+from hf_bones.config.recipe import RecipeError, load_recipe, recipe_names
 from hf_bones.dataset.build import load_bones
 from hf_bones.dataset.synthetic import draw_radiograph
 from hf_bones.finetune import distill_main, main, parse_recipe

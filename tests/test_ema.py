@@ -11,7 +11,7 @@ from tiny import bar_dataset, tiny_checkpoint
 from transformers import TrainerCallback
 
 import hf_bones.training.trainer as trainer_module
-from hf_bones.config import RecipeError
+from hf_bones.config.recipe import RecipeError
 from hf_bones.finetune import main, parse_recipe
 from hf_bones.logits import softmax
 from hf_bones.metrics import selection_score

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tiny import bar_picture, tiny_checkpoint
 from transformers import AutoModelForImageClassification
 
-from hf_bones.config import ModelConfig, Recipe, RecipeError, override
+from hf_bones.config.recipe import ModelConfig, Recipe, RecipeError, override
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import InputSpec, to_input
 from hf_bones.training.checkpoints import save_checkpoint

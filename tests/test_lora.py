@@ -10,7 +10,7 @@ from tiny import bar_dataset, tiny_checkpoint
 from transformers import AutoModelForImageClassification, SwinConfig, SwinForImageClassification, TrainerCallback
 
 import hf_bones.training.trainer as trainer_module
-from hf_bones.config import ModelConfig, RecipeError
+from hf_bones.config.recipe import ModelConfig, RecipeError
 from hf_bones.finetune import main, parse_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.training.checkpoints import last_complete_checkpoint, load_weights

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hf_bones.config import RecipeError, TrainConfig
+from hf_bones.config.recipe import RecipeError, TrainConfig
 from hf_bones.training.loss import class_weights, focal_loss, learnt_log_prior, logit_offsets, training_loss, weighted_cross_entropy
 
 LOSSES = ("cross_entropy", "focal", "logit_adjusted")

@@ -17,7 +17,7 @@ from transformers import (
     SiglipForImageClassification,
 )
 
-from hf_bones.config import ModelConfig, Recipe, override
+from hf_bones.config.recipe import ModelConfig, Recipe, override
 from hf_bones.labels import THREE_CLASS, TWO_CLASS
 from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.training.checkpoints import load_weights, round_weights, save_checkpoint

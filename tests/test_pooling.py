@@ -11,7 +11,7 @@ from test_trainer import arguments
 from tiny import bar_dataset, bar_picture, tiny_checkpoint
 from transformers import AutoModelForImageClassification, Dinov2ForImageClassification, pipeline
 
-from hf_bones.config import ModelConfig, RecipeError
+from hf_bones.config.recipe import ModelConfig, RecipeError
 from hf_bones.finetune import main
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS, TWO_CLASS

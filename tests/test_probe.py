@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from tiny import bar_picture, tiny_checkpoint
 
-from hf_bones.config import ModelConfig
+from hf_bones.config.recipe import ModelConfig
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import stack_inputs
 from hf_bones.training.data import TrainingRows

@@ -26,7 +26,7 @@ from two_processes import run_two
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
-from hf_bones.config import RecipeError, launch_config, recipe_names
+from hf_bones.config.recipe import RecipeError, launch_config, recipe_names
 from hf_bones.finetune import main, parse_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json

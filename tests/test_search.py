@@ -16,7 +16,7 @@ import torch
 import yaml
 from tiny import bar_dataset, tiny_checkpoint
 
-from hf_bones.config import RecipeError, load_recipe
+from hf_bones.config.recipe import RecipeError, load_recipe
 from hf_bones.finetune import main
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import InputSpec

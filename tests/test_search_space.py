@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from hf_bones.config import STAGES, RecipeError, load_recipe, override, recipe_from_dict, recipe_names
-from hf_bones.search_space import NOT_SEARCHED, Range
+from hf_bones.config.recipe import STAGES, RecipeError, load_recipe, override, recipe_from_dict, recipe_names
+from hf_bones.config.search_space import NOT_SEARCHED, Range
 
 
 def space(**keys):

@@ -24,7 +24,7 @@ from tiny import bar_dataset, tiny_checkpoint
 from transformers import TrainerCallback
 from two_processes import free_port, launch_environment
 
-from hf_bones.config import DataConfig, RecipeError
+from hf_bones.config.recipe import DataConfig, RecipeError
 from hf_bones.dataset.row_groups import RowGroupFiles
 from hf_bones.dataset.schema import DatasetSchemaError
 from hf_bones.dataset.shards import commit_of, find_shards, kept_index, read_index

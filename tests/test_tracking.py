@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tiny import bar_dataset, tiny_checkpoint
 
-from hf_bones.config import RecipeError
+from hf_bones.config.recipe import RecipeError
 from hf_bones.finetune import main, parse_recipe
 from hf_bones.record import read_json
 from hf_bones.training.tracking import LocalTensorBoard, run_name, trackers

@@ -16,7 +16,7 @@ import torch
 from tiny import bar_dataset, tiny_checkpoint
 
 from hf_bones import BonePredictor
-from hf_bones.config import RecipeError
+from hf_bones.config.recipe import RecipeError
 from hf_bones.dataset.build import load_bones
 from hf_bones.finetune import main, parse_recipe
 from hf_bones.logits import softmax

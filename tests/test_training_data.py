@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny import bar_dataset, bar_picture
 
-from hf_bones.config import DataConfig, RecipeError
+from hf_bones.config.recipe import DataConfig, RecipeError
 from hf_bones.labels import THREE_CLASS, TWO_CLASS
 from hf_bones.training.data import RunSampler, TrainingRows
 from hf_bones.training.sources import Rows, describe_rows, said_of_sources, training_rows

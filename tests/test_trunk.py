@@ -12,7 +12,7 @@ from test_trainer import ROOT, arguments, assert_same_weights, last_step, weight
 from tiny import bar_dataset, tiny_checkpoint
 from transformers import AutoModelForImageClassification
 
-from hf_bones.config import RecipeError
+from hf_bones.config.recipe import RecipeError
 from hf_bones.finetune import main, parse_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import stack_inputs

@@ -15,7 +15,7 @@ import torch
 from tiny import bar_dataset, tiny_checkpoint
 from transformers import TrainerCallback
 
-from hf_bones.config import TrainConfig, load_recipe
+from hf_bones.config.recipe import TrainConfig, load_recipe
 from hf_bones.finetune import main, parse_recipe
 from hf_bones.training.arguments import training_arguments
 from hf_bones.training.checkpoints import last_complete_checkpoint

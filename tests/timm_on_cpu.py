@@ -23,7 +23,7 @@ from tiny import bar_dataset
 from transformers import AutoModelForImageClassification, TimmWrapperConfig, TimmWrapperForImageClassification
 
 from hf_bones import BonePredictor
-from hf_bones.config import ModelConfig
+from hf_bones.config.recipe import ModelConfig
 from hf_bones.dataset.build import load_bones
 from hf_bones.finetune import parse_recipe, run
 from hf_bones.labels import THREE_CLASS, TWO_CLASS

@@ -36,7 +36,7 @@ def augment_check(
     contrast: Annotated[float, typer.Option(help="To pass: 5th percentile of the break's contrast, after ÷ before.")] = 0.5,
 ) -> None:
     """Does augmentation keep the break in view, its contrast and its angles? Exits with 1 where the recipe's policy does not."""
-    from hf_bones.config import load_recipe, override
+    from hf_bones.config.recipe import load_recipe, override
     from hf_bones.evaluation.augment_check import MARKDOWN, Settings, check_augmentation
     from hf_bones.evaluation.augment_measure import Criteria
     from hf_bones.evaluation.augment_report import remarks, short_table, verdict

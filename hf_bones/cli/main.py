@@ -106,7 +106,7 @@ def distill(context: typer.Context) -> None:
 def recipes() -> None:
     """List the recipes that ship with the package: of training, then of collections."""
     from hf_bones.collect.recipe import collect_recipe_names, load_collect_recipe
-    from hf_bones.config import load_recipe, recipe_names
+    from hf_bones.config.recipe import load_recipe, recipe_names
 
     told = {name: load_recipe(name).description for name in recipe_names()}
     told |= {name: f"{load_collect_recipe(name).description} (hf-bones collect)" for name in collect_recipe_names()}
@@ -120,7 +120,7 @@ def accelerate_config(
     name: Annotated[str, typer.Argument(help="Which one; left out, all are listed with the machine that each is for.")] = "",
 ) -> None:
     """Print the path of a launch configuration: accelerate launch --config_file "$(hf-bones accelerate-config gpu)" scripts/train.py …"""
-    from hf_bones.config import launch_config, recipe_names
+    from hf_bones.config.recipe import launch_config, recipe_names
 
     with plain_errors():
         if name:

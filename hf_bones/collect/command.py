@@ -19,7 +19,7 @@ from hf_bones.collect.queue import Search
 from hf_bones.collect.recipe import CollectRecipe, ProviderChoice, Query, expand_queries, load_collect_recipe
 from hf_bones.collect.registry import make_provider, provider_names
 from hf_bones.collect.run import CollectResult, collect
-from hf_bones.config import RecipeError, nearest
+from hf_bones.config.recipe import RecipeError, nearest
 from hf_bones.manifest import open_manifest
 
 CONTACT_VARIABLE = "HF_BONES_CONTACT"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hf_bones.collect.candidate import Provider
-from hf_bones.config import RecipeError, dataclass_from_dict, nearest
+from hf_bones.config.recipe import RecipeError, dataclass_from_dict, nearest
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

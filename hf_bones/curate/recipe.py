@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hf_bones.config import RecipeError, dataclass_from_dict, nearest, option, read_recipe
+from hf_bones.config.recipe import RecipeError, dataclass_from_dict, nearest, option, read_recipe
 
 DEFAULT_RECIPE = "radiographs"
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from hf_bones.config import Recipe, RecipeError
+from hf_bones.config.recipe import Recipe, RecipeError
 from hf_bones.evaluation.augment_films import BrokenFilms, DrawnFilms, StoredFilms
 from hf_bones.evaluation.augment_measure import Criteria, FilmFigures, TransformFigures, measure_film, summarise
 from hf_bones.evaluation.augment_transforms import ALONE, COUNTER_EXAMPLE, PARTS, POLICY, film_draws, is_on, transforms_of

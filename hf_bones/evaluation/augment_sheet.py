@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from hf_bones.config import Recipe
+from hf_bones.config.recipe import Recipe
 from hf_bones.evaluation.augment_films import BrokenFilm, BrokenFilms
 from hf_bones.evaluation.augment_measure import Criteria, Floats, percent, share_inside, squared
 from hf_bones.evaluation.augment_transforms import Draws, Transform, film_draws, transforms_of

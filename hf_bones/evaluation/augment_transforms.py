@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hf_bones.config import AugmentConfig
+from hf_bones.config.recipe import AugmentConfig
 from hf_bones.evaluation.augment_films import BrokenFilm
 from hf_bones.training.augment import affine_matrices, augment_batch, augmentation_draw
 

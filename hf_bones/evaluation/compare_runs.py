@@ -21,7 +21,7 @@ from typing import Any
 import torch
 import yaml
 
-from hf_bones.config import STAGES, Recipe, RecipeError, load_recipe, nearest, override
+from hf_bones.config.recipe import STAGES, Recipe, RecipeError, load_recipe, nearest, override
 from hf_bones.record import read_json, write_json
 from hf_bones.training.checkpoints import START, differing_keys, last_complete_checkpoint
 from hf_bones.training.trunk_output import FOLDER as KEPT

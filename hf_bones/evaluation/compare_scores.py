@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hf_bones.config import Recipe
+from hf_bones.config.recipe import Recipe
 from hf_bones.evaluation.baselines import FOREST, MAJORITY, keep_licences
 from hf_bones.evaluation.looks import count_look_somewhere
 from hf_bones.evaluation.run import OPEN_SPLITS, fit_baselines, own_folder, predict_rows, scheme_labels, text_column

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from hf_bones.config import Recipe, RecipeError, TrainConfig, nearest
+from hf_bones.config.recipe import Recipe, RecipeError, TrainConfig, nearest
 from hf_bones.training.processes import on_cpu
 
 

@@ -16,7 +16,7 @@ import math
 import numpy as np
 import torch
 
-from hf_bones.config import AugmentConfig
+from hf_bones.config.recipe import AugmentConfig
 from hf_bones.training.on_device import constant
 
 DRAWS = 13

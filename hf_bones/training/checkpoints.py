@@ -15,7 +15,7 @@ import torch
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
-from hf_bones.config import STAGES, Recipe, RecipeError
+from hf_bones.config.recipe import STAGES, Recipe, RecipeError
 from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import read_json, write_json
 from hf_bones.training.auxiliary import NAME, detached_state

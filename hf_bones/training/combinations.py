@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from hf_bones.config import Recipe, RecipeError, nearest
+from hf_bones.config.recipe import Recipe, RecipeError, nearest
 from hf_bones.training.trunk_output import check_keys
 
 RANGES = {

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from hf_bones.config import AugmentConfig, RecipeError
+from hf_bones.config.recipe import AugmentConfig, RecipeError
 from hf_bones.preprocess import InputSpec, fit_to
 from hf_bones.training.augment import affine_matrices, augment_batch, augmentation_draw
 from hf_bones.training.on_device import constant

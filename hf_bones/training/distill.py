@@ -1,7 +1,7 @@
 """Distillation: a small student learns what larger teachers say of each image, beside its label.
 
 From Python: `trained = distill(override(load_recipe(RECIPE), {"teacher": ["runs/big"], "teacher_probabilities": ["big.npz"]}))`, with
-`override` and `load_recipe` of `hf_bones.config`; `finetune.run` of such a recipe also writes the checkpoint, its record and card.
+`override` and `load_recipe` of `hf_bones.config.recipe`; `finetune.run` of such a recipe also writes the checkpoint, its record and card.
 
 The student's loss is `label_weight` × the loss of the labels + (1 - `label_weight`) × T² × KL(teacher ‖ student), both softened by the
 temperature T (Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, arXiv 1503.02531), + `feature_weight` × the distance
@@ -27,7 +27,7 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel, TrainerCallback
 
-from hf_bones.config import Recipe, RecipeError
+from hf_bones.config.recipe import Recipe, RecipeError
 from hf_bones.labels import LabelScheme
 from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hf_bones.config import DistillConfig
+from hf_bones.config.recipe import DistillConfig
 from hf_bones.training.data import UNLABELLED, TrainingRows
 from hf_bones.training.feature_lessons import feature_distance, match_grid, mean_over_image, projected_key
 from hf_bones.training.loss import LossFunction

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from hf_bones.config import RecipeError
+from hf_bones.config.recipe import RecipeError
 
 TRAINED_WEIGHTS = "trained_weights.safetensors"
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hf_bones.config import DistillConfig, Recipe
+from hf_bones.config.recipe import DistillConfig, Recipe
 from hf_bones.logits import softmax
 from hf_bones.metrics.intervals import paired_differences
 from hf_bones.training.trainer import TrainedModel

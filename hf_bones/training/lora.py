@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from hf_bones.config import ModelConfig, RecipeError
+from hf_bones.config.recipe import ModelConfig, RecipeError
 
 MATRICES = "lora.safetensors"
 _ADAPTER = "default"  # peft's name for the one set of matrices

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hf_bones.config import RecipeError, TrainConfig
+from hf_bones.config.recipe import RecipeError, TrainConfig
 from hf_bones.training.on_device import constant
 
 LossFunction = Callable[..., torch.Tensor]

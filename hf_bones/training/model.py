@@ -12,7 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForImageClassification, PreTrainedModel
 from transformers.image_processing_base import ImageProcessingMixin
 
-from hf_bones.config import ModelConfig
+from hf_bones.config.recipe import ModelConfig
 from hf_bones.labels import LabelScheme
 from hf_bones.preprocess import InputSpec, spec_from_processor
 from hf_bones.training.one_channel import one_channel_spec, to_one_channel

@@ -15,7 +15,7 @@ import torch
 from transformers import AutoConfig, AutoModelForImageClassification, Dinov2Config, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput
 
-from hf_bones.config import RecipeError
+from hf_bones.config.recipe import RecipeError
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from hf_bones.config import AugmentConfig
+from hf_bones.config.recipe import AugmentConfig
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.data import SquareCollator, TrainingRows, batch_to_input
 from hf_bones.training.kept_rows import KeptRows, collate_kept

@@ -17,7 +17,7 @@ import torch
 from accelerate.state import AcceleratorState, PartialState
 from torch import distributed
 
-from hf_bones.config import Recipe, RecipeError, TrainConfig
+from hf_bones.config.recipe import Recipe, RecipeError, TrainConfig
 
 T = TypeVar("T")
 

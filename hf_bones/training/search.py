@@ -11,7 +11,7 @@ holds (a lock file says who does), so trials, and not batches, are shared out; a
 
 optuna is asked directly and not through `Trainer.hyperparameter_search`: that one changes TrainingArguments of one Trainer, while a recipe
 also chooses the network, its size, what of it learns, the augmentation and the loss; and it neither resumes trials nor keeps them apart.
-Not here: the space (`hf_bones/search_space.py`), the study and its locks (`search_study.py`), tables, plot and best recipe
+Not here: the space (`hf_bones/config/search_space.py`), the study and its locks (`search_study.py`), tables, plot and best recipe
 (`search_report.py`).
 """
 
@@ -31,7 +31,7 @@ import torch
 from filelock import FileLock
 from transformers import TrainerCallback
 
-from hf_bones.config import Recipe, RecipeError, override
+from hf_bones.config.recipe import Recipe, RecipeError, override
 from hf_bones.logits import softmax
 from hf_bones.metrics import selection_score
 from hf_bones.metrics.figures import weighted_figures

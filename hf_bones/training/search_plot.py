@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_bones.search_space import Range
+from hf_bones.config.search_space import Range
 
 if TYPE_CHECKING:
     from hf_bones.training.search_report import TrialRow

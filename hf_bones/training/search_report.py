@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from hf_bones.config import STAGES, Recipe, RecipeError, override
+from hf_bones.config.recipe import STAGES, Recipe, RecipeError, override
 from hf_bones.record import public_name
 from hf_bones.training.search_plot import plot_search
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from hf_bones.config import STAGES, Recipe, SearchConfig
-from hf_bones.search_space import Range
+from hf_bones.config.recipe import STAGES, Recipe, SearchConfig
+from hf_bones.config.search_space import Range
 from hf_bones.training.search_report import trial_rows
 
 if TYPE_CHECKING:

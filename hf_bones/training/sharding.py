@@ -17,7 +17,7 @@ from torch import distributed
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, Trainer
 
-from hf_bones.config import Recipe, RecipeError
+from hf_bones.config.recipe import Recipe, RecipeError
 from hf_bones.training.auxiliary import NAME
 from hf_bones.training.model import blocks_of
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_bones.config import DataConfig, Recipe, RecipeError, nearest
+from hf_bones.config.recipe import DataConfig, Recipe, RecipeError, nearest
 from hf_bones.dataset.row_groups import RowGroupFiles
 from hf_bones.dataset.shards import ShardIndex, commit_of, find_shards, kept_index
 from hf_bones.imaging import ImageRefusedError, open_image

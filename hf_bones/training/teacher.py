@@ -16,7 +16,7 @@ from transformers import AutoModelForImageClassification, PreTrainedModel
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils.hub import cached_file
 
-from hf_bones.config import RecipeError
+from hf_bones.config.recipe import RecipeError
 from hf_bones.labels import LabelScheme
 from hf_bones.preprocess import InputSpec, spec_from_processor
 from hf_bones.record import public_name, read_json, sha256_file, sha256_rows

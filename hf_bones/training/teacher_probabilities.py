@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hf_bones.config import RecipeError
+from hf_bones.config.recipe import RecipeError
 from hf_bones.labels import LabelScheme
 from hf_bones.record import sha256_file
 

@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 from transformers.integrations import TensorBoardCallback, TrackioCallback
 from transformers.integrations.integration_utils import rewrite_logs
 
-from hf_bones.config import Recipe, RecipeError, nearest
+from hf_bones.config.recipe import Recipe, RecipeError, nearest
 from hf_bones.record import read_json, write_json
 
 PROJECT = "hf-bones"

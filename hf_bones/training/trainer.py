@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from transformers import EarlyStoppingCallback, PreTrainedModel, TrainerCallback
 
-from hf_bones.config import AugmentConfig, Recipe, RecipeError, TrainConfig, nearest
+from hf_bones.config.recipe import AugmentConfig, Recipe, RecipeError, TrainConfig, nearest
 from hf_bones.labels import LabelScheme, load_scheme
 from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics, selection_score

@@ -17,7 +17,7 @@ import torch
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput
 
-from hf_bones.config import RecipeError
+from hf_bones.config.recipe import RecipeError
 from hf_bones.training.model import blocks_of, head_modules, head_of
 
 

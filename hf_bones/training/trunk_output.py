@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel, TrainingArguments
 
-from hf_bones.config import Recipe, RecipeError
+from hf_bones.config.recipe import Recipe, RecipeError
 from hf_bones.preprocess import InputSpec
 from hf_bones.record import write_json
 from hf_bones.training.data import SquareCollator, TrainingRows, batch_to_input

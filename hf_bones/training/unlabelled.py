@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from hf_bones.config import DataConfig, DistillConfig, RecipeError
+from hf_bones.config.recipe import DataConfig, DistillConfig, RecipeError
 from hf_bones.curate.fingerprints import FingerprintStore, make_fingerprints
 from hf_bones.curate.near_duplicates import find_links, groups
 from hf_bones.curate.recipe import load_curate_recipe

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from hf_bones.config import Recipe, TrainConfig
+from hf_bones.config.recipe import Recipe, TrainConfig
 from hf_bones.training.checkpoints import last_complete_checkpoint
 from hf_bones.training.on_device import Arriving
 from hf_bones.training.run_errors import DamagedImageError, DivergedError, LoaderDiedError, ShardsOutOfReachError, TooLittleMemoryError

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from result_file import bar, write_result
 
-from hf_bones.config import ModelConfig
+from hf_bones.config.recipe import ModelConfig
 from hf_bones.dataset.build import load_bones
 from hf_bones.evaluation.run import evaluate_checkpoint
 from hf_bones.labels import THREE_CLASS

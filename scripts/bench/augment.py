@@ -14,7 +14,7 @@ from typing import Any
 
 from result_file import bar, write_result
 
-from hf_bones.config import load_recipe
+from hf_bones.config.recipe import load_recipe
 from hf_bones.evaluation.augment_check import FilmsFigures, Settings, check_augmentation
 from hf_bones.evaluation.augment_films import DRAWN
 from hf_bones.evaluation.augment_measure import Criteria, TransformFigures

@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel, Trainer
 
-from hf_bones.config import AugmentConfig
+from hf_bones.config.recipe import AugmentConfig
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.data import batch_to_input
 

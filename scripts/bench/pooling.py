@@ -18,7 +18,7 @@ from result_file import bar, write_result
 from sklearn.model_selection import StratifiedGroupKFold
 from tqdm import tqdm
 
-from hf_bones.config import ModelConfig
+from hf_bones.config.recipe import ModelConfig
 from hf_bones.dataset.build import load_bones
 from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax

@@ -23,7 +23,7 @@ from cache_readers import peak_memory
 from step_timing import steps_in_turns, time_steps
 from transformers import PreTrainedModel
 
-from hf_bones.config import AugmentConfig, DataConfig, ModelConfig, Recipe, TrainConfig
+from hf_bones.config.recipe import AugmentConfig, DataConfig, ModelConfig, Recipe, TrainConfig
 from hf_bones.labels import load_scheme
 from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec

@@ -30,7 +30,7 @@ from urllib.parse import urljoin, urlsplit
 from hf_bones.collect.candidate import Candidate, ProviderError
 from hf_bones.collect.http.api import Api
 from hf_bones.collect.licences import attribution_text, licence_url, spdx
-from hf_bones.config import option
+from hf_bones.config.recipe import option
 
 LONGEST_QUERY = 300
 _LONGEST_HTML = 50_000  # characters

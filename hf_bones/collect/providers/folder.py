@@ -21,7 +21,7 @@ from urllib.parse import quote
 from hf_bones.collect.candidate import UNKNOWN_LICENCE, Candidate, ProviderError
 from hf_bones.collect.http.api import Api
 from hf_bones.collect.licences import attribution_text, licence_url, spdx
-from hf_bones.config import option
+from hf_bones.config.recipe import option
 from hf_bones.labels import LabelScheme, UnknownLabelError, load_scheme
 
 # Files that lie beside images in downloaded sets; whatever else lies there is opened, and refused by name where it is no image.

@@ -25,7 +25,7 @@ from hf_bones.collect.candidate import Candidate, ProviderError
 from hf_bones.collect.http.api import Api
 from hf_bones.collect.providers.folder import scheme_of, split_of
 from hf_bones.collect.providers.urls import candidate_of, find_columns
-from hf_bones.config import nearest, option
+from hf_bones.config.recipe import nearest, option
 
 
 @dataclass

@@ -30,7 +30,7 @@ from hf_bones.collect.candidate import Candidate, ProviderError
 from hf_bones.collect.http.api import Api
 from hf_bones.collect.licences import attribution_text, licence_url, spdx
 from hf_bones.collect.providers.commons import plain_text
-from hf_bones.config import option
+from hf_bones.config.recipe import option
 
 
 @dataclass

@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 from hf_bones.collect.candidate import Candidate, ProviderError
 from hf_bones.collect.http.api import Api
 from hf_bones.collect.licences import attribution_text, licence_url, spdx
-from hf_bones.config import option
+from hf_bones.config.recipe import option
 
 CLIENT_ID, CLIENT_SECRET = "OPENVERSE_CLIENT_ID", "OPENVERSE_CLIENT_SECRET"
 LONGEST_QUERY = 200

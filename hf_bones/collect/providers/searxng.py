@@ -21,7 +21,7 @@ from urllib.parse import urljoin, urlsplit
 
 from hf_bones.collect.candidate import Candidate, ProviderError
 from hf_bones.collect.http.api import Api
-from hf_bones.config import option
+from hf_bones.config.recipe import option
 
 
 @dataclass

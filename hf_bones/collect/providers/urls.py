@@ -22,7 +22,7 @@ from hf_bones.collect.candidate import Candidate, ProviderError
 from hf_bones.collect.http.api import Api
 from hf_bones.collect.licences import licence_url, spdx
 from hf_bones.collect.providers.folder import credit, label_and_subtype, scheme_of, split_of
-from hf_bones.config import option
+from hf_bones.config.recipe import option
 from hf_bones.labels import LabelScheme
 
 # The names under which each column is recognised, in lower case; the first that is there wins.

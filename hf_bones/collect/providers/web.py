@@ -29,7 +29,7 @@ from urllib.parse import unquote, urlsplit
 
 from hf_bones.collect.candidate import Candidate, ProviderError
 from hf_bones.collect.http.api import Api
-from hf_bones.config import nearest, option
+from hf_bones.config.recipe import nearest, option
 
 BACKENDS = ("bing", "duckduckgo")
 _DUCKDUCKGO_HOME = "https://duckduckgo.com"  # as ddgs asks for it

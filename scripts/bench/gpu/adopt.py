@@ -15,7 +15,7 @@ from typing import Any
 
 from films import LICENCES
 
-from hf_bones.config import DistillConfig, Recipe, load_recipe, override
+from hf_bones.config.recipe import DistillConfig, Recipe, load_recipe, override
 from hf_bones.finetune import finish
 from hf_bones.hub.card import write_card
 from hf_bones.labels import load_scheme

@@ -28,7 +28,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 from transformers import PreTrainedModel
 
-from hf_bones.config import load_recipe, override
+from hf_bones.config.recipe import load_recipe, override
 from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec

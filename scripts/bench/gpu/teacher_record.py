@@ -23,7 +23,7 @@ sys.path[:0] = [str(Path(__file__).parents[1])]
 # ruff: noqa: E402 - it is found there
 from result_file import RESULTS, bar, write_result
 
-from hf_bones.config import load_recipe
+from hf_bones.config.recipe import load_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax
 from hf_bones.metrics import bootstrap_intervals, classification_metrics, selection_score

@@ -38,7 +38,7 @@ from plain_recipe import JpegFiles, plain_trainer, transforms_of
 from step_timing import StepTimes, time_steps
 from throughput_table import ALONE, FORWARD, HEAD, OURS, PLAIN, Measured, bars, line
 
-from hf_bones.config import AugmentConfig, ModelConfig, Recipe, TrainConfig
+from hf_bones.config.recipe import AugmentConfig, ModelConfig, Recipe, TrainConfig
 from hf_bones.labels import load_scheme
 from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import now, write_json

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hf_bones.recipe_fields import RecipeError, checked_value, nearest, option, plain_type
+from hf_bones.config.fields import RecipeError, checked_value, nearest, option, plain_type
 
 _SAME_ROWS = "every trial must be scored on the same validation rows"
 _OF_THE_SEARCH = "it belongs to the search as a whole"

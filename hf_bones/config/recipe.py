@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from hf_bones.recipe_fields import RecipeError, dataclass_from_dict, nearest, option
-from hf_bones.search_space import SearchConfig, search_from_dict
+from hf_bones.config.fields import RecipeError, dataclass_from_dict, nearest, option
+from hf_bones.config.search_space import SearchConfig, search_from_dict
 
 __all__ = [
     "STAGES",
