@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from hf_bones.curate.check_reasons import RULES, Reason, require_sound, thresholds
-from hf_bones.curate.colour import colour_picture
-from hf_bones.curate.measuring import measure
+from hf_bones.curate.checks.colour import colour_picture
+from hf_bones.curate.checks.measuring import measure
+from hf_bones.curate.checks.reasons import RULES, Reason, require_sound, thresholds
 from hf_bones.curate.recipe import CheckSettings, load_curate_recipe
 from hf_bones.dataset.synthetic import draw_set
 from hf_bones.imaging import open_image

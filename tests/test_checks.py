@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
 from hf_bones.collect.candidate import Candidate
-from hf_bones.curate import checks
-from hf_bones.curate.check_reasons import RULES, Reason
-from hf_bones.curate.checks import drop_flagged, run_checks
-from hf_bones.curate.checks_report import write_report
+from hf_bones.curate.checks import run as checks
+from hf_bones.curate.checks.reasons import RULES, Reason
+from hf_bones.curate.checks.report import write_report
+from hf_bones.curate.checks.run import drop_flagged, run_checks
 from hf_bones.curate.recipe import CheckSettings
 from hf_bones.dataset.subject import open_subject
 from hf_bones.manifest import open_manifest
@@ -134,7 +134,7 @@ def test_what_a_killed_run_had_measured_is_not_measured_again(tmp_path):
     for seed in range(120):
         add_image(folder, f"{seed}.jpg", jpeg(seed, 100))
     code = (
-        "import sys; from pathlib import Path; from hf_bones.curate.checks import run_checks;"
+        "import sys; from pathlib import Path; from hf_bones.curate.checks.run import run_checks;"
         "from hf_bones.curate.recipe import CheckSettings;"
         "from hf_bones.curate.subject import collection_subject;"
         "run_checks(collection_subject(Path(sys.argv[1])), CheckSettings(), workers=1, batch=4)"

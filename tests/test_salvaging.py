@@ -20,7 +20,7 @@ from hf_bones.collect.recipe import FetchSettings
 from hf_bones.collect.salvaging import salvage_refused
 from hf_bones.collect.upkeep.forget import forget
 from hf_bones.collect.upkeep.rebuild import rebuild
-from hf_bones.curate.checks import run_checks
+from hf_bones.curate.checks.run import run_checks
 from hf_bones.curate.recipe import CheckSettings
 from hf_bones.dataset.collection import collection_rows
 from hf_bones.dataset.sources import SourceRow, dataset_rows

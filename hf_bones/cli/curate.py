@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hf_bones.cli.errors import plain_errors
-from hf_bones.curate.check_reasons import Reason
+from hf_bones.curate.checks.reasons import Reason
 from hf_bones.curate.recipe import DEFAULT_RECIPE, load_curate_recipe
 
 curate_app = typer.Typer(help="Check, de-duplicate, split and question a collection or a built dataset.", no_args_is_help=True)
@@ -36,7 +36,7 @@ def checks(
     """
     from rich.console import Console
 
-    from hf_bones.curate.checks_command import CheckChoices, check_lines, check_table, checks_command
+    from hf_bones.curate.checks.command import CheckChoices, check_lines, check_table, checks_command
     from hf_bones.dataset.subject import open_subject
 
     choices = CheckChoices(report, salvage_truncated, salvage_rows, tuple(drop or ()), workers)

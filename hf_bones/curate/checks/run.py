@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from hf_bones.collect.examine import worker_pool
 from hf_bones.collect.salvaging import RefusedFile, read_cut_off, refused_files
-from hf_bones.curate.check_reasons import RULES, Reason, require_sound
-from hf_bones.curate.measuring import VERSION, Measured, measure, unreadable
+from hf_bones.curate.checks.measuring import VERSION, Measured, measure, unreadable
+from hf_bones.curate.checks.reasons import RULES, Reason, require_sound
 from hf_bones.curate.recipe import CheckSettings
 from hf_bones.curate.subject import COLLECTION_KIND, Subject
 from hf_bones.manifest import ImageRecord, Manifest

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from hf_bones.curate.measures import Grey
+from hf_bones.curate.checks.measures import Grey
 
 _STROKE = 9  # px at the working size of 512: no stroke of a letter or arrow is wider
 _CONTRAST = 80  # grey levels above what is left when strokes are taken away

@@ -17,9 +17,9 @@ from pathlib import Path
 from PIL import Image
 
 from hf_bones.collect.salvaging import RefusedFile, read_cut_off, refused_files
-from hf_bones.curate.check_reasons import RULES, Reason
-from hf_bones.curate.checks_page import Card, Section, number, page
-from hf_bones.curate.colour import colour_picture
+from hf_bones.curate.checks.colour import colour_picture
+from hf_bones.curate.checks.page import Card, Section, number, page
+from hf_bones.curate.checks.reasons import RULES, Reason
 from hf_bones.curate.recipe import CheckSettings
 from hf_bones.curate.subject import COLLECTION_KIND, Subject
 from hf_bones.imaging import ImageRefusedError, open_image

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from hf_bones.curate.measures import Grey, shrunk
+from hf_bones.curate.checks.measures import Grey, shrunk
 
 _SIDE = 96  # px: gutters are wider than a hundredth of a film
 _SLANTS = (-0.06, -0.03, 0.0, 0.03, 0.06)  # px sideways for each px along: films are laid down by hand

@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.table import Table
 
 from hf_bones.collect.salvaging import salvage_refused
-from hf_bones.curate.check_reasons import RULES, Reason, require_sound
-from hf_bones.curate.checks import CheckRun, cut_off_shares, drop_flagged, run_checks
-from hf_bones.curate.checks_page import number
-from hf_bones.curate.checks_report import write_report
+from hf_bones.curate.checks.page import number
+from hf_bones.curate.checks.reasons import RULES, Reason, require_sound
+from hf_bones.curate.checks.report import write_report
+from hf_bones.curate.checks.run import CheckRun, cut_off_shares, drop_flagged, run_checks
 from hf_bones.curate.recipe import CheckSettings
 from hf_bones.curate.subject import COLLECTION_KIND, Subject
 from hf_bones.salvage import percent

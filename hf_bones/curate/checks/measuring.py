@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hf_bones.curate import marks, measures
-from hf_bones.curate.check_reasons import Reason
-from hf_bones.curate.colour import colour_picture
-from hf_bones.curate.panels import panel_score
+from hf_bones.curate.checks import marks, measures
+from hf_bones.curate.checks.colour import colour_picture
+from hf_bones.curate.checks.panels import panel_score
+from hf_bones.curate.checks.reasons import Reason
 from hf_bones.imaging import DEFAULT_LIMITS, ImageRefusedError, Limits, open_image
 
 # Of everything that is measured here; values of another version are measured anew.
