@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from hf_bones.curate.canonical import PROBES, fingerprint, mirror_signs, probe_transforms, trim_box
+from hf_bones.curate.duplicates.canonical import PROBES, fingerprint, mirror_signs, probe_transforms, trim_box
 
 
 def likeness(one, other) -> float:

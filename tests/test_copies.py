@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
 from hf_bones.collect.upkeep.forget import forget
-from hf_bones.curate.copies import BY, deduplicate, licence_rank
-from hf_bones.curate.copies_report import write_report
+from hf_bones.curate.duplicates.decide import BY, deduplicate, licence_rank
+from hf_bones.curate.duplicates.report import write_report
 from hf_bones.curate.recipe import load_curate_recipe
 from hf_bones.curate.subject import collection_subject
 from hf_bones.dataset.collection import collection_rows

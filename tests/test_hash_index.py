@@ -5,8 +5,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from hf_bones.curate.canonical import NUMBERS, mirror_signs
-from hf_bones.curate.hash_index import BITS, code, find_candidates, fit_projection, index_codes, probe_codes
+from hf_bones.curate.duplicates.canonical import NUMBERS, mirror_signs
+from hf_bones.curate.duplicates.hash_index import BITS, code, find_candidates, fit_projection, index_codes, probe_codes
 
 FEW = np.zeros((0, NUMBERS)), np.zeros(0, np.int64)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from copied_films import CHANGES, film
 
-from hf_bones.curate.canonical import VERSION, fingerprint
-from hf_bones.curate.fingerprints import FingerprintStore, make_fingerprints
-from hf_bones.curate.near_duplicates import Link, find_links, groups
+from hf_bones.curate.duplicates.canonical import VERSION, fingerprint
+from hf_bones.curate.duplicates.find import Link, find_links, groups
+from hf_bones.curate.duplicates.fingerprints import FingerprintStore, make_fingerprints
 from hf_bones.curate.recipe import load_curate_recipe
 from hf_bones.curate.subject import Subject
 from hf_bones.manifest import ImageRecord, open_manifest
@@ -144,7 +144,7 @@ def test_fingerprints_of_an_older_version_are_made_anew(tmp_path, monkeypatch):
     picture = film(2, 96)
     with FingerprintStore(tmp_path / "f.db") as store:
         store.add([("a", (96, 96), fingerprint(picture))])
-        monkeypatch.setattr("hf_bones.curate.fingerprints.VERSION", VERSION + 1)
+        monkeypatch.setattr("hf_bones.curate.duplicates.fingerprints.VERSION", VERSION + 1)
         assert store.known() == set()
 
 

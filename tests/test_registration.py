@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hf_bones.curate import registration
-from hf_bones.curate.canonical import fingerprint
-from hf_bones.curate.registration import LEVELS, align, compose, inverse, judge, normalised, sample, starts
+from hf_bones.curate.duplicates import registration
+from hf_bones.curate.duplicates.canonical import fingerprint
+from hf_bones.curate.duplicates.registration import LEVELS, align, compose, inverse, judge, normalised, sample, starts
 
 UNMOVED = np.array([[[1.0, 0, 0], [0, 1, 0]]])
 

@@ -146,8 +146,8 @@ def dedup(
     workers: Annotated[int, typer.Option(help="Processes that open images.", min=1)] = 2,
 ) -> None:
     """Find near-duplicates: re-compressed, scaled, framed, cropped, mirrored, inverted, turned a little, drawn upon."""
-    from hf_bones.curate.copies import deduplicate
-    from hf_bones.curate.copies_report import write_report
+    from hf_bones.curate.duplicates.decide import deduplicate
+    from hf_bones.curate.duplicates.report import write_report
     from hf_bones.dataset.subject import open_subject
 
     with plain_errors(), open_subject(place) as subject:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hf_bones.curate.fingerprints import FingerprintStore, make_fingerprints
-from hf_bones.curate.near_duplicates import find_links, groups
+from hf_bones.curate.duplicates.find import find_links, groups
+from hf_bones.curate.duplicates.fingerprints import FingerprintStore, make_fingerprints
 from hf_bones.curate.recipe import DedupSettings
 from hf_bones.curate.splits import UNUSED, GroupLeakError, merge_groups
 from hf_bones.curate.subject import DATASET_KIND, Subject

@@ -21,8 +21,8 @@ import numpy as np
 from tqdm import tqdm
 
 from hf_bones.config.recipe import DataConfig, DistillConfig, RecipeError
-from hf_bones.curate.fingerprints import FingerprintStore, make_fingerprints
-from hf_bones.curate.near_duplicates import find_links, groups
+from hf_bones.curate.duplicates.find import find_links, groups
+from hf_bones.curate.duplicates.fingerprints import FingerprintStore, make_fingerprints
 from hf_bones.curate.recipe import load_curate_recipe
 from hf_bones.curate.subject import DATASET_KIND, Subject
 from hf_bones.dataset.build import load_bones

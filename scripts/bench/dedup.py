@@ -34,9 +34,9 @@ from PIL import Image
 from result_file import bar, write_result
 from tqdm import tqdm
 
-from hf_bones.curate.canonical import fingerprint
-from hf_bones.curate.fingerprints import FingerprintStore
-from hf_bones.curate.near_duplicates import find_links
+from hf_bones.curate.duplicates.canonical import fingerprint
+from hf_bones.curate.duplicates.find import find_links
+from hf_bones.curate.duplicates.fingerprints import FingerprintStore
 from hf_bones.curate.recipe import load_curate_recipe
 from hf_bones.imaging import ImageRefusedError, open_image
 from hf_bones.record import sha256_rows

@@ -24,9 +24,9 @@ from dedup_changes import CHANGES
 from PIL import Image
 from tqdm import tqdm
 
-from hf_bones.curate.canonical import Fingerprint, fingerprint
-from hf_bones.curate.fingerprints import FingerprintStore
-from hf_bones.curate.near_duplicates import find_links, groups
+from hf_bones.curate.duplicates.canonical import Fingerprint, fingerprint
+from hf_bones.curate.duplicates.find import find_links, groups
+from hf_bones.curate.duplicates.fingerprints import FingerprintStore
 from hf_bones.curate.recipe import load_curate_recipe
 
 SIDE = 224  # px of the mixed pictures

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from hf_bones.collect.candidate import UNKNOWN_LICENCE
 from hf_bones.collect.upkeep.status import label_conflicts
-from hf_bones.curate.fingerprints import FingerprintStore, FingerprintTable, make_fingerprints
-from hf_bones.curate.near_duplicates import Embed, Link, Search, find_links, groups
+from hf_bones.curate.duplicates.find import Embed, Link, Search, find_links, groups
+from hf_bones.curate.duplicates.fingerprints import FingerprintStore, FingerprintTable, make_fingerprints
 from hf_bones.curate.recipe import DedupSettings
 from hf_bones.curate.splits import UNUSED
 from hf_bones.curate.subject import Subject

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from hf_bones.curate.canonical import THUMB_SIDE, Affine, probe_transforms, trim_box
+from hf_bones.curate.duplicates.canonical import THUMB_SIDE, Affine, probe_transforms, trim_box
 
 Plane = npt.NDArray[np.float32]
 Transforms = npt.NDArray[np.float64]

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from hf_bones.curate.canonical import NUMBERS, PROBES, THUMB_SIDE, VERSION, Fingerprint, fingerprint
-from hf_bones.curate.registration import LEVELS, normalised
+from hf_bones.curate.duplicates.canonical import NUMBERS, PROBES, THUMB_SIDE, VERSION, Fingerprint, fingerprint
+from hf_bones.curate.duplicates.registration import LEVELS, normalised
 from hf_bones.curate.subject import Subject
 from hf_bones.imaging import ImageRefusedError, open_image
 from hf_bones.manifest import ImageRecord

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from hf_bones.curate.copies import CopyGroup, Deduplicated
+from hf_bones.curate.duplicates.decide import CopyGroup, Deduplicated
 from hf_bones.curate.subject import Subject
 from hf_bones.imaging import open_image
 from hf_bones.manifest import ImageRecord

@@ -20,7 +20,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from hf_bones.curate.canonical import FREQUENCIES, mirror_signs
+from hf_bones.curate.duplicates.canonical import FREQUENCIES, mirror_signs
 
 BITS = 128
 KEY_BITS = 64  # of the most telling directions, from which the tables' keys are drawn

@@ -21,12 +21,12 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
-from hf_bones.curate import hash_index, registration
-from hf_bones.curate.canonical import PROBES
-from hf_bones.curate.fingerprints import SKETCH_SCALE, FingerprintStore, FingerprintTable
-from hf_bones.curate.hash_index import Candidates, CodeTable
+from hf_bones.curate.duplicates import hash_index, registration
+from hf_bones.curate.duplicates.canonical import PROBES
+from hf_bones.curate.duplicates.fingerprints import SKETCH_SCALE, FingerprintStore, FingerprintTable
+from hf_bones.curate.duplicates.hash_index import Candidates, CodeTable
+from hf_bones.curate.duplicates.registration import Registrations, Transforms
 from hf_bones.curate.recipe import DedupSettings
-from hf_bones.curate.registration import Registrations, Transforms
 
 Done = TypeVar("Done")
 Embed = Callable[[Sequence[str]], npt.NDArray[np.floating]]
