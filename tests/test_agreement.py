@@ -13,7 +13,7 @@ from small_review import small_review
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
-from hf_bones.curate.agreement import AS_THEY_CAME, agree, choose_pair, kappas_of, label_readings, readings_of, use_readings
+from hf_bones.curate.review.agreement import AS_THEY_CAME, agree, choose_pair, kappas_of, label_readings, readings_of, use_readings
 from hf_bones.manifest import open_manifest
 
 

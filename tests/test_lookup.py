@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from small_collection import small_collection
 from small_review import add_film, small_review
 
-from hf_bones.curate.facets import BLIND_FACETS, FACETS, MINE, band
-from hf_bones.curate.lookup import Lookup, Query
+from hf_bones.curate.review.facets import BLIND_FACETS, FACETS, MINE, band
+from hf_bones.curate.review.lookup import Lookup, Query
 from hf_bones.manifest import open_manifest
 
 

@@ -103,7 +103,7 @@ def agreement(
     use: Annotated[bool, typer.Option("--use", help="Compare what to keep and what to drop, instead of labels.")] = False,
 ) -> None:
     """How far two reviewers agree: Cohen's kappa with its interval, the table, and the images they differ on."""
-    from hf_bones.curate.agreement import agreement_of_place
+    from hf_bones.curate.review.agreement import agreement_of_place
     from hf_bones.dataset.subject import open_subject
 
     with plain_errors(), open_subject(place) as subject:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
-from hf_bones.curate.lookup import BY_HASH, Query
+from hf_bones.curate.review.lookup import BY_HASH, Query
 
 Asked = Mapping[str, Any]
 Answered = dict[str, Any]

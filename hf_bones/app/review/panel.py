@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from hf_bones.app.demo.classify import Answer
 from hf_bones.app.demo.texts import percent, words
 from hf_bones.app.review.texts import decision_words, label_html, thumbnail_html, value_words
-from hf_bones.curate.facets import CONTRADICTORY, TORN, Entry
+from hf_bones.curate.review.facets import CONTRADICTORY, TORN, Entry
 from hf_bones.labels import LabelScheme
 from hf_bones.manifest import Decision
 

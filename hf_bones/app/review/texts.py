@@ -12,9 +12,9 @@ from math import isnan
 from pathlib import Path
 
 from hf_bones.app.demo.texts import OTHER_SIGN, SIGNS, words
-from hf_bones.curate.agreement import Agreement
-from hf_bones.curate.facets import DROP, KEEP, NOT_ASKED, RELABEL, Entry
-from hf_bones.curate.lookup import BY_ARRIVAL, BY_COPIES, BY_DECISION, BY_HASH, BY_SUSPICION
+from hf_bones.curate.review.agreement import Agreement
+from hf_bones.curate.review.facets import DROP, KEEP, NOT_ASKED, RELABEL, Entry
+from hf_bones.curate.review.lookup import BY_ARRIVAL, BY_COPIES, BY_DECISION, BY_HASH, BY_SUSPICION
 
 _VERBATIM = {"licence", "source"}
 _ORDER_WORDS = {

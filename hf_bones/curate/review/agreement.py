@@ -14,7 +14,7 @@ from math import nan
 import numpy as np
 import numpy.typing as npt
 
-from hf_bones.curate.facets import DROP, KEEP, RELABEL
+from hf_bones.curate.review.facets import DROP, KEEP, RELABEL
 from hf_bones.labels import THREE_CLASS
 from hf_bones.manifest import Decision, Manifest
 from hf_bones.metrics.intervals import MIN_DEFINED_SHARE
