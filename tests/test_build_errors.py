@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from small_films import LABELS, build, encoded, picture, rows_of, write_films, write_manifest
 
-from hf_bones.curate.splits import GroupLeakError
+from hf_bones.curate.splits.names import GroupLeakError
 from hf_bones.dataset.build import BuildError
 from hf_bones.dataset.detect import build_command
 from hf_bones.dataset.sources import SourceRow

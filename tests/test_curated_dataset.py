@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
 from hf_bones.curate.recipe import SplitSettings
-from hf_bones.curate.split_subject import split_subject
-from hf_bones.curate.splits import GroupLeakError
+from hf_bones.curate.splits.command import split_subject
+from hf_bones.curate.splits.names import GroupLeakError
 from hf_bones.dataset import writing
 from hf_bones.dataset.detect import build_command
 from hf_bones.dataset.schema import load_bones

@@ -6,7 +6,7 @@ import pytest
 from small_collection import bring, digest, jpeg, see, small_collection
 
 from hf_bones.collect.candidate import Candidate
-from hf_bones.curate.splits import GroupLeakError
+from hf_bones.curate.splits.names import GroupLeakError
 from hf_bones.dataset.collection import collection_rows
 from hf_bones.dataset.detect import build_command, detect_kind, read_source
 from hf_bones.dataset.tables import SourceError

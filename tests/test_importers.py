@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_bones.curate.splits import SPLITS, find_leaks
+from hf_bones.curate.splits.names import SPLITS, find_leaks
 from hf_bones.dataset.build import BuildError
 from hf_bones.dataset.detect import build_command, detect_kind
 from hf_bones.dataset.importers import fracatlas_group, fracatlas_rows, grazpedwri_rows, mura_rows, read_row_list

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_films import build, encoded, picture, rows_of, write_films, write_manifest
 
-from hf_bones.curate.splits import SPLITS
+from hf_bones.curate.splits.names import SPLITS
 from hf_bones.dataset.build import load_bones
 from hf_bones.dataset.detect import build_command, detect_kind, parse_label_map
 from hf_bones.dataset.schema import DatasetSchemaError

@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
 from hf_bones.collect.candidate import Candidate
-from hf_bones.curate.group_keys import COPIES, GROUP, HASH, PAGE, group_keys, merged_groups
 from hf_bones.curate.recipe import SplitSettings
-from hf_bones.curate.split_proof import prove
-from hf_bones.curate.split_subject import split_subject
-from hf_bones.curate.splits import GroupLeakError
+from hf_bones.curate.splits.command import split_subject
+from hf_bones.curate.splits.group_keys import COPIES, GROUP, HASH, PAGE, group_keys, merged_groups
+from hf_bones.curate.splits.names import GroupLeakError
+from hf_bones.curate.splits.proof import prove
 from hf_bones.curate.subject import collection_subject
 from hf_bones.dataset.collection import collection_rows
 from hf_bones.dataset.subject import open_subject

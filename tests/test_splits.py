@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_bones.curate.dealing import assign_splits, split_groups
-from hf_bones.curate.splits import (
+from hf_bones.curate.splits.dealing import assign_splits, split_groups
+from hf_bones.curate.splits.names import (
     SPLITS,
     GroupLeakError,
     check_proportions,

@@ -66,8 +66,8 @@ def split(
     """
     from rich.console import Console
 
-    from hf_bones.curate.split_proof import kinds_table, proof_lines, strata_table
-    from hf_bones.curate.split_subject import split_subject
+    from hf_bones.curate.splits.command import split_subject
+    from hf_bones.curate.splits.proof import kinds_table, proof_lines, strata_table
     from hf_bones.dataset.subject import open_subject
     from hf_bones.record import write_json
 

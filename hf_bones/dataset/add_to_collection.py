@@ -30,7 +30,7 @@ from hf_bones.collect.queue import Search
 from hf_bones.collect.recipe import FetchSettings
 from hf_bones.collect.run import CollectResult, collect
 from hf_bones.collect.upkeep.status import label_conflicts
-from hf_bones.curate.splits import UNUSED
+from hf_bones.curate.splits.names import UNUSED
 from hf_bones.dataset.build import resolve_labels, resolve_subtype
 from hf_bones.dataset.detect import KINDS, detect_kind, parse_label_map, read_source
 from hf_bones.dataset.sources import LeftOut, SourceRow

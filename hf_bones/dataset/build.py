@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_bones.curate.dealing import assign_splits
-from hf_bones.curate.splits import (
+from hf_bones.curate.splits.dealing import assign_splits
+from hf_bones.curate.splits.names import (
     DEFAULT_PROPORTIONS,
     SPLITS,
     UNUSED,

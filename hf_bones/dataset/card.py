@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from hf_bones.curate.splits import SPLITS
+from hf_bones.curate.splits.names import SPLITS
 
 
 @dataclass(frozen=True)

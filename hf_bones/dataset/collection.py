@@ -10,8 +10,8 @@ import math
 from pathlib import Path
 
 from hf_bones.collect.candidate import UNKNOWN_LICENCE
-from hf_bones.curate.group_keys import GROUP, PAGE, group_keys, left_out_reasons, merged_groups
-from hf_bones.curate.splits import split_name
+from hf_bones.curate.splits.group_keys import GROUP, PAGE, group_keys, left_out_reasons, merged_groups
+from hf_bones.curate.splits.names import split_name
 from hf_bones.curate.subject import COLLECTION_KIND
 from hf_bones.dataset.sources import LeftOut, Reading, SourceRow
 from hf_bones.dataset.tables import SourceError

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from hf_bones.curate.recipe import DEFAULT_RECIPE, load_curate_recipe
-from hf_bones.curate.splits import DEFAULT_PROPORTIONS, SPLITS
+from hf_bones.curate.splits.names import DEFAULT_PROPORTIONS, SPLITS
 from hf_bones.dataset import importers, sources
 from hf_bones.dataset.build import BuildResult, build_dataset
 from hf_bones.dataset.collection import collection_rows

@@ -15,7 +15,7 @@ from pathlib import Path
 from hf_bones.curate.duplicates.find import find_links, groups
 from hf_bones.curate.duplicates.fingerprints import FingerprintStore, make_fingerprints
 from hf_bones.curate.recipe import DedupSettings
-from hf_bones.curate.splits import UNUSED, GroupLeakError, merge_groups
+from hf_bones.curate.splits.names import UNUSED, GroupLeakError, merge_groups
 from hf_bones.curate.subject import DATASET_KIND, Subject
 from hf_bones.dataset.sources import SourceRow
 from hf_bones.manifest import FINGERPRINTS_NAME, ImageRecord, open_manifest

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hf_bones.curate.splits import UNUSED, merge_groups
+from hf_bones.curate.splits.names import UNUSED, merge_groups
 from hf_bones.dataset.build import resolve_labels
 from hf_bones.dataset.detect import detect_kind, read_source
 from hf_bones.dataset.sources import SourceRow

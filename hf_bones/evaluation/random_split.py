@@ -20,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
-from hf_bones.curate.dealing import split_groups
-from hf_bones.curate.group_keys import HASH, KINDS, Key, images_by_key
 from hf_bones.curate.recipe import SplitSettings
-from hf_bones.curate.splits import SPLITS, TEST, TRAIN
+from hf_bones.curate.splits.dealing import split_groups
+from hf_bones.curate.splits.group_keys import HASH, KINDS, Key, images_by_key
+from hf_bones.curate.splits.names import SPLITS, TEST, TRAIN
 from hf_bones.curate.subject import Subject
 from hf_bones.labels import THREE_CLASS
 from hf_bones.manifest import FEATURES_FOLDER, ImageRecord

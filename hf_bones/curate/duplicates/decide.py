@@ -18,7 +18,7 @@ from hf_bones.collect.upkeep.status import label_conflicts
 from hf_bones.curate.duplicates.find import Embed, Link, Search, find_links, groups
 from hf_bones.curate.duplicates.fingerprints import FingerprintStore, FingerprintTable, make_fingerprints
 from hf_bones.curate.recipe import DedupSettings
-from hf_bones.curate.splits import UNUSED
+from hf_bones.curate.splits.names import UNUSED
 from hf_bones.curate.subject import Subject
 from hf_bones.manifest import FINGERPRINTS_NAME, ImageRecord, Manifest
 from hf_bones.record import now

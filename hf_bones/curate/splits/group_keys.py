@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hf_bones.collect.upkeep.status import label_conflicts
-from hf_bones.curate.splits import UNUSED, merge_groups
+from hf_bones.curate.splits.names import UNUSED, merge_groups
 from hf_bones.curate.subject import DATASET_KIND
 from hf_bones.manifest import ImageRecord, Manifest
 

@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hf_bones.curate.dealing import assign_splits
-from hf_bones.curate.group_keys import HASH, Key, group_keys, left_out_reasons, merged_groups
 from hf_bones.curate.recipe import SplitSettings
-from hf_bones.curate.split_proof import SplitProof, prove
-from hf_bones.curate.splits import TEST, TRAIN, UNUSED, VALIDATION, GroupLeakError, check_proportions, split_name
+from hf_bones.curate.splits.dealing import assign_splits
+from hf_bones.curate.splits.group_keys import HASH, Key, group_keys, left_out_reasons, merged_groups
+from hf_bones.curate.splits.names import TEST, TRAIN, UNUSED, VALIDATION, GroupLeakError, check_proportions, split_name
+from hf_bones.curate.splits.proof import SplitProof, prove
 from hf_bones.curate.subject import Subject
 from hf_bones.manifest import ImageRecord
 from hf_bones.record import now

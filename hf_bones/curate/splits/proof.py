@@ -13,8 +13,8 @@ from typing import Any
 
 from rich.table import Table
 
-from hf_bones.curate.group_keys import KINDS, Key, images_by_key, merged_groups
-from hf_bones.curate.splits import SPLITS
+from hf_bones.curate.splits.group_keys import KINDS, Key, images_by_key, merged_groups
+from hf_bones.curate.splits.names import SPLITS
 from hf_bones.manifest import ImageRecord
 from hf_bones.record import sha256_rows
 

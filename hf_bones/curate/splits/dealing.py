@@ -13,7 +13,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from hf_bones.curate.splits import DEFAULT_PROPORTIONS, SPLITS, TRAIN, check_proportions, require_no_leaks
+from hf_bones.curate.splits.names import DEFAULT_PROPORTIONS, SPLITS, TRAIN, check_proportions, require_no_leaks
 
 # What a (label, source, region) stratum weighs beside its (label, source). Recipes of curation set their own.
 REGION_WEIGHT = 0.25
