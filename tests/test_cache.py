@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from small_films import build, encoded, picture, rows_of
 
+from hf_bones.dataset.arrays.index import read_index
+from hf_bones.dataset.arrays.reading import arrays_folder, open_arrays
+from hf_bones.dataset.arrays.writing import write_arrays
 from hf_bones.dataset.build import load_bones
-from hf_bones.dataset.cache import arrays_folder, open_arrays
-from hf_bones.dataset.cache_index import read_index
-from hf_bones.dataset.cache_writing import write_arrays
 from hf_bones.dataset.sources import SourceRow
 from hf_bones.imaging import open_image
 from hf_bones.preprocess import fit_to
@@ -213,7 +213,7 @@ def test_an_unchanged_dataset_needs_neither_torch_nor_datasets(films):
     script = """
 import sys
 from pathlib import Path
-from hf_bones.dataset.cache import arrays_folder, open_arrays
+from hf_bones.dataset.arrays.reading import arrays_folder, open_arrays
 arrays = open_arrays(arrays_folder(sys.argv[1], 32), 32, Path(sys.argv[1]))
 assert arrays["train"].read([0])[0] is not None and not arrays.problems
 print(sorted({"torch", "datasets", "pandas", "transformers"} & set(sys.modules)))

@@ -10,9 +10,9 @@ from test_cache import SIZE, decoded
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
+from hf_bones.dataset.arrays.export import export_npz
+from hf_bones.dataset.arrays.reading import arrays_folder, open_arrays
 from hf_bones.dataset.build import load_bones
-from hf_bones.dataset.cache import arrays_folder, open_arrays
-from hf_bones.dataset.cache_export import export_npz
 from hf_bones.imaging import open_image
 
 

@@ -17,10 +17,11 @@ import pytest
 from small_films import build, encoded, picture, rows_of
 from test_cache import SIZE, decoded, opened, write
 
-from hf_bones.dataset import cache_index, cache_writing
+from hf_bones.dataset.arrays import index as cache_index
+from hf_bones.dataset.arrays import writing as cache_writing
+from hf_bones.dataset.arrays.index import RECORD, read_index, write_index
+from hf_bones.dataset.arrays.reading import arrays_folder, folder_states, open_arrays, verify_arrays
 from hf_bones.dataset.build import load_bones
-from hf_bones.dataset.cache import arrays_folder, folder_states, open_arrays, verify_arrays
-from hf_bones.dataset.cache_index import RECORD, read_index, write_index
 from hf_bones.dataset.sources import SourceRow
 
 FILMS = 30
@@ -245,7 +246,7 @@ def test_a_run_killed_half_way_is_gone_on_with_to_the_same_files(tmp_path):
     script = f"""
 import time
 from pathlib import Path
-from hf_bones.dataset import cache_writing
+from hf_bones.dataset.arrays import writing as cache_writing
 from hf_bones.dataset.build import load_bones
 decode = cache_writing._decode
 def slowly(data, size):

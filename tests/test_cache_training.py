@@ -10,9 +10,9 @@ from test_trainer import arguments, weights
 from tiny import bar_dataset, tiny_checkpoint
 
 from hf_bones.config.recipe import DataConfig
-from hf_bones.dataset.cache import arrays_folder
-from hf_bones.dataset.cache_index import RECORD
-from hf_bones.dataset.cache_writing import write_arrays
+from hf_bones.dataset.arrays.index import RECORD
+from hf_bones.dataset.arrays.reading import arrays_folder
+from hf_bones.dataset.arrays.writing import write_arrays
 from hf_bones.finetune import main, parse_recipe, shareable
 from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json
@@ -95,7 +95,7 @@ def test_damaged_images_are_decoded_and_the_result_is_the_same(ground, without, 
 
 
 def test_a_cache_of_another_preprocessing_is_named_once_and_not_used(ground, without, tmp_path, caplog, capsys):
-    from hf_bones.dataset.cache_index import Header, read_index, write_index
+    from hf_bones.dataset.arrays.index import Header, read_index, write_index
 
     copy = shutil.copytree(ground, tmp_path / "ground")
     folder = arrays_folder(copy / "dataset", SIZE)

@@ -83,7 +83,7 @@ def cache(
     workers: Annotated[int | None, typer.Option(help="Threads that decode; one a CPU core if left out.", min=1)] = None,
 ) -> None:
     """Decode a dataset once, so that training reads arrays. Give it again to go on, to catch up, or to repair."""
-    from hf_bones.dataset.cache_command import NpzChoices, cache_command, verify_command
+    from hf_bones.dataset.arrays.command import NpzChoices, cache_command, verify_command
 
     sizes = size or [224]
     with plain_errors():

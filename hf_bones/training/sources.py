@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_bones.config.recipe import DataConfig, RecipeError
-from hf_bones.dataset.cache import DatasetArrays, SplitArrays, arrays_folder, folder_states, open_arrays
+from hf_bones.dataset.arrays.reading import DatasetArrays, SplitArrays, arrays_folder, folder_states, open_arrays
 from hf_bones.dataset.card import KNOWN_SOURCES
 from hf_bones.dataset.schema import image_bytes
 from hf_bones.imaging import ImageRefusedError, open_image

@@ -60,7 +60,7 @@ def arrow(_data: Path, place: Path, _size: int) -> tuple[Read, int]:
 
 def arrays(data: Path, place: Path, size: int) -> tuple[Read, int]:
     """The array cache, every image checked: grey uint8 (B, S, S)."""
-    from hf_bones.dataset.cache import SplitArrays, open_arrays
+    from hf_bones.dataset.arrays.reading import SplitArrays, open_arrays
 
     found = open_arrays(place, size, data)
     if found is None or found.problems:
@@ -72,7 +72,7 @@ def arrays(data: Path, place: Path, size: int) -> tuple[Read, int]:
 
 def unchecked(data: Path, place: Path, size: int) -> tuple[Read, int]:
     """The array cache with its checksums left out, to tell what they cost."""
-    from hf_bones.dataset import cache_pixels
+    from hf_bones.dataset.arrays import pixels as cache_pixels
 
     def believed(_cache: Any, _image: Any, _checksum: int) -> bool:
         return True
@@ -108,7 +108,7 @@ def load_libraries(reader: str) -> None:
     if reader in ("jpeg", "stock", "arrow"):
         import datasets  # noqa: F401
     if reader != "npz":
-        import hf_bones.dataset.cache
+        import hf_bones.dataset.arrays.reading
         import hf_bones.imaging
         import hf_bones.preprocess  # noqa: F401
 

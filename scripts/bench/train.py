@@ -40,8 +40,8 @@ from result_file import bar, write_result
 from sklearn.metrics import roc_auc_score
 from train_sides import Settings
 
+from hf_bones.dataset.arrays.writing import write_arrays
 from hf_bones.dataset.build import load_bones
-from hf_bones.dataset.cache_writing import write_arrays
 from hf_bones.dataset.schema import image_bytes
 from hf_bones.preprocess import InputSpec
 from hf_bones.record import sha256_rows

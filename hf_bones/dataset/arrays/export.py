@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from hf_bones.dataset.cache import DatasetArrays, stored_images
-from hf_bones.dataset.cache_index import ArrayCacheError, Pixels
+from hf_bones.dataset.arrays.index import ArrayCacheError, Pixels
+from hf_bones.dataset.arrays.reading import DatasetArrays, stored_images
 from hf_bones.imaging import open_image
 
 DTYPES = ("float32", "float16", "uint8")

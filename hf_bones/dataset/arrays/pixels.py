@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hf_bones.dataset.cache_index import Index, Pixels, pixel_checksum
+from hf_bones.dataset.arrays.index import Index, Pixels, pixel_checksum
 
 # Pages that were read stay mapped, and count as this process's memory, until they are given back; the page cache keeps them all the same.
 _GIVE_BACK_AFTER = 4 * 2**20

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from hf_bones.dataset.cache_index import (
+from hf_bones.dataset.arrays.index import (
     ArrayCacheError,
     Index,
     Pixels,
@@ -37,7 +37,7 @@ from hf_bones.dataset.cache_index import (
     read_index,
     sources_of,
 )
-from hf_bones.dataset.cache_pixels import ArrayCache
+from hf_bones.dataset.arrays.pixels import ArrayCache
 
 log = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hf_bones.dataset.cache import arrays_folder, folder_states, open_arrays, verify_arrays
-from hf_bones.dataset.cache_export import export_npz
-from hf_bones.dataset.cache_index import ArrayCacheError
-from hf_bones.dataset.cache_writing import CacheReport, write_arrays
+from hf_bones.dataset.arrays.export import export_npz
+from hf_bones.dataset.arrays.index import ArrayCacheError
+from hf_bones.dataset.arrays.reading import arrays_folder, folder_states, open_arrays, verify_arrays
+from hf_bones.dataset.arrays.writing import CacheReport, write_arrays
 from hf_bones.dataset.schema import load_bones
 
 _NAMED = 5  # refused rows that are listed by name

@@ -20,8 +20,7 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-from hf_bones.dataset.cache import ends_of, folder_states, source_digests, stored_images
-from hf_bones.dataset.cache_index import (
+from hf_bones.dataset.arrays.index import (
     INDEX_NAME,
     RECORD,
     ArrayCacheError,
@@ -38,7 +37,8 @@ from hf_bones.dataset.cache_index import (
     sources_of,
     write_index,
 )
-from hf_bones.dataset.cache_pixels import ArrayCache
+from hf_bones.dataset.arrays.pixels import ArrayCache
+from hf_bones.dataset.arrays.reading import ends_of, folder_states, source_digests, stored_images
 from hf_bones.dataset.schema import load_bones
 from hf_bones.imaging import ImageRefusedError, open_image
 from hf_bones.preprocess import fit_to
