@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from hf_bones.dataset.synthetic import DrawnRadiograph, draw_radiograph
+from hf_bones.dataset.drawn.radiograph import DrawnRadiograph, draw_radiograph
 from hf_bones.labels import THREE_CLASS
 
 COLUMNS = 10

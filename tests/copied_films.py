@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from hf_bones.dataset.synthetic import draw_radiograph
+from hf_bones.dataset.drawn.radiograph import draw_radiograph
 
 Picture = np.ndarray
 

@@ -28,7 +28,7 @@ from hf_bones.app.demo import texts
 from hf_bones.app.demo.classify import VIEW_SIDE, answer
 from hf_bones.app.demo.examples import CHOSEN, draw_examples
 from hf_bones.app.demo.page import CLEAN_EVERY, KEEP_FOR, build_demo, serve
-from hf_bones.dataset.synthetic import draw_radiograph
+from hf_bones.dataset.drawn.radiograph import draw_radiograph
 from hf_bones.imaging import Refusal, explain
 from hf_bones.inference.decision import Decision, write_decision
 from hf_bones.inference.finding import REFER

@@ -8,7 +8,7 @@ import pytest
 from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
 
 from hf_bones import BonePredictor
-from hf_bones.dataset.synthetic import draw_radiograph
+from hf_bones.dataset.drawn.radiograph import draw_radiograph
 from hf_bones.labels import THREE_CLASS
 
 FOLDER = Path(str(resources.files("hf_bones") / "checkpoint"))

@@ -13,7 +13,7 @@ from hf_bones.curate.checks.colour import colour_picture
 from hf_bones.curate.checks.measuring import measure
 from hf_bones.curate.checks.reasons import RULES, Reason, require_sound, thresholds
 from hf_bones.curate.recipe import CheckSettings, load_curate_recipe
-from hf_bones.dataset.synthetic import draw_set
+from hf_bones.dataset.drawn.radiograph import draw_set
 from hf_bones.imaging import open_image
 
 SETTINGS = load_curate_recipe().checks

@@ -16,7 +16,7 @@ from transformers import TrainerCallback
 
 from hf_bones.config.recipe import RecipeError, load_recipe, recipe_names
 from hf_bones.dataset.build import load_bones
-from hf_bones.dataset.synthetic import draw_radiograph
+from hf_bones.dataset.drawn.radiograph import draw_radiograph
 from hf_bones.finetune import distill_main, main, parse_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hf_bones import BonePredictor
-from hf_bones.dataset.synthetic import draw_radiograph
+from hf_bones.dataset.drawn.radiograph import draw_radiograph
 
 ROOT = Path(__file__).parents[1]
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from hf_bones.dataset.synthetic import REGIONS, SUBTYPE_CHANCE, DrawnRadiograph, draw_radiograph, draw_set
-from hf_bones.dataset.synthetic_breaks import SEVERITY
+from hf_bones.dataset.drawn.breaks import SEVERITY
+from hf_bones.dataset.drawn.radiograph import REGIONS, SUBTYPE_CHANCE, DrawnRadiograph, draw_radiograph, draw_set
 from hf_bones.labels import BEYOND_REPAIR, FRACTURED, HEALTHY, THREE_CLASS
 
 SUBTYPES = [subtype for label in THREE_CLASS.classes for subtype in label.subtypes]
@@ -33,7 +33,7 @@ def digest(film: DrawnRadiograph) -> str:
 
 def test_the_same_seed_draws_the_same_film_in_another_process() -> None:
     code = (
-        "import hashlib; from hf_bones.dataset.synthetic import draw_radiograph; f = draw_radiograph(5, 'fractured', size=128);"
+        "import hashlib; from hf_bones.dataset.drawn.radiograph import draw_radiograph; f = draw_radiograph(5, 'fractured', size=128);"
         "print(hashlib.sha256(f.pixels.tobytes() + f.mask.tobytes() + repr((f.boxes, f.severity)).encode()).hexdigest())"
     )
     elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
@@ -42,9 +42,7 @@ def test_the_same_seed_draws_the_same_film_in_another_process() -> None:
 
 
 def test_drawing_needs_no_torch() -> None:
-    code = (
-        "import sys; from hf_bones.dataset.synthetic import draw_radiograph; draw_radiograph(1, size=64); assert 'torch' not in sys.modules"
-    )
+    code = "import sys; from hf_bones.dataset.drawn.radiograph import draw_radiograph; draw_radiograph(1, size=64); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -40,7 +40,7 @@ KNOWN_SOURCES: Mapping[str, KnownSource] = {
         credit="GRAZPEDWRI-DX: Nagy et al., Scientific Data 9, 222 (2022), doi 10.1038/s41597-022-01328-z, CC BY 4.0."
     ),
     "mura": KnownSource(credit="MURA: Rajpurkar et al., arXiv:1712.06957, Stanford's research use agreement: not to be passed on."),
-    "drawn": KnownSource(labels="Drawn by hf_bones itself (`hf_bones.dataset.synthetic`), CC0 1.0. No patient was imaged."),
+    "drawn": KnownSource(labels="Drawn by hf_bones itself (`hf_bones.dataset.drawn.radiograph`), CC0 1.0. No patient was imaged."),
 }
 """By the word in a dataset's column `source`, as the importers write it."""
 

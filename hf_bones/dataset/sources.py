@@ -238,7 +238,7 @@ def drawn_rows(count: int, *, seed: int = 0, size: int = 320, split: str = "", p
     from PIL import Image
     from tqdm import tqdm
 
-    from hf_bones.dataset.synthetic import draw_set
+    from hf_bones.dataset.drawn.radiograph import draw_set
 
     rows = []
     for drawn in tqdm(draw_set(count, seed, size=size), total=count, desc="drawn", unit="img", disable=not progress):

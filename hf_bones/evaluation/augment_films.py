@@ -127,7 +127,7 @@ class DrawnFilms:
 
     def film(self, index: int) -> BrokenFilm:
         """The film at `index`; what its mask covers inside a box is that box's break."""
-        from hf_bones.dataset.synthetic import draw_radiograph
+        from hf_bones.dataset.drawn.radiograph import draw_radiograph
 
         seed, label = self.first + index, (FRACTURED, BEYOND_REPAIR)[index % 2]
         broken = draw_radiograph(seed, label, size=self.drawn_size)

@@ -113,7 +113,7 @@ class DrawnImages:
         return self._drawn(row)[1]
 
     def _drawn(self, row: int) -> tuple[np.ndarray, Boxes | None]:
-        from hf_bones.dataset.synthetic import draw_radiograph
+        from hf_bones.dataset.drawn.radiograph import draw_radiograph
 
         if row not in self.kept:
             drawn = draw_radiograph(self.seed + row, self.label(row), size=self.size)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from hf_bones.dataset.synthetic import draw_set
+from hf_bones.dataset.drawn.radiograph import draw_set
 from hf_bones.labels import THREE_CLASS
 
 HOSTS = tuple(f"127.0.1.{number}" for number in range(1, 65))

@@ -40,7 +40,7 @@ def film_files(folder: Path | None, work: Path, drawn: int) -> list[Path]:
 
 
 def draw_film(work: Path, seed: int) -> Path:
-    from hf_bones.dataset.synthetic import draw_radiograph
+    from hf_bones.dataset.drawn.radiograph import draw_radiograph
 
     path = work / f"{seed:04}.jpg"
     Image.fromarray(draw_radiograph(seed, size=DRAWN_SIDE).pixels).save(path, quality=JPEG_QUALITY)

@@ -10,7 +10,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from hf_bones.dataset.synthetic import draw_radiograph
+from hf_bones.dataset.drawn.radiograph import draw_radiograph
 from hf_bones.labels import BEYOND_REPAIR, FRACTURED, HEALTHY
 
 # (seed, label, subtype, region), chosen by eye: clear, and of different limbs. Look at them again when the drawing changes.

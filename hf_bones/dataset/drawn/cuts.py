@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hf_bones.dataset.limb_shapes import TABLE, Array, Bone, bone_thickness
+from hf_bones.dataset.drawn.shapes import TABLE, Array, Bone, bone_thickness
 
 Thickness = Callable[[Array, Array, float], Array]  # local u and v in mm, mm per pixel -> mm of cortex
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from hf_bones.dataset.limb_shapes import Array, Bone, Flesh, Frame, Joint, Limb, bone_thickness, flesh_thickness, reach
-from hf_bones.dataset.synthetic_cuts import Break, width_at
-from hf_bones.dataset.synthetic_extras import cast_attenuation, hardware, markers
-from hf_bones.dataset.synthetic_film import CORTEX, FAT, LEAD, METAL, MUSCLE, PLASTER, Film, broad_blur, expose
+from hf_bones.dataset.drawn.cuts import Break, width_at
+from hf_bones.dataset.drawn.extras import cast_attenuation, hardware, markers
+from hf_bones.dataset.drawn.film import CORTEX, FAT, LEAD, METAL, MUSCLE, PLASTER, Film, broad_blur, expose
+from hf_bones.dataset.drawn.shapes import Array, Bone, Flesh, Frame, Joint, Limb, bone_thickness, flesh_thickness, reach
 
 Box = tuple[float, float, float, float]
 Mask = npt.NDArray[np.bool_]

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from hf_bones.dataset.limb_shapes import Bone, Flesh, Frame, Joint, Limb, Point, Tube
+from hf_bones.dataset.drawn.shapes import Bone, Flesh, Frame, Joint, Limb, Point, Tube
 
 ELBOW = frozenset({"elbow"})
 WRIST = ELBOW | {"wrist"}

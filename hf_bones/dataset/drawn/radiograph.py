@@ -16,13 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hf_bones.dataset.limb_arm import draw_arm
-from hf_bones.dataset.limb_leg import draw_leg
-from hf_bones.dataset.limb_shapes import Bone, Limb
-from hf_bones.dataset.synthetic_breaks import SEVERITY, break_bone
-from hf_bones.dataset.synthetic_cuts import Break
-from hf_bones.dataset.synthetic_film import Film, draw_film
-from hf_bones.dataset.synthetic_scene import Box, Dislocation, dislocate, take
+from hf_bones.dataset.drawn.arm import draw_arm
+from hf_bones.dataset.drawn.breaks import SEVERITY, break_bone
+from hf_bones.dataset.drawn.cuts import Break
+from hf_bones.dataset.drawn.film import Film, draw_film
+from hf_bones.dataset.drawn.leg import draw_leg
+from hf_bones.dataset.drawn.scene import Box, Dislocation, dislocate, take
+from hf_bones.dataset.drawn.shapes import Bone, Limb
 from hf_bones.labels import BEYOND_REPAIR, FRACTURED, HEALTHY, THREE_CLASS, UnknownLabelError
 
 Site = tuple[Bone, float, float]  # a bone, mm along it, how likely it is to break there

@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from hf_bones.dataset.limb_arm import SPARSE, SPONGY, jitter
-from hf_bones.dataset.limb_shapes import Bone, Flesh, Frame, Joint, Limb, Tube
+from hf_bones.dataset.drawn.arm import SPARSE, SPONGY, jitter
+from hf_bones.dataset.drawn.shapes import Bone, Flesh, Frame, Joint, Limb, Tube
 
 KNEE = frozenset({"knee"})
 ANKLE = KNEE | {"ankle"}

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageDraw
 
-from hf_bones.dataset.limb_shapes import AT, TABLE, Array, Bone, Flesh, Limb, chords, ease, reach
-from hf_bones.dataset.synthetic_film import Film, small_blur
+from hf_bones.dataset.drawn.film import Film, small_blur
+from hf_bones.dataset.drawn.shapes import AT, TABLE, Array, Bone, Flesh, Limb, chords, ease, reach
 
 # strokes of a few capitals and digits on a 2 x 4 grid, (x0, y0, x1, y1); drawn by hand so that no font has to be found
 STROKES = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hf_bones.dataset.limb_shapes import Bone
-from hf_bones.dataset.synthetic_cuts import Break, chipped, crack, parted, width_at
-from hf_bones.dataset.synthetic_fragments import segmented, shattered
+from hf_bones.dataset.drawn.cuts import Break, chipped, crack, parted, width_at
+from hf_bones.dataset.drawn.fragments import segmented, shattered
+from hf_bones.dataset.drawn.shapes import Bone
 
 # severity at its mildest and at its worst, by subtype of the default scheme
 SEVERITY: dict[str, tuple[float, float]] = {

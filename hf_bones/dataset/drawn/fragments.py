@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from hf_bones.dataset.limb_shapes import Array, Bone, bone_thickness
-from hf_bones.dataset.synthetic_cuts import Break, make_cut, step, swing, width_at
+from hf_bones.dataset.drawn.cuts import Break, make_cut, step, swing, width_at
+from hf_bones.dataset.drawn.shapes import Array, Bone, bone_thickness
 
 
 def shattered(

@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from hf_bones.dataset.limb_shapes import Array, Frame, Limb, Point
+from hf_bones.dataset.drawn.shapes import Array, Frame, Limb, Point
 
 # linear attenuation per mm near 45 keV, the middle of a 60 kV beam (after NIST tables, rounded); CORTEX and METAL in place of MUSCLE
 MUSCLE, FAT, CORTEX, PLASTER, METAL, LEAD = 0.0225, 0.0185, 0.1, 0.024, 0.28, 1.2
