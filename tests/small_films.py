@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from hf_bones.dataset.build import BuildResult, build_dataset
-from hf_bones.dataset.sources import SourceRow
+from hf_bones.dataset.reading.sources import SourceRow
 
 LABELS = ("healthy", "fractured", "beyond_repair")
 

@@ -18,7 +18,7 @@ from hf_bones.dataset.arrays.index import read_index
 from hf_bones.dataset.arrays.reading import arrays_folder, open_arrays
 from hf_bones.dataset.arrays.writing import write_arrays
 from hf_bones.dataset.build import load_bones
-from hf_bones.dataset.sources import SourceRow
+from hf_bones.dataset.reading.sources import SourceRow
 from hf_bones.imaging import open_image
 from hf_bones.preprocess import fit_to
 

@@ -22,7 +22,7 @@ from hf_bones.dataset.arrays import writing as cache_writing
 from hf_bones.dataset.arrays.index import RECORD, read_index, write_index
 from hf_bones.dataset.arrays.reading import arrays_folder, folder_states, open_arrays, verify_arrays
 from hf_bones.dataset.build import load_bones
-from hf_bones.dataset.sources import SourceRow
+from hf_bones.dataset.reading.sources import SourceRow
 
 FILMS = 30
 

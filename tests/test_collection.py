@@ -20,7 +20,7 @@ from hf_bones.collect.upkeep.export import export_collection
 from hf_bones.collect.upkeep.forget import forget
 from hf_bones.collect.upkeep.rebuild import rebuild
 from hf_bones.collect.upkeep.status import collection_status
-from hf_bones.dataset.collection import collection_rows
+from hf_bones.dataset.reading.collection import collection_rows
 from hf_bones.manifest import ManifestError, open_manifest
 
 SETTINGS = FetchSettings(**FAST)

@@ -13,8 +13,8 @@ from hf_bones.cli.main import app
 from hf_bones.curate.recipe import load_curate_recipe
 from hf_bones.curate.splits.names import GroupLeakError
 from hf_bones.dataset.build import build_dataset
-from hf_bones.dataset.find_copies import with_copies
-from hf_bones.dataset.sources import SourceRow, drawn_rows
+from hf_bones.dataset.reading.find_copies import with_copies
+from hf_bones.dataset.reading.sources import SourceRow, drawn_rows
 
 
 @pytest.fixture(scope="module")

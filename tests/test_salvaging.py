@@ -22,8 +22,8 @@ from hf_bones.collect.upkeep.forget import forget
 from hf_bones.collect.upkeep.rebuild import rebuild
 from hf_bones.curate.checks.run import run_checks
 from hf_bones.curate.recipe import CheckSettings
-from hf_bones.dataset.collection import collection_rows
-from hf_bones.dataset.sources import SourceRow, dataset_rows
+from hf_bones.dataset.reading.collection import collection_rows
+from hf_bones.dataset.reading.sources import SourceRow, dataset_rows
 from hf_bones.dataset.subject import open_subject
 from hf_bones.imaging import open_image
 from hf_bones.manifest import open_manifest

@@ -17,7 +17,7 @@ from hf_bones.curate.splits.group_keys import COPIES, GROUP, HASH, PAGE, group_k
 from hf_bones.curate.splits.names import GroupLeakError
 from hf_bones.curate.splits.proof import prove
 from hf_bones.curate.subject import collection_subject
-from hf_bones.dataset.collection import collection_rows
+from hf_bones.dataset.reading.collection import collection_rows
 from hf_bones.dataset.subject import open_subject
 from hf_bones.manifest import ImageRecord, Manifest, open_manifest
 

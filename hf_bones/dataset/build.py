@@ -29,9 +29,9 @@ from hf_bones.curate.splits.names import (
 )
 from hf_bones.dataset.card import write_card
 from hf_bones.dataset.encode import RefusedImage
+from hf_bones.dataset.reading.sources import LeftOut, SourceRow
 from hf_bones.dataset.salvaged import salvage_notes, write_salvaged
 from hf_bones.dataset.schema import load_bones
-from hf_bones.dataset.sources import LeftOut, SourceRow
 from hf_bones.dataset.writing import STAGED_NAME, put_in_place, stage_images, write_refused, write_splits
 from hf_bones.imaging import Limits
 from hf_bones.labels import THREE_CLASS, LabelScheme, UnknownLabelError, normalise_name

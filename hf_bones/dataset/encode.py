@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from hf_bones.dataset.sources import SourceRow
+from hf_bones.dataset.reading.sources import SourceRow
 from hf_bones.imaging import ImageRefusedError, Limits, Radiograph, Refusal, open_image
 from hf_bones.preprocess import fit_to
 from hf_bones.salvage import NotSalvageableError, salvage

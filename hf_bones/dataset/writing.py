@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from hf_bones.curate.splits.names import SPLITS
 from hf_bones.dataset.encode import RefusedImage, encode_rows
+from hf_bones.dataset.reading.sources import LeftOut, SourceRow
 from hf_bones.dataset.salvaged import SALVAGED_NAME, SalvagedImage
 from hf_bones.dataset.schema import COLUMNS, bone_features
-from hf_bones.dataset.sources import LeftOut, SourceRow
 from hf_bones.imaging import Limits
 from hf_bones.manifest import MANIFEST_NAME, open_manifest
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from hf_bones.curate.splits.names import UNUSED, merge_groups
 from hf_bones.dataset.build import resolve_labels
-from hf_bones.dataset.detect import detect_kind, read_source
-from hf_bones.dataset.sources import SourceRow
+from hf_bones.dataset.reading.detect import detect_kind, read_source
+from hf_bones.dataset.reading.sources import SourceRow
 from hf_bones.labels import THREE_CLASS, LabelScheme
 from hf_bones.refusals import DEFAULT_LIMITS
 

@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 
 from hf_bones.collect.providers.folder import image_files
 from hf_bones.curate.splits.names import TRAIN, VALIDATION
-from hf_bones.dataset.sources import LeftOut, Reading, SourceRow
-from hf_bones.dataset.tables import Box, SourceError
+from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
+from hf_bones.dataset.reading.tables import Box, SourceError
 from hf_bones.labels import FRACTURED, HEALTHY
 
 PACKAGED_ROWS = "packaged"

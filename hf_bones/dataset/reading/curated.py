@@ -12,7 +12,7 @@ from pathlib import Path
 from hf_bones.curate.splits.command import SPLITS_FACT
 from hf_bones.curate.splits.group_keys import left_out_reasons
 from hf_bones.curate.splits.names import split_name
-from hf_bones.dataset.sources import LeftOut, Reading, SourceRow
+from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
 from hf_bones.dataset.subject import DATASET_FILE, dataset_subject
 from hf_bones.manifest import MANIFEST_NAME, ImageRecord, open_manifest
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from hf_bones.curate.recipe import DEFAULT_RECIPE, load_curate_recipe
 from hf_bones.curate.splits.names import DEFAULT_PROPORTIONS, SPLITS
-from hf_bones.dataset import importers, sources
 from hf_bones.dataset.build import BuildResult, build_dataset
-from hf_bones.dataset.collection import collection_rows
-from hf_bones.dataset.curated import decisions_kept, is_curated, with_decisions
-from hf_bones.dataset.sources import Reading
-from hf_bones.dataset.tables import SourceError
+from hf_bones.dataset.reading import importers, sources
+from hf_bones.dataset.reading.collection import collection_rows
+from hf_bones.dataset.reading.curated import decisions_kept, is_curated, with_decisions
+from hf_bones.dataset.reading.sources import Reading
+from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.dataset.writing import restore_interrupted
 from hf_bones.imaging import Limits
 from hf_bones.labels import load_scheme
@@ -81,7 +81,7 @@ def build_command(
     copies = None
     if find_copies:
         try:
-            from hf_bones.dataset.find_copies import with_copies
+            from hf_bones.dataset.reading.find_copies import with_copies
         except ModuleNotFoundError as error:
             raise SourceError(f"finding copies needs {error.name}: pip install -e '.[curate]'") from error
 

@@ -13,8 +13,8 @@ from hf_bones.collect.candidate import UNKNOWN_LICENCE
 from hf_bones.curate.splits.group_keys import GROUP, PAGE, group_keys, left_out_reasons, merged_groups
 from hf_bones.curate.splits.names import split_name
 from hf_bones.curate.subject import COLLECTION_KIND
-from hf_bones.dataset.sources import LeftOut, Reading, SourceRow
-from hf_bones.dataset.tables import SourceError
+from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
+from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.manifest import ImageRecord, open_manifest
 from hf_bones.salvage import salvaged_share
 
