@@ -25,9 +25,9 @@ from transformers import TrainerCallback
 from two_processes import free_port, launch_environment
 
 from hf_bones.config.recipe import DataConfig, RecipeError
-from hf_bones.dataset.row_groups import RowGroupFiles
 from hf_bones.dataset.schema import DatasetSchemaError
-from hf_bones.dataset.shards import commit_of, find_shards, kept_index, read_index
+from hf_bones.dataset.streamed.row_groups import RowGroupFiles
+from hf_bones.dataset.streamed.shards import commit_of, find_shards, kept_index, read_index
 from hf_bones.finetune import main, parse_recipe, shareable
 from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json
@@ -331,7 +331,7 @@ def test_row_groups_on_disk_keep_to_the_limit_and_stay_readable_while_open(groun
 
 
 def test_a_row_group_is_fetched_by_one_of_those_that_ask_together(ground, tmp_path, monkeypatch):
-    from hf_bones.dataset import row_groups
+    from hf_bones.dataset.streamed import row_groups
 
     shard = find_shards(str(ground / "shards"))["train"][0]
     read, reads = row_groups._read_images, []

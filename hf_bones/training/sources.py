@@ -137,7 +137,7 @@ def training_rows(
     """
     train, validation = Rows(), Rows()
     if config.streaming:
-        from hf_bones.dataset.shards import find_shards
+        from hf_bones.dataset.streamed.shards import find_shards
         from hf_bones.training.streaming import add_streamed
 
         shards = shards or find_shards(config.dataset)

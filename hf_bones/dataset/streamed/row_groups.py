@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from hf_bones.dataset.schema import DatasetSchemaError
-from hf_bones.dataset.shards import IMAGE, open_shard, shard_state
+from hf_bones.dataset.streamed.shards import IMAGE, open_shard, shard_state
 
 if TYPE_CHECKING:
     import pyarrow
