@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from hf_bones.cli.augment_check import parse_changes
 from hf_bones.cli.main import app
 from hf_bones.config.recipe import AugmentConfig, Recipe, RecipeError, load_recipe, override, recipe_names
-from hf_bones.evaluation.augment_check import Settings, check_augmentation
-from hf_bones.evaluation.augment_films import (
+from hf_bones.evaluation.augmentation.check import Settings, check_augmentation
+from hf_bones.evaluation.augmentation.films import (
     BrokenFilm,
     DrawnFilms,
     StoredFilms,
@@ -26,7 +26,7 @@ from hf_bones.evaluation.augment_films import (
     inside_boxes,
     mask_points,
 )
-from hf_bones.evaluation.augment_measure import (
+from hf_bones.evaluation.augmentation.measure import (
     Criteria,
     FilmFigures,
     kept_contrast,
@@ -39,7 +39,7 @@ from hf_bones.evaluation.augment_measure import (
     summarise,
     wilson,
 )
-from hf_bones.evaluation.augment_transforms import (
+from hf_bones.evaluation.augmentation.transforms import (
     BLIND,
     COUNTER_EXAMPLES,
     PARTS,

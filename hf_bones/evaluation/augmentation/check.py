@@ -15,9 +15,9 @@ import numpy as np
 from tqdm import tqdm
 
 from hf_bones.config.recipe import Recipe, RecipeError
-from hf_bones.evaluation.augment_films import BrokenFilms, DrawnFilms, StoredFilms
-from hf_bones.evaluation.augment_measure import Criteria, FilmFigures, TransformFigures, measure_film, summarise
-from hf_bones.evaluation.augment_transforms import ALONE, COUNTER_EXAMPLE, PARTS, POLICY, film_draws, is_on, transforms_of
+from hf_bones.evaluation.augmentation.films import BrokenFilms, DrawnFilms, StoredFilms
+from hf_bones.evaluation.augmentation.measure import Criteria, FilmFigures, TransformFigures, measure_film, summarise
+from hf_bones.evaluation.augmentation.transforms import ALONE, COUNTER_EXAMPLE, PARTS, POLICY, film_draws, is_on, transforms_of
 from hf_bones.record import now, sha256_rows, write_json
 
 MARKDOWN, DATA, PLOT = "augment_check.md", "augment_check.json", "augment_check.png"
@@ -196,9 +196,9 @@ def as_data(check: AugmentCheck) -> dict[str, Any]:
 
 def _write(check: AugmentCheck, sets: Sequence[BrokenFilms], out: Path) -> AugmentCheck:
     """Report, data, plot and contact sheets; returns the check with the names of its sheets."""
-    from hf_bones.evaluation.augment_plot import plot_check
-    from hf_bones.evaluation.augment_report import report_text
-    from hf_bones.evaluation.augment_sheet import write_sheet
+    from hf_bones.evaluation.augmentation.plot import plot_check
+    from hf_bones.evaluation.augmentation.report import report_text
+    from hf_bones.evaluation.augmentation.sheet import write_sheet
 
     out.mkdir(parents=True, exist_ok=True)
     found = []

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hf_bones.evaluation.augment_films import BrokenFilm
-from hf_bones.evaluation.augment_transforms import BLIND, COUNTER_EXAMPLE, Draws, Transform, growth, most_bend
+from hf_bones.evaluation.augmentation.films import BrokenFilm
+from hf_bones.evaluation.augmentation.transforms import BLIND, COUNTER_EXAMPLE, Draws, Transform, growth, most_bend
 from hf_bones.metrics.intervals import group_weights, percentile_interval
 
 Floats = npt.NDArray[np.float64]

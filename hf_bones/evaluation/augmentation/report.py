@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hf_bones.evaluation.augment_measure import Measure, percent
-from hf_bones.evaluation.augment_transforms import ALONE, BLIND, COUNTER_EXAMPLE
+from hf_bones.evaluation.augmentation.measure import Measure, percent
+from hf_bones.evaluation.augmentation.transforms import ALONE, BLIND, COUNTER_EXAMPLE
 from hf_bones.evaluation.markdown import markdown_table, plain
 from hf_bones.evaluation.worst import NOTICE
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.augment_check import AugmentCheck, FilmsFigures
+    from hf_bones.evaluation.augmentation.check import AugmentCheck, FilmsFigures
 
 
 _STRAIGHT = 0.01  # degrees: under the rounding of float32 matrices

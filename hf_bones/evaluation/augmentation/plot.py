@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
-from hf_bones.evaluation.augment_transforms import COUNTER_EXAMPLE
+from hf_bones.evaluation.augmentation.transforms import COUNTER_EXAMPLE
 from hf_bones.evaluation.plots import COLOURS, save_figure
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.augment_check import AugmentCheck
+    from hf_bones.evaluation.augmentation.check import AugmentCheck
 
 _LIMIT = {"color": "#444444", "linewidth": 1.1, "linestyle": "--"}
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from hf_bones.config.recipe import AugmentConfig
-from hf_bones.evaluation.augment_films import BrokenFilm
+from hf_bones.evaluation.augmentation.films import BrokenFilm
 from hf_bones.training.augment import affine_matrices, augment_batch, augmentation_draw
 
 ALONE, POLICY, BLIND, COUNTER_EXAMPLE = "alone", "policy", "boxes unknown", "counter-example"
