@@ -15,9 +15,8 @@ from typer.testing import CliRunner
 from hf_bones.cli.compare import gather_numbers, parse_checkpoints, parse_seeds
 from hf_bones.cli.main import app
 from hf_bones.config.recipe import RecipeError
-from hf_bones.evaluation import compare_runs
-from hf_bones.evaluation.compare import compare
-from hf_bones.evaluation.compare_figures import (
+from hf_bones.evaluation.compare import runs as compare_runs
+from hf_bones.evaluation.compare.figures import (
     ABNORMAL,
     ALL,
     Part,
@@ -28,8 +27,9 @@ from hf_bones.evaluation.compare_figures import (
     seed_figures,
     selection,
 )
-from hf_bones.evaluation.compare_runs import Entrant, entrants_of, run_recipe, train_all
-from hf_bones.evaluation.compare_scores import SplitRows
+from hf_bones.evaluation.compare.run import compare
+from hf_bones.evaluation.compare.runs import Entrant, entrants_of, run_recipe, train_all
+from hf_bones.evaluation.compare.scores import SplitRows
 from hf_bones.evaluation.figures import Resampling
 from hf_bones.finetune import run
 from hf_bones.inference.predictor import BonePredictor

@@ -54,8 +54,8 @@ def compare(
     batch_size: Annotated[int, typer.Option(help="Images per forward pass while scoring.", min=1)] = 16,
 ) -> None:
     """Train recipes on one dataset and rank them by validation, test shown beside it. Give it again to go on where it stopped."""
-    from hf_bones.evaluation.compare import compare as run_comparison
-    from hf_bones.evaluation.compare_report import terminal_lines
+    from hf_bones.evaluation.compare.report import terminal_lines
+    from hf_bones.evaluation.compare.run import compare as run_comparison
     from hf_bones.evaluation.figures import Resampling
     from hf_bones.finetune import run
 

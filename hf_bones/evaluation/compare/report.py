@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hf_bones.evaluation.compare_figures import Difference, Part, SeedFigures
+from hf_bones.evaluation.compare.figures import Difference, Part, SeedFigures
 from hf_bones.evaluation.markdown import figure_cell, markdown_table, plain
 from hf_bones.evaluation.worst import NOTICE
 from hf_bones.metrics import MIN_ROWS
@@ -13,7 +13,7 @@ from hf_bones.metrics.figures import specificity_suffix
 from hf_bones.record import public_name
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.compare import Comparison, Standing
+    from hf_bones.evaluation.compare.run import Comparison, Standing
 
 _NONE = "–"
 

@@ -8,13 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_bones.evaluation.compare_figures import SeedFigures
-from hf_bones.evaluation.compare_report import leaderboard_text, setting_text
+from hf_bones.evaluation.compare.figures import SeedFigures
+from hf_bones.evaluation.compare.report import leaderboard_text, setting_text
 from hf_bones.evaluation.worst import NOTICE
 from hf_bones.record import environment, now, write_json
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.compare import Comparison, Standing
+    from hf_bones.evaluation.compare.run import Comparison, Standing
 
 SCHEMA_VERSION = 1
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from hf_bones.evaluation.baselines import FOREST, MAJORITY
-from hf_bones.evaluation.compare_costs import ModelCost, cost_images, model_costs
-from hf_bones.evaluation.compare_figures import (
+from hf_bones.evaluation.compare.costs import ModelCost, cost_images, model_costs
+from hf_bones.evaluation.compare.figures import (
     ABNORMAL,
     SELECTION,
     Difference,
@@ -31,8 +31,8 @@ from hf_bones.evaluation.compare_figures import (
     seed_figures,
     selection_of,
 )
-from hf_bones.evaluation.compare_runs import Entrant, Failure, Train, entrants_of, reason_of, settings_of, train_all
-from hf_bones.evaluation.compare_scores import (
+from hf_bones.evaluation.compare.runs import Entrant, Failure, Train, entrants_of, reason_of, settings_of, train_all
+from hf_bones.evaluation.compare.scores import (
     Scores,
     baseline_scores,
     check_classes,
@@ -151,8 +151,8 @@ def compare(
 
     A recipe that fails is a row without figures (`failures`). Raises ValueError, before anything is trained, for what cannot be compared.
     """
-    from hf_bones.evaluation.compare_plot import plot_leaderboard
-    from hf_bones.evaluation.compare_table import write_tables
+    from hf_bones.evaluation.compare.plot import plot_leaderboard
+    from hf_bones.evaluation.compare.table import write_tables
 
     entrants = entrants_of(recipes, settings, dataset, licences)
     elsewhere = dict(checkpoints or {})

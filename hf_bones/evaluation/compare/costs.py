@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hf_bones.dataset.schema import image_bytes
-from hf_bones.evaluation.compare_scores import SplitRows
+from hf_bones.evaluation.compare.scores import SplitRows
 from hf_bones.evaluation.frozen import Backbone, ImageBytes
 from hf_bones.evaluation.resolution_costs import Circumstances, measure_costs
 from hf_bones.imaging import ImageRefusedError, open_image
