@@ -10,9 +10,9 @@ from PIL import Image
 from tiny import bar_picture, tiny_checkpoint
 
 from hf_bones.curate.recipe import OpinionSettings, load_curate_recipe
-from hf_bones.evaluation import frozen
-from hf_bones.evaluation.frozen import frozen_features, input_size, load_backbone
-from hf_bones.evaluation.out_of_fold import TooFewGroupsError, deals, out_of_fold
+from hf_bones.evaluation.opinions import frozen
+from hf_bones.evaluation.opinions.frozen import frozen_features, input_size, load_backbone
+from hf_bones.evaluation.opinions.out_of_fold import TooFewGroupsError, deals, out_of_fold
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import stack_inputs
 
@@ -152,7 +152,7 @@ def test_out_of_fold_probabilities_are_those_of_heads_that_did_not_see_the_group
 
 
 def test_the_strength_is_chosen_without_the_rows_that_are_judged(blobs, monkeypatch):
-    from hf_bones.evaluation import out_of_fold as module
+    from hf_bones.evaluation.opinions import out_of_fold as module
 
     features, labels, groups = blobs
     features = np.c_[features, np.arange(120)].astype(np.float32)  # a column that names the row

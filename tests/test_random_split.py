@@ -12,7 +12,7 @@ from hf_bones.cli.main import app
 from hf_bones.curate.recipe import SplitSettings
 from hf_bones.curate.splits.dealing import split_groups
 from hf_bones.curate.splits.group_keys import COPIES, GROUP, PAGE, Key
-from hf_bones.evaluation.random_split import (
+from hf_bones.evaluation.opinions.random_split import (
     FEATURES_FOLDER,
     GROUPED,
     NEAREST,

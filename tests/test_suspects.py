@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from hf_bones.cli.main import app
 from hf_bones.curate.recipe import OpinionSettings
 from hf_bones.dataset.subject import open_subject
-from hf_bones.evaluation.suspects import COLUMNS, MissingCleanlabError, doubt, suspect_labels, suspect_lines
+from hf_bones.evaluation.opinions.suspects import COLUMNS, MissingCleanlabError, doubt, suspect_labels, suspect_lines
 from hf_bones.labels import THREE_CLASS
 from hf_bones.manifest import ImageRecord, open_manifest
 
@@ -99,7 +99,7 @@ def test_asked_again_a_model_replaces_its_own_opinions_and_leaves_others(checkpo
 
 
 def test_no_head_sees_an_image_of_the_group_that_it_judges(checkpoint, films, monkeypatch):
-    from hf_bones.evaluation import out_of_fold
+    from hf_bones.evaluation.opinions import out_of_fold
 
     asked = {}
     real = out_of_fold.deals

@@ -81,8 +81,8 @@ def split(
         typer.echo(f"{done.changed:,} images have another split than before" + (" (dry run: nothing was written)" if dry_run else ""))
         report = done.proof.as_dict()
         if random_scored:
-            from hf_bones.evaluation.frozen import learnt_from
-            from hf_bones.evaluation.random_split import frozen_reader, random_score, score_lines, score_table
+            from hf_bones.evaluation.opinions.frozen import learnt_from
+            from hf_bones.evaluation.opinions.random_split import frozen_reader, random_score, score_lines, score_table
 
             score = random_score(done.records, done.groups, done.splits, done.keys, frozen_reader(subject, model), settings)
             console.print("", score_table(score))
@@ -122,7 +122,7 @@ def suspects(
 ) -> None:
     """Find suspect labels: each image judged by heads that saw none of its group, the doubt kept for `hf-bones review`."""
     from hf_bones.dataset.subject import open_subject
-    from hf_bones.evaluation.suspects import suspect_labels, suspect_lines, write_csv
+    from hf_bones.evaluation.opinions.suspects import suspect_labels, suspect_lines, write_csv
 
     with plain_errors(), open_subject(place) as subject:
         found = suspect_labels(subject, load_curate_recipe(recipe).opinions, model=model, revision=revision, device=device)
@@ -153,7 +153,7 @@ def dedup(
     with plain_errors(), open_subject(place) as subject:
         embed = None
         if embedding is not None:
-            from hf_bones.evaluation.random_split import frozen_reader
+            from hf_bones.evaluation.opinions.random_split import frozen_reader
 
             embed = frozen_reader(subject, embedding)
         done = deduplicate(subject, load_curate_recipe(recipe).dedup, drop=drop, embed=embed, workers=workers)

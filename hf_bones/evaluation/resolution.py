@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from hf_bones.curate.recipe import OpinionSettings
 from hf_bones.evaluation.header_sizes import header_size
-from hf_bones.evaluation.image_rows import ImageRow, image_rows, spread_sample, with_hashes
+from hf_bones.evaluation.opinions.image_rows import ImageRow, image_rows, spread_sample, with_hashes
 from hf_bones.evaluation.resolution_shapes import (
     Letterboxing,
     SizeClusters,
@@ -35,7 +35,7 @@ from hf_bones.metrics.figures import Ints
 from hf_bones.record import now, public_name, sha256_rows, write_json
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.frozen import Backbone
+    from hf_bones.evaluation.opinions.frozen import Backbone
     from hf_bones.evaluation.resolution_costs import Circumstances, Cost
     from hf_bones.evaluation.resolution_measure import Choice, SizeFigures
 
@@ -175,7 +175,7 @@ def measure_sizes(
     progress: bool = True,
 ) -> Measured:
     """Cross-validates at each size that `model` can take, measures its cost and chooses. `rows` have their hashes."""
-    from hf_bones.evaluation.frozen import frozen_features, learnt_from, load_backbone
+    from hf_bones.evaluation.opinions.frozen import frozen_features, learnt_from, load_backbone
     from hf_bones.evaluation.resolution_costs import measure_costs
     from hf_bones.evaluation.resolution_measure import choose, compare_sizes, judge
 

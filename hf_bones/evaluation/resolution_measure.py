@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hf_bones.curate.recipe import OpinionSettings
-from hf_bones.evaluation.frozen import Backbone
-from hf_bones.evaluation.out_of_fold import deals
+from hf_bones.evaluation.opinions.frozen import Backbone
+from hf_bones.evaluation.opinions.out_of_fold import deals
 from hf_bones.labels import LabelScheme
 from hf_bones.metrics import SPECIFICITY
 from hf_bones.metrics.figures import Floats, Ints, weighted_auroc, weighted_figures

@@ -93,8 +93,8 @@ def suspect_labels(
     Raises `MissingCleanlabError` before anything is computed; `TooFewGroupsError` and ValueError where the images cannot be judged.
     """
     require_cleanlab()
-    from hf_bones.evaluation.frozen import frozen_features, learnt_from, load_backbone
-    from hf_bones.evaluation.out_of_fold import out_of_fold
+    from hf_bones.evaluation.opinions.frozen import frozen_features, learnt_from, load_backbone
+    from hf_bones.evaluation.opinions.out_of_fold import out_of_fold
 
     records = list(subject.manifest.images())
     left_out = {record.sha256: reason for record in records if (reason := why_left_out(record))}

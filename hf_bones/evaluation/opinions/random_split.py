@@ -105,7 +105,7 @@ def random_score(
 
 def frozen_reader(subject: Subject, model: str = "bundled") -> FeatureReader:
     """Features of a checkpoint's frozen backbone (`bundled`, a folder or a Hub id), kept in the subject's folder from run to run."""
-    from hf_bones.evaluation.frozen import frozen_features, load_backbone
+    from hf_bones.evaluation.opinions.frozen import frozen_features, load_backbone
 
     def read(records: Sequence[ImageRecord]) -> npt.NDArray[np.floating[Any]]:
         images = [partial(subject.read, record) for record in records]
