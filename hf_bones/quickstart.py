@@ -29,8 +29,8 @@ def run(out: Path, *, images: int = 300, seed: int = 0) -> Path:
     _step(2, f"fine-tuning the bundled model under accelerate, checkpoint in {checkpoint}")
     _train(data, checkpoint, seed)
     _step(3, f"evaluating on the test split, report in {report}")
-    from hf_bones.evaluation.run import evaluate_checkpoint
-    from hf_bones.evaluation.summary import summary_text
+    from hf_bones.evaluation.report.run import evaluate_checkpoint
+    from hf_bones.evaluation.report.summary import summary_text
     from hf_bones.hub.card import write_card
 
     done = evaluate_checkpoint(checkpoint, data, report, split="test", repeats=300)

@@ -30,7 +30,7 @@ from hf_bones.evaluation.compare.figures import (
 from hf_bones.evaluation.compare.run import compare
 from hf_bones.evaluation.compare.runs import Entrant, entrants_of, run_recipe, train_all
 from hf_bones.evaluation.compare.scores import SplitRows
-from hf_bones.evaluation.figures import Resampling
+from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.finetune import run
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS

@@ -26,16 +26,16 @@ from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
 from hf_bones.dataset.schema import bone_features
-from hf_bones.evaluation import looks
-from hf_bones.evaluation.baselines import FOREST, MAJORITY, STATISTICS, forest_probabilities, image_statistics, keep_licences
-from hf_bones.evaluation.figures import Resampling, figures_of
-from hf_bones.evaluation.looks import count_look, count_look_somewhere
-from hf_bones.evaluation.markdown import plain
-from hf_bones.evaluation.plots import roc_points
-from hf_bones.evaluation.report import Circumstances, evaluate_probabilities
-from hf_bones.evaluation.rows import ScoredRows, slices_of
-from hf_bones.evaluation.run import evaluate_checkpoint, scheme_labels
-from hf_bones.evaluation.summary import summary_text
+from hf_bones.evaluation.report import looks
+from hf_bones.evaluation.report.baselines import FOREST, MAJORITY, STATISTICS, forest_probabilities, image_statistics, keep_licences
+from hf_bones.evaluation.report.figures import Resampling, figures_of
+from hf_bones.evaluation.report.looks import count_look, count_look_somewhere
+from hf_bones.evaluation.report.markdown import plain
+from hf_bones.evaluation.report.plots import roc_points
+from hf_bones.evaluation.report.report import Circumstances, evaluate_probabilities
+from hf_bones.evaluation.report.rows import ScoredRows, slices_of
+from hf_bones.evaluation.report.run import evaluate_checkpoint, scheme_labels
+from hf_bones.evaluation.report.summary import summary_text
 from hf_bones.hub.card_figures import measured_table
 from hf_bones.inference.decision import Decision, write_decision
 from hf_bones.inference.predictor import BonePredictor

@@ -56,7 +56,7 @@ def compare(
     """Train recipes on one dataset and rank them by validation, test shown beside it. Give it again to go on where it stopped."""
     from hf_bones.evaluation.compare.report import terminal_lines
     from hf_bones.evaluation.compare.run import compare as run_comparison
-    from hf_bones.evaluation.figures import Resampling
+    from hf_bones.evaluation.report.figures import Resampling
     from hf_bones.finetune import run
 
     with plain_errors():

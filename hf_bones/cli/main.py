@@ -151,8 +151,8 @@ def evaluate(
     worst: Annotated[int, typer.Option(help="Errors to show with pictures.")] = 40,
 ) -> None:
     """Score a checkpoint on a split, with intervals, baselines, plots and its worst errors. Looks at test are counted."""
-    from hf_bones.evaluation.run import evaluate_checkpoint
-    from hf_bones.evaluation.summary import summary_text
+    from hf_bones.evaluation.report.run import evaluate_checkpoint
+    from hf_bones.evaluation.report.summary import summary_text
 
     with plain_errors():
         done = evaluate_checkpoint(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
-from hf_bones.evaluation.plots import COLOURS, save_figure
+from hf_bones.evaluation.report.plots import COLOURS, save_figure
 from hf_bones.evaluation.resolution_shapes import SizeClusters, elbow
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hf_bones.evaluation.markdown import markdown_table, plain
-from hf_bones.evaluation.worst import NOTICE
+from hf_bones.evaluation.report.markdown import markdown_table, plain
+from hf_bones.evaluation.report.worst import NOTICE
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.resolution import Measured, Resolution, Shapes

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hf_bones.evaluation.figures import CHECKPOINT, Figure
-from hf_bones.evaluation.markdown import MIRRORED, count_cell, figure_cell, plain
+from hf_bones.evaluation.report.figures import CHECKPOINT, Figure
+from hf_bones.evaluation.report.markdown import MIRRORED, count_cell, figure_cell, plain
 from hf_bones.labels import LabelScheme
 
 HEADLINES = {"auroc_abnormal": "AUROC(abnormal)", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1"}

@@ -19,7 +19,7 @@ from result_file import bar, write_result
 
 from hf_bones.config.recipe import ModelConfig
 from hf_bones.dataset.build import load_bones
-from hf_bones.evaluation.run import evaluate_checkpoint
+from hf_bones.evaluation.report.run import evaluate_checkpoint
 from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax
 from hf_bones.metrics import bootstrap_intervals, classification_metrics

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 
 from hf_bones.evaluation.augmentation.transforms import COUNTER_EXAMPLE
-from hf_bones.evaluation.plots import COLOURS, save_figure
+from hf_bones.evaluation.report.plots import COLOURS, save_figure
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.augmentation.check import AugmentCheck

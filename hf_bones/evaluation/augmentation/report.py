@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from hf_bones.evaluation.augmentation.measure import Measure, percent
 from hf_bones.evaluation.augmentation.transforms import ALONE, BLIND, COUNTER_EXAMPLE
-from hf_bones.evaluation.markdown import markdown_table, plain
-from hf_bones.evaluation.worst import NOTICE
+from hf_bones.evaluation.report.markdown import markdown_table, plain
+from hf_bones.evaluation.report.worst import NOTICE
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.augmentation.check import AugmentCheck, FilmsFigures

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hf_bones.evaluation.compare.scores import SplitRows
-from hf_bones.evaluation.figures import MIN_GROUPS, Figure, Resampling, stated_figure
+from hf_bones.evaluation.report.figures import MIN_GROUPS, Figure, Resampling, stated_figure
 from hf_bones.metrics import MIN_ROWS
 from hf_bones.metrics.figures import Floats, Ints, is_count, weighted_auroc, weighted_figures
 from hf_bones.metrics.intervals import group_weights, percentile_interval

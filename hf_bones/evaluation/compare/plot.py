@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure as Canvas
 
-from hf_bones.evaluation.plots import COLOURS, save_figure
+from hf_bones.evaluation.report.plots import COLOURS, save_figure
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.compare.run import Comparison

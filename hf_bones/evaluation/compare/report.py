@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hf_bones.evaluation.compare.figures import Difference, Part, SeedFigures
-from hf_bones.evaluation.markdown import figure_cell, markdown_table, plain
-from hf_bones.evaluation.worst import NOTICE
+from hf_bones.evaluation.report.markdown import figure_cell, markdown_table, plain
+from hf_bones.evaluation.report.worst import NOTICE
 from hf_bones.metrics import MIN_ROWS
 from hf_bones.metrics.figures import specificity_suffix
 from hf_bones.record import public_name

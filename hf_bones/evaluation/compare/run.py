@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from hf_bones.evaluation.baselines import FOREST, MAJORITY
 from hf_bones.evaluation.compare.costs import ModelCost, cost_images, model_costs
 from hf_bones.evaluation.compare.figures import (
     ABNORMAL,
@@ -40,9 +39,10 @@ from hf_bones.evaluation.compare.scores import (
     looks_at,
     split_rows,
 )
-from hf_bones.evaluation.figures import Figure, Resampling
+from hf_bones.evaluation.report.baselines import FOREST, MAJORITY
+from hf_bones.evaluation.report.figures import Figure, Resampling
+from hf_bones.evaluation.report.run import load_splits
 from hf_bones.evaluation.resolution_costs import Circumstances as Clockwork
-from hf_bones.evaluation.run import load_splits
 from hf_bones.labels import LabelScheme, load_scheme
 from hf_bones.metrics import SPECIFICITY
 from hf_bones.record import public_name

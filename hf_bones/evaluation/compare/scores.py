@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hf_bones.config.recipe import Recipe
-from hf_bones.evaluation.baselines import FOREST, MAJORITY, keep_licences
-from hf_bones.evaluation.looks import count_look_somewhere
-from hf_bones.evaluation.run import OPEN_SPLITS, fit_baselines, own_folder, predict_rows, scheme_labels, text_column
+from hf_bones.evaluation.report.baselines import FOREST, MAJORITY, keep_licences
+from hf_bones.evaluation.report.looks import count_look_somewhere
+from hf_bones.evaluation.report.run import OPEN_SPLITS, fit_baselines, own_folder, predict_rows, scheme_labels, text_column
 from hf_bones.inference.checkpoint import PROCESSOR_FILE, find_checkpoint
 from hf_bones.inference.decision import FILE_NAME as DECISION_FILE
 from hf_bones.labels import LabelScheme

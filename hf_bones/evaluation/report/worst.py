@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from hf_bones.evaluation.rows import NOT_STATED, ScoredRows
+from hf_bones.evaluation.report.rows import NOT_STATED, ScoredRows
 
 NOTICE = "A research and teaching tool, not a medical device: it must not be used to diagnose or to decide on treatment."
 _THUMBNAIL = 256

@@ -12,8 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
-from hf_bones.evaluation.figures import SliceFigures
-from hf_bones.evaluation.rows import ScoredRows, Slice
+from hf_bones.evaluation.report.figures import SliceFigures
+from hf_bones.evaluation.report.rows import ScoredRows, Slice
 from hf_bones.metrics import MIN_ROWS
 from hf_bones.metrics.figures import CALIBRATION_BINS, Floats, calibration_bins
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_bones.evaluation.rows import ScoredRows, Slice
+from hf_bones.evaluation.report.rows import ScoredRows, Slice
 from hf_bones.metrics import MIN_ROWS, bootstrap_intervals, classification_metrics, figure_parts, figure_support, undefined_reason
 from hf_bones.metrics.figures import Floats, is_count
 

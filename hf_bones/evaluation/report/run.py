@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from hf_bones.evaluation.baselines import (
+from hf_bones.evaluation.report.baselines import (
     FOREST,
     MAJORITY,
     STATISTICS,
@@ -20,10 +20,10 @@ from hf_bones.evaluation.baselines import (
     keep_licences,
     majority_probabilities,
 )
-from hf_bones.evaluation.figures import Resampling
-from hf_bones.evaluation.looks import count_look_somewhere
-from hf_bones.evaluation.report import Circumstances, Evaluation, evaluate_probabilities
-from hf_bones.evaluation.rows import ScoredRows
+from hf_bones.evaluation.report.figures import Resampling
+from hf_bones.evaluation.report.looks import count_look_somewhere
+from hf_bones.evaluation.report.report import Circumstances, Evaluation, evaluate_probabilities
+from hf_bones.evaluation.report.rows import ScoredRows
 from hf_bones.imaging import ImageRefusedError, open_image
 from hf_bones.inference.checkpoint import BUNDLED
 from hf_bones.labels import LabelScheme

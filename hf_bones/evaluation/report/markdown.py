@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hf_bones.evaluation.figures import CHECKPOINT, ENOUGH_GROUPS, MIN_GROUPS, ROUGH, Figure, Resampling, SliceFigures
-from hf_bones.evaluation.rows import ScoredRows
-from hf_bones.evaluation.worst import NOTICE
+from hf_bones.evaluation.report.figures import CHECKPOINT, ENOUGH_GROUPS, MIN_GROUPS, ROUGH, Figure, Resampling, SliceFigures
+from hf_bones.evaluation.report.rows import ScoredRows
+from hf_bones.evaluation.report.worst import NOTICE
 from hf_bones.metrics import CALIBRATION_BINS, MIN_ROWS
 from hf_bones.metrics.figures import specificity_suffix
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.report import Circumstances
+    from hf_bones.evaluation.report.report import Circumstances
 
 # Said wherever figures of such an evaluation are shown: they are not those of the checkpoint on upright images.
 MIRRORED = "The checkpoint scored each image upright and mirrored left-right (--mirror); its figures are of the mean of the two logits"

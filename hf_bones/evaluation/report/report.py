@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hf_bones.evaluation.figures import CHECKPOINT, Figure, Resampling, SliceFigures, figures_of
-from hf_bones.evaluation.markdown import report_text
-from hf_bones.evaluation.plots import confusion_counts, plot_confusion, plot_reliability, plot_roc
-from hf_bones.evaluation.rows import ScoredRows, slices_of
-from hf_bones.evaluation.worst import NOTICE, worst_rows, write_page, write_sheet
+from hf_bones.evaluation.report.figures import CHECKPOINT, Figure, Resampling, SliceFigures, figures_of
+from hf_bones.evaluation.report.markdown import report_text
+from hf_bones.evaluation.report.plots import confusion_counts, plot_confusion, plot_reliability, plot_roc
+from hf_bones.evaluation.report.rows import ScoredRows, slices_of
+from hf_bones.evaluation.report.worst import NOTICE, worst_rows, write_page, write_sheet
 from hf_bones.metrics import CALIBRATION_BINS, SPECIFICITY
 from hf_bones.metrics.figures import Floats
 from hf_bones.record import environment, now, write_json
