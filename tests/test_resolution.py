@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 from hf_bones.cli.main import app
 from hf_bones.curate.recipe import OpinionSettings
 from hf_bones.dataset.subject import open_subject
-from hf_bones.evaluation.header_sizes import header_size
 from hf_bones.evaluation.opinions import frozen
 from hf_bones.evaluation.opinions.image_rows import ImageRow, image_rows, spread_sample, with_hashes
-from hf_bones.evaluation.resolution import advise_resolution
-from hf_bones.evaluation.resolution_measure import Judged, SizeFigures, choose, compare_sizes
-from hf_bones.evaluation.resolution_report import advice_sentence
-from hf_bones.evaluation.resolution_shapes import elbow, letterboxing, size_clusters
+from hf_bones.evaluation.resolution.header_sizes import header_size
+from hf_bones.evaluation.resolution.measure import Judged, SizeFigures, choose, compare_sizes
+from hf_bones.evaluation.resolution.report import advice_sentence
+from hf_bones.evaluation.resolution.run import advise_resolution
+from hf_bones.evaluation.resolution.shapes import elbow, letterboxing, size_clusters
 from hf_bones.imaging import ImageRefusedError, open_image
 from hf_bones.labels import THREE_CLASS
 from hf_bones.metrics import bootstrap_intervals

@@ -33,8 +33,8 @@ def resolution(
 ) -> None:
     """Which size to train at: what the images' sizes say and, with --measure, what each is worth and costs. Goes on where it stopped."""
     from hf_bones.dataset.reading.detect import parse_label_map
-    from hf_bones.evaluation.resolution import advise_resolution
-    from hf_bones.evaluation.resolution_report import advice_sentence, caveats, figures_table
+    from hf_bones.evaluation.resolution.report import advice_sentence, caveats, figures_table
+    from hf_bones.evaluation.resolution.run import advise_resolution
     from hf_bones.record import public_name
 
     with plain_errors():

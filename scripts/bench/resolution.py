@@ -16,8 +16,8 @@ import torch
 from result_file import bar, write_result
 
 from hf_bones.curate.recipe import load_curate_recipe
-from hf_bones.evaluation.resolution import advise_resolution
-from hf_bones.evaluation.resolution_report import advice_sentence, caveats
+from hf_bones.evaluation.resolution.report import advice_sentence, caveats
+from hf_bones.evaluation.resolution.run import advise_resolution
 
 LICENCES = ("CC-BY-4.0", "CC0-1.0")
 SIZES = (160, 224, 336, 448)

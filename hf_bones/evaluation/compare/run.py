@@ -42,7 +42,7 @@ from hf_bones.evaluation.compare.scores import (
 from hf_bones.evaluation.report.baselines import FOREST, MAJORITY
 from hf_bones.evaluation.report.figures import Figure, Resampling
 from hf_bones.evaluation.report.run import load_splits
-from hf_bones.evaluation.resolution_costs import Circumstances as Clockwork
+from hf_bones.evaluation.resolution.costs import Circumstances as Clockwork
 from hf_bones.labels import LabelScheme, load_scheme
 from hf_bones.metrics import SPECIFICITY
 from hf_bones.record import public_name

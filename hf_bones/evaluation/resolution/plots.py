@@ -10,11 +10,11 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 
 from hf_bones.evaluation.report.plots import COLOURS, save_figure
-from hf_bones.evaluation.resolution_shapes import SizeClusters, elbow
+from hf_bones.evaluation.resolution.shapes import SizeClusters, elbow
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.resolution import Measured, Shapes
-    from hf_bones.evaluation.resolution_measure import Choice
+    from hf_bones.evaluation.resolution.measure import Choice
+    from hf_bones.evaluation.resolution.run import Measured, Shapes
 
 
 def plot_sizes(shapes: Shapes, path: Path) -> None:

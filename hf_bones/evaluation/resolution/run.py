@@ -20,9 +20,9 @@ import numpy as np
 from tqdm import tqdm
 
 from hf_bones.curate.recipe import OpinionSettings
-from hf_bones.evaluation.header_sizes import header_size
 from hf_bones.evaluation.opinions.image_rows import ImageRow, image_rows, spread_sample, with_hashes
-from hf_bones.evaluation.resolution_shapes import (
+from hf_bones.evaluation.resolution.header_sizes import header_size
+from hf_bones.evaluation.resolution.shapes import (
     Letterboxing,
     SizeClusters,
     aspect_percentiles,
@@ -36,8 +36,8 @@ from hf_bones.record import now, public_name, sha256_rows, write_json
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.opinions.frozen import Backbone
-    from hf_bones.evaluation.resolution_costs import Circumstances, Cost
-    from hf_bones.evaluation.resolution_measure import Choice, SizeFigures
+    from hf_bones.evaluation.resolution.costs import Circumstances, Cost
+    from hf_bones.evaluation.resolution.measure import Choice, SizeFigures
 
 _COST_SAMPLE = 16  # images of which the cost is measured
 
@@ -109,8 +109,8 @@ def advise_resolution(
     `sizes` are the candidates, px; `licences` and `limit` choose among the images (`spread_sample`); `cache` is where features are kept, by
     default `features` in `out`. Raises ValueError saying what is missing or cannot be measured.
     """
-    from hf_bones.evaluation.resolution_plots import plot_accuracy, plot_elbow, plot_sizes
-    from hf_bones.evaluation.resolution_report import report_text
+    from hf_bones.evaluation.resolution.plots import plot_accuracy, plot_elbow, plot_sizes
+    from hf_bones.evaluation.resolution.report import report_text
 
     wanted = sorted(set(sizes))
     if not wanted or wanted[0] < 8:
@@ -176,8 +176,8 @@ def measure_sizes(
 ) -> Measured:
     """Cross-validates at each size that `model` can take, measures its cost and chooses. `rows` have their hashes."""
     from hf_bones.evaluation.opinions.frozen import frozen_features, learnt_from, load_backbone
-    from hf_bones.evaluation.resolution_costs import measure_costs
-    from hf_bones.evaluation.resolution_measure import choose, compare_sizes, judge
+    from hf_bones.evaluation.resolution.costs import measure_costs
+    from hf_bones.evaluation.resolution.measure import choose, compare_sizes, judge
 
     backbones: dict[int, Backbone] = {}
     for size in candidates:
@@ -226,7 +226,7 @@ def measure_sizes(
 
 def as_data(found: Resolution) -> dict[str, Any]:
     """The content of resolution.json."""
-    from hf_bones.evaluation.resolution_report import advice_sentence
+    from hf_bones.evaluation.resolution.report import advice_sentence
 
     clusters = found.shapes.clusters
     data: dict[str, Any] = {
