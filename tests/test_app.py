@@ -29,7 +29,7 @@ from hf_bones.app.demo.classify import VIEW_SIDE, answer
 from hf_bones.app.demo.examples import CHOSEN, draw_examples
 from hf_bones.app.demo.page import CLEAN_EVERY, KEEP_FOR, build_demo, serve
 from hf_bones.dataset.drawn.radiograph import draw_radiograph
-from hf_bones.imaging import Refusal, explain
+from hf_bones.images.opening import Refusal, explain
 from hf_bones.inference.decision import Decision, write_decision
 from hf_bones.inference.finding import REFER
 from hf_bones.inference.predictor import BonePredictor

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, expect
 from transformers import Dinov2Config, Dinov2ForImageClassification
 
 from hf_bones.app.demo.page import build_demo, serve
-from hf_bones.imaging import Refusal, explain
+from hf_bones.images.opening import Refusal, explain
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import write_json

@@ -17,7 +17,7 @@ from hf_bones.curate.splits.names import SPLITS
 from hf_bones.dataset.reading.detect import build_command
 from hf_bones.dataset.reading.sources import SourceRow
 from hf_bones.dataset.schema import COLUMNS
-from hf_bones.imaging import open_image
+from hf_bones.images.opening import open_image
 from hf_bones.labels import THREE_CLASS
 
 

@@ -19,7 +19,7 @@ from hf_bones.dataset.arrays.reading import arrays_folder, open_arrays
 from hf_bones.dataset.arrays.writing import write_arrays
 from hf_bones.dataset.build import load_bones
 from hf_bones.dataset.reading.sources import SourceRow
-from hf_bones.imaging import open_image
+from hf_bones.images.opening import open_image
 from hf_bones.preprocess import fit_to
 
 SIZE = 32

@@ -13,7 +13,7 @@ from hf_bones.cli.main import app
 from hf_bones.dataset.arrays.export import export_npz
 from hf_bones.dataset.arrays.reading import arrays_folder, open_arrays
 from hf_bones.dataset.build import load_bones
-from hf_bones.imaging import open_image
+from hf_bones.images.opening import open_image
 
 
 @pytest.fixture

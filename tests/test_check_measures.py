@@ -14,7 +14,7 @@ from hf_bones.curate.checks.measuring import measure
 from hf_bones.curate.checks.reasons import RULES, Reason, require_sound, thresholds
 from hf_bones.curate.recipe import CheckSettings, load_curate_recipe
 from hf_bones.dataset.drawn.radiograph import draw_set
-from hf_bones.imaging import open_image
+from hf_bones.images.opening import open_image
 
 SETTINGS = load_curate_recipe().checks
 

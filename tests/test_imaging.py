@@ -29,7 +29,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLosslessSV1, RLELossless
 
-from hf_bones.imaging import ImageRefusedError, Limits, Radiograph, Refusal, explain, open_image
+from hf_bones.images.opening import ImageRefusedError, Limits, Radiograph, Refusal, explain, open_image
 
 settings.register_profile("default", max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 settings.register_profile("thorough", max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
@@ -576,7 +576,7 @@ def test_bombs_are_refused_in_little_memory(tmp_path: Path) -> None:
     script = textwrap.dedent(
         """
         import pickle, resource, sys
-        from hf_bones.imaging import ImageRefusedError, open_image
+        from hf_bones.images.opening import ImageRefusedError, open_image
         import numpy, pydicom.pixels
         open_image(numpy.zeros((64, 64), numpy.uint16))
         bombs = pickle.loads(open(sys.argv[1], "rb").read())

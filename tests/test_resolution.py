@@ -21,7 +21,7 @@ from hf_bones.evaluation.resolution.measure import Judged, SizeFigures, choose, 
 from hf_bones.evaluation.resolution.report import advice_sentence
 from hf_bones.evaluation.resolution.run import advise_resolution
 from hf_bones.evaluation.resolution.shapes import elbow, letterboxing, size_clusters
-from hf_bones.imaging import ImageRefusedError, open_image
+from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.labels import THREE_CLASS
 from hf_bones.metrics import bootstrap_intervals
 

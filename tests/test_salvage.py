@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from hf_bones.imaging import ImageRefusedError, Limits, Refusal, open_image
-from hf_bones.jpeg_rows import NotCutOffError, count_rows
-from hf_bones.salvage import NotSalvageableError, complete, mark, salvage, salvaged_share
+from hf_bones.images.jpeg_rows import NotCutOffError, count_rows
+from hf_bones.images.opening import ImageRefusedError, Limits, Refusal, open_image
+from hf_bones.images.salvage import NotSalvageableError, complete, mark, salvage, salvaged_share
 
 
 def film(height: int, width: int, seed: int = 0, colour: bool = False) -> Image.Image:

@@ -25,9 +25,9 @@ from hf_bones.curate.recipe import CheckSettings
 from hf_bones.dataset.reading.collection import collection_rows
 from hf_bones.dataset.reading.sources import SourceRow, dataset_rows
 from hf_bones.dataset.subject import open_subject
-from hf_bones.imaging import open_image
+from hf_bones.images.opening import open_image
+from hf_bones.images.salvage import salvage
 from hf_bones.manifest import open_manifest
-from hf_bones.salvage import salvage
 
 URL = "http://127.0.0.1:9"
 

@@ -15,7 +15,7 @@ from hf_bones.dataset.reading.detect import build_command, detect_kind, parse_la
 from hf_bones.dataset.reading.sources import dataset_rows, folder_rows, manifest_rows
 from hf_bones.dataset.reading.tables import SourceError, parse_boxes
 from hf_bones.dataset.schema import DatasetSchemaError
-from hf_bones.imaging import open_image
+from hf_bones.images.opening import open_image
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from small_collection import small_collection
 from small_films import build, rows_of
 
 from hf_bones.dataset.subject import open_subject
-from hf_bones.imaging import open_image
+from hf_bones.images.opening import open_image
 from hf_bones.manifest import ManifestError
 
 

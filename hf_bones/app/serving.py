@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from hf_bones.app.demo import script, style
-from hf_bones.imaging import DEFAULT_LIMITS
+from hf_bones.images.opening import DEFAULT_LIMITS
 
 
 def serve(

@@ -18,7 +18,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-from hf_bones.imaging import ImageRefusedError, Limits, open_image
+from hf_bones.images.opening import ImageRefusedError, Limits, open_image
 
 IMAGES, REFUSED, PARTIAL = "images", "refused", "partial"
 LONGEST_DECODE = 120.0  # s

@@ -17,10 +17,10 @@ from hf_bones.collect import queue
 from hf_bones.collect.examine import IMAGES, PARTIAL, store
 from hf_bones.collect.queue import Arrival
 from hf_bones.collect.reasons import Outcome
-from hf_bones.imaging import ImageRefusedError, open_image
+from hf_bones.images.opening import ImageRefusedError, open_image
+from hf_bones.images.refusals import Refusal
+from hf_bones.images.salvage import NotSalvageableError, Salvaged, mark, salvage
 from hf_bones.manifest import ImageRecord, Manifest
-from hf_bones.refusals import Refusal
-from hf_bones.salvage import NotSalvageableError, Salvaged, mark, salvage
 
 
 @dataclass(frozen=True)

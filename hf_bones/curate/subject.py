@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from hf_bones.images.salvage import complete, salvaged_share
 from hf_bones.manifest import ImageRecord, Manifest, open_manifest
-from hf_bones.salvage import complete, salvaged_share
 
 COLLECTION_KIND, DATASET_KIND = "collection", "dataset"
 

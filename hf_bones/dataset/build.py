@@ -33,7 +33,7 @@ from hf_bones.dataset.reading.sources import LeftOut, SourceRow
 from hf_bones.dataset.salvaged import salvage_notes, write_salvaged
 from hf_bones.dataset.schema import load_bones
 from hf_bones.dataset.writing import STAGED_NAME, put_in_place, stage_images, write_refused, write_splits
-from hf_bones.imaging import Limits
+from hf_bones.images.opening import Limits
 from hf_bones.labels import THREE_CLASS, LabelScheme, UnknownLabelError, normalise_name
 from hf_bones.record import sha256_rows, write_json
 

@@ -127,7 +127,9 @@ def _history(summary: Mapping[str, Any]) -> list[str]:
     if summary["made_with"]:
         lines.append(f"- Made with `{summary['made_with']}`.")
     shrunk = f"shrunk to a long side of at most {summary['max_side']} px" if summary["max_side"] else "in the size they came in"
-    lines.append(f"- Images were opened by `hf_bones.imaging.open_image` and are stored without further loss, {shrunk}, without metadata.")
+    lines.append(
+        f"- Images were opened by `hf_bones.images.opening.open_image` and are stored without further loss, {shrunk}, without metadata."
+    )
     if summary["synthetic"]["rows"]:
         drawn, extent = summary["synthetic"]["rows"], "all of them" if summary["synthetic"]["all"] else "not all"
         lines.append(f"- {drawn:,} images are drawn (`synthetic`), {extent}.")

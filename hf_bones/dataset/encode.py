@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from hf_bones.dataset.reading.sources import SourceRow
-from hf_bones.imaging import ImageRefusedError, Limits, Radiograph, Refusal, open_image
+from hf_bones.images.opening import ImageRefusedError, Limits, Radiograph, Refusal, open_image
+from hf_bones.images.salvage import NotSalvageableError, salvage
 from hf_bones.preprocess import fit_to
-from hf_bones.salvage import NotSalvageableError, salvage
 
 # Rows are opened in chunks of this many, which bounds memory: at 20 megapixels an image a chunk is about 600 MB at worst.
 _CHUNK = 32

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hf_bones.salvage import percent
+from hf_bones.images.salvage import percent
 
 SALVAGED_NAME = "salvaged.csv"
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from hf_bones.imaging import DEFAULT_LIMITS, ImageRefusedError, Limits, Radiograph, explain, open_image
+from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Limits, Radiograph, explain, open_image
 from hf_bones.inference import checkpoint as files
 from hf_bones.inference.decision import Decision, read_decision
 from hf_bones.inference.explain import class_evidence, to_image_size

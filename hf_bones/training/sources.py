@@ -16,7 +16,7 @@ from hf_bones.config.recipe import DataConfig, RecipeError
 from hf_bones.dataset.arrays.reading import DatasetArrays, SplitArrays, arrays_folder, folder_states, open_arrays
 from hf_bones.dataset.card import KNOWN_SOURCES
 from hf_bones.dataset.schema import image_bytes
-from hf_bones.imaging import ImageRefusedError, open_image
+from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.labels import BEYOND_REPAIR, LabelScheme
 from hf_bones.preprocess import fit_to
 from hf_bones.record import sha256_rows

@@ -25,7 +25,7 @@ import numpy as np
 from hf_bones.config.recipe import DataConfig, Recipe, RecipeError, nearest
 from hf_bones.dataset.streamed.row_groups import RowGroupFiles
 from hf_bones.dataset.streamed.shards import ShardIndex, commit_of, find_shards, kept_index
-from hf_bones.imaging import ImageRefusedError, open_image
+from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.labels import LabelScheme
 from hf_bones.record import read_json, write_json
 from hf_bones.training.data import Boxes, RunSampler

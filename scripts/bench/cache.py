@@ -32,7 +32,7 @@ from hf_bones.dataset.arrays.export import export_npz
 from hf_bones.dataset.arrays.reading import arrays_folder, open_arrays, stored_images
 from hf_bones.dataset.arrays.writing import write_arrays
 from hf_bones.dataset.build import load_bones
-from hf_bones.imaging import open_image
+from hf_bones.images.opening import open_image
 from hf_bones.preprocess import InputSpec, fit_to
 from hf_bones.record import sha256_rows
 

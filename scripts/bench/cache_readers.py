@@ -24,7 +24,7 @@ Read = Callable[[Sequence[int]], Any]
 def jpeg(data: Path, _place: Path, size: int) -> tuple[Read, int]:
     """Stored bytes by the project's opener, long side at `size`, padded: grey uint8 (B, S, S)."""
     from hf_bones.dataset.schema import image_bytes
-    from hf_bones.imaging import open_image
+    from hf_bones.images.opening import open_image
     from hf_bones.preprocess import fit_to
 
     images = _rows_of(data, decode=False)
@@ -109,7 +109,7 @@ def load_libraries(reader: str) -> None:
         import datasets  # noqa: F401
     if reader != "npz":
         import hf_bones.dataset.arrays.reading
-        import hf_bones.imaging
+        import hf_bones.images.opening
         import hf_bones.preprocess  # noqa: F401
 
 

@@ -38,7 +38,7 @@ from hf_bones.curate.duplicates.canonical import fingerprint
 from hf_bones.curate.duplicates.find import find_links
 from hf_bones.curate.duplicates.fingerprints import FingerprintStore
 from hf_bones.curate.recipe import load_curate_recipe
-from hf_bones.imaging import ImageRefusedError, open_image
+from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.record import sha256_rows
 
 PEERS = ("imagededup", "cleanvision")

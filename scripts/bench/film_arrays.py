@@ -19,7 +19,7 @@ from PIL import Image
 from hf_bones.dataset.arrays.index import RECORD, Header, SplitState, pixel_checksum, preprocessing_key, read_index, sealed, write_index
 from hf_bones.dataset.arrays.pixels import ArrayCache
 from hf_bones.dataset.arrays.reading import SplitArrays
-from hf_bones.imaging import open_image
+from hf_bones.images.opening import open_image
 from hf_bones.preprocess import fit_to
 from hf_bones.training.data import PixelSource
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from hf_bones.imaging import ImageRefusedError, Radiograph, open_image
+from hf_bones.images.opening import ImageRefusedError, Radiograph, open_image
 from hf_bones.inference.explain import overlay
 from hf_bones.inference.finding import Finding
 from hf_bones.inference.predictor import BonePredictor

@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from hf_bones.curate.subject import Subject
-from hf_bones.imaging import ImageRefusedError, explain, open_image
+from hf_bones.images.opening import ImageRefusedError, explain, open_image
 from hf_bones.manifest import THUMBNAILS_FOLDER, ImageRecord
 
 THUMBNAIL_SIDE = 192  # px, long side

@@ -10,8 +10,8 @@ from io import BytesIO
 
 from PIL import Image, ImageOps
 
-from hf_bones.headers import sniff
-from hf_bones.imaging import Radiograph
+from hf_bones.images.headers import sniff
+from hf_bones.images.opening import Radiograph
 
 _IS_COLOURED = "colour to grey"  # what `open_image` says of an image that came in colour
 

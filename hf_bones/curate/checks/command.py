@@ -16,7 +16,7 @@ from hf_bones.curate.checks.report import write_report
 from hf_bones.curate.checks.run import CheckRun, cut_off_shares, drop_flagged, run_checks
 from hf_bones.curate.recipe import CheckSettings
 from hf_bones.curate.subject import COLLECTION_KIND, Subject
-from hf_bones.salvage import percent
+from hf_bones.images.salvage import percent
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from hf_bones.curate.checks import marks, measures
 from hf_bones.curate.checks.colour import colour_picture
 from hf_bones.curate.checks.panels import panel_score
 from hf_bones.curate.checks.reasons import Reason
-from hf_bones.imaging import DEFAULT_LIMITS, ImageRefusedError, Limits, open_image
+from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Limits, open_image
 
 # Of everything that is measured here; values of another version are measured anew.
 VERSION = 1

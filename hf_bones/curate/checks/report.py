@@ -22,9 +22,9 @@ from hf_bones.curate.checks.page import Card, Section, number, page
 from hf_bones.curate.checks.reasons import RULES, Reason
 from hf_bones.curate.recipe import CheckSettings
 from hf_bones.curate.subject import COLLECTION_KIND, Subject
-from hf_bones.imaging import ImageRefusedError, open_image
+from hf_bones.images.opening import ImageRefusedError, open_image
+from hf_bones.images.salvage import NotSalvageableError
 from hf_bones.manifest import ImageRecord
-from hf_bones.salvage import NotSalvageableError
 
 PAGE_NAME, TABLE_NAME = "checks.html", "checks.csv"
 _THUMBNAIL = 240  # px

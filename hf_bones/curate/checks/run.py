@@ -22,9 +22,9 @@ from hf_bones.curate.checks.measuring import VERSION, Measured, measure, unreada
 from hf_bones.curate.checks.reasons import RULES, Reason, require_sound
 from hf_bones.curate.recipe import CheckSettings
 from hf_bones.curate.subject import COLLECTION_KIND, Subject
+from hf_bones.images.salvage import NotSalvageableError, salvaged_share
 from hf_bones.manifest import ImageRecord, Manifest
 from hf_bones.record import now
-from hf_bones.salvage import NotSalvageableError, salvaged_share
 
 DECIDED_BY = "checks"
 _VERSION_FACT = "checks_version"

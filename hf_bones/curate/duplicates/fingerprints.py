@@ -23,7 +23,7 @@ from tqdm import tqdm
 from hf_bones.curate.duplicates.canonical import NUMBERS, PROBES, THUMB_SIDE, VERSION, Fingerprint, fingerprint
 from hf_bones.curate.duplicates.registration import LEVELS, normalised
 from hf_bones.curate.subject import Subject
-from hf_bones.imaging import ImageRefusedError, open_image
+from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.manifest import ImageRecord
 
 SKETCH_SCALE = 32  # a sketch's steps in a unit of local contrast

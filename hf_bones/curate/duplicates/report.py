@@ -15,7 +15,7 @@ from PIL import Image
 
 from hf_bones.curate.duplicates.decide import CopyGroup, Deduplicated
 from hf_bones.curate.subject import Subject
-from hf_bones.imaging import open_image
+from hf_bones.images.opening import open_image
 from hf_bones.manifest import ImageRecord
 
 PAGE_NAME, TABLE_NAME = "near_duplicates.html", "near_duplicates.csv"

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from hf_bones.dataset.arrays.index import ArrayCacheError, Pixels
 from hf_bones.dataset.arrays.reading import DatasetArrays, stored_images
-from hf_bones.imaging import open_image
+from hf_bones.images.opening import open_image
 
 DTYPES = ("float32", "float16", "uint8")
 FITS = ("letterbox", "squash")

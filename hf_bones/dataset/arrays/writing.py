@@ -40,7 +40,7 @@ from hf_bones.dataset.arrays.index import (
 from hf_bones.dataset.arrays.pixels import ArrayCache
 from hf_bones.dataset.arrays.reading import ends_of, folder_states, source_digests, stored_images
 from hf_bones.dataset.schema import load_bones
-from hf_bones.imaging import ImageRefusedError, open_image
+from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.preprocess import fit_to
 
 _CHUNK = 128  # images between two records of progress: half a second to two seconds of work

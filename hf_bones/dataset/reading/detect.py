@@ -19,7 +19,7 @@ from hf_bones.dataset.reading.curated import decisions_kept, is_curated, with_de
 from hf_bones.dataset.reading.sources import Reading
 from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.dataset.writing import restore_interrupted
-from hf_bones.imaging import Limits
+from hf_bones.images.opening import Limits
 from hf_bones.labels import load_scheme
 from hf_bones.manifest import MANIFEST_NAME
 

@@ -18,7 +18,7 @@ from hf_bones.collect.providers.folder import image_files
 from hf_bones.curate.splits.names import TRAIN, split_name
 from hf_bones.dataset.reading.tables import COLUMN_NAMES, UNKNOWN_WORDS, Box, SourceError, cell_text, find_columns, parse_boxes, read_table
 from hf_bones.dataset.salvaged import read_salvaged
-from hf_bones.imaging import DEFAULT_LIMITS
+from hf_bones.images.opening import DEFAULT_LIMITS
 
 _YES, _NO = {"1", "true", "yes"}, {"0", "false", "no"}
 

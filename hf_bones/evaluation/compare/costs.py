@@ -11,7 +11,7 @@ from hf_bones.dataset.schema import image_bytes
 from hf_bones.evaluation.compare.scores import SplitRows
 from hf_bones.evaluation.opinions.frozen import Backbone, ImageBytes
 from hf_bones.evaluation.resolution.costs import Circumstances, measure_costs
-from hf_bones.imaging import ImageRefusedError, open_image
+from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.inference.checkpoint import find_checkpoint
 from hf_bones.inference.predictor import BonePredictor
 

@@ -19,8 +19,8 @@ from hf_bones.curate.splits.names import UNUSED, merge_groups
 from hf_bones.dataset.build import resolve_labels
 from hf_bones.dataset.reading.detect import detect_kind, read_source
 from hf_bones.dataset.reading.sources import SourceRow
+from hf_bones.images.refusals import DEFAULT_LIMITS
 from hf_bones.labels import THREE_CLASS, LabelScheme
-from hf_bones.refusals import DEFAULT_LIMITS
 
 _LEAST_SAMPLE = 10
 

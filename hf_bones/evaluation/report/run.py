@@ -24,7 +24,7 @@ from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.evaluation.report.looks import count_look_somewhere
 from hf_bones.evaluation.report.report import Circumstances, Evaluation, evaluate_probabilities
 from hf_bones.evaluation.report.rows import ScoredRows
-from hf_bones.imaging import ImageRefusedError, open_image
+from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.inference.checkpoint import BUNDLED
 from hf_bones.labels import LabelScheme
 from hf_bones.metrics import SPECIFICITY

@@ -16,7 +16,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from hf_bones.evaluation.opinions.frozen import BATCH_SIZE, Backbone, ImageBytes
-from hf_bones.imaging import open_image
+from hf_bones.images.opening import open_image
 from hf_bones.preprocess import to_input
 
 

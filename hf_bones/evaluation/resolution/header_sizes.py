@@ -12,10 +12,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from hf_bones.dicom import dicom_size
-from hf_bones.headers import CHECKS, count_gif_frames, sniff, walk_tiff
-from hf_bones.imaging import DEFAULT_LIMITS, ImageRefusedError, Limits, Refusal, header_orientation
-from hf_bones.refusals import check_size
+from hf_bones.images.dicom import dicom_size
+from hf_bones.images.headers import CHECKS, count_gif_frames, sniff, walk_tiff
+from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Limits, Refusal, header_orientation
+from hf_bones.images.refusals import check_size
 
 _START = 512  # bytes by which a format is told
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height

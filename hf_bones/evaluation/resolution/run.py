@@ -29,7 +29,7 @@ from hf_bones.evaluation.resolution.shapes import (
     letterboxing,
     size_clusters,
 )
-from hf_bones.imaging import ImageRefusedError
+from hf_bones.images.opening import ImageRefusedError
 from hf_bones.labels import LabelScheme, load_scheme
 from hf_bones.metrics.figures import Ints
 from hf_bones.record import now, public_name, sha256_rows, write_json

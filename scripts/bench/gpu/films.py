@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hf_bones.imaging import open_image
+from hf_bones.images.opening import open_image
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import fit_to
 from hf_bones.training.data import Boxes

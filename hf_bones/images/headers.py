@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hf_bones.refusals import ImageRefusedError, Limits, Refusal, check_size
+from hf_bones.images.refusals import ImageRefusedError, Limits, Refusal, check_size
 
 MAX_JPEG_SCANS = 100  # encoders write about ten; each scan costs a pass over the whole image, however few bytes it has
 MAX_SEGMENTS = 100_000  # JPEG segments or PNG chunks: Pillow walks them in Python

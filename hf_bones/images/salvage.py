@@ -12,9 +12,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from hf_bones.headers import check_jpeg
-from hf_bones.jpeg_rows import NotCutOffError, count_rows
-from hf_bones.refusals import DEFAULT_LIMITS, Limits, check_size
+from hf_bones.images.headers import check_jpeg
+from hf_bones.images.jpeg_rows import NotCutOffError, count_rows
+from hf_bones.images.refusals import DEFAULT_LIMITS, Limits, check_size
 
 _END_MARKER = b"\xff\xd9"
 _MARK = re.compile(r"salvaged: ([0-9.]+) % of the rows")  # as `mark` writes it

@@ -26,9 +26,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops, ImageFile, UnidentifiedImageError, features
 
-from hf_bones.dicom import read_dicom
-from hf_bones.headers import CHECKS, count_gif_frames, exif_facts, sniff, walk_tiff
-from hf_bones.refusals import DEFAULT_LIMITS, ImageRefusedError, Limits, Refusal, check_size, explain
+from hf_bones.images.dicom import read_dicom
+from hf_bones.images.headers import CHECKS, count_gif_frames, exif_facts, sniff, walk_tiff
+from hf_bones.images.refusals import DEFAULT_LIMITS, ImageRefusedError, Limits, Refusal, check_size, explain
 
 __all__ = ["DEFAULT_LIMITS", "ImageRefusedError", "Limits", "Radiograph", "Refusal", "explain", "open_image"]
 

@@ -13,8 +13,8 @@ from typing import IO, Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from hf_bones.headers import check_jpeg2000
-from hf_bones.refusals import ImageRefusedError, Limits, Refusal, check_size
+from hf_bones.images.headers import check_jpeg2000
+from hf_bones.images.refusals import ImageRefusedError, Limits, Refusal, check_size
 
 _DISPLAY_TAGS = [
     "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",
