@@ -17,7 +17,7 @@ from hf_bones.collect.examine import examine
 from hf_bones.collect.queue import Arrival, Search
 from hf_bones.collect.reasons import Outcome
 from hf_bones.images.opening import DEFAULT_LIMITS
-from hf_bones.manifest import ImageRecord, Manifest, open_manifest
+from hf_bones.manifest.store import ImageRecord, Manifest, open_manifest
 
 
 class Source:

@@ -9,7 +9,7 @@ from typing import Any
 
 from small_films import LABELS, encoded, picture
 
-from hf_bones.manifest import ImageRecord, Manifest, open_manifest
+from hf_bones.manifest.store import ImageRecord, Manifest, open_manifest
 
 REGIONS = ("wrist", "ankle")
 

@@ -20,7 +20,7 @@ from hf_bones.dataset.add_to_collection import add_images, portable_name
 from hf_bones.dataset.reading.collection import collection_rows
 from hf_bones.dataset.reading.detect import build_command, read_source
 from hf_bones.dataset.reading.tables import SourceError
-from hf_bones.manifest import open_manifest
+from hf_bones.manifest.store import open_manifest
 
 
 def table(folder, *rows, name="films.csv", columns=("file", "label")):

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
 from hf_bones.curate.review.agreement import AS_THEY_CAME, agree, choose_pair, kappas_of, label_readings, readings_of, use_readings
-from hf_bones.manifest import open_manifest
+from hf_bones.manifest.store import open_manifest
 
 
 def readings_with(table: list[list[int]], names: tuple[str, ...] = ("healthy", "fractured")) -> dict[str, dict[str, str]]:

@@ -23,7 +23,7 @@ from hf_bones.curate.checks.report import write_report
 from hf_bones.curate.checks.run import drop_flagged, run_checks
 from hf_bones.curate.recipe import CheckSettings
 from hf_bones.dataset.subject import open_subject
-from hf_bones.manifest import open_manifest
+from hf_bones.manifest.store import open_manifest
 
 SETTINGS = CheckSettings()
 

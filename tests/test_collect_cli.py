@@ -9,7 +9,7 @@ from test_collect_run import jpeg
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
-from hf_bones.manifest import open_manifest
+from hf_bones.manifest.store import open_manifest
 
 
 def collect(*arguments):

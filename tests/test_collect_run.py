@@ -25,7 +25,7 @@ from hf_bones.collect.http.addresses import AddressGuard
 from hf_bones.collect.queue import Search
 from hf_bones.collect.recipe import FetchSettings
 from hf_bones.collect.run import CollectError, collect
-from hf_bones.manifest import open_manifest
+from hf_bones.manifest.store import open_manifest
 
 
 def jpeg(seed=0, side=48, kind="JPEG"):

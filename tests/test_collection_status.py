@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from hf_bones.cli.main import app
 from hf_bones.collect.candidate import Candidate
 from hf_bones.collect.upkeep.status import collection_status, label_conflicts
-from hf_bones.manifest import open_manifest
+from hf_bones.manifest.store import open_manifest
 
 
 def test_every_url_counts_once_also_those_that_wait(tmp_path):

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from hf_bones.cli.main import app
 from hf_bones.curate.contact_sheet import contact_sheet, matching
 from hf_bones.dataset.subject import open_subject
-from hf_bones.manifest import ImageRecord
+from hf_bones.manifest.store import ImageRecord
 
 WHITE = encoded(np.full((60, 90), 255, np.uint8))
 

@@ -16,7 +16,7 @@ from hf_bones.curate.duplicates.report import write_report
 from hf_bones.curate.recipe import load_curate_recipe
 from hf_bones.curate.subject import collection_subject
 from hf_bones.dataset.reading.collection import collection_rows
-from hf_bones.manifest import DERIVED, THUMBNAILS_FOLDER, ImageRecord, open_manifest
+from hf_bones.manifest.store import DERIVED, THUMBNAILS_FOLDER, ImageRecord, open_manifest
 
 SETTINGS = load_curate_recipe().dedup
 

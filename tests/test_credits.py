@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from small_collection import small_collection
 
 from hf_bones.collect.upkeep.credits import write_credits
-from hf_bones.manifest import ImageRecord, open_manifest
+from hf_bones.manifest.store import ImageRecord, open_manifest
 
 PIECES = [
     "<script>alert(1)</script>", "](javascript:alert(1))", "[x](http://evil/)", "`", "```", "**b**", "<img src=x onerror=alert(1)>",

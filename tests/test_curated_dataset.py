@@ -19,7 +19,7 @@ from hf_bones.dataset import writing
 from hf_bones.dataset.reading.detect import build_command
 from hf_bones.dataset.schema import load_bones
 from hf_bones.dataset.subject import open_subject
-from hf_bones.manifest import MANIFEST_NAME, open_manifest
+from hf_bones.manifest.store import MANIFEST_NAME, open_manifest
 
 
 def films(folder: Path, count: int = 18, **known) -> Path:
@@ -172,7 +172,7 @@ def test_decisions_in_the_log_of_a_killed_process_come_along(tmp_path):
     place = films(tmp_path)
     sha256 = hashes(place)["i4"]
     code = (
-        "import os, signal; from pathlib import Path; from hf_bones.manifest import open_manifest; "
+        "import os, signal; from pathlib import Path; from hf_bones.manifest.store import open_manifest; "
         f"m = open_manifest(Path({str(place)!r})); m.connection.execute('PRAGMA wal_autocheckpoint = 0'); "
         f"m.decide({sha256!r}, 'drop', 'blurred', 'ada'); os.kill(os.getpid(), signal.SIGKILL)"
     )

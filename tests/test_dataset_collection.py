@@ -10,7 +10,7 @@ from hf_bones.curate.splits.names import GroupLeakError
 from hf_bones.dataset.reading.collection import collection_rows
 from hf_bones.dataset.reading.detect import build_command, detect_kind, read_source
 from hf_bones.dataset.reading.tables import SourceError
-from hf_bones.manifest import ImageRecord, open_manifest
+from hf_bones.manifest.store import ImageRecord, open_manifest
 
 LABELS = ("healthy", "fractured", "beyond_repair")
 

@@ -8,7 +8,7 @@ from small_collection import digest, jpeg, small_collection
 
 import hf_bones.collect.upkeep.export as export_module
 from hf_bones.collect.upkeep.export import export_collection
-from hf_bones.manifest import RECORD_COLUMNS, ImageRecord, open_manifest
+from hf_bones.manifest.store import RECORD_COLUMNS, ImageRecord, open_manifest
 
 
 def read(path):

@@ -13,7 +13,7 @@ from hf_bones.cli.main import app
 from hf_bones.collect.candidate import Candidate
 from hf_bones.collect.reasons import Outcome
 from hf_bones.collect.upkeep.forget import finish_forgetting, forget
-from hf_bones.manifest import ImageRecord, open_manifest
+from hf_bones.manifest.store import ImageRecord, open_manifest
 
 BASE = "http://127.0.0.1:9"
 ADA = digest(jpeg(1))

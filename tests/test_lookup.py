@@ -10,7 +10,7 @@ from small_review import add_film, small_review
 
 from hf_bones.curate.review.facets import BLIND_FACETS, FACETS, MINE, band
 from hf_bones.curate.review.lookup import Lookup, Query
-from hf_bones.manifest import open_manifest
+from hf_bones.manifest.store import open_manifest
 
 
 @pytest.fixture

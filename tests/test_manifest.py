@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import hf_bones.manifest as manifest_module
-from hf_bones.manifest import IMAGE_COLUMNS, MIGRATIONS, SCHEMA_VERSION, ImageRecord, ManifestError, open_manifest
+import hf_bones.manifest.store as manifest_module
+from hf_bones.manifest.store import IMAGE_COLUMNS, MIGRATIONS, SCHEMA_VERSION, ImageRecord, ManifestError, open_manifest
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 share = st.floats(0, 1)
@@ -79,7 +79,7 @@ def test_a_transaction_is_all_or_nothing(tmp_path):
 
 def test_a_process_killed_in_a_transaction_loses_that_and_nothing_before(tmp_path):
     code = (
-        "import os, sys; from pathlib import Path; from hf_bones.manifest import *\n"
+        "import os, sys; from pathlib import Path; from hf_bones.manifest.store import *\n"
         "with open_manifest(Path(sys.argv[1]), create=True) as m:\n"
         "    m.add_image(ImageRecord('kept', 'f', 1))\n"
         "    with m.transaction():\n"

@@ -11,7 +11,7 @@ from hf_bones.curate.duplicates.find import Link, find_links, groups
 from hf_bones.curate.duplicates.fingerprints import FingerprintStore, make_fingerprints
 from hf_bones.curate.recipe import load_curate_recipe
 from hf_bones.curate.subject import Subject
-from hf_bones.manifest import ImageRecord, open_manifest
+from hf_bones.manifest.store import ImageRecord, open_manifest
 
 SETTINGS = load_curate_recipe().dedup
 FILMS = 24

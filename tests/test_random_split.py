@@ -23,7 +23,7 @@ from hf_bones.evaluation.opinions.random_split import (
     score_lines,
     score_table,
 )
-from hf_bones.manifest import ImageRecord
+from hf_bones.manifest.store import ImageRecord
 
 LABELS = ("healthy", "fractured", "beyond_repair")
 PATIENTS, FILMS = 90, 4

@@ -26,7 +26,7 @@ from hf_bones.collect.upkeep.forget import forget
 from hf_bones.collect.upkeep.rebuild import rebuild
 from hf_bones.collect.upkeep.status import collection_status, label_conflicts
 from hf_bones.dataset.reading.collection import collection_rows
-from hf_bones.manifest import open_manifest
+from hf_bones.manifest.store import open_manifest
 
 A, BOTH, D = (digest(jpeg(n)) for n in (1, 2, 4))
 

@@ -19,7 +19,7 @@ from hf_bones.app.review.session import Review
 from hf_bones.collect.upkeep.forget import forget
 from hf_bones.dataset.subject import open_subject
 from hf_bones.labels import THREE_CLASS
-from hf_bones.manifest import open_manifest
+from hf_bones.manifest.store import open_manifest
 
 ADA, BEA = {"reviewer": "ada"}, {"reviewer": "bea"}
 

@@ -24,7 +24,7 @@ from hf_bones.app.review.page import build_review, serve_review
 from hf_bones.app.review.session import Review
 from hf_bones.dataset.subject import open_subject
 from hf_bones.labels import THREE_CLASS
-from hf_bones.manifest import Decision, open_manifest
+from hf_bones.manifest.store import Decision, open_manifest
 
 __all__ = ["browser"]  # the fixture
 

@@ -27,7 +27,7 @@ from hf_bones.dataset.reading.sources import SourceRow, dataset_rows
 from hf_bones.dataset.subject import open_subject
 from hf_bones.images.opening import open_image
 from hf_bones.images.salvage import salvage
-from hf_bones.manifest import open_manifest
+from hf_bones.manifest.store import open_manifest
 
 URL = "http://127.0.0.1:9"
 

@@ -19,7 +19,7 @@ from hf_bones.curate.splits.proof import prove
 from hf_bones.curate.subject import collection_subject
 from hf_bones.dataset.reading.collection import collection_rows
 from hf_bones.dataset.subject import open_subject
-from hf_bones.manifest import ImageRecord, Manifest, open_manifest
+from hf_bones.manifest.store import ImageRecord, Manifest, open_manifest
 
 LABELS = ("healthy", "fractured", "beyond_repair")
 

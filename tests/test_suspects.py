@@ -18,7 +18,7 @@ from hf_bones.curate.recipe import OpinionSettings
 from hf_bones.dataset.subject import open_subject
 from hf_bones.evaluation.opinions.suspects import COLUMNS, MissingCleanlabError, doubt, suspect_labels, suspect_lines
 from hf_bones.labels import THREE_CLASS
-from hf_bones.manifest import ImageRecord, open_manifest
+from hf_bones.manifest.store import ImageRecord, open_manifest
 
 QUICK = OpinionSettings(folds=3, inner_folds=2, repeats=1, strengths=[1.0])
 

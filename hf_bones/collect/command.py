@@ -20,7 +20,7 @@ from hf_bones.collect.recipe import CollectRecipe, ProviderChoice, Query, expand
 from hf_bones.collect.registry import make_provider, provider_names
 from hf_bones.collect.run import CollectResult, collect
 from hf_bones.config.recipe import RecipeError, nearest
-from hf_bones.manifest import open_manifest
+from hf_bones.manifest.store import open_manifest
 
 CONTACT_VARIABLE = "HF_BONES_CONTACT"
 _LOCAL = frozenset({"folder", "hub"})  # sources that no stranger's server is asked for

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from hf_bones.collect.candidate import Candidate, Provider
 from hf_bones.collect.reasons import FetchReason, Outcome
-from hf_bones.manifest import IMAGE_COLUMNS, ImageRecord, Manifest
+from hf_bones.manifest.store import IMAGE_COLUMNS, ImageRecord, Manifest
 from hf_bones.record import now
 
 LOCAL_SCHEMES = ("folder", "table", "dataset", "hub")  # of URLs that are names: their bytes come from no host

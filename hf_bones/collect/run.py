@@ -37,7 +37,7 @@ from hf_bones.collect.recipe import FetchSettings
 from hf_bones.collect.searching import Found, search_one_after_another
 from hf_bones.collect.upkeep.forget import finish_forgetting
 from hf_bones.images.opening import Limits
-from hf_bones.manifest import ImageRecord, Manifest, open_manifest
+from hf_bones.manifest.store import ImageRecord, Manifest, open_manifest
 
 _TASKS_PER_SLOT = 4  # URLs in flight for each download at a time: some wait for their host's turn, or back off
 _LOOK_AHEAD = 16  # URLs of a host read from the manifest at once

@@ -20,7 +20,7 @@ from hf_bones.collect.reasons import Outcome
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.images.refusals import Refusal
 from hf_bones.images.salvage import NotSalvageableError, Salvaged, mark, salvage
-from hf_bones.manifest import ImageRecord, Manifest
+from hf_bones.manifest.store import ImageRecord, Manifest
 
 
 @dataclass(frozen=True)

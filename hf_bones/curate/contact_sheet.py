@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.labels import THREE_CLASS
-from hf_bones.manifest import ImageRecord
+from hf_bones.manifest.store import ImageRecord
 
 _NO_LABEL = "no label"
 _GROUND, _CELL, _RULE = "#0d1117", "#010409", "#21262d"

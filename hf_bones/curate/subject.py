@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from hf_bones.images.salvage import complete, salvaged_share
-from hf_bones.manifest import ImageRecord, Manifest, open_manifest
+from hf_bones.manifest.store import ImageRecord, Manifest, open_manifest
 
 COLLECTION_KIND, DATASET_KIND = "collection", "dataset"
 

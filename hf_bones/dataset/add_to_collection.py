@@ -37,7 +37,7 @@ from hf_bones.dataset.reading.sources import LeftOut, SourceRow
 from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.dataset.subject import DATASET_FILE
 from hf_bones.labels import load_scheme
-from hf_bones.manifest import MANIFEST_NAME, Manifest, open_manifest
+from hf_bones.manifest.store import MANIFEST_NAME, Manifest, open_manifest
 
 ADDED_KINDS = tuple(kind for kind in KINDS if kind not in ("collection", "drawn"))
 _SCHEMES = {"manifest": "table", "dataset": "dataset"}  # all other kinds are folders

@@ -15,7 +15,7 @@ from hf_bones.curate.subject import DATASET_KIND, Subject, collection_subject
 from hf_bones.dataset.salvaged import read_salvaged
 from hf_bones.dataset.schema import load_bones
 from hf_bones.images.salvage import mark
-from hf_bones.manifest import MANIFEST_NAME, ImageRecord, Manifest, ManifestError, open_manifest
+from hf_bones.manifest.store import MANIFEST_NAME, ImageRecord, Manifest, ManifestError, open_manifest
 
 DATASET_FILE = "dataset_dict.json"
 _STATE = "dataset_state"  # the fact that says which state of the dataset the rows were read from

@@ -17,7 +17,7 @@ from hf_bones.dataset.reading.sources import LeftOut, SourceRow
 from hf_bones.dataset.salvaged import SALVAGED_NAME, SalvagedImage
 from hf_bones.dataset.schema import COLUMNS, bone_features
 from hf_bones.images.opening import Limits
-from hf_bones.manifest import MANIFEST_NAME, open_manifest
+from hf_bones.manifest.store import MANIFEST_NAME, open_manifest
 
 STAGED_NAME = "dataset"  # the new dataset's folder in a build's workspace
 _REPLACED = "replaced"  # and that of the one whose place it takes

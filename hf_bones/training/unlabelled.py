@@ -28,7 +28,7 @@ from hf_bones.curate.subject import DATASET_KIND, Subject
 from hf_bones.dataset.build import load_bones
 from hf_bones.dataset.schema import image_bytes
 from hf_bones.images.opening import ImageRefusedError, open_image
-from hf_bones.manifest import FINGERPRINTS_NAME, ImageRecord, open_manifest
+from hf_bones.manifest.store import FINGERPRINTS_NAME, ImageRecord, open_manifest
 from hf_bones.record import public_name, read_json, sha256_rows, write_json
 from hf_bones.training.data import PixelSource
 from hf_bones.training.run_errors import DamagedImageError

@@ -32,7 +32,7 @@ from playwright.sync_api import Page, ViewportSize, sync_playwright
 from result_file import bar, write_result
 from review_collection import make_collection
 
-from hf_bones.manifest import open_manifest
+from hf_bones.manifest.store import open_manifest
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 WINDOW: ViewportSize = {"width": 1280, "height": 800}

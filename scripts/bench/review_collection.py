@@ -18,7 +18,7 @@ from PIL import Image
 
 from hf_bones.dataset.add_to_collection import add_images
 from hf_bones.labels import THREE_CLASS
-from hf_bones.manifest import ImageRecord, open_manifest
+from hf_bones.manifest.store import ImageRecord, open_manifest
 from hf_bones.record import now, sha256_rows
 
 CHECKS = {"blurry": 90.0, "low_information": 3.0, "burnt_in_marks": 0.5, "odd_aspect": 2.5}

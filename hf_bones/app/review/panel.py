@@ -15,7 +15,7 @@ from hf_bones.app.demo.texts import percent, words
 from hf_bones.app.review.texts import decision_words, label_html, thumbnail_html, value_words
 from hf_bones.curate.review.facets import CONTRADICTORY, TORN, Entry
 from hf_bones.labels import LabelScheme
-from hf_bones.manifest import Decision
+from hf_bones.manifest.store import Decision
 
 
 def panel_html(entry: Entry, copies: Sequence[Entry], blind: bool, reviewer: str, scheme: LabelScheme, folder: Path) -> str:

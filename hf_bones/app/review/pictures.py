@@ -17,7 +17,7 @@ from PIL import Image
 
 from hf_bones.curate.subject import Subject
 from hf_bones.images.opening import ImageRefusedError, explain, open_image
-from hf_bones.manifest import THUMBNAILS_FOLDER, ImageRecord
+from hf_bones.manifest.store import THUMBNAILS_FOLDER, ImageRecord
 
 THUMBNAIL_SIDE = 192  # px, long side
 VIEW_SIDE = 1280  # px, long side of what is sent unless all of it is asked for

@@ -24,7 +24,7 @@ from hf_bones.curate.subject import Subject
 from hf_bones.inference.checkpoint import CheckpointError
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import LabelScheme
-from hf_bones.manifest import ImageRecord
+from hf_bones.manifest.store import ImageRecord
 
 PAGE_SIZES, DEFAULT_PAGE_SIZE = (30, 60, 120), 60
 _LISTS_KEPT = 64  # look-ups whose order is kept, so that pages stay where they are while decisions are made

@@ -16,7 +16,7 @@ from hf_bones.collect.http.addresses import AddressRefusedError, UnresolvableErr
 from hf_bones.collect.http.directives import TdmRule, parse_tdmrep
 from hf_bones.collect.http.web import MAX_REDIRECTS, PRODUCT, EncodedError, TooLargeError, read_body
 from hf_bones.collect.reasons import FetchFailedError, FetchReason, FetchRefusedError
-from hf_bones.manifest import Manifest
+from hf_bones.manifest.store import Manifest
 from hf_bones.record import now
 
 MAX_ROBOTS_BYTES = 512 * 1024  # RFC 9309 asks to read at least 500 KiB

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from hf_bones.collect.candidate import UNKNOWN_LICENCE
 from hf_bones.collect.licences import licence_url
-from hf_bones.manifest import ImageRecord, open_manifest
+from hf_bones.manifest.store import ImageRecord, open_manifest
 
 _NOTE = "The files are stored as they came. What is made of them (a dataset, a model) may scale and recolour them."
 _UNKNOWN = "No licence is known for these. Do not pass them on."

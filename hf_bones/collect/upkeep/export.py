@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from hf_bones.collect.reasons import FetchReason, Outcome
 from hf_bones.collect.upkeep.status import label_conflicts
 from hf_bones.images.refusals import Refusal
-from hf_bones.manifest import RECORD_COLUMNS, Manifest, open_manifest
+from hf_bones.manifest.store import RECORD_COLUMNS, Manifest, open_manifest
 
 COLUMN_SETS = ("hf_bones", "img2dataset")
 _BATCH = 1000

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from hf_bones.collect.examine import IMAGES, REFUSED
 from hf_bones.collect.reasons import FetchReason
-from hf_bones.manifest import DERIVED, THUMBNAILS_FOLDER, Manifest, open_manifest
+from hf_bones.manifest.store import DERIVED, THUMBNAILS_FOLDER, Manifest, open_manifest
 from hf_bones.record import now
 
 DAMAGED = "damaged"  # what `rebuild` found in the place of an image whose bytes it could fetch again

@@ -16,7 +16,7 @@ from hf_bones.collect.candidate import UNKNOWN_LICENCE, Candidate
 from hf_bones.collect.licences import spdx
 from hf_bones.collect.providers.urls import known_cells
 from hf_bones.collect.upkeep.status import label_conflicts
-from hf_bones.manifest import DECISION_COLUMNS, Decision, ImageRecord, open_manifest
+from hf_bones.manifest.store import DECISION_COLUMNS, Decision, ImageRecord, open_manifest
 from hf_bones.record import sha256_file
 
 STATED = tuple(field.name for field in dataclasses.fields(Candidate) if field.name not in ("details", "content"))

@@ -29,7 +29,7 @@ from hf_bones.collect.salvaging import salvage_refused
 from hf_bones.collect.upkeep.forget import DAMAGED, REFETCHED
 from hf_bones.collect.upkeep.known import FURTHER, STATED, Known, from_collection, from_export, is_web, is_whole
 from hf_bones.images.salvage import salvaged_share
-from hf_bones.manifest import Manifest, open_manifest
+from hf_bones.manifest.store import Manifest, open_manifest
 from hf_bones.record import sha256_file
 
 REPORT_NAME = "rebuild.csv"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from hf_bones.manifest import Manifest, open_manifest
+from hf_bones.manifest.store import Manifest, open_manifest
 
 # A URL counts once, for the search that saw it first, so that the counts add up to the number of URLs. What was rebuilt counts for the
 # provider that had found it in the beginning.

@@ -24,7 +24,7 @@ from hf_bones.curate.recipe import CheckSettings
 from hf_bones.curate.subject import COLLECTION_KIND, Subject
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.images.salvage import NotSalvageableError
-from hf_bones.manifest import ImageRecord
+from hf_bones.manifest.store import ImageRecord
 
 PAGE_NAME, TABLE_NAME = "checks.html", "checks.csv"
 _THUMBNAIL = 240  # px

@@ -23,7 +23,7 @@ from hf_bones.curate.checks.reasons import RULES, Reason, require_sound
 from hf_bones.curate.recipe import CheckSettings
 from hf_bones.curate.subject import COLLECTION_KIND, Subject
 from hf_bones.images.salvage import NotSalvageableError, salvaged_share
-from hf_bones.manifest import ImageRecord, Manifest
+from hf_bones.manifest.store import ImageRecord, Manifest
 from hf_bones.record import now
 
 DECIDED_BY = "checks"

@@ -20,7 +20,7 @@ from hf_bones.curate.duplicates.fingerprints import FingerprintStore, Fingerprin
 from hf_bones.curate.recipe import DedupSettings
 from hf_bones.curate.splits.names import UNUSED
 from hf_bones.curate.subject import Subject
-from hf_bones.manifest import FINGERPRINTS_NAME, ImageRecord, Manifest
+from hf_bones.manifest.store import FINGERPRINTS_NAME, ImageRecord, Manifest
 from hf_bones.record import now
 
 BY = "curate dedup"  # who decided, in the log

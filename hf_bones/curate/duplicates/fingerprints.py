@@ -24,7 +24,7 @@ from hf_bones.curate.duplicates.canonical import NUMBERS, PROBES, THUMB_SIDE, VE
 from hf_bones.curate.duplicates.registration import LEVELS, normalised
 from hf_bones.curate.subject import Subject
 from hf_bones.images.opening import ImageRefusedError, open_image
-from hf_bones.manifest import ImageRecord
+from hf_bones.manifest.store import ImageRecord
 
 SKETCH_SCALE = 32  # a sketch's steps in a unit of local contrast
 

@@ -16,7 +16,7 @@ from PIL import Image
 from hf_bones.curate.duplicates.decide import CopyGroup, Deduplicated
 from hf_bones.curate.subject import Subject
 from hf_bones.images.opening import open_image
-from hf_bones.manifest import ImageRecord
+from hf_bones.manifest.store import ImageRecord
 
 PAGE_NAME, TABLE_NAME = "near_duplicates.html", "near_duplicates.csv"
 _SIDE, _QUALITY = 300, 80  # px; JPEG quality of the pictures

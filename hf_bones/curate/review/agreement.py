@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hf_bones.curate.review.facets import DROP, KEEP, RELABEL
 from hf_bones.labels import THREE_CLASS
-from hf_bones.manifest import Decision, Manifest
+from hf_bones.manifest.store import Decision, Manifest
 from hf_bones.metrics.intervals import MIN_DEFINED_SHARE
 
 AS_THEY_CAME = "labels as they came"  # stands for a reviewer: what each image was labelled when it came

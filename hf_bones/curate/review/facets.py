@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hf_bones.labels import THREE_CLASS
-from hf_bones.manifest import Decision, ImageRecord
+from hf_bones.manifest.store import Decision, ImageRecord
 
 DROP, KEEP, RELABEL = "drop", "keep", "relabel"
 UNDECIDED, KEPT, DROPPED, RELABELLED, CONFIRMED = "undecided", "kept", "dropped", "relabelled", "confirmed"

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from hf_bones.collect.upkeep.status import label_conflicts
 from hf_bones.curate.review.facets import BLIND_FACETS, FACETS, MINE, READ, UNREAD, Check, Entry, Facet, Link, Opinion
-from hf_bones.manifest import Decision, Manifest
+from hf_bones.manifest.store import Decision, Manifest
 
 # Orders beside "check:REASON", which brings the most extreme values of a check first.
 BY_HASH, BY_ARRIVAL, BY_SUSPICION, BY_COPIES, BY_DECISION = "hash", "arrival", "suspicion", "copies", "decided"

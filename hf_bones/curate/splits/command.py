@@ -17,7 +17,7 @@ from hf_bones.curate.splits.group_keys import HASH, Key, group_keys, left_out_re
 from hf_bones.curate.splits.names import TEST, TRAIN, UNUSED, VALIDATION, GroupLeakError, check_proportions, split_name
 from hf_bones.curate.splits.proof import SplitProof, prove
 from hf_bones.curate.subject import Subject
-from hf_bones.manifest import ImageRecord
+from hf_bones.manifest.store import ImageRecord
 from hf_bones.record import now
 
 SPLITS_FACT = "splits"  # how the splits in the manifest were made, as JSON

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hf_bones.collect.upkeep.status import label_conflicts
 from hf_bones.curate.splits.names import UNUSED, merge_groups
 from hf_bones.curate.subject import DATASET_KIND
-from hf_bones.manifest import ImageRecord, Manifest
+from hf_bones.manifest.store import ImageRecord, Manifest
 
 GROUP, PAGE, COPIES, HASH = "patient or group", "page or publication", "near-duplicates", "identical bytes"
 KINDS = (GROUP, PAGE, COPIES, HASH)

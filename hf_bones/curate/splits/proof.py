@@ -15,7 +15,7 @@ from rich.table import Table
 
 from hf_bones.curate.splits.group_keys import KINDS, Key, images_by_key, merged_groups
 from hf_bones.curate.splits.names import SPLITS
-from hf_bones.manifest import ImageRecord
+from hf_bones.manifest.store import ImageRecord
 from hf_bones.record import sha256_rows
 
 _EXAMPLES = 5

@@ -16,7 +16,7 @@ from hf_bones.curate.subject import COLLECTION_KIND
 from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
 from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.images.salvage import salvaged_share
-from hf_bones.manifest import ImageRecord, open_manifest
+from hf_bones.manifest.store import ImageRecord, open_manifest
 
 
 def collection_rows(folder: Path, *, source: str = "", licence: str = "") -> Reading:

@@ -14,7 +14,7 @@ from hf_bones.curate.splits.group_keys import left_out_reasons
 from hf_bones.curate.splits.names import split_name
 from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
 from hf_bones.dataset.subject import DATASET_FILE, dataset_subject
-from hf_bones.manifest import MANIFEST_NAME, ImageRecord, open_manifest
+from hf_bones.manifest.store import MANIFEST_NAME, ImageRecord, open_manifest
 
 
 def is_curated(folder: Path) -> bool:

@@ -21,7 +21,7 @@ from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.dataset.writing import restore_interrupted
 from hf_bones.images.opening import Limits
 from hf_bones.labels import load_scheme
-from hf_bones.manifest import MANIFEST_NAME
+from hf_bones.manifest.store import MANIFEST_NAME
 
 KINDS = ("folder", "manifest", "dataset", "collection", "fracatlas", "grazpedwri", "mura", "drawn")
 

@@ -18,7 +18,7 @@ from hf_bones.curate.recipe import DedupSettings
 from hf_bones.curate.splits.names import UNUSED, GroupLeakError, merge_groups
 from hf_bones.curate.subject import DATASET_KIND, Subject
 from hf_bones.dataset.reading.sources import SourceRow
-from hf_bones.manifest import FINGERPRINTS_NAME, ImageRecord, open_manifest
+from hf_bones.manifest.store import FINGERPRINTS_NAME, ImageRecord, open_manifest
 
 _NAMED = 5  # of the groups that are torn, or whose labels contradict each other
 

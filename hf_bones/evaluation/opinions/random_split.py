@@ -26,7 +26,7 @@ from hf_bones.curate.splits.group_keys import HASH, KINDS, Key, images_by_key
 from hf_bones.curate.splits.names import SPLITS, TEST, TRAIN
 from hf_bones.curate.subject import Subject
 from hf_bones.labels import THREE_CLASS
-from hf_bones.manifest import FEATURES_FOLDER, ImageRecord
+from hf_bones.manifest.store import FEATURES_FOLDER, ImageRecord
 from hf_bones.metrics import bootstrap_intervals, classification_metrics
 from hf_bones.metrics.figures import Floats, Ints
 

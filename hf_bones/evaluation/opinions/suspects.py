@@ -24,7 +24,7 @@ from hf_bones.curate.recipe import OpinionSettings
 from hf_bones.curate.splits.group_keys import group_keys, merged_groups, why_left_out
 from hf_bones.curate.subject import Subject
 from hf_bones.labels import THREE_CLASS
-from hf_bones.manifest import FEATURES_FOLDER, ImageRecord, Manifest
+from hf_bones.manifest.store import FEATURES_FOLDER, ImageRecord, Manifest
 from hf_bones.metrics import SPECIFICITY
 from hf_bones.metrics.figures import Floats, Ints, weighted_figures
 from hf_bones.record import now, public_name

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from hf_bones.manifest_schema import MIGRATIONS, SCHEMA_VERSION
+from hf_bones.manifest.schema import MIGRATIONS, SCHEMA_VERSION
 from hf_bones.record import now
 
 MANIFEST_NAME = "manifest.db"
