@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_bones.config.recipe import STAGES, Recipe, RecipeError, load_recipe, nearest, override, recipe_names
-from hf_bones.training.run_errors import RunEndedError
+from hf_bones.training.errors import RunEndedError
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback

@@ -21,7 +21,7 @@ from hf_bones.finetune import main
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import InputSpec
 from hf_bones.record import read_json
-from hf_bones.training.run_errors import DamagedImageError
+from hf_bones.training.errors import DamagedImageError
 from hf_bones.training.search import prepare_search, run_claimed, search
 from hf_bones.training.search_report import TrialRow, best_of, best_recipe, table_text, trial_rows
 from hf_bones.training.search_study import claim_trial, open_study

@@ -32,8 +32,8 @@ from hf_bones.finetune import main, parse_recipe, shareable
 from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json
 from hf_bones.training.data import TrainingRows
+from hf_bones.training.errors import DamagedImageError, ShardsOutOfReachError
 from hf_bones.training.read_ahead import ReadAhead
-from hf_bones.training.run_errors import DamagedImageError, ShardsOutOfReachError
 from hf_bones.training.sources import training_rows
 from hf_bones.training.streaming import SHARDS_FILE, StreamSampler, run_shards, stream_sampler
 from hf_bones.training.trainer import train

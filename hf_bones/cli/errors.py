@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import typer
 
-from hf_bones.training.run_errors import RunEndedError
+from hf_bones.training.errors import RunEndedError
 
 
 @contextmanager

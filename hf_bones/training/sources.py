@@ -21,7 +21,7 @@ from hf_bones.labels import BEYOND_REPAIR, LabelScheme
 from hf_bones.preprocess import fit_to
 from hf_bones.record import sha256_rows
 from hf_bones.training.data import Boxes, PixelSource
-from hf_bones.training.run_errors import DamagedImageError
+from hf_bones.training.errors import DamagedImageError
 
 if TYPE_CHECKING:
     from hf_bones.training.streaming import Stream

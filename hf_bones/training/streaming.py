@@ -29,9 +29,9 @@ from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.labels import LabelScheme
 from hf_bones.record import read_json, write_json
 from hf_bones.training.data import Boxes, RunSampler
+from hf_bones.training.errors import DamagedImageError, ShardsOutOfReachError
 from hf_bones.training.processes import first_process_says
 from hf_bones.training.read_ahead import ReadAhead
-from hf_bones.training.run_errors import DamagedImageError, ShardsOutOfReachError
 
 if TYPE_CHECKING:
     from hf_bones.training.sources import Rows
