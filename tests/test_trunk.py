@@ -16,15 +16,16 @@ from hf_bones.config.recipe import RecipeError
 from hf_bones.finetune import main, parse_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import stack_inputs
-from hf_bones.training import kept_rows as kept_rows_module
-from hf_bones.training import trunk, trunk_output
+from hf_bones.training.cached_views import cut as trunk
+from hf_bones.training.cached_views import fill as trunk_output
+from hf_bones.training.cached_views import rows as kept_rows_module
+from hf_bones.training.cached_views.cut import Cut, find_cut, frozen_output, go_on_from_kept
+from hf_bones.training.cached_views.fill import keep_frozen_output
+from hf_bones.training.cached_views.rows import KeptFile, KeptRows, collate_kept
 from hf_bones.training.data import batch_matrices, batch_to_input, collate
-from hf_bones.training.kept_rows import KeptFile, KeptRows, collate_kept
 from hf_bones.training.model import load_model
 from hf_bones.training.sources import training_rows
 from hf_bones.training.trainer import make_trainer, train
-from hf_bones.training.trunk import Cut, find_cut, frozen_output, go_on_from_kept
-from hf_bones.training.trunk_output import keep_frozen_output
 
 PLAIN = ("--head_start", "random", "--epochs", "1", "--augment", "false")
 

@@ -17,7 +17,7 @@ import torch
 from transformers import PreTrainedModel
 
 from hf_bones.config.recipe import Recipe, RecipeError, nearest
-from hf_bones.training.trunk_output import check_keys
+from hf_bones.training.cached_views.fill import check_keys
 
 RANGES = {
     "max_train_rows": "[1, ∞)",

@@ -22,6 +22,7 @@ from hf_bones.metrics import classification_metrics, selection_score
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.arguments import training_arguments
 from hf_bones.training.auxiliary import NAME, PATCH_LOGITS, UNKNOWN, attach_auxiliary, box_cover, box_loss, head_figures, label_loss
+from hf_bones.training.cached_views.fill import keep_frozen_output
 from hf_bones.training.checkpoints import (
     RUN_FILE,
     START,
@@ -45,7 +46,6 @@ from hf_bones.training.sharding import prepare_sharding, whole_model
 from hf_bones.training.sources import Rows, arrays_line, describe_rows, training_rows
 from hf_bones.training.streaming import run_shards, stream_line, stream_sampler
 from hf_bones.training.tracking import trackers
-from hf_bones.training.trunk_output import keep_frozen_output
 from hf_bones.training.watch import WatchedTrainer, says_what_to_change
 
 
