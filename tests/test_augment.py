@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from hf_bones.config.recipe import AugmentConfig
 from hf_bones.preprocess import InputSpec, normalise
-from hf_bones.training.augment import DRAWS, affine_matrices, augment_batch, augmentation_draw, warp
-from hf_bones.training.data import batch_to_input, collate
+from hf_bones.training.data.augment import DRAWS, affine_matrices, augment_batch, augmentation_draw, warp
+from hf_bones.training.data.batches import batch_to_input, collate
 
 STILL = AugmentConfig(rotation_degrees=0, scale=0, shift=0, horizontal_flip=0, vertical_flip=0, gamma=0, contrast=0, brightness=0)
 SPEC = InputSpec(48)

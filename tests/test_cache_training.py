@@ -17,8 +17,8 @@ from hf_bones.finetune import main, parse_recipe, shareable
 from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json
 from hf_bones.training.checkpoints import prepare_output
-from hf_bones.training.data import SquareCollator, TrainingRows
-from hf_bones.training.sources import training_rows
+from hf_bones.training.data.batches import SquareCollator, TrainingRows
+from hf_bones.training.data.rows import training_rows
 
 SIZE = 56
 ROWS = 48 + 18  # of training and validation
@@ -64,7 +64,7 @@ def assert_same_run(first: Path, second: Path) -> None:
 
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_the_cache_is_used_by_itself_and_changes_nothing_of_the_result(ground, without, tmp_path, capsys, monkeypatch, workers):
-    from hf_bones.training import sources
+    from hf_bones.training.data import rows as sources
 
     def never(*_arguments, **_more):
         raise AssertionError("an image was decoded though the cache has it")

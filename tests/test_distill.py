@@ -23,12 +23,12 @@ from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec, to_input
 from hf_bones.record import read_json
 from hf_bones.training.checkpoints import last_complete_checkpoint
-from hf_bones.training.data import UNLABELLED, RunSampler, TrainingRows
+from hf_bones.training.data.batches import UNLABELLED, RunSampler, TrainingRows
+from hf_bones.training.data.rows import training_rows
 from hf_bones.training.distill import check_distill, distill, make_distill_trainer, teacher_probabilities
 from hf_bones.training.distill_trainer import tempered_kl
 from hf_bones.training.feature_lessons import feature_distance, match_grid, mean_over_image
 from hf_bones.training.model import load_model
-from hf_bones.training.sources import training_rows
 from hf_bones.training.teacher import ask, load_teacher, mean_probabilities, teacher_view
 from hf_bones.training.teacher_probabilities import read_probabilities, targets_of, write_probabilities
 from hf_bones.training.unlabelled import LIST_NAME, unlabelled_rows

@@ -31,11 +31,11 @@ from hf_bones.dataset.streamed.shards import commit_of, find_shards, kept_index,
 from hf_bones.finetune import main, parse_recipe, shareable
 from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json
-from hf_bones.training.data import TrainingRows
+from hf_bones.training.data.batches import TrainingRows
+from hf_bones.training.data.read_ahead import ReadAhead
+from hf_bones.training.data.rows import training_rows
+from hf_bones.training.data.streaming import SHARDS_FILE, StreamSampler, run_shards, stream_sampler
 from hf_bones.training.errors import DamagedImageError, ShardsOutOfReachError
-from hf_bones.training.read_ahead import ReadAhead
-from hf_bones.training.sources import training_rows
-from hf_bones.training.streaming import SHARDS_FILE, StreamSampler, run_shards, stream_sampler
 from hf_bones.training.trainer import train
 from hf_bones.training.watch import says_what_to_change
 

@@ -22,9 +22,9 @@ from hf_bones.training.cached_views import rows as kept_rows_module
 from hf_bones.training.cached_views.cut import Cut, find_cut, frozen_output, go_on_from_kept
 from hf_bones.training.cached_views.fill import keep_frozen_output
 from hf_bones.training.cached_views.rows import KeptFile, KeptRows, collate_kept
-from hf_bones.training.data import batch_matrices, batch_to_input, collate
+from hf_bones.training.data.batches import batch_matrices, batch_to_input, collate
+from hf_bones.training.data.rows import training_rows
 from hf_bones.training.model import load_model
-from hf_bones.training.sources import training_rows
 from hf_bones.training.trainer import make_trainer, train
 
 PLAIN = ("--head_start", "random", "--epochs", "1", "--augment", "false")

@@ -32,11 +32,11 @@ from hf_bones.labels import LabelScheme
 from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics
 from hf_bones.preprocess import InputSpec
-from hf_bones.training.data import UNLABELLED, SquareCollator, TrainingRows, batch_to_input
+from hf_bones.training.data.batches import UNLABELLED, SquareCollator, TrainingRows, batch_to_input
+from hf_bones.training.data.rows import Rows
 from hf_bones.training.distill_trainer import DistillTrainer, Lessons
 from hf_bones.training.feature_lessons import FEATURE_KINDS, attach_projections
 from hf_bones.training.processes import first_process_says
-from hf_bones.training.sources import Rows
 from hf_bones.training.teacher import Teacher, ask, load_teacher, mean_probabilities, teacher_view
 from hf_bones.training.teacher_probabilities import read_probabilities, targets_of
 from hf_bones.training.trainer import BoneTrainer, TrainedModel, make_trainer, train

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from hf_bones.config.recipe import DistillConfig
-from hf_bones.training.data import UNLABELLED, TrainingRows
+from hf_bones.training.data.batches import UNLABELLED, TrainingRows
 from hf_bones.training.feature_lessons import feature_distance, match_grid, mean_over_image, projected_key
 from hf_bones.training.loss import LossFunction
 from hf_bones.training.teacher import Lesson, Teacher, ask, describe_teachers, mean_probabilities, teacher_view

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from hf_bones.config.recipe import RecipeError, TrainConfig
-from hf_bones.training.on_device import constant
+from hf_bones.training.data.on_device import constant
 
 LossFunction = Callable[..., torch.Tensor]
 """A `compute_loss_func` of transformers' Trainer: (outputs, labels, num_items_in_batch) to a scalar."""

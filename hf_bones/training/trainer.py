@@ -35,7 +35,9 @@ from hf_bones.training.checkpoints import (
     shift_biases,
 )
 from hf_bones.training.combinations import check_combinations, check_network
-from hf_bones.training.data import UNLABELLED, RunSampler, SquareCollator, TrainingRows, batch_matrices, batch_to_input
+from hf_bones.training.data.batches import UNLABELLED, RunSampler, SquareCollator, TrainingRows, batch_matrices, batch_to_input
+from hf_bones.training.data.rows import Rows, arrays_line, describe_rows, training_rows
+from hf_bones.training.data.streaming import run_shards, stream_line, stream_sampler
 from hf_bones.training.ema import AveragingTrainer
 from hf_bones.training.lora import add_lora, lora_layers, merge_lora, plain_state, save_matrices
 from hf_bones.training.loss import class_weights, learnt_log_prior, logit_offsets, training_loss
@@ -43,8 +45,6 @@ from hf_bones.training.model import compile_blocks, head_parameters, load_model,
 from hf_bones.training.probe import fit_head, head_features, start_head
 from hf_bones.training.processes import first_process_says, join_processes, require_shared
 from hf_bones.training.sharding import prepare_sharding, whole_model
-from hf_bones.training.sources import Rows, arrays_line, describe_rows, training_rows
-from hf_bones.training.streaming import run_shards, stream_line, stream_sampler
 from hf_bones.training.tracking import trackers
 from hf_bones.training.watch import WatchedTrainer, says_what_to_change
 

@@ -30,9 +30,9 @@ from hf_bones.dataset.schema import image_bytes
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.manifest.store import FINGERPRINTS_NAME, ImageRecord, open_manifest
 from hf_bones.record import public_name, read_json, sha256_rows, write_json
-from hf_bones.training.data import PixelSource
+from hf_bones.training.data.batches import PixelSource
+from hf_bones.training.data.rows import StoredImages
 from hf_bones.training.errors import DamagedImageError
-from hf_bones.training.sources import StoredImages
 
 LIST_NAME = "unlabelled.json"
 _WORKPLACE = "unlabelled_search"

@@ -23,8 +23,8 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from hf_bones.config.recipe import Recipe, TrainConfig
 from hf_bones.training.checkpoints import last_complete_checkpoint
+from hf_bones.training.data.on_device import Arriving
 from hf_bones.training.errors import DamagedImageError, DivergedError, LoaderDiedError, ShardsOutOfReachError, TooLittleMemoryError
-from hf_bones.training.on_device import Arriving
 
 P = ParamSpec("P")
 T = TypeVar("T")

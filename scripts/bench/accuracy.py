@@ -24,11 +24,11 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax
 from hf_bones.metrics import bootstrap_intervals, classification_metrics
 from hf_bones.record import read_json
-from hf_bones.training.data import TrainingRows
+from hf_bones.training.data.batches import TrainingRows
+from hf_bones.training.data.rows import StoredImages
 from hf_bones.training.loss import class_weights
 from hf_bones.training.model import load_model
 from hf_bones.training.probe import fit_head, head_features
-from hf_bones.training.sources import StoredImages
 
 TARGETS = {"bundled": 0.83, "dinov2-small": 0.82}
 FIGURES = ("auroc_abnormal", "balanced_accuracy", "auroc_ovr_beyond_repair")

@@ -266,8 +266,8 @@ def pay_bars(measured: Mapping[str, Measured], stores: Mapping[str, Store], coun
 
 def normalised_rates(data: Path, size: int, folder: Path, rounds: int) -> list[dict[str, Any]]:
     """Images/s of the trainer's own rows as normalised float32 batches, with all cores, from the cache and from the stored images."""
-    from hf_bones.training.data import SquareCollator, TrainingRows, batch_to_input
-    from hf_bones.training.sources import StoredImages
+    from hf_bones.training.data.batches import SquareCollator, TrainingRows, batch_to_input
+    from hf_bones.training.data.rows import StoredImages
 
     part = load_bones(data)["train"]
     cached = open_arrays(folder, size, data)

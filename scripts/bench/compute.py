@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, Trainer
 
 from hf_bones.config.recipe import AugmentConfig
 from hf_bones.preprocess import InputSpec
-from hf_bones.training.data import batch_to_input
+from hf_bones.training.data.batches import batch_to_input
 
 # Dense bf16 on the tensor cores, FLOP/s, from NVIDIA's data sheets (the SXM cards).
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}

@@ -21,7 +21,7 @@ from hf_bones.dataset.arrays.pixels import ArrayCache
 from hf_bones.dataset.arrays.reading import SplitArrays
 from hf_bones.images.opening import open_image
 from hf_bones.preprocess import fit_to
-from hf_bones.training.data import PixelSource
+from hf_bones.training.data.batches import PixelSource
 
 DRAWN_SIDE = 448  # px, the long side of most films of a public set as they are stored
 JPEG_QUALITY = 90

@@ -24,12 +24,12 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax
 from hf_bones.metrics import bootstrap_intervals, classification_metrics
 from hf_bones.record import sha256_rows
-from hf_bones.training.data import TrainingRows, batch_to_input, collate
+from hf_bones.training.data.batches import TrainingRows, batch_to_input, collate
+from hf_bones.training.data.rows import StoredImages
 from hf_bones.training.loss import class_weights
 from hf_bones.training.model import load_model
 from hf_bones.training.pooling import TokenPooling
 from hf_bones.training.probe import fit_head
-from hf_bones.training.sources import StoredImages
 
 POOLINGS = ("cls", "mean", "cls+mean", "max", "attention")
 EPOCHS, BATCH, RATE, DECAY = 15, 64, 1e-3, 0.05

@@ -108,7 +108,7 @@ def steps(settings: Settings, side: str) -> dict[str, Any]:
     if side == "plain":
         trainer = plain(settings, settings.trainable, max_steps=allowed, **QUIET)
     else:
-        from hf_bones.training.sources import training_rows
+        from hf_bones.training.data.rows import training_rows
         from hf_bones.training.trainer import make_trainer
 
         settled = {**QUIET, "load_best_model_at_end": False}
@@ -195,8 +195,8 @@ def inputs(settings: Settings, side: str) -> dict[str, Any]:
                 order, settings.batch, lambda chosen: stack(rows.__getitems__(chosen))["pixel_values"].to(device)
             )
         }
-    from hf_bones.training.data import SquareCollator, TrainingRows, batch_to_input
-    from hf_bones.training.sources import training_rows
+    from hf_bones.training.data.batches import SquareCollator, TrainingRows, batch_to_input
+    from hf_bones.training.data.rows import training_rows
 
     recipe = recipe_of(settings, side, "head", {}, {})
     stored, _ = training_rows(recipe.data, SCHEME, settings.seed, settings.size)

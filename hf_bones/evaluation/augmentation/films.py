@@ -17,7 +17,7 @@ from PIL import Image
 from hf_bones.labels import BEYOND_REPAIR, FRACTURED, HEALTHY
 from hf_bones.preprocess import fit_to
 from hf_bones.record import public_name, sha256_rows
-from hf_bones.training.sources import StoredImages
+from hf_bones.training.data.rows import StoredImages
 
 Pixels = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float32]

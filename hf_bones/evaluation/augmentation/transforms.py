@@ -18,7 +18,7 @@ import torch
 
 from hf_bones.config.recipe import AugmentConfig
 from hf_bones.evaluation.augmentation.films import BrokenFilm
-from hf_bones.training.augment import affine_matrices, augment_batch, augmentation_draw
+from hf_bones.training.data.augment import affine_matrices, augment_batch, augmentation_draw
 
 ALONE, POLICY, BLIND, COUNTER_EXAMPLE = "alone", "policy", "boxes unknown", "counter-example"
 

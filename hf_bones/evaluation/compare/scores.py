@@ -23,8 +23,8 @@ from hf_bones.inference.decision import FILE_NAME as DECISION_FILE
 from hf_bones.labels import LabelScheme
 from hf_bones.metrics.figures import Floats, Ints, weighted_auroc
 from hf_bones.record import read_json, sha256_file, sha256_rows
-from hf_bones.training.data import PixelSource
-from hf_bones.training.sources import Rows, training_rows
+from hf_bones.training.data.batches import PixelSource
+from hf_bones.training.data.rows import Rows, training_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict

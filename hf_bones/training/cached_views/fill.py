@@ -24,7 +24,7 @@ from hf_bones.preprocess import InputSpec
 from hf_bones.record import write_json
 from hf_bones.training.cached_views.cut import Cut, find_cut, frozen_output, go_on_from_kept
 from hf_bones.training.cached_views.rows import CHUNK, KeptFile, KeptRows, collate_kept, view_position
-from hf_bones.training.data import SquareCollator, TrainingRows, batch_to_input
+from hf_bones.training.data.batches import SquareCollator, TrainingRows, batch_to_input
 
 if TYPE_CHECKING:
     from hf_bones.training.trainer import BoneTrainer

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from hf_bones.training.augment import augmentation_draw, neutral_draw
-from hf_bones.training.data import TrainingRows, collate_described
+from hf_bones.training.data.augment import augmentation_draw, neutral_draw
+from hf_bones.training.data.batches import TrainingRows, collate_described
 
 CHUNK = 32  # rows that are computed and marked as done together
 

@@ -35,7 +35,7 @@ from hf_bones.preprocess import InputSpec
 from hf_bones.record import sha256_file
 from hf_bones.training.auxiliary import NAME, patch_map
 from hf_bones.training.checkpoints import save_checkpoint
-from hf_bones.training.data import SquareCollator, TrainingRows, batch_to_input
+from hf_bones.training.data.batches import SquareCollator, TrainingRows, batch_to_input
 from hf_bones.training.distill import distill
 from hf_bones.training.teacher_probabilities import write_probabilities
 from hf_bones.training.trainer import train

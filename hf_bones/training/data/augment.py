@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from hf_bones.config.recipe import AugmentConfig
-from hf_bones.training.on_device import constant
+from hf_bones.training.data.on_device import constant
 
 DRAWS = 13
 """Uniform numbers in [0, 1) that one image's augmentation takes."""

@@ -28,13 +28,13 @@ from hf_bones.dataset.streamed.shards import ShardIndex, commit_of, find_shards,
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.labels import LabelScheme
 from hf_bones.record import read_json, write_json
-from hf_bones.training.data import Boxes, RunSampler
+from hf_bones.training.data.batches import Boxes, RunSampler
+from hf_bones.training.data.read_ahead import ReadAhead
 from hf_bones.training.errors import DamagedImageError, ShardsOutOfReachError
 from hf_bones.training.processes import first_process_says
-from hf_bones.training.read_ahead import ReadAhead
 
 if TYPE_CHECKING:
-    from hf_bones.training.sources import Rows
+    from hf_bones.training.data.rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class StreamedImages:
             raise DamagedImageError(f"dataset: the image in {where} cannot be read: {error}. Take that row out of the shard") from error
 
     def boxes(self, row: int) -> Boxes | None:
-        from hf_bones.training.sources import boxes_of
+        from hf_bones.training.data.rows import boxes_of
 
         drawn = self.known_boxes[row].as_py() or [] if self.known_boxes is not None else []
         return boxes_of(drawn, bool(self.whole[row]))

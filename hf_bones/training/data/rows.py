@@ -20,11 +20,11 @@ from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.labels import BEYOND_REPAIR, LabelScheme
 from hf_bones.preprocess import fit_to
 from hf_bones.record import sha256_rows
-from hf_bones.training.data import Boxes, PixelSource
+from hf_bones.training.data.batches import Boxes, PixelSource
 from hf_bones.training.errors import DamagedImageError
 
 if TYPE_CHECKING:
-    from hf_bones.training.streaming import Stream
+    from hf_bones.training.data.streaming import Stream
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ def training_rows(
     train, validation = Rows(), Rows()
     if config.streaming:
         from hf_bones.dataset.streamed.shards import find_shards
-        from hf_bones.training.streaming import add_streamed
+        from hf_bones.training.data.streaming import add_streamed
 
         shards = shards or find_shards(config.dataset)
         for rows, split in ((train, "train"), (validation, "validation")):

@@ -15,8 +15,8 @@ import torch
 
 from hf_bones.config.recipe import AugmentConfig, RecipeError
 from hf_bones.preprocess import InputSpec, fit_to
-from hf_bones.training.augment import affine_matrices, augment_batch, augmentation_draw
-from hf_bones.training.on_device import constant
+from hf_bones.training.data.augment import affine_matrices, augment_batch, augmentation_draw
+from hf_bones.training.data.on_device import constant
 
 UNLABELLED = -1  # label of an image that only a teacher has an opinion of
 Boxes = Sequence[Sequence[float]]  # (cx, cy, w, h) in [0, 1] of width and height
