@@ -91,7 +91,7 @@ def run(recipe: Recipe) -> Path:
     if not trained.is_main_process:
         return folder
     if recipe.distill.with_baseline and trained.distillation is not None:
-        from hf_bones.training.labels_alone import compare_with_labels_alone, comparison_lines
+        from hf_bones.training.distill.labels_alone import compare_with_labels_alone, comparison_lines
 
         finish(alone_recipe, alone, alone_started)
         trained.distillation["labels_alone"] = compare_with_labels_alone(trained, alone)
@@ -108,7 +108,7 @@ def run(recipe: Recipe) -> Path:
 def fit(recipe: Recipe, callbacks: Sequence[TrainerCallback] = ()) -> TrainedModel:
     """The training itself, under the recipe's teachers where it has any; `callbacks` go to the Trainer."""
     if recipe.distill.is_on:
-        from hf_bones.training.distill import distill
+        from hf_bones.training.distill.run import distill
 
         return distill(recipe, callbacks=callbacks)
     from hf_bones.training.trainer import train
@@ -131,7 +131,7 @@ def search(recipe: Recipe) -> Path:
 
 
 def _without_teachers(recipe: Recipe, trained: TrainedModel) -> Recipe:
-    from hf_bones.training.labels_alone import labels_alone
+    from hf_bones.training.distill.labels_alone import labels_alone
 
     made = trained.distillation or {}
     return labels_alone(recipe, made["steps"], made["steps_an_epoch"])
@@ -208,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def distill_main(arguments: Sequence[str] | None = None) -> int:
     """Entry of `hf-bones distill`: as `main`, from the recipe `distill`, and with a teacher."""
-    from hf_bones.training.distill import check_distill
+    from hf_bones.training.distill.run import check_distill
 
     def parse() -> Recipe:
         recipe = parse_recipe(sys.argv[1:] if arguments is None else arguments, "distill", "distill")

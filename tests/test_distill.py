@@ -25,13 +25,13 @@ from hf_bones.record import read_json
 from hf_bones.training.checkpoints import last_complete_checkpoint
 from hf_bones.training.data.batches import UNLABELLED, RunSampler, TrainingRows
 from hf_bones.training.data.rows import training_rows
-from hf_bones.training.distill import check_distill, distill, make_distill_trainer, teacher_probabilities
-from hf_bones.training.distill_trainer import tempered_kl
-from hf_bones.training.feature_lessons import feature_distance, match_grid, mean_over_image
+from hf_bones.training.distill.features import feature_distance, match_grid, mean_over_image
+from hf_bones.training.distill.probabilities import read_probabilities, targets_of, write_probabilities
+from hf_bones.training.distill.run import check_distill, distill, make_distill_trainer, teacher_probabilities
+from hf_bones.training.distill.teacher import ask, load_teacher, mean_probabilities, teacher_view
+from hf_bones.training.distill.trainer import tempered_kl
+from hf_bones.training.distill.unlabelled import LIST_NAME, unlabelled_rows
 from hf_bones.training.model import load_model
-from hf_bones.training.teacher import ask, load_teacher, mean_probabilities, teacher_view
-from hf_bones.training.teacher_probabilities import read_probabilities, targets_of, write_probabilities
-from hf_bones.training.unlabelled import LIST_NAME, unlabelled_rows
 
 NAMES = THREE_CLASS.names
 

@@ -15,12 +15,12 @@ import torch
 
 from hf_bones.config.recipe import DistillConfig
 from hf_bones.training.data.batches import UNLABELLED, TrainingRows
-from hf_bones.training.feature_lessons import feature_distance, match_grid, mean_over_image, projected_key
+from hf_bones.training.distill.features import feature_distance, match_grid, mean_over_image, projected_key
+from hf_bones.training.distill.probabilities import ProbabilityFile
+from hf_bones.training.distill.teacher import Lesson, Teacher, ask, describe_teachers, mean_probabilities, teacher_view
+from hf_bones.training.distill.unlabelled import Unlabelled
 from hf_bones.training.loss import LossFunction
-from hf_bones.training.teacher import Lesson, Teacher, ask, describe_teachers, mean_probabilities, teacher_view
-from hf_bones.training.teacher_probabilities import ProbabilityFile
 from hf_bones.training.trainer import BoneTrainer
-from hf_bones.training.unlabelled import Unlabelled
 
 TARGETS = "teacher_targets"  # in a batch: probabilities (B, C) that a file holds, NaN where none does
 VIEW = "student_view"  # the student's own input, for the teachers

@@ -34,13 +34,13 @@ from hf_bones.metrics import classification_metrics
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.data.batches import UNLABELLED, SquareCollator, TrainingRows, batch_to_input
 from hf_bones.training.data.rows import Rows
-from hf_bones.training.distill_trainer import DistillTrainer, Lessons
-from hf_bones.training.feature_lessons import FEATURE_KINDS, attach_projections
+from hf_bones.training.distill.features import FEATURE_KINDS, attach_projections
+from hf_bones.training.distill.probabilities import read_probabilities, targets_of
+from hf_bones.training.distill.teacher import Teacher, ask, load_teacher, mean_probabilities, teacher_view
+from hf_bones.training.distill.trainer import DistillTrainer, Lessons
+from hf_bones.training.distill.unlabelled import Unlabelled, unlabelled_rows
 from hf_bones.training.processes import first_process_says
-from hf_bones.training.teacher import Teacher, ask, load_teacher, mean_probabilities, teacher_view
-from hf_bones.training.teacher_probabilities import read_probabilities, targets_of
 from hf_bones.training.trainer import BoneTrainer, TrainedModel, make_trainer, train
-from hf_bones.training.unlabelled import Unlabelled, unlabelled_rows
 
 log = logging.getLogger(__name__)
 
