@@ -5,8 +5,8 @@ from tiny import tiny_checkpoint
 
 from hf_bones.config.recipe import Recipe, RecipeError, load_recipe, override, recipe_names
 from hf_bones.labels import THREE_CLASS
+from hf_bones.training.backbone.loading import load_model
 from hf_bones.training.combinations import CHOICES, OWN_KEYS, RANGES, RULES, check_combinations, check_network, keys_of, within
-from hf_bones.training.model import load_model
 
 # For each rule: what breaks it, and the ways out, each as the message advises.
 BROKEN = {

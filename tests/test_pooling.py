@@ -17,9 +17,9 @@ from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS, TWO_CLASS
 from hf_bones.preprocess import stack_inputs
 from hf_bones.record import read_json
+from hf_bones.training.backbone.loading import blocks_of, head_of, head_parameters, load_model, parameter_groups
+from hf_bones.training.backbone.pooling import PooledClassifier, TokenPooling
 from hf_bones.training.checkpoints import load_weights, save_checkpoint
-from hf_bones.training.model import blocks_of, head_of, head_parameters, load_model, parameter_groups
-from hf_bones.training.pooling import PooledClassifier, TokenPooling
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +203,7 @@ def test_a_run_with_attention_on_kept_tokens_is_predicted_with_and_says_what_it_
         raw = model(pixel_values=torch.from_numpy(stack_inputs([bar_picture(1, 5)], predictor.spec))).logits.softmax(dim=1)[0]
     np.testing.assert_allclose(list(finding.raw_probabilities.values()), raw.numpy(), atol=1e-4)
     card = (output / "README.md").read_text()
-    assert "import hf_bones.training.pooling" in card and "attention" in card
+    assert "import hf_bones.training.backbone.pooling" in card and "attention" in card
 
 
 def test_a_plain_pipeline_loads_it_where_hf_bones_pooling_is_imported(ground, tmp_path):

@@ -10,8 +10,8 @@ from tiny import bar_picture, tiny_checkpoint
 from hf_bones.config.recipe import ModelConfig
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import stack_inputs
+from hf_bones.training.backbone.loading import load_model
 from hf_bones.training.data.batches import TrainingRows
-from hf_bones.training.model import load_model
 from hf_bones.training.probe import fit_head, head_features, start_head
 
 

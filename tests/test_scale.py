@@ -32,7 +32,7 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json
 from hf_bones.training import processes
 from hf_bones.training.arguments import training_arguments
-from hf_bones.training.model import load_model
+from hf_bones.training.backbone.loading import load_model
 from hf_bones.training.sharding import SPLIT_OPTIMISER, prepare_sharding
 
 CONFIGURATIONS = recipe_names("accelerate")

@@ -125,8 +125,8 @@ def test_the_number_of_processes_is_only_checked_when_asked(ground, monkeypatch)
 
 def test_class_weights_reach_the_loss_of_the_trainer(ground, tmp_path):
     from hf_bones.labels import THREE_CLASS
+    from hf_bones.training.backbone.loading import load_model
     from hf_bones.training.data.rows import training_rows
-    from hf_bones.training.model import load_model
     from hf_bones.training.trainer import make_trainer
 
     recipe = parse_recipe(arguments(ground, tmp_path / "run", "--class_weights", "balanced", "--max_train_rows", "24"))

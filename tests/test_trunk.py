@@ -16,6 +16,7 @@ from hf_bones.config.recipe import RecipeError
 from hf_bones.finetune import main, parse_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import stack_inputs
+from hf_bones.training.backbone.loading import load_model
 from hf_bones.training.cached_views import cut as trunk
 from hf_bones.training.cached_views import fill as trunk_output
 from hf_bones.training.cached_views import rows as kept_rows_module
@@ -24,7 +25,6 @@ from hf_bones.training.cached_views.fill import keep_frozen_output
 from hf_bones.training.cached_views.rows import KeptFile, KeptRows, collate_kept
 from hf_bones.training.data.batches import batch_matrices, batch_to_input, collate
 from hf_bones.training.data.rows import training_rows
-from hf_bones.training.model import load_model
 from hf_bones.training.trainer import make_trainer, train
 
 PLAIN = ("--head_start", "random", "--epochs", "1", "--augment", "false")
@@ -317,7 +317,7 @@ def test_box_loss_and_extra_heads_learn_from_kept_output_as_from_images(ground, 
 
 
 def kept_rows_with_boxes(ground, output, more):
-    from hf_bones.training.auxiliary import attach_auxiliary
+    from hf_bones.training.backbone.auxiliary import attach_auxiliary
 
     recipe = recipe_of(ground, output, *more)
     rows, validation = training_rows(recipe.data, THREE_CLASS, 0, 56)

@@ -193,7 +193,7 @@ def _calibration(decision: Decision | None) -> str:
 
 def _usage(title: str, scheme: LabelScheme, config: Mapping[str, Any]) -> str:
     model = title if _HUB_ID.fullmatch(title) else "PATH_OR_ID"
-    ours = "import hf_bones.training.pooling  # pip install hf-bones: makes this classifier known to transformers\n" * (
+    ours = "import hf_bones.training.backbone.pooling  # pip install hf-bones: makes this classifier known to transformers\n" * (
         config.get("model_type") == POOLED
     )
     return f"""## How to use

@@ -235,7 +235,7 @@ def _load_model(checkpoint: files.Checkpoint) -> PreTrainedModel:
     from transformers import AutoModelForImageClassification
     from transformers.utils import logging
 
-    import hf_bones.training.pooling  # noqa: F401 - lets transformers know the classifiers that are ours
+    import hf_bones.training.backbone.pooling  # noqa: F401 - lets transformers know the classifiers that are ours
 
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # one line of "Loading weights" a command says nothing

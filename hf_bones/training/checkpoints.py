@@ -18,10 +18,10 @@ from transformers import PreTrainedModel
 from hf_bones.config.recipe import STAGES, Recipe, RecipeError
 from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import read_json, write_json
-from hf_bones.training.auxiliary import NAME, detached_state
-from hf_bones.training.lora import with_matrices
-from hf_bones.training.model import head_of
-from hf_bones.training.one_channel import three_channel_state
+from hf_bones.training.backbone.auxiliary import NAME, detached_state
+from hf_bones.training.backbone.loading import head_of
+from hf_bones.training.backbone.lora import with_matrices
+from hf_bones.training.backbone.one_channel import three_channel_state
 from hf_bones.training.sharding import SPLIT_OPTIMISER, local_part, read_state
 
 log = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from transformers import PreTrainedModel
 
 from hf_bones.config.recipe import AugmentConfig
 from hf_bones.preprocess import InputSpec
+from hf_bones.training.backbone.loading import head_of
 from hf_bones.training.cached_views.rows import KeptRows, collate_kept
 from hf_bones.training.data.batches import SquareCollator, TrainingRows, batch_to_input
-from hf_bones.training.model import head_of
 
 
 def head_features(

@@ -18,8 +18,8 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, Trainer
 
 from hf_bones.config.recipe import Recipe, RecipeError
-from hf_bones.training.auxiliary import NAME
-from hf_bones.training.model import blocks_of
+from hf_bones.training.backbone.auxiliary import NAME
+from hf_bones.training.backbone.loading import blocks_of
 
 SPLIT_OPTIMISER = "optimizer.bin"  # in checkpoints of FSDP; others have optimizer.pt
 

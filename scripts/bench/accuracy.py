@@ -24,10 +24,10 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax
 from hf_bones.metrics import bootstrap_intervals, classification_metrics
 from hf_bones.record import read_json
+from hf_bones.training.backbone.loading import load_model
 from hf_bones.training.data.batches import TrainingRows
 from hf_bones.training.data.rows import StoredImages
 from hf_bones.training.loss import class_weights
-from hf_bones.training.model import load_model
 from hf_bones.training.probe import fit_head, head_features
 
 TARGETS = {"bundled": 0.83, "dinov2-small": 0.82}

@@ -21,10 +21,10 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax
 from hf_bones.metrics import bootstrap_intervals, classification_metrics, selection_score
 from hf_bones.record import sha256_rows
+from hf_bones.training.backbone.loading import load_model
 from hf_bones.training.data.batches import TrainingRows
 from hf_bones.training.data.rows import DrawnImages, StoredImages
 from hf_bones.training.loss import class_weights
-from hf_bones.training.model import load_model
 from hf_bones.training.probe import fit_head, head_features
 
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3)

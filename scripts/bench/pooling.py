@@ -24,11 +24,11 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax
 from hf_bones.metrics import bootstrap_intervals, classification_metrics
 from hf_bones.record import sha256_rows
+from hf_bones.training.backbone.loading import load_model
+from hf_bones.training.backbone.pooling import TokenPooling
 from hf_bones.training.data.batches import TrainingRows, batch_to_input, collate
 from hf_bones.training.data.rows import StoredImages
 from hf_bones.training.loss import class_weights
-from hf_bones.training.model import load_model
-from hf_bones.training.pooling import TokenPooling
 from hf_bones.training.probe import fit_head
 
 POOLINGS = ("cls", "mean", "cls+mean", "max", "attention")

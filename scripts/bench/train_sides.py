@@ -27,7 +27,7 @@ from hf_bones.config.recipe import AugmentConfig, DataConfig, ModelConfig, Recip
 from hf_bones.labels import load_scheme
 from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec
-from hf_bones.training.model import load_model
+from hf_bones.training.backbone.loading import load_model
 
 SCHEME = load_scheme("three-class")
 SIDES = ("ours", "decoding", "plain")

@@ -31,8 +31,8 @@ from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import InputSpec, spec_from_processor
 from hf_bones.record import public_name, read_json
+from hf_bones.training.backbone.loading import head_of, load_model, resolve_model
 from hf_bones.training.data.batches import TrainingRows
-from hf_bones.training.model import head_of, load_model, resolve_model
 from hf_bones.training.probe import head_features
 
 ImageBytes = Callable[[], bytes]  # reads an image's bytes when they are needed; raises OSError where they are not there

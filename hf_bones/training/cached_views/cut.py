@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput
 
 from hf_bones.config.recipe import RecipeError
-from hf_bones.training.model import blocks_of, head_modules, head_of
+from hf_bones.training.backbone.loading import blocks_of, head_modules, head_of
 
 
 @dataclass(frozen=True)

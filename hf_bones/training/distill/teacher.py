@@ -20,9 +20,9 @@ from hf_bones.config.recipe import RecipeError
 from hf_bones.labels import LabelScheme
 from hf_bones.preprocess import InputSpec, spec_from_processor
 from hf_bones.record import public_name, read_json, sha256_file, sha256_rows
-from hf_bones.training.auxiliary import patch_map
+from hf_bones.training.backbone.auxiliary import patch_map
+from hf_bones.training.backbone.loading import head_labels, head_of, resize_network, resolve_model
 from hf_bones.training.data.on_device import constant
-from hf_bones.training.model import head_labels, head_of, resize_network, resolve_model
 
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 

@@ -33,7 +33,7 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec
 from hf_bones.record import sha256_file
-from hf_bones.training.auxiliary import NAME, patch_map
+from hf_bones.training.backbone.auxiliary import NAME, patch_map
 from hf_bones.training.checkpoints import save_checkpoint
 from hf_bones.training.data.batches import SquareCollator, TrainingRows, batch_to_input
 from hf_bones.training.distill.probabilities import write_probabilities

@@ -42,10 +42,10 @@ from hf_bones.config.recipe import AugmentConfig, ModelConfig, Recipe, TrainConf
 from hf_bones.labels import load_scheme
 from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import now, write_json
+from hf_bones.training.backbone.loading import load_model
 from hf_bones.training.data.augment import augmentation_draw
 from hf_bones.training.data.batches import collate
 from hf_bones.training.data.rows import Rows
-from hf_bones.training.model import load_model
 from hf_bones.training.trainer import BoneTrainer, make_trainer
 
 SCHEME = load_scheme("three-class")

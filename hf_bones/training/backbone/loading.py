@@ -15,10 +15,10 @@ from transformers.image_processing_base import ImageProcessingMixin
 from hf_bones.config.recipe import ModelConfig
 from hf_bones.labels import LabelScheme
 from hf_bones.preprocess import InputSpec, spec_from_processor
-from hf_bones.training.one_channel import one_channel_spec, to_one_channel
-from hf_bones.training.pooling import TokenPooling, with_pooling
-from hf_bones.training.timm_network import MODEL_TYPE as TIMM
-from hf_bones.training.timm_network import arguments_with, is_timm, mean_and_std, resize_input, timm_blocks, timm_head, unfreeze_after
+from hf_bones.training.backbone.one_channel import one_channel_spec, to_one_channel
+from hf_bones.training.backbone.pooling import TokenPooling, with_pooling
+from hf_bones.training.backbone.timm import MODEL_TYPE as TIMM
+from hf_bones.training.backbone.timm import arguments_with, is_timm, mean_and_std, resize_input, timm_blocks, timm_head, unfreeze_after
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from hf_bones.preprocess import InputSpec
-from hf_bones.training.timm_network import is_timm
+from hf_bones.training.backbone.timm import is_timm
 
 
 def one_channel_spec(spec: InputSpec) -> InputSpec:

@@ -17,7 +17,7 @@ import torch
 from transformers import PreTrainedModel
 
 from hf_bones.config.recipe import RecipeError
-from hf_bones.training.model import head_of
+from hf_bones.training.backbone.loading import head_of
 
 NAME = "auxiliary"
 PATCH_LOGITS = "patch_logits"
