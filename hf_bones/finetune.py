@@ -142,8 +142,8 @@ def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
     from hf_bones.hub.card import write_card
     from hf_bones.inference.decision import calibrate, write_decision
     from hf_bones.record import environment, now, write_json
-    from hf_bones.training.checkpoints import save_checkpoint
-    from hf_bones.training.curves import plot_curves
+    from hf_bones.training.run.checkpoints import save_checkpoint
+    from hf_bones.training.run.curves import plot_curves
 
     folder = Path(recipe.training.output_dir)
     save_checkpoint(trained.model, trained.spec, folder, recipe.training.save_dtype)

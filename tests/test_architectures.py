@@ -8,7 +8,7 @@ from hf_bones.config.recipe import ModelConfig, load_recipe, recipe_names
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS, TWO_CLASS
 from hf_bones.training.backbone.loading import architecture_names, grow_head, head_of, load_model
-from hf_bones.training.checkpoints import save_checkpoint
+from hf_bones.training.run.checkpoints import save_checkpoint
 
 
 @pytest.mark.parametrize("name", architecture_names())

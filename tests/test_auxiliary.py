@@ -13,9 +13,9 @@ from hf_bones.config.recipe import AugmentConfig, ModelConfig, RecipeError
 from hf_bones.labels import THREE_CLASS
 from hf_bones.training.backbone.auxiliary import UNKNOWN, attach_auxiliary, box_cover, box_loss, head_figures, label_loss, patch_map
 from hf_bones.training.backbone.loading import load_model
-from hf_bones.training.checkpoints import load_weights, save_checkpoint
 from hf_bones.training.data.augment import DRAWS, affine_matrices, augment_batch, augmentation_draw
 from hf_bones.training.data.batches import TrainingRows, batch_matrices, collate
+from hf_bones.training.run.checkpoints import load_weights, save_checkpoint
 
 SIZE, GRID = 56, 4
 WIDE = AugmentConfig(

@@ -16,9 +16,9 @@ from hf_bones.dataset.arrays.writing import write_arrays
 from hf_bones.finetune import main, parse_recipe, shareable
 from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json
-from hf_bones.training.checkpoints import prepare_output
 from hf_bones.training.data.batches import SquareCollator, TrainingRows
 from hf_bones.training.data.rows import training_rows
+from hf_bones.training.run.checkpoints import prepare_output
 
 SIZE = 56
 ROWS = 48 + 18  # of training and validation

@@ -36,7 +36,7 @@ from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS
 from hf_bones.metrics import classification_metrics, selection_score
 from hf_bones.record import read_json, write_json
-from hf_bones.training.checkpoints import prepare_output
+from hf_bones.training.run.checkpoints import prepare_output
 
 FEW = Resampling(repeats=60)
 NAMES = THREE_CLASS.names

@@ -23,7 +23,6 @@ from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec, to_input
 from hf_bones.record import read_json
 from hf_bones.training.backbone.loading import load_model
-from hf_bones.training.checkpoints import last_complete_checkpoint
 from hf_bones.training.data.batches import UNLABELLED, RunSampler, TrainingRows
 from hf_bones.training.data.rows import training_rows
 from hf_bones.training.distill.features import feature_distance, match_grid, mean_over_image
@@ -32,6 +31,7 @@ from hf_bones.training.distill.run import check_distill, distill, make_distill_t
 from hf_bones.training.distill.teacher import ask, load_teacher, mean_probabilities, teacher_view
 from hf_bones.training.distill.trainer import tempered_kl
 from hf_bones.training.distill.unlabelled import LIST_NAME, unlabelled_rows
+from hf_bones.training.run.checkpoints import last_complete_checkpoint
 
 NAMES = THREE_CLASS.names
 

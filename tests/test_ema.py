@@ -15,8 +15,8 @@ from hf_bones.config.recipe import RecipeError
 from hf_bones.finetune import main, parse_recipe
 from hf_bones.logits import softmax
 from hf_bones.metrics import selection_score
-from hf_bones.training.checkpoints import last_complete_checkpoint
-from hf_bones.training.ema import TRAINED_WEIGHTS, AveragedWeights, decay_at, learning_tensors
+from hf_bones.training.run.checkpoints import last_complete_checkpoint
+from hf_bones.training.run.ema import TRAINED_WEIGHTS, AveragedWeights, decay_at, learning_tensors
 from hf_bones.training.trainer import train
 
 ROOT = Path(__file__).parents[1]
@@ -209,7 +209,7 @@ def test_a_run_that_never_validates_ends_with_the_averages(ground, tmp_path, mon
 
 
 def test_sharded_weights_are_refused(ground, tmp_path, monkeypatch):
-    from hf_bones.training.ema import AveragingTrainer
+    from hf_bones.training.run.ema import AveragingTrainer
 
     monkeypatch.setattr(AveragingTrainer, "create_accelerator_and_postprocess", shard(AveragingTrainer.create_accelerator_and_postprocess))
     with pytest.raises(RecipeError, match=r"ema_decay: .* FSDP"):

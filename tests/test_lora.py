@@ -15,7 +15,7 @@ from hf_bones.finetune import main, parse_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.training.backbone.loading import head_parameters, load_model, parameter_groups
 from hf_bones.training.backbone.lora import MATRICES, add_lora, attention_projections, lora_layers, merge_lora, plain_state
-from hf_bones.training.checkpoints import last_complete_checkpoint, load_weights
+from hf_bones.training.run.checkpoints import last_complete_checkpoint, load_weights
 from hf_bones.training.trainer import train
 
 

@@ -19,7 +19,7 @@ from hf_bones.preprocess import stack_inputs
 from hf_bones.record import read_json
 from hf_bones.training.backbone.loading import blocks_of, head_of, head_parameters, load_model, parameter_groups
 from hf_bones.training.backbone.pooling import PooledClassifier, TokenPooling
-from hf_bones.training.checkpoints import load_weights, save_checkpoint
+from hf_bones.training.run.checkpoints import load_weights, save_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -31,9 +31,9 @@ from hf_bones.finetune import main, parse_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json
 from hf_bones.training import processes
-from hf_bones.training.arguments import training_arguments
 from hf_bones.training.backbone.loading import load_model
-from hf_bones.training.sharding import SPLIT_OPTIMISER, prepare_sharding
+from hf_bones.training.run.arguments import training_arguments
+from hf_bones.training.run.sharding import SPLIT_OPTIMISER, prepare_sharding
 
 CONFIGURATIONS = recipe_names("accelerate")
 

@@ -36,8 +36,8 @@ from hf_bones.training.data.read_ahead import ReadAhead
 from hf_bones.training.data.rows import training_rows
 from hf_bones.training.data.streaming import SHARDS_FILE, StreamSampler, run_shards, stream_sampler
 from hf_bones.training.errors import DamagedImageError, ShardsOutOfReachError
+from hf_bones.training.run.watch import says_what_to_change
 from hf_bones.training.trainer import train
-from hf_bones.training.watch import says_what_to_change
 
 GROUP = 5  # rows of a row group
 

@@ -15,7 +15,7 @@ from tiny import bar_dataset, tiny_checkpoint
 from hf_bones.config.recipe import RecipeError
 from hf_bones.finetune import main, parse_recipe
 from hf_bones.record import read_json
-from hf_bones.training.tracking import LocalTensorBoard, run_name, trackers
+from hf_bones.training.run.tracking import LocalTensorBoard, run_name, trackers
 
 ROOT = Path(__file__).parents[1]
 

@@ -21,9 +21,9 @@ from hf_bones.dataset.build import load_bones
 from hf_bones.finetune import main, parse_recipe
 from hf_bones.logits import softmax
 from hf_bones.record import read_json
-from hf_bones.training.arguments import training_arguments
-from hf_bones.training.checkpoints import earlier_checkpoints, last_complete_checkpoint, prepare_output
 from hf_bones.training.processes import check_processes
+from hf_bones.training.run.arguments import training_arguments
+from hf_bones.training.run.checkpoints import earlier_checkpoints, last_complete_checkpoint, prepare_output
 from hf_bones.training.trainer import train
 
 ROOT = Path(__file__).parents[1]

@@ -17,11 +17,11 @@ from transformers import TrainerCallback
 
 from hf_bones.config.recipe import TrainConfig, load_recipe
 from hf_bones.finetune import main, parse_recipe
-from hf_bones.training.arguments import training_arguments
-from hf_bones.training.checkpoints import last_complete_checkpoint
 from hf_bones.training.errors import DivergedError, LoaderDiedError, TooLittleMemoryError
+from hf_bones.training.run.arguments import training_arguments
+from hf_bones.training.run.checkpoints import last_complete_checkpoint
+from hf_bones.training.run.watch import RunWatch, has_left, loader_advice, says_what_to_change
 from hf_bones.training.trainer import train
-from hf_bones.training.watch import RunWatch, has_left, loader_advice, says_what_to_change
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from hf_bones.finetune import parse_recipe, run
 from hf_bones.labels import THREE_CLASS, TWO_CLASS
 from hf_bones.preprocess import to_input
 from hf_bones.training.backbone.loading import blocks_of, head_of, load_model, parameter_groups
-from hf_bones.training.checkpoints import save_checkpoint
+from hf_bones.training.run.checkpoints import save_checkpoint
 from hf_bones.training.trainer import train
 
 ARCHITECTURES = {

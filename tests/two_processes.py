@@ -9,7 +9,13 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-MODULES = ["hf_bones.finetune", "hf_bones.training.trainer", "hf_bones.hub.card", "hf_bones.inference.decision", "hf_bones.training.curves"]
+MODULES = [
+    "hf_bones.finetune",
+    "hf_bones.training.trainer",
+    "hf_bones.hub.card",
+    "hf_bones.inference.decision",
+    "hf_bones.training.run.curves",
+]
 
 
 def launch_environment(rank: int, port: int) -> dict[str, str]:

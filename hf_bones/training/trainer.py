@@ -20,7 +20,6 @@ from hf_bones.labels import LabelScheme, load_scheme
 from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics, selection_score
 from hf_bones.preprocess import InputSpec
-from hf_bones.training.arguments import training_arguments
 from hf_bones.training.backbone.auxiliary import (
     NAME,
     PATCH_LOGITS,
@@ -34,7 +33,15 @@ from hf_bones.training.backbone.auxiliary import (
 from hf_bones.training.backbone.loading import compile_blocks, head_parameters, load_model, parameter_groups
 from hf_bones.training.backbone.lora import add_lora, lora_layers, merge_lora, plain_state, save_matrices
 from hf_bones.training.cached_views.fill import keep_frozen_output
-from hf_bones.training.checkpoints import (
+from hf_bones.training.combinations import check_combinations, check_network
+from hf_bones.training.data.batches import UNLABELLED, RunSampler, SquareCollator, TrainingRows, batch_matrices, batch_to_input
+from hf_bones.training.data.rows import Rows, arrays_line, describe_rows, training_rows
+from hf_bones.training.data.streaming import run_shards, stream_line, stream_sampler
+from hf_bones.training.loss import class_weights, learnt_log_prior, logit_offsets, training_loss
+from hf_bones.training.probe import fit_head, head_features, start_head
+from hf_bones.training.processes import first_process_says, join_processes, require_shared
+from hf_bones.training.run.arguments import training_arguments
+from hf_bones.training.run.checkpoints import (
     RUN_FILE,
     START,
     delete_folders,
@@ -45,17 +52,10 @@ from hf_bones.training.checkpoints import (
     round_weights,
     shift_biases,
 )
-from hf_bones.training.combinations import check_combinations, check_network
-from hf_bones.training.data.batches import UNLABELLED, RunSampler, SquareCollator, TrainingRows, batch_matrices, batch_to_input
-from hf_bones.training.data.rows import Rows, arrays_line, describe_rows, training_rows
-from hf_bones.training.data.streaming import run_shards, stream_line, stream_sampler
-from hf_bones.training.ema import AveragingTrainer
-from hf_bones.training.loss import class_weights, learnt_log_prior, logit_offsets, training_loss
-from hf_bones.training.probe import fit_head, head_features, start_head
-from hf_bones.training.processes import first_process_says, join_processes, require_shared
-from hf_bones.training.sharding import prepare_sharding, whole_model
-from hf_bones.training.tracking import trackers
-from hf_bones.training.watch import WatchedTrainer, says_what_to_change
+from hf_bones.training.run.ema import AveragingTrainer
+from hf_bones.training.run.sharding import prepare_sharding, whole_model
+from hf_bones.training.run.tracking import trackers
+from hf_bones.training.run.watch import WatchedTrainer, says_what_to_change
 
 
 @dataclass

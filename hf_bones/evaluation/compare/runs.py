@@ -24,7 +24,7 @@ import yaml
 from hf_bones.config.recipe import STAGES, Recipe, RecipeError, load_recipe, nearest, override
 from hf_bones.record import read_json, write_json
 from hf_bones.training.cached_views.fill import FOLDER as KEPT
-from hf_bones.training.checkpoints import START, differing_keys, last_complete_checkpoint
+from hf_bones.training.run.checkpoints import START, differing_keys, last_complete_checkpoint
 
 Train = Callable[[Recipe], Path]  # runs a recipe to a finished checkpoint in its `output_dir`
 

@@ -23,11 +23,11 @@ from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics
 from hf_bones.record import now, read_json, sha256_file, write_json
 from hf_bones.training.backbone.loading import load_model
-from hf_bones.training.checkpoints import shift_biases
 from hf_bones.training.data.rows import training_rows
 from hf_bones.training.distill.probabilities import probability_file
 from hf_bones.training.distill.run import make_distill_trainer
 from hf_bones.training.loss import learnt_log_prior
+from hf_bones.training.run.checkpoints import shift_biases
 from hf_bones.training.trainer import label_counts, train
 
 # Places, what only tells how fast it went, and what comes after training. Probabilities are compared by their hash.

@@ -34,10 +34,10 @@ from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec
 from hf_bones.record import sha256_file
 from hf_bones.training.backbone.auxiliary import NAME, patch_map
-from hf_bones.training.checkpoints import save_checkpoint
 from hf_bones.training.data.batches import SquareCollator, TrainingRows, batch_to_input
 from hf_bones.training.distill.probabilities import write_probabilities
 from hf_bones.training.distill.run import distill
+from hf_bones.training.run.checkpoints import save_checkpoint
 from hf_bones.training.trainer import train
 
 QUIET = {"save_strategy": "no", "eval_strategy": "no", "load_best_model_at_end": False, "disable_tqdm": True, "logging_steps": 100}

@@ -22,9 +22,9 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from hf_bones.config.recipe import Recipe, TrainConfig
-from hf_bones.training.checkpoints import last_complete_checkpoint
 from hf_bones.training.data.on_device import Arriving
 from hf_bones.training.errors import DamagedImageError, DivergedError, LoaderDiedError, ShardsOutOfReachError, TooLittleMemoryError
+from hf_bones.training.run.checkpoints import last_complete_checkpoint
 
 P = ParamSpec("P")
 T = TypeVar("T")

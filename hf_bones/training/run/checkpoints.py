@@ -22,7 +22,7 @@ from hf_bones.training.backbone.auxiliary import NAME, detached_state
 from hf_bones.training.backbone.loading import head_of
 from hf_bones.training.backbone.lora import with_matrices
 from hf_bones.training.backbone.one_channel import three_channel_state
-from hf_bones.training.sharding import SPLIT_OPTIMISER, local_part, read_state
+from hf_bones.training.run.sharding import SPLIT_OPTIMISER, local_part, read_state
 
 log = logging.getLogger(__name__)
 
