@@ -119,7 +119,7 @@ def fit(recipe: Recipe, callbacks: Sequence[TrainerCallback] = ()) -> TrainedMod
 def search(recipe: Recipe) -> Path:
     """Makes the trials of the recipe's search, each a finished checkpoint. Returns the file of the best recipe."""
     from hf_bones.record import now
-    from hf_bones.training.search import search as search_trials
+    from hf_bones.training.search.run import search as search_trials
 
     def run_trial(own: Recipe, callbacks: Sequence[TrainerCallback]) -> TrainedModel:
         started = now()

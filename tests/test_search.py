@@ -22,9 +22,9 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import InputSpec
 from hf_bones.record import read_json
 from hf_bones.training.errors import DamagedImageError
-from hf_bones.training.search import prepare_search, run_claimed, search
-from hf_bones.training.search_report import TrialRow, best_of, best_recipe, table_text, trial_rows
-from hf_bones.training.search_study import claim_trial, open_study
+from hf_bones.training.search.report import TrialRow, best_of, best_recipe, table_text, trial_rows
+from hf_bones.training.search.run import prepare_search, run_claimed, search
+from hf_bones.training.search.study import claim_trial, open_study
 from hf_bones.training.trainer import TrainedModel
 
 ROOT = Path(__file__).parents[1]
@@ -198,7 +198,7 @@ def test_more_trials_can_be_asked_for_later_and_none_are_made_twice(ground, tmp_
 
 
 def test_a_search_stopped_by_ctrl_c_says_so_and_keeps_its_trial_open(ground, tmp_path, capsys, monkeypatch, request):
-    from hf_bones.training import search as module
+    from hf_bones.training.search import run as module
 
     output = tmp_path / "stopped"
     note = module.TrialWatch.on_evaluate

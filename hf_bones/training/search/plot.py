@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hf_bones.config.search_space import Range
 
 if TYPE_CHECKING:
-    from hf_bones.training.search_report import TrialRow
+    from hf_bones.training.search.report import TrialRow
 
 COLOURS = {"complete": "tab:blue", "pruned": "tab:orange", "ended": "tab:red", "running": "tab:grey"}
 MARKERS = {"complete": "o", "pruned": "x", "ended": "v", "running": "."}

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from hf_bones.config.recipe import STAGES, Recipe, SearchConfig
 from hf_bones.config.search_space import Range
-from hf_bones.training.search_report import trial_rows
+from hf_bones.training.search.report import trial_rows
 
 if TYPE_CHECKING:
     import optuna

@@ -14,7 +14,7 @@ import yaml
 
 from hf_bones.config.recipe import STAGES, Recipe, RecipeError, override
 from hf_bones.record import public_name
-from hf_bones.training.search_plot import plot_search
+from hf_bones.training.search.plot import plot_search
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

@@ -41,8 +41,8 @@ from hf_bones.training.cached_views.fill import FOLDER as KEPT
 from hf_bones.training.errors import DivergedError, TooLittleMemoryError
 from hf_bones.training.processes import process_count
 from hf_bones.training.run.checkpoints import RUN_FILE, START, comparable
-from hf_bones.training.search_report import TrialRow, best_of, trial_rows, write_report
-from hf_bones.training.search_study import LOCK_FILE, STUDY_FILE, claim_trial, open_study, space_of
+from hf_bones.training.search.report import TrialRow, best_of, trial_rows, write_report
+from hf_bones.training.search.study import LOCK_FILE, STUDY_FILE, claim_trial, open_study, space_of
 from hf_bones.training.trainer import TrainedModel
 
 if TYPE_CHECKING:
