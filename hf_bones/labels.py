@@ -4,7 +4,7 @@ A scheme is an ordered tuple of classes. Two ship with the project (`THREE_CLASS
 YAML file. Aliases map other people's folder names to ours and never guess: a word such as MURA's "positive" or "abnormal", which is
 not "fractured", is refused unless the caller maps it by hand.
 
-Not here: growing a model's head from one scheme to another (`training/model.py`).
+Not here: growing a model's head from one scheme to another (`training/backbone/loading.py`).
 """
 
 from __future__ import annotations

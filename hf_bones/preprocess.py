@@ -4,7 +4,7 @@ Aspect ratio kept, long side to the training size (bicubic on 8-bit grey), scale
 with 0, exactly as transformers' PIL processors do it (they pad after normalising), so that a plain
 `pipeline("image-classification")` on a saved checkpoint sees what training saw.
 
-Not here: augmentation (`training/augment.py`) and opening files (`imaging.py`).
+Not here: augmentation (`training/data/augment.py`) and opening files (`images/opening.py`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The `search:` of a recipe: the keys that a search may change and within what, how many trials it makes, when it gives one up.
 
-Checked when the recipe is read, so that a slip shows before hours are spent. Not here: the search itself (`training/search.py`).
+Checked when the recipe is read, so that a slip shows before hours are spent. Not here: the search itself (`training/search/run.py`).
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class CheckSettings:
 
 @dataclass
 class DedupSettings:
-    """When two images are near-duplicates of each other. Correlations are those of `curate/registration.py`."""
+    """When two images are near-duplicates of each other. Correlations are those of `curate/duplicates/registration.py`."""
 
     radius: int = option(28, "Bits of 128 in which the codes of a pair may differ to be looked at.")
     tables: int = option(16, "Hash tables in which codes are looked up: more find more pairs, and take longer.")

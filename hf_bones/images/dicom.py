@@ -1,7 +1,7 @@
 """A DICOM file to display values: decoded by pydicom, modality and VOI LUTs applied, every tag dropped.
 
 Only the tags that say how to show pixels are read; names, dates and identifiers are never parsed, let alone kept. Text burnt into
-the pixels stays. Not here: scaling to 8 bits (`imaging.py`); overlays, presentation states and patient orientation are not applied.
+the pixels stays. Not here: scaling to 8 bits (`opening.py`); overlays, presentation states and patient orientation are not applied.
 """
 
 from __future__ import annotations

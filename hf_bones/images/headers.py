@@ -1,7 +1,7 @@
 """What the bytes of an image file say before anything is decoded: its format by its magic number, and traps that Pillow falls into.
 
 Each check answers one way in which a small file makes a decoder allocate or work without bound, or one kind of damage that Pillow
-lets pass. Formats are told by content: a file's name is never looked at. Not here: decoding (`imaging.py`, `dicom.py`).
+lets pass. Formats are told by content: a file's name is never looked at. Not here: decoding (`opening.py`, `dicom.py`).
 """
 
 from __future__ import annotations

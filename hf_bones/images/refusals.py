@@ -1,6 +1,6 @@
 """Why an image can be refused: the one list of reasons, the error that carries them, and the limits that an image must keep.
 
-The same words stand in the manifest, the command line and the demo. Not here: opening images (`imaging.py`).
+The same words stand in the manifest, the command line and the demo. Not here: opening images (`opening.py`).
 """
 
 from __future__ import annotations

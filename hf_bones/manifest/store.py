@@ -1,6 +1,6 @@
 """The manifest: where each image of a collection came from, its licence, its hash, and each decision about it. One SQLite file.
 
-Its tables are described in `manifest_schema.py`. The file is in WAL mode: readers do not wait for the collector, and a process that is
+Its tables are described in `schema.py`. The file is in WAL mode: readers do not wait for the collector, and a process that is
 killed loses nothing that was committed. A file of an older schema is brought up to date on opening (after a copy of it is made), one
 of a newer schema is refused.
 """

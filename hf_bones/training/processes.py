@@ -1,6 +1,7 @@
 """The processes of one run, started by accelerate or torchrun: joined before anything is read, and of one mind about what was found.
 
-Not here: which rows each of them sees (`data.py`, accelerate), splitting the network itself over them (`sharding.py`).
+Not here: which rows each of them sees (`training/data/batches.py`, accelerate), splitting the network itself over them
+(`training/run/sharding.py`).
 """
 
 from __future__ import annotations

@@ -204,7 +204,7 @@ def train(
     Goes on from the last complete checkpoint in `output_dir` when that is of the same recipe. Raises `RecipeError` for keys that do not
     go together, and when the number of processes is not the one asked for. `make` builds another Trainer than `make_trainer` does;
     `rows` are training and validation rows to take instead of those that the recipe names; `callbacks` go to the Trainer. Raises
-    `RunEndedError` for a run that cannot go on (`watch.py`).
+    `RunEndedError` for a run that cannot go on (`training/run/watch.py`).
     """
     check_combinations(recipe)
     config = recipe.training

@@ -1,4 +1,4 @@
-"""The page: layout and events. What an image becomes is in `classify.py`, the words are in `texts.py`, serving is in `serving.py`."""
+"""The page: layout and events. What an image becomes is in `classify.py`, the words are in `texts.py`, serving is in `app/serving.py`."""
 
 from __future__ import annotations
 

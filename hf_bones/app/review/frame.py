@@ -1,4 +1,4 @@
-"""The frame of the look-up page, as HTML: head, filters, gallery, large view, agreement, keys. `review_script.py` fills it."""
+"""The frame of the look-up page, as HTML: head, filters, gallery, large view, agreement, keys. `script.py` fills it."""
 
 from __future__ import annotations
 

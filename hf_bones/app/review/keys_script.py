@@ -1,6 +1,6 @@
 """The look-up page's JavaScript for buttons, fields and keys, and what is done when the page opens.
 
-Continues `review_script.py`, whose names it uses. Keys do nothing while something is typed.
+Continues `script.py`, whose names it uses. Keys do nothing while something is typed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The look-up page's JavaScript for one large image, its near-duplicate beside it, and the agreement of two reviewers.
 
-Continues `review_script.py`, whose names it uses. `aside` is a list of images to step through in the gallery's place.
+Continues `script.py`, whose names it uses. `aside` is a list of images to step through in the gallery's place.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The panel beside a large image: its label, the model's view, near-duplicates, provenance, checks and log, as HTML.
 
-As in `review_texts.py`, everything is escaped and `blind` leaves out whatever would tell a second reviewer the label.
+As in `texts.py`, everything is escaped and `blind` leaves out whatever would tell a second reviewer the label.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 It runs where gradio shows the page's one component, with `element` and `server` from gradio: `server.name(data)` calls `Review.name`. What
 is typed or fetched reaches the page as text, or as HTML that the server escaped. The large view and agreement are in
-`review_large_script.py`, buttons and keys in `review_keys_script.py`.
+`large_script.py`, buttons and keys in `keys_script.py`.
 """
 
 from __future__ import annotations

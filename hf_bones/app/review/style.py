@@ -1,4 +1,4 @@
-"""How the look-up page looks, on top of `style.py`: the same theme, fonts and class colours."""
+"""How the look-up page looks, on top of `app/demo/style.py`: the same theme, fonts and class colours."""
 
 from __future__ import annotations
 

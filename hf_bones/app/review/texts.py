@@ -1,7 +1,7 @@
 """The words of the look-up page, as HTML: cards, captions, agreement.
 
 Titles, names, licences and reasons come from the web and from other people: everything is escaped. `blind` leaves out whatever would tell
-a second reviewer the label. Not here: the panel (`review_panel.py`), the page's frame (`review_frame.py`), colours (`review_style.py`).
+a second reviewer the label. Not here: the panel (`panel.py`), the page's frame (`frame.py`), colours (`style.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Fetching one URL: politely, within caps, hop by hop, with every address checked. What comes back is bytes, not yet an image.
 
 A redirect is a new URL: its scheme, tombstone, robots.txt and address are checked as those of the first. Whether the bytes are an image is
-told by decoding them (`examine.py`), never by the name or the Content-Type.
+told by decoding them (`collect/examine.py`), never by the name or the Content-Type.
 """
 
 from __future__ import annotations

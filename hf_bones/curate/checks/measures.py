@@ -2,7 +2,7 @@
 
 Grey pictures are measured at a long side of at most `WORKING_SIDE` px, so that the numbers of a large film and of a small one can be
 compared; they are never enlarged. Panels and burnt-in marks have files of their own (`panels.py`, `marks.py`). Not here: what is too much
-or too little (the recipe), and which image is measured when (`checks.py`).
+or too little (the recipe), and which image is measured when (`run.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """For which reasons an image is suspect: one list, with what each measures and on which side of its threshold the bad ones are.
 
 The words stand in the manifest's table `checks`, in reports and in decisions. Thresholds stand in the recipe (`recipe.CheckSettings`).
-Not here: measuring (`measuring.py`) and who is measured when (`checks.py`).
+Not here: measuring (`measuring.py`) and who is measured when (`run.py`).
 """
 
 from __future__ import annotations

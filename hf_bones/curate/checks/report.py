@@ -1,7 +1,7 @@
 """The report of the checks: one HTML page with pictures of the worst of each kind and how the values are spread, and a table of all values.
 
 The page is self-contained, and its pictures are in the colours of the file, since colour is one of the reasons. Not here: measuring and
-judging (`checks.py`), HTML (`checks_page.py`).
+judging (`run.py`), HTML (`page.py`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Every step passes on fewer pairs than it was given and costs more for each: code
 few of each image, alignment at 32, 64 and 128 px, fine detail. Only confirmed pairs are joined: hashes alone chain hundreds of
 different films of hands into one group.
 
-Not here: what becomes of the groups (`copies.py`).
+Not here: what becomes of the groups (`decide.py`).
 """
 
 from __future__ import annotations

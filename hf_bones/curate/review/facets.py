@@ -1,6 +1,6 @@
 """What images can be filtered by: each facet says which of its values an image has. Values are the manifest's own words.
 
-Not here: counting and filtering (`lookup.py`), and how values are shown (`app/review_texts.py`).
+Not here: counting and filtering (`lookup.py`), and how values are shown (`app/review/texts.py`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The proof of a split: that nothing which belongs together stands in two splits, and how near each label comes to its share.
 
-Not here: making the splits (`split_subject.py`).
+Not here: making the splits (`command.py`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A header in one line of JSON, then one record of fixed length for each row of the dataset, appended as images are written. The header and
 each record carry a checksum of their own (XXH3), so that a torn or damaged one is told from a whole one, and the others stay of use.
 
-Not here: reading pixels (`cache.py`), writing them (`cache_writing.py`).
+Not here: reading pixels (`reading.py`), writing them (`writing.py`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Pixels = npt.NDArray[np.uint8]
 _SEALED = RECORD.itemsize - 8  # bytes of a record that its checksum covers
 
 # Everything that decides what `fit_to(open_image(…).pixels, size)` gives.
-_OPENING_CODE = ("imaging.py", "dicom.py", "headers.py", "refusals.py", "preprocess.py")
+_OPENING_CODE = ("images/opening.py", "images/dicom.py", "images/headers.py", "images/refusals.py", "preprocess.py")
 
 
 class ArrayCacheError(ValueError):

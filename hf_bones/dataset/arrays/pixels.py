@@ -2,7 +2,7 @@
 
 What was checked is thus what is given away, and a byte that changes while training runs is noticed too. The checksums are against damage,
 not against malice. The file is never read past the end that it has now: a page that a file no longer backs would kill the process. Not
-here: which image belongs to which row (`cache.py`).
+here: which image belongs to which row (`reading.py`).
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Reading an array cache: the images of a dataset, decoded once, as unpadded grey uint8 pixels whose long side is the training size.
 
-A cache is a folder, by default `DATASET/arrays/SIZE`, with one file of pixels and one index (`cache_index.py`). Pixels are those of
+A cache is a folder, by default `DATASET/arrays/SIZE`, with one file of pixels and one index (`index.py`). Pixels are those of
 `fit_to(open_image(…).pixels, size)`, bit for bit. Nothing wrong is ever served:
 
 - What the pixels were made with (size, opening code, decoders) must be what would make them now, or the whole cache is passed over.
 - Each row is matched by the SHA-256 of its image. Where the files of a split have the size, time and fingerprint that they had when the
   cache was written, its rows are taken to be the same without reading them, as git does; otherwise each image is hashed.
-- Each image is checked at each read (`cache_pixels.py`).
+- Each image is checked at each read (`pixels.py`).
 
-Whoever reads decodes the rest from the dataset. Not here: writing and repairing (`cache_writing.py`). Imports no torch, and opens a cache
+Whoever reads decodes the rest from the dataset. Not here: writing and repairing (`writing.py`). Imports no torch, and opens a cache
 whose dataset is unchanged without `datasets`.
 """
 

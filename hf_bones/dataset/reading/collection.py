@@ -1,7 +1,7 @@
 """A collection's images as rows for a dataset.
 
-What stays together is read by `curate/group_keys.py`. Images that were dropped, that have no label, or that were seen under different
-labels are left out, each with the reason.
+What stays together is read by `curate/splits/group_keys.py`. Images that were dropped, that have no label, or that were seen under
+different labels are left out, each with the reason.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Near-duplicates among the rows of a build: found on the pictures themselves, so that no copy gets into another split than its original.
 
-The same search as `hf-bones curate dedup` (`curate/near_duplicates.py`), on rows that no manifest holds. What it finds joins the
+The same search as `hf-bones curate dedup` (`curate/duplicates/find.py`), on rows that no manifest holds. What it finds joins the
 near-duplicates that the source states; the build then keeps them together, and refuses given splits that tear them.
 """
 

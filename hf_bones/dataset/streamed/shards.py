@@ -2,7 +2,7 @@
 
 Labels, licences and groups are a thousandth of the data; they are read once, over a few connections, and no image with them.
 
-Not here: the images (`row_groups.py`), in which order training wants the rows (`training/streaming.py`).
+Not here: the images (`row_groups.py`), in which order training wants the rows (`training/data/streaming.py`).
 """
 
 from __future__ import annotations

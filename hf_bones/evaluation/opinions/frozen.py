@@ -4,7 +4,7 @@ The features of an image are what the network's own head is given (for DINOv2 th
 kept in small files by the backbone, the input size and the hash of the image's bytes: a run that was killed goes on, and a further run on
 other rows of the same images computes nothing twice.
 
-Not here: what the opinions are compared with (`suspects.py`), and figures made of them (`resolution_measure.py`).
+Not here: what the opinions are compared with (`suspects.py`), and figures made of them (`evaluation/resolution/measure.py`).
 """
 
 from __future__ import annotations

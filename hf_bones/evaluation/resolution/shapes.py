@@ -1,7 +1,7 @@
 """What the sizes of a set of images say about the size to train at: clusters of sizes, and what letterboxing does at each candidate.
 
 Only widths, heights and boxes are looked at, no pixel. Whether more pixels make a better classifier is measured elsewhere
-(`resolution_measure.py`).
+(`measure.py`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Kept output of a network's frozen part as rows of a training set: files on disk, views of an image, batches.
 
-Not here: computing it (`trunk_output.py`), and what the network does with it (`trunk.py`).
+Not here: computing it (`fill.py`), and what the network does with it (`cut.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Features as lessons: the student's, through a projection that it learns beside them, are drawn to a teacher's.
 
-The projections stand among the heads that train beside the network (`auxiliary.py`), so that optimiser, averaging, checkpoints and several
-processes know their weights, and the finished checkpoint leaves them out.
+The projections stand among the heads that train beside the network (`training/backbone/auxiliary.py`), so that optimiser, averaging,
+checkpoints and several processes know their weights, and the finished checkpoint leaves them out.
 """
 
 from __future__ import annotations

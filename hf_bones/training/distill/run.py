@@ -8,7 +8,7 @@ temperature T (Hinton et al., "Distilling the Knowledge in a Neural Network", 20
 of its projected features from the teacher's (Romero et al., "FitNets", ICLR 2015, arXiv 1412.6550). Projections train beside the network
 and are left out of the checkpoint. Everything else (batches, augmentation, resuming, saving) is the fine-tuning's own.
 
-Not here: the loss (`distill_trainer.py`), teachers (`teacher.py`), probabilities from files (`teacher_probabilities.py`), images without
+Not here: the loss (`trainer.py`), teachers (`teacher.py`), probabilities from files (`probabilities.py`), images without
 labels (`unlabelled.py`), the comparison with labels alone (`labels_alone.py`).
 """
 

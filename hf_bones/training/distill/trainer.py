@@ -1,6 +1,6 @@
 """The Trainer of distillation: the loss of the labels beside the distance from what teachers say of the same view.
 
-Not here: who teaches, and on which images (`distill.py`).
+Not here: who teaches, and on which images (`run.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Radiographs without labels, for distillation: opened, told apart from validation and test images, counted for the record.
 
 A folder holds images of any names; a dataset's folder stands for its training rows, whose labels are not looked at. A picture that is a
-near-duplicate of a validation or test image of the run's dataset is kept out (the search of `curate/near_duplicates.py`), and so is one
+near-duplicate of a validation or test image of the run's dataset is kept out (the search of `curate/duplicates/find.py`), and so is one
 that trains with its label already. Files that cannot be opened are listed in `unlabelled.json`, in the run's folder, and left out.
 
 Not told apart: other films of a patient whose films are validated or tested on. Only whoever made the folder can know them.

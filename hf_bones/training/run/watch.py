@@ -2,7 +2,7 @@
 
 A loss, gradient or weight that is no number, a loss that leaves and stays away, gradients that overflow in every step of fp16, a dead
 data loader, a damaged image, too little memory. No checkpoint is written of weights that are no numbers: the last good one stays.
-Not here: which errors there are (`run_errors.py`).
+Not here: which errors there are (`training/errors.py`).
 """
 
 from __future__ import annotations

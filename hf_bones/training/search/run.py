@@ -11,8 +11,8 @@ holds (a lock file says who does), so trials, and not batches, are shared out; a
 
 optuna is asked directly and not through `Trainer.hyperparameter_search`: that one changes TrainingArguments of one Trainer, while a recipe
 also chooses the network, its size, what of it learns, the augmentation and the loss; and it neither resumes trials nor keeps them apart.
-Not here: the space (`hf_bones/config/search_space.py`), the study and its locks (`search_study.py`), tables, plot and best recipe
-(`search_report.py`).
+Not here: the space (`hf_bones/config/search_space.py`), the study and its locks (`study.py`), tables, plot and best recipe
+(`report.py`).
 """
 
 from __future__ import annotations

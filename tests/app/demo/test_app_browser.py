@@ -1,0 +1,159 @@
+"""The demo's page in headless Chromium. Run: pytest tests/app/demo/test_app_browser.py
+
+Needs `chromium` on the path and says so where it is missing; with HF_BONES_REQUIRE_BROWSER=1 that is a failure.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from chromium import WAIT, browser, opened
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+from transformers import Dinov2Config, Dinov2ForImageClassification
+
+from hf_bones.app.demo.page import build_demo, serve
+from hf_bones.images.opening import Refusal, explain
+from hf_bones.labels import THREE_CLASS
+from hf_bones.preprocess import InputSpec, image_processor
+from hf_bones.record import write_json
+
+__all__ = ["browser"]  # the fixture
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def address(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A tiny random model behind the real page; it claims to have learnt from drawings."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    torch.manual_seed(3)
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 56, "patch_size": 14, "mlp_ratio": 2}
+    labels = {"id2label": THREE_CLASS.id2label, "label2id": THREE_CLASS.label2id}
+    Dinov2ForImageClassification(Dinov2Config(**shape, initializer_range=0.3, **labels)).save_pretrained(folder)
+    image_processor(InputSpec(56)).save_pretrained(folder)
+    write_json(folder / "record.json", {"data": {"synthetic_only": True}})
+    demo = build_demo(folder)
+    yield serve(demo, wait=False)
+    demo.close(verbose=False)
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    with opened(browser, address) as page:
+        expect(page.locator(".verdict")).to_have_attribute("data-state", "empty", timeout=WAIT)
+        page.wait_for_selector("html[data-takes-files]", state="attached")  # gradio runs the page's script after it has drawn the page
+        page.wait_for_selector("#other-file", state="attached")
+        yield page
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    small = np.random.default_rng(0).integers(0, 256, (5, 4), dtype=np.uint8)
+    path = tmp_path / "wrist.png"
+    Image.fromarray(small).resize((70, 90), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+def expect_answer(page: Page) -> None:
+    """Verdict, a probability for each class, heat map and its caption are all in view."""
+    expect(page.locator(".verdict")).to_have_attribute("data-state", "ok", timeout=WAIT)
+    expect(page.locator(".verdict h2")).to_contain_text("%")
+    for name in ("Healthy", "Fractured", "Beyond repair"):
+        expect(page.locator("#probabilities")).to_contain_text(name)
+    expect(page.locator("#heat img")).to_be_visible(timeout=WAIT)
+    assert page.locator("#heat img").evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    expect(page.locator("#caption")).to_contain_text("where the score came from")
+
+
+def send_file(page: Page, event: str, name: str, content: bytes) -> None:
+    """Drops or pastes a file on the page, as a browser does: with its bytes in the event."""
+    page.evaluate(
+        """([event, name, content]) => {
+            const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+            const data = new DataTransfer();
+            data.items.add(new File([bytes], name, { type: name.endsWith(".png") ? "image/png" : "" }));
+            const target = document.querySelector("#radiograph");
+            const options = { bubbles: true, cancelable: true };
+            target.dispatchEvent(event === "paste"
+                ? new ClipboardEvent("paste", { ...options, clipboardData: data })
+                : new DragEvent("drop", { ...options, dataTransfer: data }));
+        }""",
+        [event, name, base64.b64encode(content).decode()],
+    )
+
+
+def test_an_uploaded_image_is_answered_and_can_be_taken_away(page: Page, film: Path) -> None:
+    expect(page.locator("#heat")).to_be_hidden()
+    page.locator("#radiograph input[type=file]").set_input_files(film)
+    expect_answer(page)
+    expect(page.locator("#radiograph img")).to_have_attribute("alt", "The radiograph you gave, as the model sees it")
+    page.get_by_label("Remove Image").click()
+    expect(page.locator(".verdict")).to_have_attribute("data-state", "empty", timeout=WAIT)
+    expect(page.locator("#heat")).to_be_hidden()
+
+
+def test_a_bad_file_gets_a_message_and_the_next_one_an_answer(page: Page, film: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "scan.jpg"
+    bad.write_bytes(b"<html>not found</html>")
+    page.locator("#radiograph input[type=file]").set_input_files(bad)
+    expect(page.locator(".verdict")).to_have_attribute("data-state", "refused", timeout=WAIT)
+    expect(page.locator(".verdict")).to_contain_text(explain(Refusal.NOT_AN_IMAGE))
+    expect(page.locator(".verdict")).to_contain_text("scan.jpg")
+    expect(page.locator("#heat")).to_be_hidden()
+    page.locator("#radiograph input[type=file]").set_input_files(film)
+    expect_answer(page)
+
+
+def test_an_example_is_answered_and_reached_by_keyboard(page: Page) -> None:
+    group = page.get_by_role("group", name="Drawn examples")
+    expect(group).to_contain_text("drawn, not real")
+    group.get_by_role("button", name="Knee, beyond repair").focus()
+    page.keyboard.press("Enter")
+    expect_answer(page)
+
+
+def test_an_image_is_pasted_anywhere(page: Page, film: Path) -> None:
+    send_file(page, "paste", "pasted.png", film.read_bytes())
+    expect_answer(page)
+    expect(page.locator("#caption")).to_contain_text("PNG, 70 × 90 px")
+
+
+def test_a_file_that_browsers_call_no_image_can_be_dropped(page: Page, film: Path) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(np.asarray(Image.open(film)).astype(np.uint16) * 16).save(stream, "TIFF")
+    send_file(page, "drop", "film", stream.getvalue())
+    expect_answer(page)
+    expect(page.locator("#caption")).to_contain_text("TIFF, 70 × 90 px; windowed")
+    shown = page.locator("#radiograph img").evaluate("image => image.decode().then(() => image.naturalWidth)")
+    assert shown == 70, "the page shows what the model sees, not a file that the browser cannot draw"
+
+
+def test_the_page_says_what_it_is(page: Page) -> None:
+    expect(page.locator("#notice")).to_contain_text("not a medical device")
+    expect(page.locator("#notice")).to_be_in_viewport()
+    expect(page.get_by_text("learnt from drawn radiographs only")).to_be_visible()
+    expect(page.locator(".bones-header")).to_contain_text("tiny")
+    definition = page.get_by_text(THREE_CLASS.definition("fractured"))
+    expect(definition).to_be_hidden()
+    page.get_by_role("button", name="What the classes mean").click()
+    expect(definition).to_be_visible()
+
+
+def test_a_phone_shows_the_answer_below_the_image_and_never_scrolls_sideways(page: Page, film: Path) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.locator("#radiograph input[type=file]").set_input_files(film)
+    expect_answer(page)
+    tops = [page.locator(part).bounding_box() for part in ("#radiograph", "#verdict", "#heat", "#examples")]
+    ys = [box["y"] for box in tops if box is not None]
+    assert len(ys) == 4 and ys == sorted(ys)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("button", name="Knee, beyond repair").click()
+    expect(page.locator(".verdict h2")).to_be_in_viewport(timeout=WAIT)
+    expect(page.locator("#notice")).to_be_in_viewport()

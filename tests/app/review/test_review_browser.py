@@ -1,0 +1,286 @@
+"""The look-up page in headless Chromium: `python -m pytest tests/app/review/test_review_browser.py`.
+
+Needs `chromium` on the path and says so where it is missing; with HF_BONES_REQUIRE_BROWSER=1 that is a failure.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from chromium import WAIT, browser, opened
+from playwright.sync_api import Browser, Page, expect
+from small_review import small_review
+
+from hf_bones.app.review.page import build_review, serve_review
+from hf_bones.app.review.session import Review
+from hf_bones.dataset.subject import open_subject
+from hf_bones.labels import THREE_CLASS
+from hf_bones.manifest.store import Decision, open_manifest
+
+__all__ = ["browser"]  # the fixture
+
+pytestmark = pytest.mark.browser
+
+IMAGES = 70  # two pages
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    small_review(tmp_path / "films", IMAGES)
+    return tmp_path / "films"
+
+
+@pytest.fixture
+def address(browser: Browser, folder: Path) -> Iterator[str]:
+    with open_subject(folder) as subject:
+        review = Review(subject, THREE_CLASS)
+        page = build_review(review)
+        yield serve_review(page, review)
+        page.close(verbose=False)
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    with opened(browser, address) as page:
+        page.wait_for_selector(".review[data-ready]")
+        page.locator(".reviewer").fill("ada")
+        page.locator(".reviewer").press("Enter")
+        expect(page.locator(".said").first).to_have_text("Decisions are signed ada.")
+        page.locator(".reviewer").blur()
+        yield page
+
+
+def decisions(folder: Path) -> list[Decision]:
+    with open_manifest(folder) as manifest:
+        return list(manifest.decisions())
+
+
+def current(page: Page) -> str:
+    return page.locator(".gallery .card.current").get_attribute("data-sha") or ""
+
+
+def expect_total(page: Page, count: int) -> None:
+    expect(page.locator(".total")).to_have_text(f"{count} of {IMAGES} images")
+
+
+def expect_saved(page: Page, words: str) -> None:
+    expect(page.locator(".said[data-kind=saved]").first).to_contain_text(words)
+
+
+def open_large(page: Page) -> str:
+    page.locator(".gallery .card.current").click()
+    page.wait_for_selector(".stage[data-ready]")
+    return page.locator(".stage").get_attribute("data-ready") or ""
+
+
+def test_filters_narrow_the_gallery_with_counts_beside_them(page: Page) -> None:
+    expect_total(page, IMAGES)
+    expect(page.locator(".gallery .card")).to_have_count(60)
+    label = page.locator("[data-facet=label]")
+    expect(label.locator("label", has_text="Fractured").locator(".count")).to_have_text("23")
+    label.get_by_label("Fractured").check()
+    expect_total(page, 23)
+    expect(page.locator("[data-facet=checks] label", has_text="Blurry").locator(".count")).to_have_text("6")
+    page.locator("[data-facet=checks] summary").click()
+    page.locator("[data-facet=checks]").get_by_label("Blurry").check()
+    expect_total(page, 6)
+    assert all(page.locator(".gallery img").evaluate_all("all => Promise.all(all.map(i => i.decode().then(() => i.naturalWidth > 0)))"))
+    page.get_by_role("button", name="Clear").click()
+    expect_total(page, IMAGES)
+    page.get_by_label("Search", exact=True).fill("film 33")
+    expect_total(page, 1)
+
+
+def test_pages_turn_and_arrows_walk_over_their_ends(page: Page) -> None:
+    page.keyboard.press("End")
+    last = current(page)
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".page")).to_have_text("2 of 2")
+    expect(page.locator(".gallery .card")).to_have_count(10)
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".page")).to_have_text("1 of 2")
+    assert current(page) == last
+    page.keyboard.press("n")
+    expect(page.locator(".page")).to_have_text("2 of 2")
+
+
+def test_decisions_by_key_are_signed_and_shown_and_taken_back(page: Page, folder: Path) -> None:
+    first = current(page)
+    page.locator(".reason").first.fill("poor quality")
+    page.keyboard.press("d")  # typed into the box: no decision
+    assert decisions(folder) == []
+    page.locator(".reason").first.fill("poor quality")
+    page.locator(".reason").first.press("Escape")
+    page.keyboard.press("d")
+    expect_saved(page, f"Saved: {first[:8]} dropped (poor quality), by ada.")
+    expect(page.locator(f".card[data-sha='{first}'] .gone")).to_have_text("poor quality")
+    page.keyboard.press("ArrowRight")
+    second = current(page)
+    page.keyboard.press("3")
+    expect_saved(page, f"{second[:8]} is beyond repair")
+    page.keyboard.press("u")
+    expect_saved(page, f"Taken back: {second[:8]} is beyond repair")
+    page.keyboard.press("u")
+    expect_saved(page, f"Taken back: {first[:8]} dropped")
+    expect(page.locator(f".card[data-sha='{first}'] .gone")).to_have_count(0)
+    log = [(d.sha256, d.decision, d.decided_by) for d in decisions(folder)]
+    assert log == [(first, "drop", "ada"), (second, "relabel", "ada"), (second, "undo", "ada"), (first, "undo", "ada")]
+
+
+def test_buttons_do_what_keys_do(page: Page, folder: Path) -> None:
+    bar = page.locator(".actions").first
+    bar.get_by_role("button", name="Drop").click()
+    expect_saved(page, "dropped (not of use)")
+    bar.get_by_role("button", name="Restore").click()
+    expect_saved(page, "restored")
+    bar.get_by_label("Give a subtype").select_option("fractured|oblique")
+    expect_saved(page, "is fractured, oblique")
+    assert [(d.decision, d.label, d.subtype) for d in decisions(folder)] == [
+        ("drop", "", ""),
+        ("keep", "", ""),
+        ("relabel", "fractured", "oblique"),
+    ]
+
+
+def test_no_decision_without_a_name(browser: Browser, address: str, folder: Path) -> None:
+    with opened(browser, address) as page:
+        page.wait_for_selector(".review[data-ready]")
+        page.keyboard.press("d")
+        expect(page.locator(".said").first).to_contain_text("First give your name")
+        expect(page.locator(".reviewer")).to_be_focused()
+    assert decisions(folder) == []
+
+
+def test_the_large_view_goes_on_after_a_decision_and_over_the_end_of_the_page(page: Page, folder: Path) -> None:
+    page.keyboard.press("End")
+    first = open_large(page)
+    expect(page.locator(".at")).to_have_text(f"60 of {IMAGES}")
+    expect(page.locator(".panel")).to_contain_text("broken bone")
+    page.keyboard.press("2")
+    expect(page.locator(".at")).to_have_text(f"61 of {IMAGES}")
+    page.wait_for_function("(first) => (document.querySelector('.stage').dataset.ready || first) !== first", arg=first)
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog.large")).to_be_hidden()
+    expect(page.locator(".page")).to_have_text("2 of 2")
+    assert [(d.sha256, d.label) for d in decisions(folder)] == [(first, "fractured")]
+
+
+def test_near_duplicates_stand_side_by_side_and_boxes_and_zoom_are_there(page: Page) -> None:
+    page.locator("[data-facet=copies]").get_by_label("Labels contradict").check()
+    expect_total(page, 2)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".stage[data-ready]")
+    expect(page.locator(".panel")).to_contain_text("Labels contradict")
+    page.keyboard.press("c")
+    expect(page.locator("figure.second")).to_be_visible()
+    page.wait_for_function("document.querySelector('figure.second img').naturalWidth > 0")
+    sources = page.locator(".films img").evaluate_all("all => all.map((image) => image.src)")
+    assert len(set(sources)) == 2
+    if page.locator("[data-act=boxes]").is_hidden():
+        page.keyboard.press("ArrowRight")  # the other copy is the one with a box
+        expect(page.locator("[data-act=boxes]")).to_be_visible()
+    page.keyboard.press("b")
+    expect(page.locator(".boxes i")).to_be_visible()
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    page.wait_for_function("document.querySelector('figure.first img').src.endsWith('full=1')")
+    assert "scale(2.25)" in (page.locator("figure.first .film").get_attribute("style") or "")
+
+
+def test_a_second_reader_sees_no_labels_and_agreement_is_clicked_through(page: Page) -> None:
+    for key in ("1", "2", "3"):
+        sha = current(page)
+        page.keyboard.press(key)
+        expect_saved(page, sha[:8])
+        page.keyboard.press("ArrowRight")
+    page.locator(".reviewer").fill("bea")
+    page.get_by_label("Hide labels and others' decisions").check()
+    expect(page.locator("[data-facet=label]")).to_have_count(0)
+    expect(page.locator(".gallery .card").first).to_contain_text("not read yet")
+    assert "Healthy" not in page.locator(".gallery").inner_text()
+    page.keyboard.press("Home")
+    for _ in range(3):
+        sha = current(page)
+        page.keyboard.press("1")
+        expect_saved(page, sha[:8])
+        page.keyboard.press("ArrowRight")
+    page.get_by_label("Hide labels and others' decisions").uncheck()
+    expect(page.locator("[data-facet=label]")).to_have_count(1)
+    page.get_by_role("button", name="Agreement").click()
+    expect(page.locator(".agreement-body")).to_contain_text("1 of 3 images read alike")
+    page.locator(".agreement-body .card").first.click()
+    expect(page.locator(".at")).to_have_text("1 of 2")
+
+
+def test_filters_and_name_are_kept_when_the_page_is_loaded_again(page: Page) -> None:
+    page.locator("[data-facet=label]").get_by_label("Healthy").check()
+    expect_total(page, 24)
+    page.reload()
+    page.wait_for_selector(".review[data-ready]")
+    expect_total(page, 24)
+    expect(page.locator(".reviewer")).to_have_value("ada")
+
+
+def test_the_page_fits_a_small_laptop_and_the_contact_sheet_is_downloaded(page: Page) -> None:
+    page.set_viewport_size({"width": 1024, "height": 640})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1024
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Contact sheet").click()
+    assert download.value.suggested_filename == "contact-sheet.png"
+    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+
+
+@contextmanager
+def command(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """`hf-bones review`, as a process of its own, from when it answers."""
+    arguments = ["review", str(folder), "--reviewer", "ada", "--port", str(port), "--no-browser"]
+    with subprocess.Popen([sys.executable, "-m", "hf_bones.cli.main", *arguments], stdout=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(600):
+                try:
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
+                    break
+                except OSError:
+                    assert process.poll() is None
+                    time.sleep(0.1)
+            yield process
+        finally:
+            process.kill()
+
+
+def test_what_the_page_called_saved_survives_kill_9_and_the_open_page_goes_on(browser: Browser, folder: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(WAIT)
+    page = context.new_page()
+    with command(folder, port) as process:
+        page.goto(f"http://127.0.0.1:{port}")
+        page.wait_for_selector(".review[data-ready]")
+        dropped = current(page)
+        page.keyboard.press("d")
+        expect_saved(page, dropped[:8])
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("d")
+        expect(page.locator(".said[data-kind=error]").first).to_contain_text("The server does not answer: nothing was saved")
+    assert [(d.sha256, d.decision, d.decided_by) for d in decisions(folder)] == [(dropped, "drop", "ada")]
+    with command(folder, port):
+        after = current(page)
+        page.keyboard.press("d")
+        expect_saved(page, after[:8])
+        page.goto(f"http://127.0.0.1:{port}")
+        page.wait_for_selector(".review[data-ready]")
+        expect(page.locator("[data-facet=decision] label", has_text="Dropped").locator(".count")).to_have_text("2")
+    context.close()

@@ -1,0 +1,348 @@
+"""Europe PMC, asked over HTTP: its search in JSON, its articles in JATS XML.
+
+Run: pytest tests/collect/providers/test_provider_europepmc.py
+"""
+
+import json
+
+import pytest
+from werkzeug import Request, Response
+
+from hf_bones.collect.candidate import ProviderError
+from hf_bones.collect.http.addresses import AddressGuard
+from hf_bones.collect.http.api import Api
+from hf_bones.collect.providers.europepmc import EuropePmc, EuropePmcOptions, parse_xml
+
+BY = "http://creativecommons.org/licenses/by/4.0/"
+BY_NC = "http://creativecommons.org/licenses/by-nc/4.0/"
+DOCTYPE = '<!DOCTYPE article PUBLIC "-//NLM//DTD JATS (Z39.96) Journal Archiving DTD v1.2//EN" "JATS-archivearticle1.dtd">'
+LICENCE = f'<license xlink:href="{BY}"><license-p>This is an open access article.</license-p></license>'
+QUERY = "comminuted fracture tibia"
+
+
+@pytest.fixture
+def api():
+    with Api("hf_bones-tests", AddressGuard(["127.0.0.0/8", "::1"]), pause=0.0, first_wait=0.01, attempts=3) as api:
+        yield api
+
+
+def provider(httpserver, api, **options):
+    return EuropePmc(EuropePmcOptions(endpoint=httpserver.url_for("/rest"), images="https://europepmc.org", pause=0.0, **options), api)
+
+
+def entry(number, **changes):
+    return {
+        "id": f"3{number}", "source": "MED", "pmid": f"3{number}", "pmcid": f"PMC{number}", "title": f"Case <i>{number}</i> of a tibia",
+        "authorString": "Smith A, Jones B.", "license": "cc by", "isOpenAccess": "Y", "inEPMC": "Y",
+    } | changes  # fmt: skip
+
+
+def fig(name="f1", caption="Lateral radiograph of a comminuted fracture of the tibia.", label="Figure 1", more=""):
+    return (
+        f'<fig id="{name}"><label>{label}</label><caption><p>{caption}</p></caption>'
+        f'<graphic xmlns:xlink="http://www.w3.org/1999/xlink" xlink:href="{name}"/>{more}</fig>'
+    )
+
+
+def jats(body=None, permissions=f"<permissions>{LICENCE}</permissions>", doctype=DOCTYPE):
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n{doctype}<article xmlns:xlink="http://www.w3.org/1999/xlink"'
+        ' xmlns:ali="http://www.niso.org/schemas/ali/1.0/"><front><article-meta><title-group><article-title>Case</article-title></title-group>'
+        f"{permissions}</article-meta></front><body><sec><p>Text</p>{fig() if body is None else body}</sec></body></article>"
+    )
+
+
+class Library:
+    """Answers the search, pageSize articles a time by cursor, and /PMC…/fullTextXML; remembers what it was asked."""
+
+    def __init__(self, httpserver, entries, texts):
+        self.entries, self.searches = entries, []
+        httpserver.expect_request("/rest/search", method="GET").respond_with_handler(self)
+        for pmcid, text in texts.items():
+            httpserver.expect_request(f"/rest/{pmcid}/fullTextXML").respond_with_data(text, content_type="application/xml")
+
+    def __call__(self, request: Request) -> Response:
+        self.searches.append(request.args.to_dict())
+        cursor, size = request.args["cursorMark"], int(request.args["pageSize"])
+        start = 0 if cursor == "*" else int(cursor.removeprefix("AoE="))
+        chosen = self.entries[start : start + size]
+        answer = {"version": "6.9", "hitCount": len(self.entries), "request": {}, "resultList": {"result": chosen}}
+        answer["nextCursorMark"] = f"AoE={start + len(chosen)}" if chosen else cursor
+        return Response(json.dumps(answer), content_type="application/json")
+
+
+def texts_asked_for(httpserver):
+    return [request.path for request, _ in httpserver.log if request.path.endswith("fullTextXML")]
+
+
+def only_figure(httpserver, api, text, number=7, **changes):
+    httpserver.clear()
+    Library(httpserver, [entry(number, **changes)], {f"PMC{number}": text})
+    (found,) = provider(httpserver, api).search(QUERY, None)
+    return found
+
+
+def test_a_figure_whose_caption_fits_becomes_a_candidate_of_its_article(httpserver, api):
+    found = only_figure(httpserver, api, jats())
+    assert found.url == "https://europepmc.org/articles/PMC7/bin/f1.jpg"
+    assert found.page == "https://europepmc.org/article/PMC/PMC7"
+    assert found.title == "Case 7 of a tibia — Figure 1 Lateral radiograph of a comminuted fracture of the tibia."
+    assert found.creator == "Smith A, Jones B"
+    assert (found.licence, found.licence_text, found.licence_url) == ("CC-BY-4.0", "This is an open access article.", BY)
+    assert found.attribution == (
+        "“Case 7 of a tibia, Figure 1” by Smith A, Jones B (https://europepmc.org/article/PMC/PMC7), licensed under CC BY 4.0"
+        " (http://creativecommons.org/licenses/by/4.0/)."
+    )
+
+
+def test_the_search_asks_for_the_words_in_captions_of_open_articles(httpserver, api):
+    library = Library(httpserver, [], {})
+    list(provider(httpserver, api, also='LICENSE:"CC BY"').search(' "beyond repair"  tibia ', None))
+    list(provider(httpserver, api, match="phrase").search("comminuted  fracture", None))
+    assert library.searches[0] == {
+        "query": '(FIG:"beyond repair" AND FIG:"tibia" AND OPEN_ACCESS:y AND (LICENSE:"CC BY"))',
+        "format": "json", "resultType": "core", "pageSize": "25", "cursorMark": "*",
+    }  # fmt: skip
+    assert library.searches[1]["query"] == '(FIG:"comminuted fracture" AND OPEN_ACCESS:y)'
+
+
+def test_pages_follow_the_cursor_to_the_end(httpserver, api):
+    library = Library(httpserver, [entry(n) for n in range(1, 6)], {f"PMC{n}": jats() for n in range(1, 6)})
+    found = list(provider(httpserver, api, page_size=2).search(QUERY, None))
+    assert [c.url.split("/")[4] for c in found] == ["PMC1", "PMC2", "PMC3", "PMC4", "PMC5"]
+    assert [search["cursorMark"] for search in library.searches] == ["*", "AoE=2", "AoE=4", "AoE=5"]
+
+
+def test_the_limit_is_kept_without_asking_for_more_pages_or_articles(httpserver, api):
+    library = Library(httpserver, [entry(n) for n in range(1, 9)], {f"PMC{n}": jats() for n in range(1, 9)})
+    assert len(list(provider(httpserver, api, page_size=2).search(QUERY, 3))) == 3
+    assert len(library.searches) == 2
+    assert len(texts_asked_for(httpserver)) == 3
+    assert list(provider(httpserver, api).search(QUERY, 0)) == []
+    assert len(library.searches) == 2
+
+
+def test_no_more_articles_are_read_than_the_options_allow(httpserver, api):
+    Library(httpserver, [entry(n) for n in range(1, 9)], {f"PMC{n}": jats() for n in range(1, 9)})
+    assert len(list(provider(httpserver, api, max_articles=3, page_size=2).search(QUERY, None))) == 3
+    assert len(texts_asked_for(httpserver)) == 3
+
+
+@pytest.mark.parametrize(
+    ("caption", "fits"),
+    [
+        ("X‑ray of a comminuted fracture", True),
+        ("Radiographs: tibial fractures", True),
+        ("Radiograph of a tibia", False),
+        ("CT of a comminuted fracture of the tibia", False),
+        ("Photograph; autoradiography of a comminuted tibia fracture", False),
+        ("", False),
+    ],
+)
+def test_a_caption_must_have_half_of_the_words_and_speak_of_a_radiograph(httpserver, api, caption, fits):
+    Library(httpserver, [entry(7)], {"PMC7": jats(fig(caption=caption))})
+    assert len(list(provider(httpserver, api).search(QUERY, None))) == fits
+
+
+def test_what_a_caption_must_have_is_an_option(httpserver, api):
+    Library(httpserver, [entry(7)], {"PMC7": jats(fig(caption="CT of a tibia"))})
+    assert list(provider(httpserver, api, must_mention=[]).search(QUERY, None)) == []
+    assert len(list(provider(httpserver, api, must_mention=[], caption_share=0.3).search(QUERY, None))) == 1
+    assert len(list(provider(httpserver, api, must_mention=["ct"], caption_share=0.0).search(QUERY, None))) == 1
+
+
+def test_the_word_for_radiograph_in_a_query_may_be_another_one_in_the_caption(httpserver, api):
+    Library(httpserver, [entry(7)], {"PMC7": jats(fig(caption="Radiograph of a tibia"))})
+    assert len(list(provider(httpserver, api, caption_share=1.0).search("tibia x-ray", None))) == 1
+
+
+def test_the_caption_of_a_group_counts_for_its_figures(httpserver, api):
+    group = f"<fig-group><caption><p>Comminuted tibia fracture.</p></caption>{fig('a', 'Radiograph')}{fig('b', 'Photograph')}</fig-group>"
+    Library(httpserver, [entry(7)], {"PMC7": jats(group)})
+    assert [c.url.rpartition("/")[2] for c in provider(httpserver, api).search(QUERY, None)] == ["a.jpg"]
+
+
+def test_each_file_of_a_figure_is_a_candidate_and_of_alternatives_the_first(httpserver, api):
+    graphics = "".join(f'<graphic xlink:href="{name}"/>' for name in ("p2.tif", "p3.png", "p 4", "", "https://x.org/p5.jpg", "p2.tif"))
+    choice = '<alternatives><graphic xlink:href="large"/><graphic xlink:href="small"/></alternatives>'
+    Library(httpserver, [entry(7)], {"PMC7": jats(fig(more=graphics + choice))})
+    names = [c.url.rpartition("/")[2] for c in provider(httpserver, api).search(QUERY, None)]
+    assert names == ["f1.jpg", "p2.jpg", "p3.png", "p%204.jpg", "large.jpg"]
+
+
+ALI = f"<ali:license_ref>{BY_NC}</ali:license_ref>"
+WORDS = "distributed under the Creative Commons Attribution License"
+
+
+@pytest.mark.parametrize(
+    ("permissions", "identifier"),
+    [
+        (f"<permissions>{LICENCE}</permissions>", "CC-BY-4.0"),
+        (f"<permissions><license>{ALI}<license-p>Open.</license-p></license></permissions>", "CC-BY-NC-4.0"),
+        (
+            f'<permissions><license><license-p>See <ext-link xlink:href="{BY}">here</ext-link>.</license-p></license></permissions>',
+            "CC-BY-4.0",
+        ),
+        (f"<permissions><license><license-p>{WORDS}.</license-p></license></permissions>", "LicenseRef-CC-BY"),
+        (f"<permissions><copyright-statement>{WORDS} ({BY})</copyright-statement></permissions>", "CC-BY-4.0"),
+        (f'<permissions>{LICENCE}<license xlink:href="{BY_NC}"/></permissions>', "unknown"),
+        (f'<permissions><license xlink:href="{BY}">{ALI}</license></permissions>', "unknown"),
+        ('<permissions><license xlink:href="https://www.elsevier.com/userlicense/1.0/"/></permissions>', "unknown"),
+        ("<permissions><copyright-year>2019</copyright-year></permissions>", "LicenseRef-CC-BY"),
+        ("", "LicenseRef-CC-BY"),
+    ],
+)
+def test_the_licence_is_the_articles_own_else_the_one_of_the_search(httpserver, api, permissions, identifier):
+    assert only_figure(httpserver, api, jats(permissions=permissions)).licence == identifier
+
+
+def test_a_waiver_for_the_data_does_not_make_the_licence_doubtful(httpserver, api):
+    waiver = (
+        f'<permissions><license xlink:href="{BY}"><license-p>Open access. The Creative Commons Public Domain Dedication waiver'
+        ' (<ext-link xlink:href="http://creativecommons.org/publicdomain/zero/1.0/">zero</ext-link>) applies to the data made available'
+        " in this article.</license-p></license></permissions>"
+    )
+    assert only_figure(httpserver, api, jats(permissions=waiver)).licence == "CC-BY-4.0"
+
+
+def test_without_any_statement_the_licence_is_unknown(httpserver, api):
+    assert only_figure(httpserver, api, jats(permissions=""), license=None).licence == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("more", "identifier"),
+    [
+        (f'<permissions><license xlink:href="{BY_NC}"/></permissions>', "CC-BY-NC-4.0"),
+        ("<permissions><copyright-statement>© 2001 Elsevier, with permission</copyright-statement></permissions>", "unknown"),
+        ("<attrib>Reprinted with permission from Wiley.</attrib>", "unknown"),
+        ("<attrib>By J. Heilman, CC BY-SA 3.0</attrib>", "CC-BY-SA-3.0"),
+        ("<attrib>Source: the authors.</attrib>", "CC-BY-4.0"),
+    ],
+)
+def test_what_a_figure_says_of_itself_wins_over_the_articles_licence(httpserver, api, more, identifier):
+    assert only_figure(httpserver, api, jats(fig(more=more))).licence == identifier
+
+
+@pytest.mark.parametrize(
+    ("note", "identifier"),
+    [
+        ("Reproduced from Smith et al.", "unknown"),
+        ("Adapted, with permission of the publisher.", "unknown"),
+        ("Image courtesy of Dr Jones.", "unknown"),
+        ("© Springer 2009", "unknown"),
+        ("Image by J. Heilman (CC BY-SA 3.0).", "CC-BY-SA-3.0"),
+        ("Taken with the patient standing; written consent was obtained.", "CC-BY-4.0"),
+    ],
+)
+def test_a_caption_that_names_another_owner_takes_the_figure_out_of_the_articles_licence(httpserver, api, note, identifier):
+    caption = f"Radiograph of a comminuted fracture of the tibia. {note}"
+    assert only_figure(httpserver, api, jats(fig(caption=caption))).licence == identifier
+
+
+BILLION = '<!DOCTYPE article [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>'
+
+
+@pytest.mark.parametrize(
+    "text", ["<article>", "not xml", "", "<a/><b/>", jats(doctype=BILLION), "<a>" * 400 + "</a>" * 400, "<a>&nbsp;</a>"], ids=range(7)
+)
+def test_an_article_that_cannot_be_read_is_skipped_and_counted(httpserver, api, text, caplog):
+    Library(httpserver, [entry(1), entry(2)], {"PMC1": text, "PMC2": jats()})
+    europepmc = provider(httpserver, api)
+    assert [c.page for c in europepmc.search(QUERY, None)] == ["https://europepmc.org/article/PMC/PMC2"]
+    assert europepmc.articles_skipped == 1
+    assert "PMC1/fullTextXML" in caplog.text
+
+
+def test_an_article_without_full_text_is_skipped_and_counted(httpserver, api):
+    Library(httpserver, [entry(1), entry(2)], {"PMC2": jats()})
+    httpserver.expect_request("/rest/PMC1/fullTextXML").respond_with_data("", status=404)
+    europepmc = provider(httpserver, api)
+    assert len(list(europepmc.search(QUERY, None))) == 1
+    assert europepmc.articles_skipped == 1
+
+
+def test_a_page_of_which_no_article_can_be_read_is_an_error_after_what_came_before(httpserver, api):
+    Library(httpserver, [entry(n) for n in range(1, 5)], {"PMC1": jats(), "PMC2": jats(), "PMC3": "<", "PMC4": "<"})
+    found = []
+    with pytest.raises(
+        ProviderError, match=r"none of 2 articles could be read; the first: .*PMC3/fullTextXML: expected an article in JATS"
+    ):
+        for candidate in provider(httpserver, api, page_size=2).search(QUERY, None):
+            found.append(candidate)
+    assert len(found) == 2
+
+
+def test_entries_without_a_pmcid_are_passed_over_and_articles_read_once(httpserver, api):
+    odd = [entry(1, pmcid=None), entry(2, pmcid="../x"), "text", None, {}, entry(3), entry(3)]
+    Library(httpserver, odd, {"PMC3": jats()})
+    assert len(list(provider(httpserver, api).search(QUERY, None))) == 1
+    assert texts_asked_for(httpserver) == ["/rest/PMC3/fullTextXML"]
+
+
+def test_a_doctype_and_the_names_of_its_dtd_are_no_obstacle():
+    root = parse_xml(jats("<p>5&nbsp;mm</p>"))
+    assert "5 mm" in " ".join("".join(root.itertext()).split())
+
+
+@pytest.mark.parametrize(
+    "doctype",
+    [BILLION, '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]>', '<!DOCTYPE a [<!ENTITY % x SYSTEM "http://127.0.0.1/">%x;]>'],
+)
+def test_a_document_that_declares_entities_is_refused(doctype):
+    with pytest.raises(ValueError, match="declares an entity"):
+        parse_xml(f"{doctype}<a>&x;</a>")
+
+
+@pytest.mark.parametrize(
+    "body", ["[]", "null", "{}", '{"resultList": []}', '{"resultList": {"result": {}}}', '{"errCode": 404, "errMsg": "x"}']
+)
+def test_another_shape_is_an_error_that_names_the_endpoint(httpserver, api, body):
+    httpserver.expect_request("/rest/search").respond_with_data(body, content_type="application/json")
+    with pytest.raises(ProviderError, match=r"/rest/search: expected a JSON object with resultList.result"):
+        list(provider(httpserver, api).search(QUERY, None))
+
+
+def test_malformed_json_is_an_error(httpserver, api):
+    httpserver.expect_request("/rest/search").respond_with_data("<html>", content_type="text/html")
+    with pytest.raises(ProviderError, match="not JSON"):
+        list(provider(httpserver, api).search(QUERY, None))
+
+
+def test_429_is_waited_out_for_the_search_and_for_articles(httpserver, api):
+    page = {"hitCount": 1, "nextCursorMark": "*", "resultList": {"result": [entry(1)]}}
+    wait = {"status": 429, "headers": {"Retry-After": "0"}}
+    httpserver.expect_ordered_request("/rest/search").respond_with_data("slow", **wait)
+    httpserver.expect_ordered_request("/rest/search").respond_with_json(page)
+    httpserver.expect_ordered_request("/rest/PMC1/fullTextXML").respond_with_data("slow", **wait)
+    httpserver.expect_ordered_request("/rest/PMC1/fullTextXML").respond_with_data(jats())
+    assert len(list(provider(httpserver, api).search(QUERY, None))) == 1
+
+
+def test_a_limit_that_stays_ends_the_search_instead_of_skipping_articles(httpserver, api):
+    Library(httpserver, [entry(1), entry(2)], {"PMC2": jats()})
+    httpserver.expect_request("/rest/PMC1/fullTextXML").respond_with_data("slow", status=429, headers={"Retry-After": "0"})
+    with pytest.raises(ProviderError) as caught:
+        list(provider(httpserver, api).search(QUERY, None))
+    assert caught.value.status == 429
+    assert texts_asked_for(httpserver) == ["/rest/PMC1/fullTextXML"] * 3
+
+
+def test_401_is_not_retried(httpserver, api):
+    httpserver.expect_request("/rest/search").respond_with_data("no", status=401)
+    with pytest.raises(ProviderError, match="answered 401"):
+        list(provider(httpserver, api).search(QUERY, None))
+    assert len(httpserver.log) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"match": "word"}, "match is 'word'"), ({"caption_share": 2.0}, "0 to 1"), ({"page_size": 0}, "1 to 1000")]
+)
+def test_options_out_of_range_are_refused(httpserver, api, options, message):
+    with pytest.raises(ProviderError, match=message):
+        provider(httpserver, api, **options)
+
+
+@pytest.mark.parametrize("query", ["", "  ", '""', "\\"])
+def test_an_empty_query_is_refused_before_asking(httpserver, api, query):
+    with pytest.raises(ProviderError, match="the query is empty"):
+        list(provider(httpserver, api).search(query, None))

@@ -1,0 +1,410 @@
+"""The report of an evaluation: tables, plots, worst errors, baselines, looks at the test split.
+
+Run: pytest tests/evaluation/report/test_evaluation.py
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset, DatasetDict
+from PIL import Image
+from sklearn.metrics import roc_curve
+from transformers import Dinov2Config, Dinov2ForImageClassification
+from typer.testing import CliRunner
+
+from hf_bones.cli.main import app
+from hf_bones.dataset.schema import bone_features
+from hf_bones.evaluation.report import looks
+from hf_bones.evaluation.report.baselines import FOREST, MAJORITY, STATISTICS, forest_probabilities, image_statistics, keep_licences
+from hf_bones.evaluation.report.figures import Resampling, figures_of
+from hf_bones.evaluation.report.looks import count_look, count_look_somewhere
+from hf_bones.evaluation.report.markdown import plain
+from hf_bones.evaluation.report.plots import roc_points
+from hf_bones.evaluation.report.report import Circumstances, evaluate_probabilities
+from hf_bones.evaluation.report.rows import ScoredRows, slices_of
+from hf_bones.evaluation.report.run import evaluate_checkpoint, scheme_labels
+from hf_bones.evaluation.report.summary import summary_text
+from hf_bones.hub.card_figures import measured_table
+from hf_bones.inference.decision import Decision, write_decision
+from hf_bones.inference.predictor import BonePredictor
+from hf_bones.labels import THREE_CLASS, TWO_CLASS
+from hf_bones.preprocess import InputSpec, image_processor
+
+NAMES = THREE_CLASS.names
+QUICK = Resampling(repeats=50)
+NASTY = "<script>alert(1)</script>|`x`"
+
+
+def scored(rows: int = 120, seed: int = 0, **changes: object) -> ScoredRows:
+    """Rows of two sources, the second ("web") without a healthy one, in groups of four; a picture for each."""
+    rng = np.random.default_rng(seed)
+    labels = np.r_[np.arange(rows - 24) % 3, 1 + np.arange(24) % 2]
+    scores = rng.dirichlet(np.ones(3), rows)
+    scores[np.arange(rows), labels] += 0.4
+    given = {
+        "names": NAMES,
+        "normal_id": 0,
+        "labels": labels,
+        "probabilities": scores / scores.sum(axis=1, keepdims=True),
+        "groups": [f"g{index // 4}" for index in range(rows)],
+        "sources": ["hospital"] * (rows - 24) + ["web"] * 24,
+        "regions": ["hand", "leg", ""] * (rows // 3),
+        "image_ids": [f"image-{index}" for index in range(rows)],
+        "image": lambda index: Image.new("L", (40 + index, 30), index % 256),
+    }
+    return ScoredRows(**(given | changes))  # type: ignore[arg-type]
+
+
+ABOUT = Circumstances("a checkpoint", "data/bones", "test", dataset_sha256="ab" * 32, looks=3, looks_in="record.json")
+
+
+class Links(HTMLParser):
+    """Tags of a page and where its pictures come from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.sources: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [value or "" for key, value in attrs if key in {"src", "href"}]
+
+
+def test_a_report_is_written_whole_and_its_json_agrees_with_its_figures(tmp_path: Path) -> None:
+    rows = scored()
+    even = np.full((120, 3), 1 / 3)
+    done = evaluate_probabilities(rows, tmp_path / "out", ABOUT, baselines={"even": even}, resampling=QUICK)
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {
+        "report.md", "metrics.json", "confusion.png", "roc.png", "reliability.png", "worst_errors.html", "worst_errors.png",
+    }  # fmt: skip
+    for name in ("confusion.png", "roc.png", "reliability.png", "worst_errors.png"):
+        with Image.open(tmp_path / "out" / name) as picture:
+            assert picture.width > 400 and len(picture.convert("RGB").getcolors(maxcolors=2**24) or []) > 20
+    data = json.loads(done.metrics.read_text())
+    assert (data["checkpoint"]["name"], data["dataset"]["sha256"], data["looks"]["count"]) == ("a checkpoint", "ab" * 32, 3)
+    assert {"numpy", "scikit-learn"} <= set(data["environment"]["packages"])
+    first = data["slices"][0]
+    assert (first["kind"], first["model"], first["n"]) == ("all", "checkpoint", 120)
+    assert first["figures"]["accuracy"]["value"] == pytest.approx((rows.predicted == rows.labels).mean())
+    low, high = first["figures"]["auroc_abnormal"]["interval"]
+    assert low < first["figures"]["auroc_abnormal"]["value"] < high
+    matrix = np.array(data["confusion_rows_true"]["all:all"])
+    assert matrix.sum(axis=1).tolist() == list(rows.supports().values())
+    assert matrix[1, 0] == ((rows.labels == 1) & (rows.predicted == 0)).sum()
+    assert {(s["name"], s["model"]) for s in data["slices"] if s["kind"] == "source"} == {
+        (source, model) for source in ("hospital", "web") for model in ("checkpoint", "even")
+    }
+    assert {s["name"] for s in data["slices"] if s["kind"] == "region"} == {"hand", "leg", "not stated"}
+    text = done.report.read_text()
+    for words in ("not a medical device", "3 times", "web has no healthy", "chosen on these same rows", "15 bins of equal width"):
+        assert words in text
+    for picture in re.findall(r"!\[[^]]*]\(([^)]+)\)", text):
+        assert (tmp_path / "out" / picture).is_file()
+    assert "nan" not in text.lower()
+    assert "all rows, checkpoint (n = 120)" in summary_text(done)
+
+
+def test_what_a_source_cannot_define_is_null_with_the_reason(tmp_path: Path) -> None:
+    done = evaluate_probabilities(scored(), tmp_path, ABOUT, resampling=QUICK)
+    web = next(s for s in json.loads(done.metrics.read_text())["slices"] if s["name"] == "web")
+    assert web["figures"]["auroc_abnormal"]["value"] is None
+    assert web["figures"]["auroc_abnormal"]["reason"] == "no row of healthy"
+    assert web["figures"]["sensitivity_fractured"]["value"] is not None
+    assert "– (no row of healthy)" in done.report.read_text()
+
+
+def test_few_rows_give_counts_and_no_interval() -> None:
+    rows = scored()
+    keep = np.ones(120, dtype=bool)
+    keep[np.flatnonzero(rows.labels == 2)[7:]] = False
+    part = next(slices_of(rows))
+    found = figures_of(rows, type(part)("source", "few", keep), 0.85, QUICK)
+    assert found.figures["sensitivity_beyond_repair"].interval is None
+    assert found.figures["sensitivity_beyond_repair"].reason == "only 7 rows of beyond_repair"
+    assert found.figures["balanced_accuracy"].interval is None
+    assert found.figures["sensitivity_fractured"].interval is not None
+    assert found.counts["correct_beyond_repair"] is not None
+
+
+def test_rows_of_few_groups_give_a_rough_interval_or_none() -> None:
+    labels = scored().labels
+    severe = np.flatnonzero(labels == 2)
+    for spread, expected in ((3, "only 3 groups"), (7, "rough: only 7 groups")):
+        groups = np.array([f"g{index}" for index in range(120)], dtype=object)
+        groups[severe] = [f"severe {index % spread}" for index in range(len(severe))]
+        rows = scored(groups=groups.tolist())
+        figure = figures_of(rows, next(slices_of(rows)), 0.85, QUICK).figures["sensitivity_beyond_repair"]
+        assert figure.reason == expected
+        assert (figure.interval is None) == (spread == 3)
+
+
+def test_a_figure_that_no_resample_changes_has_no_interval() -> None:
+    rows = scored()
+    perfect = figures_of(rows, next(slices_of(rows)), 0.85, QUICK, "perfect", np.eye(3)[rows.labels])
+    assert perfect.figures["accuracy"].value == 1.0
+    assert perfect.figures["accuracy"].interval is None
+
+
+def test_worst_errors_come_first_and_text_from_the_data_stays_text(tmp_path: Path) -> None:
+    rows = scored(sources=[NASTY] * 96 + ["web"] * 24, image_ids=[f"{index}{NASTY}" for index in range(120)])
+    done = evaluate_probabilities(rows, tmp_path, ABOUT, resampling=QUICK, worst=5)
+    assert done.errors is not None
+    page = done.errors.read_text()
+    links = Links()
+    links.feed(page)
+    assert "script" not in links.tags
+    assert links.tags.count("img") == 5
+    assert all(source.startswith("data:image/jpeg;base64,") for source in links.sources), "the page must be self-contained"
+    given = rows.probabilities[np.arange(120), rows.labels]
+    wrong = rows.predicted != rows.labels
+    shown = [int(text) for text in re.findall(r"<dt>image</dt><dd>(\d+)", page)]
+    assert shown == sorted(np.flatnonzero(wrong).tolist(), key=lambda index: given[index])[:5]
+    assert "<script" not in done.report.read_text()
+
+
+def test_markdown_cells_hold_no_markup() -> None:
+    assert plain("a|b\n<i>`c`*d*_e_[f](g)") == "a\\|b &lt;i&gt;\\`c\\`\\*d\\*\\_e\\_\\[f\\](g)"
+
+
+def test_a_page_of_an_earlier_run_does_not_stay(tmp_path: Path) -> None:
+    for name in ("worst_errors.html", "worst_errors.png"):
+        (tmp_path / name).write_text("of an earlier run")
+    rows = scored()
+    evaluate_probabilities(scored(probabilities=np.eye(3)[rows.labels]), tmp_path, ABOUT, resampling=QUICK)
+    assert "No wrong prediction" in (tmp_path / "worst_errors.html").read_text()
+    assert not (tmp_path / "worst_errors.png").exists()
+    evaluate_probabilities(scored(image=None), tmp_path, ABOUT, resampling=QUICK)
+    assert not (tmp_path / "worst_errors.html").exists()
+
+
+def test_no_rows_is_an_error_that_says_so(tmp_path: Path) -> None:
+    nothing = ScoredRows(NAMES, 0, np.zeros(0, dtype=np.int64), np.zeros((0, 3)), [], [], [], [])
+    with pytest.raises(ValueError, match="no row to score"):
+        evaluate_probabilities(nothing, tmp_path, ABOUT)
+
+
+def test_the_roc_curve_is_the_one_of_sklearn() -> None:
+    rng = np.random.default_rng(0)
+    positive, score = rng.random(80) < 0.3, np.round(rng.random(80), 1)
+    false, true, _ = roc_curve(positive, score, drop_intermediate=False)
+    assert np.allclose(roc_points(positive, score), (false, true))
+
+
+def test_statistics_see_size_brightness_and_borders() -> None:
+    pixels = np.full((40, 80), 100, dtype=np.uint8)
+    pixels[:2] = 255
+    found = dict(zip(STATISTICS, image_statistics(pixels), strict=True))
+    assert (found["width"], found["height"], found["aspect"]) == (80, 40, 2.0)
+    assert (found["top_mean"], found["bottom_mean"], found["percentile_50"]) == (255, 100, 100)
+    assert found["share_white"] == pytest.approx(0.05)
+
+
+def test_the_forest_gives_zero_to_a_class_it_never_saw() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.array([0, 2] * 30)
+    train = rng.normal(size=(60, 3)) + labels[:, None]
+    scores = forest_probabilities(train, labels, train, 3)
+    assert scores[:, 1].max() == 0
+    assert (scores.argmax(axis=1) == labels).mean() > 0.8
+
+
+def test_licences_limit_the_baseline_rows() -> None:
+    assert keep_licences(["a", "b", "a"], ["a"]).tolist() == [0, 2]
+    assert keep_licences(["a", "b"], None).tolist() == [0, 1]
+    with pytest.raises(ValueError, match=r"no training row .*\['a', 'b'\]"):
+        keep_licences(["a", "b"], ["c"])
+
+
+def test_looks_are_counted_and_the_rest_of_the_record_is_kept(tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    record.write_text('{"recipe": {"seed": 1}}')
+    assert count_look(record, "test", "aa") == 1
+    assert count_look(record, "external", "bb") == 1
+    assert count_look(record, "test", "cc") == 2
+    data = json.loads(record.read_text())
+    assert data["recipe"] == {"seed": 1}
+    assert [(look["split"], look["dataset_sha256"]) for look in data["test_looks"]] == [("test", "aa"), ("external", "bb"), ("test", "cc")]
+    record.write_text('{"test_looks": 3}')
+    with pytest.raises(ValueError, match=r"record\.json.*must be a list"):
+        count_look(record, "test")
+
+
+def test_a_look_at_a_read_only_checkpoint_is_counted_beside_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Permissions do not bind root, under whom tests may run, so the refusal of the file system is played.
+    checkpoint, fallback = tmp_path / "checkpoint", tmp_path / "out" / "test_looks.json"
+    checkpoint.mkdir()
+    write = looks.write_json
+
+    def refuse(path: Path, data: dict[str, object]) -> None:
+        if path.parent == checkpoint:
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        write(path, data)
+
+    monkeypatch.setattr(looks, "write_json", refuse)
+    assert count_look_somewhere(checkpoint, fallback, "test", "") == (1, fallback)
+    assert count_look_somewhere(checkpoint, fallback, "test", "") == (2, fallback)
+    assert count_look_somewhere(None, fallback, "test", "") == (3, fallback)
+    assert not (checkpoint / "record.json").exists()
+
+
+def jpeg(shade: int, seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).normal(shade, 20, (48, 36)).clip(0, 255).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def small_split(rows: int, seed: int) -> Dataset:
+    """Noise that is brighter for each class, so that brightness statistics tell the label."""
+    labels = [index % 3 for index in range(rows)]
+    columns = {
+        "image": [{"bytes": jpeg(40 + 70 * label, seed + index), "path": None} for index, label in enumerate(labels)],
+        "label": labels,
+        "subtype": [""] * rows,
+        "group": [f"{seed}-{index // 2}" for index in range(rows)],
+        "source": ["hospital" if index % 2 else "web" for index in range(rows)],
+        "region": ["hand"] * rows,
+        "view": [""] * rows,
+        "licence": ["CC-BY-4.0" if index % 2 else "unclear" for index in range(rows)],
+        "sha256": [f"{seed}{index}" for index in range(rows)],
+        "boxes": [[] for _ in range(rows)],
+        "severity": [float("nan")] * rows,
+        "synthetic": [True] * rows,
+        "image_id": [f"{seed}/{index}" for index in range(rows)],
+    }
+    return Dataset.from_dict(columns, features=bone_features(NAMES))
+
+
+@pytest.fixture(scope="module")
+def dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train and test split as saved on disk; one test image is broken."""
+    folder = tmp_path_factory.mktemp("data") / "bones"
+    test = small_split(42, seed=1000).to_list()
+    test[5]["image"] = {"bytes": b"no image at all", "path": None}
+    DatasetDict({"train": small_split(60, seed=0), "test": Dataset.from_list(test, features=bone_features(NAMES))}).save_to_disk(folder)
+    return folder
+
+
+@pytest.fixture
+def checkpoint_folder(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    labels = {"id2label": THREE_CLASS.id2label, "label2id": THREE_CLASS.label2id}
+    config = Dinov2Config(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=14, mlp_ratio=2, **labels)
+    folder = tmp_path / "checkpoint"
+    Dinov2ForImageClassification(config).save_pretrained(folder)
+    image_processor(InputSpec(28)).save_pretrained(folder)
+    write_decision(Decision(temperature=2.0, scheme=THREE_CLASS, image_size=28), folder)
+    return folder
+
+
+def test_a_checkpoint_is_evaluated_end_to_end(dataset_folder: Path, checkpoint_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = evaluate_checkpoint(checkpoint_folder, dataset_folder, out, repeats=50, batch_size=8, baseline_licences=["CC-BY-4.0"])
+    data = json.loads(done.metrics.read_text())
+    assert data["rows"] == {"scored": 41, "left_out": {"1000/5": "unreadable: not_an_image"}}
+    assert (data["looks"]["count"], data["looks"]["recorded_in"]) == (1, "the checkpoint's record.json")
+    assert json.loads((checkpoint_folder / "record.json").read_text())["test_looks"][0]["dataset_sha256"] == data["dataset"]["sha256"]
+    assert set(data["calibration"]) == {"before calibration", "after calibration"}
+    assert data["command"].startswith("hf-bones evaluate ") and data["command"].endswith("--baseline-licence CC-BY-4.0")
+    assert "Baselines were fitted on 30 training rows with licence CC-BY-4.0." in data["notes"]
+    assert done.of("all", FOREST).figures["accuracy"].value == pytest.approx(1.0), "brightness gives the label away here"
+    assert done.of("all", MAJORITY).figures["auroc_abnormal"].value == pytest.approx(0.5)
+    with pytest.raises(KeyError, match="hospital"):
+        done.of("nowhere")
+
+    # The figures are those of the predictor on the same rows.
+    rows = [row for index, row in enumerate(small_split(42, seed=1000)) if index != 5]
+    findings = BonePredictor.from_pretrained(checkpoint_folder, device="cpu").predict([row["image"] for row in rows])
+    said = [max(finding.probabilities, key=finding.probabilities.__getitem__) for finding in findings]
+    share = np.mean([name == NAMES[row["label"]] for name, row in zip(said, rows, strict=True)])
+    assert done.overall.figures["accuracy"].value == pytest.approx(share)
+
+    again = evaluate_checkpoint(checkpoint_folder, dataset_folder, out, repeats=50, baselines=False)
+    assert json.loads(again.metrics.read_text())["looks"]["count"] == 2
+    assert "2 times" in again.report.read_text()
+    evaluate_checkpoint(checkpoint_folder, dataset_folder, out, split="train", repeats=50, baselines=False)
+    assert len(json.loads((checkpoint_folder / "record.json").read_text())["test_looks"]) == 2, "train may be looked at freely"
+
+
+def test_figures_of_mirrored_images_say_so_wherever_they_are_shown(checkpoint_folder: Path, tmp_path: Path) -> None:
+    test = small_split(12, seed=1000).to_list()
+    test[1]["image"] = {"bytes": b"no image at all", "path": None}
+    part = Dataset.from_list(test, features=bone_features(NAMES))
+    DatasetDict({"test": part}).save_to_disk(tmp_path / "data")
+    command = ["evaluate", str(checkpoint_folder), str(tmp_path / "data"), "--repeats", "20", "--no-baselines", "--device", "cpu"]
+    told = {}
+    for mirror in (False, True):
+        out = tmp_path / f"mirror {mirror}"
+        done = CliRunner().invoke(app, [*command, "--out", str(out), *(["--mirror"] if mirror else [])])
+        assert done.exit_code == 0, done.output
+        data = json.loads((out / "metrics.json").read_text())
+        assert data["method"]["mirror"] is mirror and ("--mirror" in data["command"].split()) is mirror
+        for text in (done.output, (out / "report.md").read_text(), measured_table(data, THREE_CLASS)):
+            assert ("mirrored left-right" in text) is mirror
+        told[mirror] = data["slices"][0]["figures"]["log_loss"]["value"]
+
+    predictor = BonePredictor.from_pretrained(checkpoint_folder, device="cpu")
+    rows = list(part.select([index for index in range(12) if index != 1]))
+    for mirror, value in told.items():
+        findings = predictor.predict([row["image"] for row in rows], mirror=mirror)
+        given = [finding.probabilities[NAMES[row["label"]]] for finding, row in zip(findings, rows, strict=True)]
+        assert value == pytest.approx(-np.log(given).mean(), abs=1e-6)
+    assert told[True] != pytest.approx(told[False], abs=1e-5), "the figures are of other probabilities"
+
+
+def test_a_card_of_figures_from_before_mirror_was_known_is_plain(tmp_path: Path) -> None:
+    data = json.loads(evaluate_probabilities(scored(), tmp_path, ABOUT, resampling=QUICK).metrics.read_text())
+    del data["method"]["mirror"]
+    assert "mirrored" not in measured_table(data, THREE_CLASS)
+
+
+def test_the_command_prints_figures_and_says_what_is_wrong(dataset_folder: Path, checkpoint_folder: Path, tmp_path: Path) -> None:
+    arguments = ["evaluate", str(checkpoint_folder), str(dataset_folder), "--out", str(tmp_path / "out"), "--repeats", "20"]
+    good = CliRunner().invoke(app, [*arguments, "--no-baselines"])
+    assert good.exit_code == 0, good.output
+    assert "AUROC(abnormal)" in good.output and str(tmp_path / "out" / "report.md") in good.output
+    bad = CliRunner().invoke(app, [*arguments, "--split", "tset"])
+    assert bad.exit_code == 2
+    assert "no split 'tset'; it has ['test', 'train']" in bad.output
+
+
+def test_the_script_starts_from_any_folder(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[3]
+    environment = os.environ | {"PYTHONPATH": str(root), "TERM": "dumb", "COLUMNS": "200"}
+    command = [sys.executable, str(root / "scripts" / "evaluate_model.py"), "--help"]
+    started = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert started.returncode == 0, started.stderr
+    assert "--baseline-licence" in started.stdout
+
+
+def test_rows_of_a_class_that_the_checkpoint_lacks_are_refused_and_unlabelled_ones_marked() -> None:
+    part = small_split(9, seed=5)
+    with pytest.raises(ValueError, match=r"does not know: {'beyond_repair': 3}"):
+        scheme_labels(part, TWO_CLASS, "data, split 'test'")
+    known = part.select([0, 1, 3, 4])
+    assert scheme_labels(known, TWO_CLASS, "data").tolist() == [0, 1, 0, 1]
+    rows = part.to_list()
+    rows[0]["label"] = -1
+    assert scheme_labels(Dataset.from_list(rows, features=part.features), THREE_CLASS, "data").tolist()[:3] == [-1, 1, 2]
+
+
+def test_no_train_split_means_no_baselines_and_the_report_says_so(checkpoint_folder: Path, tmp_path: Path) -> None:
+    predictor = BonePredictor.from_pretrained(checkpoint_folder, device="cpu")
+    done = evaluate_checkpoint(predictor, DatasetDict({"test": small_split(12, seed=9)}), tmp_path / "out", repeats=20)
+    assert {table.model for table in done.tables} == {"checkpoint"}
+    assert "no train split" in done.report.read_text()
+    assert json.loads((tmp_path / "out" / "test_looks.json").read_text())["test_looks"][0]["split"] == "test"

@@ -1,0 +1,376 @@
+"""Training above a frozen part whose output is kept on disk. Run: pytest tests/training/cached_views/test_trunk.py"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_trainer import ROOT, arguments, assert_same_weights, last_step, weights
+from tiny import bar_dataset, tiny_checkpoint
+from transformers import AutoModelForImageClassification
+
+from hf_bones.config.recipe import RecipeError
+from hf_bones.finetune import main, parse_recipe
+from hf_bones.labels import THREE_CLASS
+from hf_bones.preprocess import stack_inputs
+from hf_bones.training.backbone.loading import load_model
+from hf_bones.training.cached_views import cut as trunk
+from hf_bones.training.cached_views import fill as trunk_output
+from hf_bones.training.cached_views import rows as kept_rows_module
+from hf_bones.training.cached_views.cut import Cut, find_cut, frozen_output, go_on_from_kept
+from hf_bones.training.cached_views.fill import keep_frozen_output
+from hf_bones.training.cached_views.rows import KeptFile, KeptRows, collate_kept
+from hf_bones.training.data.batches import batch_matrices, batch_to_input, collate
+from hf_bones.training.data.rows import training_rows
+from hf_bones.training.trainer import make_trainer, train
+
+PLAIN = ("--head_start", "random", "--epochs", "1", "--augment", "false")
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ground")
+    bar_dataset(folder / "dataset")
+    for kind in ("dinov2", "vit", "convnextv2"):
+        tiny_checkpoint(folder / kind, kind)
+    (folder / "start").symlink_to(folder / "dinov2")
+    return folder
+
+
+def recipe_of(ground: Path, output: Path, *more: str):
+    return parse_recipe(arguments(ground, output, *PLAIN, *more))
+
+
+def trained(ground: Path, output: Path, *more: str) -> dict[str, torch.Tensor]:
+    return train(recipe_of(ground, output, *more)).model.state_dict()
+
+
+def assert_close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], atol: float) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], atol=atol, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def kept_rows(ground: Path, output: Path, *more: str):
+    """A trainer whose rows are kept output, its recipe, and the rows it had before."""
+    recipe = recipe_of(ground, output, *more)
+    rows, validation = training_rows(recipe.data, THREE_CLASS, 0, 56)
+    model, spec = load_model(recipe.model, THREE_CLASS)
+    trainer = make_trainer(recipe, model, spec, THREE_CLASS, rows, validation)
+    before = trainer.train_dataset
+    keep_frozen_output(trainer, recipe, {"train": rows.hashes, "validation": validation.hashes})
+    return trainer, recipe, before
+
+
+@pytest.mark.parametrize(
+    ("kind", "trainable", "more"),
+    [
+        ("dinov2", "head", ()),
+        ("dinov2", "head", ("--pooling", "attention")),
+        ("dinov2", "last:1", ()),
+        ("dinov2", "last:3", ("--gradient_checkpointing", "true")),
+        ("vit", "last:2", ("--pooling", "max")),
+        ("convnextv2", "last:2", ()),
+    ],
+)
+def test_training_on_kept_output_gives_the_weights_of_training_on_the_images(ground, tmp_path, kind, trainable, more):
+    same = ("--model", str(ground / kind), "--trainable", trainable, *more)
+    images = trained(ground, tmp_path / "images", *same)
+    exact = trained(ground, tmp_path / "exact", *same, "--cached_views", "1", "--cached_dtype", "float32")
+    assert_close(images, exact, atol=1e-6)
+    if (kind, trainable) == ("dinov2", "last:1"):
+        half = trained(ground, tmp_path / "half", *same, "--cached_views", "1")
+        assert_close(images, half, atol=5e-3)
+        assert any(not torch.equal(exact[name], half[name]) for name in exact), "it was not kept in half precision"
+
+
+def test_the_frozen_part_is_computed_once_for_all_epochs(ground, tmp_path, monkeypatch):
+    rows = []
+
+    def counted(model, cut, pixel_values):
+        rows.append(len(pixel_values))
+        return frozen_output(model, cut, pixel_values)
+
+    monkeypatch.setattr(trunk_output, "frozen_output", counted)
+    trained(ground, tmp_path / "run", "--trainable", "head", "--epochs", "3", "--augment", "true", "--cached_views", "2")
+    assert sum(rows) == 2 * 48 + 18
+
+
+def test_view_0_is_the_image_and_the_others_are_its_augmentations(ground, tmp_path):
+    more = ("--augment", "true", "--cached_views", "3", "--cached_dtype", "float32", "--trainable", "last:1")
+    trainer, recipe, before = kept_rows(ground, tmp_path, *more)
+    kept, model, row = trainer.train_dataset, trainer.model, 5
+    for view in range(3):
+        batch = collate([before[(row, view * len(before) + row)]], 56)
+        pixels = batch_to_input(batch, trainer.spec, recipe.augment if view else None)
+        with torch.no_grad():
+            expected = frozen_output(model.eval(), find_cut(model, "last:1"), pixels)[0]
+        torch.testing.assert_close(torch.from_numpy(kept.of_view(view)[row]["kept"].copy()), expected, atol=1e-5, rtol=1e-5)
+    assert not np.allclose(kept.of_view(0)[row]["kept"], kept.of_view(1)[row]["kept"], atol=1e-2)
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "balanced"])
+def test_a_rows_views_take_turns_over_the_epochs_and_a_batch_mixes_them(ground, tmp_path, sampling):
+    more = ("--augment", "true", "--cached_views", "3", "--trainable", "head", "--sampling", sampling)
+    trainer, _, _ = kept_rows(ground, tmp_path, *more)
+    seen: dict[int, list[int]] = {}
+    for epoch in range(6):
+        trainer.sampler.set_epoch(epoch)
+        keys = list(trainer.sampler)
+        views = [trainer.train_dataset.view_at(*key) for key in keys]
+        assert all(len(set(views[start : start + 8])) > 1 for start in range(0, 48, 8))
+        for (row, _), view in zip(keys, views, strict=True):
+            seen.setdefault(row, []).append(view)
+    if sampling == "uniform":
+        assert all(sorted(views) == [0, 0, 1, 1, 2, 2] for views in seen.values())
+    assert np.bincount([view for views in seen.values() for view in views]).tolist() == [96, 96, 96]
+
+
+def test_a_stopped_pass_goes_on_with_the_chunk_where_it_stopped(ground, tmp_path, monkeypatch):
+    for module in (trunk_output, kept_rows_module):
+        monkeypatch.setattr(module, "CHUNK", 8)
+    whole, _, _ = kept_rows(ground, tmp_path / "whole", "--trainable", "last:1", "--cached_views", "1")
+    chunks = []
+
+    def stops(model, cut, pixel_values):
+        if len(chunks) == 5:
+            raise KeyboardInterrupt
+        chunks.append(len(pixel_values))
+        return frozen_output(model, cut, pixel_values)
+
+    monkeypatch.setattr(trunk_output, "frozen_output", stops)
+    with pytest.raises(KeyboardInterrupt):
+        kept_rows(ground, tmp_path / "run", "--trainable", "last:1", "--cached_views", "1")
+    chunks.append(0)  # the sixth: from here on nothing stops it
+    trainer, _, _ = kept_rows(ground, tmp_path / "run", "--trainable", "last:1", "--cached_views", "1")
+    assert sum(chunks) == 48 + 18 and len(chunks) == 1 + 6 + 3
+    for row in range(48):
+        assert np.array_equal(trainer.train_dataset[row]["kept"], whole.train_dataset[row]["kept"])
+
+
+def test_a_chunk_that_was_not_marked_is_computed_again(tmp_path):
+    file = KeptFile(tmp_path / "x.float32", 70, (2, 3), "float32")
+    assert file.missing() == [0, 1, 2]
+    values = np.arange(70 * 6, dtype=np.float32).reshape(70, 2, 3)
+    file.write(2, values[64:])
+    file.write(0, values[:32])
+    assert file.missing() == [1] and file.bytes_to_come() < file.bytes
+    file.write(1, values[32:64])
+    assert KeptFile(tmp_path / "x.float32", 70, (2, 3), "float32").missing() == []
+    assert all(np.array_equal(file[row], values[row]) for row in range(70))
+    (tmp_path / "x.float32").unlink()
+    assert KeptFile(tmp_path / "x.float32", 70, (2, 3), "float32").missing() == [0, 1, 2]
+
+
+def files_of(ground: Path, output: Path, *more: str) -> list[Path]:
+    trainer, _, _ = kept_rows(ground, output, *more)
+    return [file.path for file in (*trainer.train_dataset.views, *trainer.eval_dataset.views)]
+
+
+def test_what_the_values_depend_on_has_files_of_its_own_and_the_rest_is_shared(ground, tmp_path):
+    shared = ("--cached_dir", str(tmp_path / "shared"), "--cached_views", "2", "--trainable", "last:1", "--augment", "true")
+    plain, turned, validation = first = files_of(ground, tmp_path / "a", *shared)
+    assert plain.parent.parent == tmp_path / "shared"
+    assert files_of(ground, tmp_path / "b", *shared, "--learning_rate", "1", "--label_smoothing", "0.1") == first
+    assert files_of(ground, tmp_path / "c", *shared, "--cached_views", "3")[:2] == [plain, turned], "a further view is added to the others"
+    assert files_of(ground, tmp_path / "c", *shared, "--cached_views", "1") == [plain, validation]
+    for augmentation in (("--seed", "1"), ("--rotation_degrees", "3")):
+        again = files_of(ground, tmp_path / "d", *shared, *augmentation)
+        assert again[0] == plain and again[1] != turned and again[2] == validation
+    fewer = files_of(ground, tmp_path / "e", *shared, "--max_train_rows", "24")
+    assert fewer[0] != plain and fewer[1] != turned and fewer[2] == validation
+    deeper = str(tiny_checkpoint(tmp_path / "m", blocks=4))
+    for network in (("--trainable", "last:2"), ("--cached_dtype", "float32"), ("--model", deeper), ("--input_channels", "1")):
+        assert not set(files_of(ground, tmp_path / "f", *shared, *network)) & set(first)
+
+
+def test_leftovers_of_other_settings_are_named_in_a_runs_own_folder(ground, tmp_path, capsys):
+    files_of(ground, tmp_path, "--trainable", "last:1", "--cached_views", "1")
+    files_of(ground, tmp_path, "--trainable", "last:1", "--cached_views", "1")
+    assert "of other settings" not in capsys.readouterr().out
+    files_of(ground, tmp_path, "--trainable", "last:2", "--cached_views", "1")
+    assert "0.1 MB beside it are of other settings, and may be deleted" in capsys.readouterr().out
+
+
+def test_a_disk_that_is_too_small_is_said_before_anything_is_computed(ground, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=1000))
+    with pytest.raises(RecipeError, match=r"cached_views: 1 views at image_size 56 take .* left; lower cached_views or image_size"):
+        kept_rows(ground, tmp_path, "--trainable", "last:1", "--cached_views", "1")
+    assert not list(tmp_path.rglob("*.float16"))
+
+
+def test_values_beyond_the_type_on_disk_are_refused(ground, tmp_path, monkeypatch):
+    monkeypatch.setattr(trunk_output, "frozen_output", lambda *given: frozen_output(*given) * 1e6)
+    with pytest.raises(RecipeError, match=r"cached_dtype: dinov2's frozen part gives values up to .* set cached_dtype to float32"):
+        kept_rows(ground, tmp_path, "--trainable", "last:1", "--cached_views", "1")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--trainable", "all"), "cached_views and trainable: all"),
+        (("--lora_rank", "4"), "cached_views and lora_rank"),
+        (("--trainable", "head", "--box_loss", "1"), "cached_views and box_loss"),
+        (("--torch_compile", "whole"), "cached_views and torch_compile: whole"),
+        (("--cached_views", "3"), "cached_views: 3 and augment: false"),
+        (("--cached_views", "-1"), "expected 0"),
+        (("--cached_dtype", "int8"), "cached_dtype: expected"),
+        (("--head_start", "probe", "--probe_views", "2"), "probe_views: 2 but cached_views: 1"),
+    ],
+)
+def test_keys_that_do_not_go_together_are_named(ground, tmp_path, more, message):
+    with pytest.raises(RecipeError, match=message):
+        trunk_output.check_keys(recipe := recipe_of(ground, tmp_path, "--trainable", "last:1", "--cached_views", "1", *more))
+        find_cut(load_model(recipe.model, THREE_CLASS)[0], recipe.model.trainable)
+
+
+def test_a_network_that_cannot_be_cut_is_said_so(ground):
+    model, _ = load_model(recipe_of(ground, Path("x"), "--trainable", "last:1").model, THREE_CLASS)
+    cut = find_cut(model, "last:1")
+    assert cut == Cut("dinov2.encoder.layer", 2)
+    pixels = torch.randn(2, 3, 56, 56)
+
+    class Reminder(torch.nn.Module):
+        """A block that looks at the frozen part's input from aside."""
+
+        def __init__(self, block, source):
+            super().__init__()
+            self.block = block
+            source.register_forward_hook(lambda _module, _inputs, output: setattr(self, "seen", output.mean()))
+
+        def forward(self, hidden_states, *arguments, **more):
+            return self.block(hidden_states, *arguments, **more) * self.seen
+
+    layers = model.dinov2.encoder.layer
+    layers[2] = Reminder(layers[2], model.dinov2.embeddings)
+    with pytest.raises(RecipeError, match=r"cached_views and model: cut at block 2 .* says something else"):
+        go_on_from_kept(model, cut, pixels)
+    layers[2] = torch.nn.Bilinear(32, 32, 32)
+    with pytest.raises(RecipeError, match="cached_views and model: Dinov2ForImageClassification cannot be cut at block 2"):
+        go_on_from_kept(model, cut, pixels)
+
+
+def test_a_whole_network_is_left_as_it_was_after_each_step(ground):
+    model, _ = load_model(recipe_of(ground, Path("x"), "--trainable", "last:1").model, THREE_CLASS)
+    before, pixels = list(model.state_dict()), torch.randn(2, 3, 56, 56)
+    with torch.no_grad():
+        whole = model(pixel_values=pixels).logits
+        kept = go_on_from_kept(model, find_cut(model, "last:1"), pixels)
+        torch.testing.assert_close(model(kept=kept).logits, whole, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(model(pixel_values=pixels).logits, whole)
+    assert list(model.state_dict()) == before and len(model.dinov2.encoder.layer) == 3
+    with pytest.raises(RuntimeError), trunk._without_frozen_blocks(model, Cut("dinov2.encoder.layer", 2), trunk._Handover(kept, False)):
+        raise RuntimeError
+    assert len(model.dinov2.encoder.layer) == 3
+
+
+def test_box_loss_and_extra_heads_learn_from_kept_output_as_from_images(ground, tmp_path):
+    from datasets import DatasetDict, load_from_disk
+
+    dataset = load_from_disk(str(ground / "dataset"))
+    boxed = DatasetDict(
+        {
+            split: rows.map(
+                lambda row, index: {
+                    "boxes": [[0.5, 0.3, 0.4, 0.2]] if row["label"] else [],
+                    "region": "hand" if index % 2 else "foot",
+                },
+                with_indices=True,
+            )
+            for split, rows in dataset.items()
+        }
+    )
+    boxed.save_to_disk(str(tmp_path / "boxed"))
+    same = (
+        "--dataset",
+        str(tmp_path / "boxed"),
+        "--trainable",
+        "last:1",
+        "--box_loss",
+        "1",
+        "--extra_heads",
+        "region",
+        "--ema_decay",
+        "0.9",
+    )
+    images = train(recipe_of(ground, tmp_path / "images", *same))
+    kept = train(recipe_of(ground, tmp_path / "kept", *same, "--cached_views", "1", "--cached_dtype", "float32"))
+    assert_close(images.model.state_dict(), kept.model.state_dict(), atol=1e-6)
+    assert images.metrics["heads"] == kept.metrics["heads"]
+    without = train(recipe_of(ground, tmp_path / "none", *same, "--box_loss", "0"))
+    assert any(not torch.equal(without.model.state_dict()[name], kept.model.state_dict()[name]) for name in without.model.state_dict())
+
+    more = (*same, "--augment", "true", "--cached_views", "2")
+    trainer, recipe, before = kept_rows_with_boxes(ground, tmp_path / "views", more)
+    for view, policy in ((0, None), (1, recipe.augment)):
+        expected = collate([before[(row, view * len(before) + row)] for row in range(4)], 56)
+        keys = [(row, 48 * ((view - row) % 2)) for row in range(4)]
+        assert [trainer.train_dataset.view_at(*key) for key in keys] == [view] * 4
+        batch = collate_kept([trainer.train_dataset[key] for key in keys])
+        torch.testing.assert_close(batch_matrices(batch, recipe.augment), batch_matrices(expected, policy))
+        for key in ("heights", "widths", "boxes", "boxes_known", "labels", "region_label"):
+            torch.testing.assert_close(batch[key], expected[key])
+
+
+def kept_rows_with_boxes(ground, output, more):
+    from hf_bones.training.backbone.auxiliary import attach_auxiliary
+
+    recipe = recipe_of(ground, output, *more)
+    rows, validation = training_rows(recipe.data, THREE_CLASS, 0, 56)
+    model, spec = load_model(recipe.model, THREE_CLASS)
+    attach_auxiliary(model, 56, {"region": 2}, True)
+    trainer = make_trainer(recipe, model, spec, THREE_CLASS, rows, validation)
+    before = trainer.train_dataset
+    keep_frozen_output(trainer, recipe, {"train": rows.hashes, "validation": validation.hashes})
+    return trainer, recipe, before
+
+
+def test_the_fitted_head_is_the_same_from_kept_features(ground, tmp_path):
+    probe = ("--head_start", "probe", "--trainable", "head", "--epochs", "0", "--augment", "true", "--probe_views", "2")
+    images = trained(ground, tmp_path / "images", *probe)
+    kept = trained(ground, tmp_path / "kept", *probe, "--cached_views", "2", "--cached_dtype", "float32")
+    assert_close(images, kept, atol=1e-4)
+
+
+def test_a_run_on_kept_output_is_resumed_and_ends_with_a_plain_checkpoint(ground, tmp_path):
+    same = ("--trainable", "last:1", "--cached_views", "2", "--augment", "true", "--epochs", "3", "--ema_decay", "0.9")
+    whole = tmp_path / "whole"
+    result = train(recipe_of(ground, whole, *same))
+    copy = shutil.copytree(whole, tmp_path / "copy")
+    shutil.rmtree(last_step(copy))
+    assert main(arguments(ground, copy, *PLAIN, *same)) == 0
+    model = AutoModelForImageClassification.from_pretrained(copy).eval()
+    assert type(model).__name__ == "Dinov2ForImageClassification"
+    assert_close(model.state_dict(), result.model.state_dict(), atol=1e-6)
+    # Whoever loads it and gives it the images themselves hears what was validated on kept output.
+    _, validation = training_rows(recipe_of(ground, whole).data, THREE_CLASS, 0, 56)
+    pixels = stack_inputs([validation.sources[0].pixels(row) for row in range(18)], result.spec)
+    with torch.no_grad():
+        logits = model(pixel_values=torch.from_numpy(pixels)).logits.numpy()
+    np.testing.assert_allclose(result.logits, logits, atol=2e-2)
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_pass_and_reach_what_one_does(ground, tmp_path, monkeypatch):
+    same = (*PLAIN, "--trainable", "last:1", "--cached_views", "1")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(ROOT / "scripts" / "train.py")]
+    two = [*launch, *arguments(ground, tmp_path / "two", *same, "--processes", "2")]
+    done = subprocess.run(two, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert main(arguments(ground, tmp_path / "one", *same)) == 0
+    assert_same_weights(tmp_path / "one", tmp_path / "two", atol=2e-4)
+    assert weights(tmp_path / "one").keys() == weights(tmp_path / "two").keys()
+
+
+def test_kept_rows_are_read_by_loader_workers_too(ground, tmp_path):
+    trainer, _, _ = kept_rows(ground, tmp_path, "--trainable", "last:1", "--cached_views", "1")
+    rows: KeptRows = trainer.train_dataset
+    read = [
+        torch.cat([batch["kept"] for batch in torch.utils.data.DataLoader(rows, batch_size=16, collate_fn=collate_kept, num_workers=count)])
+        for count in (0, 2)
+    ]
+    assert torch.equal(read[0], read[1]) and read[0].shape == (48, 17, 32)
