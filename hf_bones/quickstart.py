@@ -20,7 +20,7 @@ def run(out: Path, *, images: int = 300, seed: int = 0) -> Path:
 
     Raises ValueError when a step fails, naming it.
     """
-    from hf_bones.dataset.reading.detect import build_command
+    from hf_bones.dataset.command import build_command
 
     data, checkpoint, report = out / "dataset", out / "checkpoint", out / "report"
     recipe = load_recipe("quickstart")

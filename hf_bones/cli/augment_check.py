@@ -37,9 +37,10 @@ def augment_check(
 ) -> None:
     """Does augmentation keep the break in view, its contrast and its angles? Exits with 1 where the recipe's policy does not."""
     from hf_bones.config.recipe import load_recipe, override
-    from hf_bones.evaluation.augmentation.check import MARKDOWN, Settings, check_augmentation
+    from hf_bones.evaluation.augmentation.check import MARKDOWN, check_augmentation
     from hf_bones.evaluation.augmentation.measure import Criteria
     from hf_bones.evaluation.augmentation.report import remarks, short_table, verdict
+    from hf_bones.evaluation.augmentation.results import Settings
     from hf_bones.record import public_name
 
     with plain_errors():

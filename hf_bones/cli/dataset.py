@@ -38,7 +38,7 @@ def build(
     salvage_rows: Annotated[float | None, typer.Option(help="Share of the rows they must have; 0.99 if left out.", min=0, max=1)] = None,
 ) -> None:
     """Build a dataset: images → train, validation and test with labels, groups and licences."""
-    from hf_bones.dataset.reading.detect import build_command
+    from hf_bones.dataset.command import build_command
 
     with plain_errors():
         result = build_command(

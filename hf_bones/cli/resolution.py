@@ -32,7 +32,7 @@ def resolution(
     device: Annotated[str | None, typer.Option(help="torch device; a GPU where there is one, if left out.")] = None,
 ) -> None:
     """Which size to train at: what the images' sizes say and, with --measure, what each is worth and costs. Goes on where it stopped."""
-    from hf_bones.dataset.reading.detect import parse_label_map
+    from hf_bones.dataset.command import parse_label_map
     from hf_bones.evaluation.resolution.report import advice_sentence, caveats, figures_table
     from hf_bones.evaluation.resolution.run import advise_resolution
     from hf_bones.record import public_name

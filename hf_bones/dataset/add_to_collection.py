@@ -32,7 +32,8 @@ from hf_bones.collect.run import CollectResult, collect
 from hf_bones.collect.upkeep.status import label_conflicts
 from hf_bones.curate.splits.names import UNUSED
 from hf_bones.dataset.build import resolve_labels, resolve_subtype
-from hf_bones.dataset.reading.detect import KINDS, detect_kind, parse_label_map, read_source
+from hf_bones.dataset.command import parse_label_map
+from hf_bones.dataset.reading.detect import KINDS, detect_kind, read_source
 from hf_bones.dataset.reading.sources import LeftOut, SourceRow
 from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.dataset.subject import DATASET_FILE

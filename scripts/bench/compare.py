@@ -17,7 +17,8 @@ from result_file import bar, write_result
 
 from hf_bones.dataset.schema import load_bones
 from hf_bones.evaluation.compare.report import terminal_lines
-from hf_bones.evaluation.compare.run import Comparison, compare
+from hf_bones.evaluation.compare.results import Comparison
+from hf_bones.evaluation.compare.run import compare
 from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.finetune import run
 from hf_bones.metrics.figures import specificity_suffix

@@ -17,8 +17,9 @@ from hf_bones.collect.upkeep.export import export_collection
 from hf_bones.collect.upkeep.forget import forget
 from hf_bones.collect.upkeep.status import collection_status, label_conflicts
 from hf_bones.dataset.add_to_collection import add_images, portable_name
+from hf_bones.dataset.command import build_command
 from hf_bones.dataset.reading.collection import collection_rows
-from hf_bones.dataset.reading.detect import build_command, read_source
+from hf_bones.dataset.reading.detect import read_source
 from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.manifest.store import open_manifest
 

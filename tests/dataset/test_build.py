@@ -14,7 +14,7 @@ from PIL import Image
 from small_films import LABELS, build, encoded, picture, rows_of, write_films, write_manifest
 
 from hf_bones.curate.splits.names import SPLITS
-from hf_bones.dataset.reading.detect import build_command
+from hf_bones.dataset.command import build_command
 from hf_bones.dataset.reading.sources import SourceRow
 from hf_bones.dataset.schema import COLUMNS
 from hf_bones.images.opening import open_image

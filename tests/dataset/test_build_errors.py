@@ -11,7 +11,7 @@ from small_films import LABELS, build, encoded, picture, rows_of, write_films, w
 
 from hf_bones.curate.splits.names import GroupLeakError
 from hf_bones.dataset.build import BuildError
-from hf_bones.dataset.reading.detect import build_command
+from hf_bones.dataset.command import build_command
 from hf_bones.dataset.reading.sources import SourceRow
 from hf_bones.labels import TWO_CLASS
 

@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
 from hf_bones.evaluation.report.figures import Resampling
-from hf_bones.evaluation.report.report import Circumstances, evaluate_probabilities
+from hf_bones.evaluation.report.report import evaluate_probabilities
+from hf_bones.evaluation.report.results import Circumstances
 from hf_bones.evaluation.report.rows import ScoredRows
 from hf_bones.hub.card import card_text, write_card
 from hf_bones.hub.push import PushError, files_to_push, push_checkpoint

@@ -12,7 +12,7 @@ from hf_bones.evaluation.augmentation.transforms import COUNTER_EXAMPLE
 from hf_bones.evaluation.report.plots import COLOURS, save_figure
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.augmentation.check import AugmentCheck
+    from hf_bones.evaluation.augmentation.results import AugmentCheck
 
 _LIMIT = {"color": "#444444", "linewidth": 1.1, "linestyle": "--"}
 

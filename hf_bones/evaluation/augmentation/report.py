@@ -11,7 +11,7 @@ from hf_bones.evaluation.report.markdown import markdown_table, plain
 from hf_bones.evaluation.report.worst import NOTICE
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.augmentation.check import AugmentCheck, FilmsFigures
+    from hf_bones.evaluation.augmentation.results import AugmentCheck, FilmsFigures
 
 
 _STRAIGHT = 0.01  # degrees: under the rounding of float32 matrices

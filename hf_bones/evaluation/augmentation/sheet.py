@@ -16,7 +16,7 @@ from hf_bones.evaluation.augmentation.measure import Criteria, Floats, percent, 
 from hf_bones.evaluation.augmentation.transforms import Draws, Transform, film_draws, transforms_of
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.augmentation.check import FilmsFigures, Settings
+    from hf_bones.evaluation.augmentation.results import FilmsFigures, Settings
 
 _CELL, _GAP, _CAPTION, _MARGIN, _SIDE, _HEAD = 150, 6, 17, 16, 196, 74
 _GROUND, _EMPTY = "#0d1117", "#010409"

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from hf_bones.evaluation.report.plots import COLOURS, save_figure
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.compare.run import Comparison
+    from hf_bones.evaluation.compare.results import Comparison
 
 _MARKS = "os^DvPX*<>"
 _PANELS = (("auroc_abnormal", "AUROC(abnormal)"), ("balanced_accuracy", "balanced accuracy"))

@@ -13,7 +13,7 @@ from hf_bones.metrics.figures import specificity_suffix
 from hf_bones.record import public_name
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.compare.run import Comparison, Standing
+    from hf_bones.evaluation.compare.results import Comparison, Standing
 
 _NONE = "–"
 

@@ -14,7 +14,7 @@ from hf_bones.evaluation.report.worst import NOTICE
 from hf_bones.record import environment, now, write_json
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.compare.run import Comparison, Standing
+    from hf_bones.evaluation.compare.results import Comparison, Standing
 
 SCHEMA_VERSION = 1
 

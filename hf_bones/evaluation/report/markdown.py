@@ -15,7 +15,7 @@ from hf_bones.metrics import CALIBRATION_BINS, MIN_ROWS
 from hf_bones.metrics.figures import specificity_suffix
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.report.report import Circumstances
+    from hf_bones.evaluation.report.results import Circumstances
 
 # Said wherever figures of such an evaluation are shown: they are not those of the checkpoint on upright images.
 MIRRORED = "The checkpoint scored each image upright and mirrored left-right (--mirror); its figures are of the mean of the two logits"

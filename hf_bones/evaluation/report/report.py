@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hf_bones.evaluation.report.figures import CHECKPOINT, Figure, Resampling, SliceFigures, figures_of
 from hf_bones.evaluation.report.markdown import report_text
 from hf_bones.evaluation.report.plots import confusion_counts, plot_confusion, plot_reliability, plot_roc
+from hf_bones.evaluation.report.results import Circumstances, Evaluation
 from hf_bones.evaluation.report.rows import ScoredRows, slices_of
 from hf_bones.evaluation.report.worst import NOTICE, worst_rows, write_page, write_sheet
 from hf_bones.metrics import CALIBRATION_BINS, SPECIFICITY
@@ -20,51 +21,6 @@ SCHEMA_VERSION = 1
 CALIBRATION_KEYS = ("ece", "brier", "log_loss")
 # Panels beside each other in one picture; more sources than this stay in the tables.
 _MAX_PANELS = 3
-
-
-@dataclass(frozen=True)
-class Circumstances:
-    """What was evaluated, for the head of the report and for metrics.json.
-
-    left_out: image id → why a row has no figures (unreadable, unlabelled). looks: how often this split was looked at, None where it
-    is not counted; looks_in: the file that holds the count. mirror: whether the checkpoint's probabilities rest on the mean of the logits
-    of each image and of its mirror image. notes: sentences for the report, such as why a baseline is missing.
-    """
-
-    checkpoint: str
-    dataset: str
-    split: str
-    dataset_sha256: str = ""
-    revision: str | None = None
-    calibrated: bool = False
-    mirror: bool = False
-    command: str = ""
-    looks: int | None = None
-    looks_in: str = ""
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What an evaluation wrote and found. `tables[0]` is the checkpoint on all rows; mirror: as in `Circumstances`."""
-
-    report: Path
-    metrics: Path
-    errors: Path | None
-    tables: tuple[SliceFigures, ...]
-    mirror: bool = False
-
-    @property
-    def overall(self) -> SliceFigures:
-        return self.tables[0]
-
-    def of(self, name: str, model: str = CHECKPOINT) -> SliceFigures:
-        """The figures of `model` on the slice called `name` ("all", a source or a region). Raises KeyError naming the slices there are."""
-        for table in self.tables:
-            if table.name == name and table.model == model:
-                return table
-        raise KeyError(f"no figures of {model!r} on {name!r}; slices: {sorted({table.name for table in self.tables})}")
 
 
 def evaluate_probabilities(

@@ -22,7 +22,8 @@ from hf_bones.evaluation.report.baselines import (
 )
 from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.evaluation.report.looks import count_look_somewhere
-from hf_bones.evaluation.report.report import Circumstances, Evaluation, evaluate_probabilities
+from hf_bones.evaluation.report.report import evaluate_probabilities
+from hf_bones.evaluation.report.results import Circumstances, Evaluation
 from hf_bones.evaluation.report.rows import ScoredRows
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.inference.checkpoint import BUNDLED

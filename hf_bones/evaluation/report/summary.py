@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hf_bones.evaluation.report.figures import SliceFigures
 from hf_bones.evaluation.report.markdown import MIRRORED, count_cell, figure_cell
-from hf_bones.evaluation.report.report import Evaluation
+from hf_bones.evaluation.report.results import Evaluation
 
 
 def summary_text(done: Evaluation) -> str:

@@ -14,7 +14,7 @@ from hf_bones.evaluation.resolution.shapes import SizeClusters, elbow
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.resolution.measure import Choice
-    from hf_bones.evaluation.resolution.run import Measured, Shapes
+    from hf_bones.evaluation.resolution.results import Measured, Shapes
 
 
 def plot_sizes(shapes: Shapes, path: Path) -> None:

@@ -9,7 +9,7 @@ from hf_bones.evaluation.report.markdown import markdown_table, plain
 from hf_bones.evaluation.report.worst import NOTICE
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.resolution.run import Measured, Resolution, Shapes
+    from hf_bones.evaluation.resolution.results import Measured, Resolution, Shapes
 
 # Below this share of its threads' time, a process had to wait for others.
 _UNDISTURBED = 0.85

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,66 +22,20 @@ from tqdm import tqdm
 from hf_bones.curate.recipe import OpinionSettings
 from hf_bones.evaluation.opinions.image_rows import ImageRow, image_rows, spread_sample, with_hashes
 from hf_bones.evaluation.resolution.header_sizes import header_size
+from hf_bones.evaluation.resolution.results import Measured, Resolution, Shapes
 from hf_bones.evaluation.resolution.shapes import (
-    Letterboxing,
-    SizeClusters,
     aspect_percentiles,
     letterboxing,
     size_clusters,
 )
 from hf_bones.images.opening import ImageRefusedError
 from hf_bones.labels import LabelScheme, load_scheme
-from hf_bones.metrics.figures import Ints
 from hf_bones.record import now, public_name, sha256_rows, write_json
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.opinions.frozen import Backbone
-    from hf_bones.evaluation.resolution.costs import Circumstances, Cost
-    from hf_bones.evaluation.resolution.measure import Choice, SizeFigures
 
 _COST_SAMPLE = 16  # images of which the cost is measured
-
-
-@dataclass(frozen=True, eq=False)
-class Shapes:
-    """What the headers say. `sizes` (N, 2) width, height of the upright images that can be read; `refused` counts the others by reason."""
-
-    sizes: Ints
-    refused: Counter[str]
-    clusters: SizeClusters
-    aspects: dict[int, float]
-    candidates: tuple[Letterboxing, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What cross-validation and the clock say. `asked` maps each size that the network took to the one asked for.
-
-    `rows` counts the images by class; `seconds` is what features, heads, comparison and costs took, in whichever run that was.
-    """
-
-    model: str
-    asked: dict[int, int]
-    figures: tuple[SizeFigures, ...]
-    costs: tuple[Cost, ...]
-    circumstances: Circumstances
-    choice: Choice
-    rows: dict[str, int]
-    groups: int
-    settings: OpinionSettings
-    seconds: float
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Resolution:
-    """All of it, as it stands in report.md and resolution.json."""
-
-    data: str
-    data_sha256: str
-    licences: tuple[str, ...]
-    shapes: Shapes
-    measured: Measured | None
 
 
 def advise_resolution(

@@ -10,8 +10,9 @@ from small_collection import bring, digest, jpeg, see, small_collection
 
 from hf_bones.collect.candidate import Candidate
 from hf_bones.curate.splits.names import GroupLeakError
+from hf_bones.dataset.command import build_command
 from hf_bones.dataset.reading.collection import collection_rows
-from hf_bones.dataset.reading.detect import build_command, detect_kind, read_source
+from hf_bones.dataset.reading.detect import detect_kind, read_source
 from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.manifest.store import ImageRecord, open_manifest
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from hf_bones.curate.splits.names import SPLITS, find_leaks
 from hf_bones.dataset.build import BuildError
-from hf_bones.dataset.reading.detect import build_command, detect_kind
+from hf_bones.dataset.command import build_command
+from hf_bones.dataset.reading.detect import detect_kind
 from hf_bones.dataset.reading.importers import fracatlas_group, fracatlas_rows, grazpedwri_rows, mura_rows, read_row_list
 from hf_bones.dataset.reading.tables import SourceError
 

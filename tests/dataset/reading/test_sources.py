@@ -14,7 +14,8 @@ from small_films import build, encoded, picture, rows_of, write_films, write_man
 
 from hf_bones.curate.splits.names import SPLITS
 from hf_bones.dataset.build import load_bones
-from hf_bones.dataset.reading.detect import build_command, detect_kind, parse_label_map
+from hf_bones.dataset.command import build_command, parse_label_map
+from hf_bones.dataset.reading.detect import detect_kind
 from hf_bones.dataset.reading.sources import dataset_rows, folder_rows, manifest_rows
 from hf_bones.dataset.reading.tables import SourceError, parse_boxes
 from hf_bones.dataset.schema import DatasetSchemaError

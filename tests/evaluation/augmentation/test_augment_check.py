@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from hf_bones.cli.augment_check import parse_changes
 from hf_bones.cli.main import app
 from hf_bones.config.recipe import AugmentConfig, Recipe, RecipeError, load_recipe, override, recipe_names
-from hf_bones.evaluation.augmentation.check import Settings, check_augmentation
+from hf_bones.evaluation.augmentation.check import check_augmentation
 from hf_bones.evaluation.augmentation.films import (
     BrokenFilm,
     DrawnFilms,
@@ -39,6 +39,7 @@ from hf_bones.evaluation.augmentation.measure import (
     summarise,
     wilson,
 )
+from hf_bones.evaluation.augmentation.results import Settings
 from hf_bones.evaluation.augmentation.transforms import (
     BLIND,
     COUNTER_EXAMPLES,

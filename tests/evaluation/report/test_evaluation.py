@@ -32,7 +32,8 @@ from hf_bones.evaluation.report.figures import Resampling, figures_of
 from hf_bones.evaluation.report.looks import count_look, count_look_somewhere
 from hf_bones.evaluation.report.markdown import plain
 from hf_bones.evaluation.report.plots import roc_points
-from hf_bones.evaluation.report.report import Circumstances, evaluate_probabilities
+from hf_bones.evaluation.report.report import evaluate_probabilities
+from hf_bones.evaluation.report.results import Circumstances
 from hf_bones.evaluation.report.rows import ScoredRows, slices_of
 from hf_bones.evaluation.report.run import evaluate_checkpoint, scheme_labels
 from hf_bones.evaluation.report.summary import summary_text

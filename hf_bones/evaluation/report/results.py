@@ -1,0 +1,54 @@
+"""What was evaluated and what an evaluation wrote, apart from who writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hf_bones.evaluation.report.figures import CHECKPOINT, SliceFigures
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What was evaluated, for the head of the report and for metrics.json.
+
+    left_out: image id → why a row has no figures (unreadable, unlabelled). looks: how often this split was looked at, None where it
+    is not counted; looks_in: the file that holds the count. mirror: whether the checkpoint's probabilities rest on the mean of the logits
+    of each image and of its mirror image. notes: sentences for the report, such as why a baseline is missing.
+    """
+
+    checkpoint: str
+    dataset: str
+    split: str
+    dataset_sha256: str = ""
+    revision: str | None = None
+    calibrated: bool = False
+    mirror: bool = False
+    command: str = ""
+    looks: int | None = None
+    looks_in: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation wrote and found. `tables[0]` is the checkpoint on all rows; mirror: as in `Circumstances`."""
+
+    report: Path
+    metrics: Path
+    errors: Path | None
+    tables: tuple[SliceFigures, ...]
+    mirror: bool = False
+
+    @property
+    def overall(self) -> SliceFigures:
+        return self.tables[0]
+
+    def of(self, name: str, model: str = CHECKPOINT) -> SliceFigures:
+        """The figures of `model` on the slice called `name` ("all", a source or a region). Raises KeyError naming the slices there are."""
+        for table in self.tables:
+            if table.name == name and table.model == model:
+                return table
+        raise KeyError(f"no figures of {model!r} on {name!r}; slices: {sorted({table.name for table in self.tables})}")
