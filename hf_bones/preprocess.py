@@ -50,7 +50,7 @@ def fitted_shape(height: int, width: int, size: int) -> tuple[int, int]:
 def fit_to(pixels: np.ndarray, size: int) -> np.ndarray:
     """Scales a grey uint8 (H, W) image so that its long side is `size`: uint8 (h, w), PIL bicubic, unpadded."""
     if pixels.ndim != 2 or pixels.dtype != np.uint8:
-        raise ValueError(f"expected a 2-D uint8 grey image, got shape {pixels.shape} of {pixels.dtype}; use imaging.open_image")
+        raise ValueError(f"expected a 2-D uint8 grey image, got shape {pixels.shape} of {pixels.dtype}; use images.opening.open_image")
     height, width = fitted_shape(pixels.shape[0], pixels.shape[1], size)
     if (height, width) == pixels.shape:
         return pixels
