@@ -1,22 +1,78 @@
-"""Plain data into dataclasses: every value checked against its field's type, every unknown key answered with the nearest known one."""
+"""Plain data into dataclasses: each value checked against its type, range and choices, each unknown key answered with the nearest."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import math
+import re
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from typing import Any
+
+Reader = Callable[[Any, str], Any]
+"""Makes a value of plain data; given that and how messages call it."""
 
 
 class RecipeError(ValueError):
     """A recipe or override that cannot be used; the message names the file, the key and what is wanted."""
 
 
-def option(default: Any, text: str) -> Any:
-    """A dataclass field with a default and its line of help."""
-    return field(default=default, metadata={"help": text})
+def option(default: Any, help: str, within: str = "", choices: tuple[Any, ...] = ()) -> Any:
+    """A dataclass field with a default and, in its metadata, its `help`, the interval it lies `within` ("[0, 1)") and its `choices`.
+
+    With both, either will do. A choice "last:K" stands for "last:1", "last:2" and so on. Of a list, each item is checked; None never is.
+    """
+    metadata = {"help": help, "within": within, "choices": choices}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def help_of(key: dataclasses.Field[Any]) -> str:
+    """The line of help of a key, with its range and choices."""
+    wanted = _wanted(key.metadata)
+    return key.metadata["help"] + (f" {wanted[0].upper()}{wanted[1:]}." if wanted else "")
+
+
+def check_values(stage: Any) -> None:
+    """The `__post_init__` of a dataclass of options. Raises `RecipeError` naming the key whose value is out of range or no choice."""
+    for key in dataclasses.fields(stage):
+        check_value(getattr(stage, key.name), key.metadata, key.name)
+
+
+def check_value(value: Any, metadata: Mapping[str, Any], source: str) -> None:
+    """Raises `RecipeError` for a value out of the range and none of the choices of an option's metadata."""
+    if isinstance(value, list):
+        for item in value:
+            check_value(item, metadata, source)
+    elif value is not None and (wanted := _wanted(metadata)):
+        interval, choices = metadata["within"], metadata["choices"]
+        if not (interval and within(value, interval)) and not any(_is_choice(value, choice) for choice in choices):
+            raise RecipeError(f"{source}: expected {wanted}, got {value!r}{nearest(str(value), map(str, choices))}")
+
+
+def within(value: float, interval: str) -> bool:
+    """Whether a number lies in an interval such as "[0, 1)"."""
+    low, high = (float(end.replace("∞", "inf")) for end in interval[1:-1].split(","))
+    above = value >= low if interval[0] == "[" else value > low
+    below = value <= high if interval[-1] == "]" else value < high
+    return above and below and not math.isnan(value)
+
+
+def _is_choice(value: Any, choice: Any) -> bool:
+    if isinstance(choice, str) and choice.endswith(":K"):
+        return re.fullmatch(rf"{re.escape(choice[:-1])}[1-9]\d*", str(value)) is not None
+    return bool(value == choice)
+
+
+def _wanted(metadata: Mapping[str, Any]) -> str:
+    said = [str(choice) for choice in metadata.get("choices", ())]
+    if metadata.get("within"):
+        said.append(f"a number in {metadata['within']}")
+    return " or ".join(filter(None, [", ".join(said[:-1]), *said[-1:]]))
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -33,7 +89,10 @@ def dataclass_from_dict(kind: type, data: Mapping[str, Any], source: str) -> Any
         if key not in hints:
             raise RecipeError(f"{source}: unknown key {key!r}{nearest(str(key), hints)}; known: {', '.join(hints)}")
         values[key] = checked_value(value, hints[key], f"{source}.{key}")
-    return kind(**values)
+    try:
+        return kind(**values)
+    except RecipeError as error:
+        raise RecipeError(f"{source}.{error}") from None
 
 
 def plain_type(wanted: Any) -> tuple[Any, bool]:
