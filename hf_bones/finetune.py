@@ -220,11 +220,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def distill_main(arguments: Sequence[str] | None = None) -> int:
     """Entry of `hf-bones distill`: as `main`, from the recipe `distill`, and with a teacher."""
-    from hf_bones.training.distill.run import check_distill
+    from hf_bones.config.rules import check_rules
 
     def parse() -> Recipe:
         recipe = parse_recipe(sys.argv[1:] if arguments is None else arguments, "distill", "distill")
-        check_distill(recipe)
+        check_rules(recipe, "distill")
         return recipe
 
     return _run_command(parse)

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import logging
 import math
 import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 Reader = Callable[[Any, str], Any]
 """Makes a value of plain data; given that and how messages call it."""
+
+
+REMOVED = {"teacher_size": "each teacher sees images at its own size"}
+"""Keys that recipes once had, and what holds in their place."""
+
+log = logging.getLogger(__name__)
 
 
 class RecipeError(ValueError):
@@ -33,8 +42,9 @@ def option(default: Any, help: str, within: str = "", choices: tuple[Any, ...] =
 
 def help_of(key: dataclasses.Field[Any]) -> str:
     """The line of help of a key, with its range and choices."""
-    wanted = _wanted(key.metadata)
-    return key.metadata["help"] + (f" {wanted[0].upper()}{wanted[1:]}." if wanted else "")
+    choices, interval = ", ".join(map(str, key.metadata.get("choices", ()))), key.metadata.get("within")
+    said = f" {choices}, or in {interval}." if choices and interval else f" One of {choices}." if choices else f" In {interval}."
+    return key.metadata["help"] + (said if choices or interval else "")
 
 
 def check_values(stage: Any) -> None:
@@ -81,18 +91,52 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def dataclass_from_dict(kind: type, data: Mapping[str, Any], source: str) -> Any:
-    """A `kind` from plain data. Raises `RecipeError` naming `source`, the key, and the nearest known key or the type wanted."""
+def dataclass_from_dict(
+    kind: type[T], data: object, source: str, separator: str = ".", read: Mapping[str, Reader] = MappingProxyType({})
+) -> T:
+    """A `kind` from plain data, dataclasses within it too; `read` reads the keys that are more than a value of their field's type.
+
+    Keys that were taken out of recipes (`REMOVED`) are passed over with a warning. Raises `RecipeError` naming `source`, after a
+    `separator` the key, and the nearest known key or what is wanted.
+    """
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
-    for key, value in data.items():
+    for key, value in checked_mapping(data, source, "keys to values").items():
+        where = f"{source}{separator}{key}"
+        if is_removed(key, where):
+            continue
         if key not in hints:
             raise RecipeError(f"{source}: unknown key {key!r}{nearest(str(key), hints)}; known: {', '.join(hints)}")
-        values[key] = checked_value(value, hints[key], f"{source}.{key}")
+        values[key] = read[key](value, where) if key in read else checked_value(value, hints[key], where)
+    if missing := [repr(key.name) for key in dataclasses.fields(kind) if key.name not in values and _is_required(key)]:
+        raise RecipeError(f"{source}: needs {' and '.join(missing)}")
     try:
         return kind(**values)
     except RecipeError as error:
-        raise RecipeError(f"{source}.{error}") from None
+        raise RecipeError(f"{source}{separator}{error}") from None
+
+
+def is_removed(key: str, where: str) -> bool:
+    """Whether recipes once had this key; warns, naming `where` it stands, that it is ignored."""
+    if key in REMOVED:
+        log.warning("%s is ignored: recipes have this key no more; %s", where, REMOVED[key])
+    return key in REMOVED
+
+
+def _is_required(key: dataclasses.Field[Any]) -> bool:
+    return key.default is dataclasses.MISSING and key.default_factory is dataclasses.MISSING
+
+
+def text_of(value: Any, _where: str) -> str:
+    """A `Reader` of names and descriptions, which may look like numbers; without spaces around them."""
+    return "" if value is None else str(value).strip()
+
+
+def checked_mapping(data: object, source: str, of: str) -> Mapping[str, Any]:
+    """Plain data that must be a mapping `of` something; one without any entries is None in YAML."""
+    if not isinstance(data, Mapping | None):
+        raise RecipeError(f"{source}: expected a mapping of {of}, got {data!r}")
+    return data or {}
 
 
 def plain_type(wanted: Any) -> tuple[Any, bool]:
@@ -107,6 +151,8 @@ def checked_value(value: Any, wanted: Any, source: str) -> Any:
     wanted, optional = plain_type(wanted)
     if value is None and optional:
         return None
+    if dataclasses.is_dataclass(wanted) and isinstance(wanted, type):
+        return dataclass_from_dict(wanted, value, source)
     if typing.get_origin(wanted) is list and typing.get_args(wanted)[0] is float:
         if not isinstance(value, list) or not value:
             raise RecipeError(f"{source}: expected a list of numbers, got {value!r}")
@@ -124,4 +170,4 @@ def checked_value(value: Any, wanted: Any, source: str) -> Any:
         return int(value)
     elif wanted in (bool, str) and isinstance(value, wanted):
         return value
-    raise RecipeError(f"{source}: expected {wanted.__name__}, got {value!r}")
+    raise RecipeError(f"{source}: expected {'true or false' if wanted is bool else wanted.__name__}, got {value!r}")

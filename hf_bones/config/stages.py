@@ -214,9 +214,6 @@ class DistillConfig:
         "For an image that those files lack: stop, ask the teacher, or learn from its label alone.",
         choices=("error", "teacher", "labels"),
     )
-    teacher_size: int | None = option(
-        None, "Input side of the teachers, px, to which the student's view is scaled; empty: each one's own.", within="[1, ∞)"
-    )
     temperature: float = option(
         2.0, "Temperature at which the student's probabilities are drawn to the teacher's; over 1 softens both.", within="(0, ∞)"
     )
