@@ -18,7 +18,6 @@ T = TypeVar("T")
 Reader = Callable[[Any, str], Any]
 """Makes a value of plain data; given that and how messages call it."""
 
-
 REMOVED = {"teacher_size": "each teacher sees images at its own size"}
 """Keys that recipes once had, and what holds in their place."""
 
