@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_bones.config.fields import help_of
 from hf_bones.config.recipe import STAGES, Recipe, RecipeError, load_recipe, nearest, override, recipe_names
 from hf_bones.training.errors import RunEndedError
 
@@ -34,7 +36,7 @@ def make_parser(command: str = "train", recipe: str = "quickstart") -> argparse.
     from transformers import HfArgumentParser
 
     parser = HfArgumentParser(
-        list(STAGES.values()),
+        [_help_alone(kind) for kind in STAGES.values()],
         prog=f"hf-bones {command}",
         description=f"{_DOES[command]} Values given here win over the recipe's. Given bare, an option for several values is an empty list.",
     )
@@ -46,6 +48,16 @@ def make_parser(command: str = "train", recipe: str = "quickstart") -> argparse.
         parser.add_argument("--search", choices=["optuna"], help="Search over the recipe's `search: space:` (extra `search`).")
         parser.add_argument("--trials", type=int, help="Trials of the search, in place of the recipe's.")
     return parser
+
+
+def _help_alone(kind: type) -> Any:
+    """A copy of a stage's fields whose metadata hold help alone, since HfArgumentParser hands all of them to argparse."""
+    hints = typing.get_type_hints(kind)
+    fields = [
+        (f.name, hints[f.name], dataclasses.field(default=f.default, default_factory=f.default_factory, metadata={"help": help_of(f)}))
+        for f in dataclasses.fields(kind)
+    ]
+    return dataclasses.make_dataclass(kind.__name__, fields)
 
 
 def parse_recipe(arguments: Sequence[str], command: str = "train", default: str = "quickstart") -> Recipe:
@@ -208,11 +220,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def distill_main(arguments: Sequence[str] | None = None) -> int:
     """Entry of `hf-bones distill`: as `main`, from the recipe `distill`, and with a teacher."""
-    from hf_bones.training.distill.run import check_distill
+    from hf_bones.config.rules import check_rules
 
     def parse() -> Recipe:
         recipe = parse_recipe(sys.argv[1:] if arguments is None else arguments, "distill", "distill")
-        check_distill(recipe)
+        check_rules(recipe, "distill")
         return recipe
 
     return _run_command(parse)

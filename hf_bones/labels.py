@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import yaml
+from hf_bones.config.loading import parse_yaml
 
 HEALTHY = "healthy"
 FRACTURED = "fractured"
@@ -225,10 +225,7 @@ def load_scheme(name_or_path: str | Path) -> LabelScheme:
     path = Path(name_or_path)
     if not path.is_file():
         raise ValueError(f"label scheme {str(name_or_path)!r} is neither one of {sorted(SHIPPED_SCHEMES)} nor a YAML file")
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from error
+    data = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     if not isinstance(data, Mapping):
         raise ValueError(f"{path}: a label scheme is a mapping with 'name' and 'classes'")
     return scheme_from_dict(data, str(path))

@@ -5,14 +5,23 @@ Checked when the recipe is read, so that a slip shows before hours are spent. No
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from hf_bones.config.fields import RecipeError, checked_value, nearest, option, plain_type
+from hf_bones.config.fields import (
+    RecipeError,
+    check_value,
+    check_values,
+    checked_value,
+    dataclass_from_dict,
+    is_removed,
+    nearest,
+    option,
+    plain_type,
+)
 
 _SAME_ROWS = "every trial must be scored on the same validation rows"
 _OF_THE_SEARCH = "it belongs to the search as a whole"
@@ -45,14 +54,20 @@ class Range:
 
 @dataclass
 class SearchConfig:
-    """How long a search goes on, and over what."""
+    """How long a search runs, and over what."""
 
-    trials: int = option(20, "Trials in all; those that were pruned or failed count.")
-    startup_trials: int = option(5, "The first trials: drawn at random, and never pruned before so many have run to their end.")
+    trials: int = option(20, "Trials in all; those that were pruned or failed count.", within="[1, ∞)")
+    startup_trials: int = option(
+        5, "The first trials: drawn at random, and never pruned before so many have run to their end.", within="[1, ∞)"
+    )
     prune_after: int | None = option(
-        2, "Evaluations that every trial is given; from the next on, one whose best is under the median is stopped. Empty: none is."
+        2,
+        "Evaluations that every trial is given; from the next on, one whose best is under the median is stopped. Empty: none is.",
+        within="[1, ∞)",
     )
     space: dict[str, Range] = field(default_factory=dict, metadata={"help": "Recipe key → {low, high, log, step} or {choices}."})
+
+    __post_init__ = check_values
 
 
 def search_from_dict(data: Any, stages: Iterable[type], source: str) -> SearchConfig:
@@ -60,40 +75,31 @@ def search_from_dict(data: Any, stages: Iterable[type], source: str) -> SearchCo
 
     Raises `RecipeError` naming the key, the nearest known one, and the form or type wanted.
     """
-    known = [f.name for f in dataclasses.fields(SearchConfig)]
-    if not isinstance(data, Mapping):
-        raise RecipeError(f"{source} must be a mapping of {', '.join(known)}")
-    hints = typing.get_type_hints(SearchConfig)
-    values: dict[str, Any] = {}
-    for key, value in data.items():
-        if key not in known:
-            raise RecipeError(f"{source}: unknown key {key!r}{nearest(str(key), known)}; known: {', '.join(known)}")
-        if key == "space":
-            values[key] = _space(value, stages, f"{source}.space")
-            continue
-        values[key] = checked_value(value, hints[key], f"{source}.{key}")
-        if values[key] is not None and values[key] < 1:
-            raise RecipeError(f"{source}.{key}: expected 1 or more, got {value!r}")
-    return SearchConfig(**values)
+    return dataclass_from_dict(SearchConfig, data, source, read={"space": lambda value, where: _space(value, stages, where)})
 
 
 def _space(data: Any, stages: Iterable[type], source: str) -> dict[str, Range]:
     if not isinstance(data, Mapping):
         raise RecipeError(f"{source} must be a mapping, as in: learning_rate: {{low: 1.0e-5, high: 1.0e-3, log: true}}")
-    hints = {key: hint for stage in stages for key, hint in typing.get_type_hints(stage).items()}
+    keys = {key.name: (hints[key.name], key) for stage in stages for hints in [typing.get_type_hints(stage)] for key in fields(stage)}
     space: dict[str, Range] = {}
     for key, value in data.items():
-        if key not in hints:
-            raise RecipeError(f"{source}: {key!r} is no key of a recipe{nearest(str(key), hints)}")
+        if is_removed(key, f"{source}.{key}"):
+            continue
+        if key not in keys:
+            raise RecipeError(f"{source}: {key!r} is no key of a recipe{nearest(str(key), keys)}")
         if key in NOT_SEARCHED:
             raise RecipeError(f"{source}: {key} cannot be searched over: {NOT_SEARCHED[key]}")
-        space[key] = _range(value, hints[key], f"{source}.{key}")
+        hint, described = keys[key]
+        space[key] = found = _range(value, hint, f"{source}.{key}")
+        for end in found.choices or (found.low, found.high):
+            check_value(end, described.metadata, f"{source}.{key}")
     return space
 
 
 def _range(data: Any, hint: Any, source: str) -> Range:
     kind, _ = plain_type(hint)
-    known = [f.name for f in dataclasses.fields(Range)]
+    known = [f.name for f in fields(Range)]
     if kind not in (int, float, str, bool):
         raise RecipeError(f"{source}: a list cannot be searched over")
     if not isinstance(data, Mapping):

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from transformers import EarlyStoppingCallback, PreTrainedModel, TrainerCallback
 
-from hf_bones.config.recipe import AugmentConfig, Recipe, RecipeError, TrainConfig, nearest
+from hf_bones.config.recipe import AugmentConfig, Recipe, RecipeError, TrainConfig
+from hf_bones.config.rules import check_rules
 from hf_bones.labels import LabelScheme, load_scheme
 from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics, selection_score
@@ -30,10 +31,10 @@ from hf_bones.training.backbone.auxiliary import (
     head_figures,
     label_loss,
 )
+from hf_bones.training.backbone.check import check_network
 from hf_bones.training.backbone.loading import compile_blocks, head_parameters, load_model, parameter_groups
 from hf_bones.training.backbone.lora import add_lora, lora_layers, merge_lora, plain_state, save_matrices
 from hf_bones.training.cached_views.fill import keep_frozen_output
-from hf_bones.training.combinations import check_combinations, check_network
 from hf_bones.training.data.batches import UNLABELLED, RunSampler, SquareCollator, TrainingRows, batch_matrices, batch_to_input
 from hf_bones.training.data.rows import Rows, arrays_line, describe_rows, training_rows
 from hf_bones.training.data.streaming import run_shards, stream_line, stream_sampler
@@ -206,7 +207,7 @@ def train(
     `rows` are training and validation rows to take instead of those that the recipe names; `callbacks` go to the Trainer. Raises
     `RunEndedError` for a run that cannot go on (`training/run/watch.py`).
     """
-    check_combinations(recipe)
+    check_rules(recipe)
     config = recipe.training
     join_processes(recipe)
     scheme = load_scheme(recipe.data.label_scheme)
@@ -285,12 +286,10 @@ def train(
 def extra_heads(wanted: list[str], rows: Rows) -> dict[str, list[str]]:
     """The classes of each extra head: the words that its column holds in the training rows.
 
-    Raises `RecipeError` for an unknown head, or a column with fewer than two words.
+    Raises `RecipeError` for a column with fewer than two words.
     """
     heads: dict[str, list[str]] = {}
     for name in wanted:
-        if name not in EXTRA_COLUMNS:
-            raise RecipeError(f"extra_heads: {name!r} is none of {', '.join(EXTRA_COLUMNS)}{nearest(name, EXTRA_COLUMNS)}")
         heads[name] = sorted(set(getattr(rows, EXTRA_COLUMNS[name])) - {""})
         if len(heads[name]) < 2:
             raise RecipeError(f"extra_heads: the training rows of `dataset` hold {len(heads[name])} kinds of {name}; take it out")

@@ -159,11 +159,10 @@ def test_the_box_loss_teaches_patches_where_the_breaks_are(network: Path, tmp_pa
     assert rows[1:3].max() > rows[3] + 0.5
 
 
-@pytest.mark.parametrize("heads, message", [(["bone"], "extra_heads: 'bone' is none of"), (["region"], "hold 1 kinds of region")])
-def test_heads_that_the_rows_cannot_teach_are_refused(heads: list[str], message: str) -> None:
+def test_heads_that_the_rows_cannot_teach_are_refused() -> None:
     rows = replace(bar_rows(6, 0), regions=["hand"] * 6)
-    with pytest.raises(RecipeError, match=message):
-        extra_heads(heads, rows)
+    with pytest.raises(RecipeError, match="hold 1 kinds of region"):
+        extra_heads(["region"], rows)
 
 
 def test_compiled_blocks_compute_what_plain_ones_do(network: Path) -> None:

@@ -202,11 +202,11 @@ def test_networks_are_split_by_their_blocks(ground):
 @pytest.mark.parametrize(
     ("more", "settings", "message"),
     [
-        (["--epochs", "0"], {}, "epochs: 0 trains nothing"),
-        (["--cached_views", "1"], {}, "cached_views: 1 needs the whole network"),
+        (["--epochs", "0"], {}, "epochs: 0: nothing is trained"),
+        (["--cached_views", "1"], {}, "cached_views: 1: .*needs the whole network"),
         (["--extra_heads", "region"], {}, "extra_heads: .*FSDP splits"),
-        (["--lora_rank", "4"], {}, "lora_rank: 4 .*FSDP"),
-        (["--torch_compile", "whole"], {}, "torch_compile: whole .*use blocks or off"),
+        (["--lora_rank", "4"], {}, "lora_rank: 4: .*FSDP"),
+        (["--torch_compile", "whole"], {}, "torch_compile: whole: .*blocks or off"),
         ([], {"fsdp_version": 1, "reshard_after_forward": "FULL_SHARD"}, "fsdp_version: must be 2"),
         ([], {"auto_wrap_policy": "NO_WRAP"}, "fsdp_auto_wrap_policy: must be TRANSFORMER_BASED_WRAP"),
         ([], {"state_dict_type": "SHARDED_STATE_DICT"}, "fsdp_state_dict_type: must be FULL_STATE_DICT"),

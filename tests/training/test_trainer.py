@@ -165,6 +165,14 @@ def test_a_key_newer_than_the_run_counts_as_its_default(ground, finished, tmp_pa
         prepare_output(parse_recipe(arguments(ground, copy, "--box_loss", "0.5")), copy)
 
 
+def test_a_key_that_recipes_have_no_more_is_passed_over_with_a_warning(ground, finished, tmp_path, caplog):
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy)
+    (copy / "run.json").write_text(json.dumps({**read_json(copy / "run.json"), "teacher_size": 448}))
+    assert prepare_output(parse_recipe(arguments(ground, copy)), copy) == last_step(copy)
+    assert "teacher_size is ignored" in caplog.text
+
+
 def test_a_checkpoint_cut_off_while_saving_is_passed_over(finished, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(finished, copy)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from hf_bones.collect.salvaging import salvage_refused
 from hf_bones.curate.checks.page import number
-from hf_bones.curate.checks.reasons import RULES, Reason, require_sound
+from hf_bones.curate.checks.reasons import RULES, Reason
 from hf_bones.curate.checks.report import write_report
 from hf_bones.curate.checks.run import CheckRun, cut_off_shares, drop_flagged, run_checks
 from hf_bones.curate.recipe import CheckSettings
@@ -48,7 +48,6 @@ def checks_command(subject: Subject, settings: CheckSettings, choices: CheckChoi
     """Does all of it. Raises ValueError for thresholds that make no sense, and where salvage is asked for a built dataset."""
     if choices.salvage_rows is not None:
         settings = dataclasses.replace(settings, salvage_rows=choices.salvage_rows)
-    require_sound(settings)
     salvaged: list[str] = []
     if choices.salvage_truncated:
         if subject.kind != COLLECTION_KIND:

@@ -6,7 +6,6 @@ Not here: measuring (`measuring.py`) and who is measured when (`run.py`).
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -80,12 +79,3 @@ RULES: Mapping[Reason, Rule] = {
 def thresholds(settings: CheckSettings) -> dict[Reason, float]:
     """The threshold of each reason."""
     return {reason: rule.threshold(settings) for reason, rule in RULES.items()}
-
-
-def require_sound(settings: CheckSettings) -> None:
-    """Raises ValueError naming the key where a threshold is no number, is negative, or a share lies outside of [0, 1]."""
-    for field in dataclasses.fields(settings):
-        value = float(getattr(settings, field.name))
-        top = 1.0 if field.name in ("min_rows", "salvage_rows", "max_flat_share") else float("inf")
-        if not 0 <= value <= top:
-            raise ValueError(f"checks: {field.name} is {value:g}; it must be between 0 and {top:g}")

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from hf_bones.collect.examine import worker_pool
 from hf_bones.collect.salvaging import RefusedFile, read_cut_off, refused_files
 from hf_bones.curate.checks.measuring import VERSION, Measured, measure, unreadable
-from hf_bones.curate.checks.reasons import RULES, Reason, require_sound
+from hf_bones.curate.checks.reasons import RULES, Reason
 from hf_bones.curate.recipe import CheckSettings
 from hf_bones.curate.subject import COLLECTION_KIND, Subject
 from hf_bones.images.salvage import NotSalvageableError, salvaged_share
@@ -72,7 +72,6 @@ def run_checks(
     Each batch is written when it is measured: what a killed run had written stays. Images that could not be opened are tried again. Raises
     ValueError for a threshold that makes no sense.
     """
-    require_sound(settings)
     manifest = subject.manifest
     _forget_older_version(manifest)
     known = {row[0] for row in manifest.rows(_MEASURED)}

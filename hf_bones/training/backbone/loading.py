@@ -281,8 +281,6 @@ def freeze(model: PreTrainedModel, trainable: str) -> None:
     if trainable == "all":
         return
     kind, _, count = trainable.partition(":")
-    if trainable != "head" and not (kind == "last" and count.isdigit() and int(count) > 0):
-        raise ValueError(f"trainable: expected 'all', 'head' or 'last:K', got {trainable!r}")
     for parameter in model.parameters():
         parameter.requires_grad = False
     for module in head_modules(model):

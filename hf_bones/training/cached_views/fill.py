@@ -38,11 +38,8 @@ def keep_frozen_output(trainer: BoneTrainer, recipe: Recipe, hashes: dict[str, l
     """Computes what is not on disk yet and lets the trainer read it: its network then goes on from kept output in every epoch.
 
     `hashes` are those of the images of `train` and `validation`. In a run of several processes each computes its share of the chunks.
-    Raises `RecipeError` for keys that do not go together, and before any work where the disk is too small.
+    Raises `RecipeError` before any work where the disk is too small.
     """
-    check_keys(recipe)
-    if not isinstance(trainer.train_dataset, TrainingRows):
-        raise RecipeError("cached_views and distill: a teacher looks at the images themselves in each epoch; set cached_views to 0")
     dtype = recipe.training.cached_dtype
     model, spec, arguments = trainer.accelerator.unwrap_model(trainer.model), trainer.spec, trainer.args
     rows: dict[str, TrainingRows] = {"train": trainer.train_dataset, "validation": trainer.eval_dataset}
@@ -65,27 +62,6 @@ def keep_frozen_output(trainer: BoneTrainer, recipe: Recipe, hashes: dict[str, l
     trainer.train_dataset = KeptRows(rows["train"], views, epoch_length, sides["train"])
     trainer.eval_dataset = KeptRows(rows["validation"], [files["validation", 0]])
     trainer.data_collator = collate_kept
-
-
-def check_keys(recipe: Recipe) -> None:
-    """Raises `RecipeError` naming both keys where kept output cannot go with another choice."""
-    config, views = recipe.training, recipe.training.cached_views
-    if views < 0:
-        raise RecipeError(f"cached_views: expected 0 (off) or a number of views, got {views}")
-    if views > 1 and not recipe.augment.augment:
-        raise RecipeError(f"cached_views: {views} and augment: false: without augmentation all views are the same; set cached_views to 1")
-    if recipe.model.lora_rank:
-        raise RecipeError("cached_views and lora_rank: LoRA does not go on from kept output; set one of them to 0")
-    if recipe.data.streaming:
-        raise RecipeError("cached_views and streaming: kept output is of rows that come back in each epoch; set streaming to false")
-    if config.box_loss and recipe.model.trainable == "head":
-        raise RecipeError("cached_views and box_loss: with trainable: head no patches are kept, only what the head sees; set box_loss to 0")
-    if config.torch_compile == "whole":
-        raise RecipeError("cached_views and torch_compile: whole: the network runs in parts; set torch_compile to blocks or off")
-    if config.cached_dtype not in ("float16", "float32"):
-        raise RecipeError(f"cached_dtype: expected float16 or float32, got {config.cached_dtype!r}")
-    if config.head_start == "probe" and config.probe_views > views:
-        raise RecipeError(f"probe_views: {config.probe_views} but cached_views: {views}; the head is fitted to kept views")
 
 
 def _pixels(

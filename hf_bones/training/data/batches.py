@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from hf_bones.config.recipe import AugmentConfig, RecipeError
+from hf_bones.config.recipe import AugmentConfig
 from hf_bones.preprocess import InputSpec, fit_to
 from hf_bones.training.data.augment import affine_matrices, augment_batch, augmentation_draw
 from hf_bones.training.data.on_device import constant
@@ -119,10 +119,6 @@ class RunSampler(torch.utils.data.Sampler[tuple[int, int]]):
     """
 
     def __init__(self, labels: np.ndarray, mode: str, seed: int, batch_size: int, length: int | None = None) -> None:
-        if mode not in ("uniform", "balanced", "sqrt"):
-            raise RecipeError(f"sampling: expected 'uniform', 'balanced' or 'sqrt', got {mode!r}")
-        if mode == "uniform" and length is not None:
-            raise RecipeError("samples_per_epoch needs sampling: balanced or sqrt; with sampling: uniform every row is seen once an epoch")
         self.labels = np.asarray(labels)
         self.mode = mode
         self.seed = seed

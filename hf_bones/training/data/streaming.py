@@ -153,28 +153,14 @@ def stream_sampler(rows: Rows, recipe: Recipe) -> StreamSampler:
 
 
 def run_shards(recipe: Recipe, output: Path, resumed: bool) -> dict[str, list[str]]:
-    """Split → addresses of the shards of a run, the same in all processes; a resumed run keeps those that it began with.
-
-    Raises `RecipeError` naming keys that do not go with `streaming`.
-    """
-    data, training = recipe.data, recipe.training
-    clashes = {
-        "dataset: streaming needs a Hub id or a folder of Parquet shards": not data.dataset,
-        f"sampling: {training.sampling} draws rows from everywhere, for which streaming would read everything many times over; use "
-        "sampling: uniform with class_weights or loss: logit_adjusted": training.sampling != "uniform",
-        "max_train_rows: a sample of streamed rows lies in all row groups; with streaming use max_steps": data.max_train_rows is not None,
-        f"stream_row_groups: expected at least 1, got {data.stream_row_groups}": data.stream_row_groups < 1,
-    }
-    for message, clash in clashes.items():
-        if clash:
-            raise RecipeError(message)
+    """Split → addresses of the shards of a run, the same in all processes; a resumed run keeps those that it began with."""
     note = output / SHARDS_FILE
 
     def shards() -> dict[str, list[str]]:
         if resumed and note.is_file():
             return read_json(note)["shards"]
-        found = find_shards(data.dataset)
-        write_json(note, {"dataset": data.dataset, "shards": found})
+        found = find_shards(recipe.data.dataset)
+        write_json(note, {"dataset": recipe.data.dataset, "shards": found})
         return found
 
     return first_process_says(shards)

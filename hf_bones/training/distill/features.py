@@ -16,8 +16,6 @@ from hf_bones.training.backbone.auxiliary import NAME, attach_auxiliary, patch_m
 from hf_bones.training.backbone.loading import head_of
 from hf_bones.training.distill.teacher import Teacher, hidden_width, patch_grid
 
-FEATURE_KINDS = ("tokens", "pooled")
-
 
 def projected_key(number: int) -> str:
     """Where the student's output has its features as projected for teacher `number`."""

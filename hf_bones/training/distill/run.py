@@ -28,13 +28,14 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, TrainerCallback
 
 from hf_bones.config.recipe import Recipe, RecipeError
+from hf_bones.config.rules import check_rules
 from hf_bones.labels import LabelScheme
 from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.data.batches import UNLABELLED, SquareCollator, TrainingRows, batch_to_input
 from hf_bones.training.data.rows import Rows
-from hf_bones.training.distill.features import FEATURE_KINDS, attach_projections
+from hf_bones.training.distill.features import attach_projections
 from hf_bones.training.distill.probabilities import read_probabilities, targets_of
 from hf_bones.training.distill.teacher import Teacher, ask, load_teacher, mean_probabilities, teacher_view
 from hf_bones.training.distill.trainer import DistillTrainer, Lessons
@@ -51,7 +52,7 @@ def distill(recipe: Recipe, rows: tuple[Rows, Rows] | None = None, callbacks: Se
     `rows` are training and validation rows to take instead of those that the recipe names; `callbacks` go to the Trainer.
     Raises `RecipeError` for keys that do not go together, files and teachers that cannot be used, and images without probabilities.
     """
-    check_distill(recipe)
+    check_rules(recipe, "distill")
     made: list[DistillTrainer] = []
 
     def make(*arguments: Any) -> BoneTrainer:
@@ -65,42 +66,6 @@ def distill(recipe: Recipe, rows: tuple[Rows, Rows] | None = None, callbacks: Se
     return trained
 
 
-def check_distill(recipe: Recipe) -> None:
-    """Raises `RecipeError` naming the keys of distillation that do not go together."""
-    config = recipe.distill
-    if not config.teacher and not config.teacher_probabilities:
-        raise RecipeError("teacher: nobody teaches; name checkpoints in teacher, or files in teacher_probabilities")
-    for key, known in (
-        ("missing_probabilities", ("error", "teacher", "labels")),
-        ("features", FEATURE_KINDS),
-        ("feature_loss", ("cosine", "mse")),
-    ):
-        if getattr(config, key) not in known:
-            raise RecipeError(f"{key}: expected {', '.join(known[:-1])} or {known[-1]}, got {getattr(config, key)!r}")
-    if config.temperature <= 0:
-        raise RecipeError(f"temperature: expected a number over 0, got {config.temperature}")
-    if not 0 <= config.label_weight <= 1:
-        raise RecipeError(f"label_weight: expected a number from 0 to 1, got {config.label_weight}")
-    if config.feature_weight < 0:
-        raise RecipeError(f"feature_weight: expected 0 or more, got {config.feature_weight}")
-    if config.label_weight == 1 and not config.feature_weight:
-        raise RecipeError("label_weight: 1 leaves the teacher no say while feature_weight is 0; lower the one or raise the other")
-    if config.feature_weight and not config.teacher:
-        raise RecipeError("feature_weight: features come from a checkpoint in teacher, and there is none; set feature_weight to 0")
-    if config.missing_probabilities == "teacher" and not config.teacher:
-        raise RecipeError("missing_probabilities: teacher needs a checkpoint in teacher; name one, or choose error or labels")
-    if recipe.training.epochs <= 0:
-        raise RecipeError("epochs: 0 leaves the student no step to learn from its teacher; set epochs over 0")
-    if config.feature_weight and recipe.model.trainable == "head":
-        raise RecipeError(
-            "feature_weight and trainable: head: features would teach only a projection that is thrown away; free some blocks"
-        )
-    if recipe.data.streaming:
-        raise RecipeError("teacher and streaming: what teaches an image is looked up by its row; set streaming to false")
-    if recipe.training.cached_views:
-        raise RecipeError("cached_views: a teacher looks at each new view, which kept outputs do not have; set cached_views to 0")
-
-
 def make_distill_trainer(
     recipe: Recipe, model: PreTrainedModel, spec: InputSpec, scheme: LabelScheme, train_rows: Rows, validation_rows: Rows
 ) -> DistillTrainer:
@@ -112,7 +77,7 @@ def make_distill_trainer(
     rows = with_unlabelled(train_rows, unlabelled)
     files = [read_probabilities(path, scheme) for path in config.teacher_probabilities]
     targets = targets_of(rows.hashes, rows.origins, files, len(scheme.names), config.missing_probabilities != "error")
-    teachers = [load_teacher(name, scheme, config.teacher_size) for name in config.teacher]
+    teachers = [load_teacher(name, scheme) for name in config.teacher]
     if not files and not any(teacher.order for teacher in teachers) and config.label_weight < 1:
         raise RecipeError("teacher: none has a head with class names to give probabilities; set label_weight to 1 for features alone")
     silent = np.isnan(targets).any(axis=1) & (np.asarray(rows.labels) == UNLABELLED)

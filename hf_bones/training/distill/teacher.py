@@ -21,7 +21,7 @@ from hf_bones.labels import LabelScheme
 from hf_bones.preprocess import InputSpec, spec_from_processor
 from hf_bones.record import public_name, read_json, sha256_file, sha256_rows
 from hf_bones.training.backbone.auxiliary import patch_map
-from hf_bones.training.backbone.loading import head_labels, head_of, resize_network, resolve_model
+from hf_bones.training.backbone.loading import head_labels, head_of, resolve_model
 from hf_bones.training.data.on_device import constant
 
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -76,8 +76,8 @@ def hidden_width(model: PreTrainedModel) -> int:
     return int(config.hidden_sizes[-1] if getattr(config, "hidden_sizes", None) else config.hidden_size)
 
 
-def load_teacher(name: str, scheme: LabelScheme, size: int | None = None) -> Teacher:
-    """The checkpoint `name` (folder, Hub id or `bundled`), frozen, at its own input size or at `size` px.
+def load_teacher(name: str, scheme: LabelScheme) -> Teacher:
+    """The checkpoint `name` (folder, Hub id or `bundled`), frozen, at its own input size.
 
     A head without class names teaches features only. Raises `RecipeError` naming `teacher` for a checkpoint that cannot be loaded, that
     ships no processor, or whose classes are not the scheme's.
@@ -96,9 +96,6 @@ def load_teacher(name: str, scheme: LabelScheme, size: int | None = None) -> Tea
             f"teacher: {name!r} tells apart {list(labels)}, but label_scheme {scheme.name!r} has {list(scheme.names)}; "
             "choose a teacher of the same classes, or the scheme that it was trained on"
         )
-    if size is not None and size != spec.size:
-        spec = InputSpec(size, spec.mean, spec.std)
-        resize_network(model, size)
     model.eval().requires_grad_(False)
     order = tuple(labels.index(label) for label in scheme.names) if labels else None
     return Teacher(name, digest, model, spec, order, licences, tuple(shift.get(label, 0.0) for label in scheme.names))

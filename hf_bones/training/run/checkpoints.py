@@ -15,6 +15,7 @@ import torch
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
+from hf_bones.config.fields import is_removed
 from hf_bones.config.recipe import STAGES, Recipe, RecipeError
 from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import read_json, write_json
@@ -87,14 +88,14 @@ def differing_keys(recipe: Recipe, output: Path) -> list[str]:
     theirs = read_json(output / RUN_FILE) if (output / RUN_FILE).is_file() else {}
     if theirs:
         defaults = json.loads(json.dumps({key: value for stage in STAGES.values() for key, value in vars(stage()).items()}))
-        theirs = {key: defaults[key] for key in mine if key in defaults} | {key: theirs[key] for key in theirs if key not in FREE}
+        noted = {key: value for key, value in theirs.items() if key not in FREE and not is_removed(key, f"{output / RUN_FILE}: {key}")}
+        theirs = {key: defaults[key] for key in mine if key in defaults} | noted
     return sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key))
 
 
 def has_fitted_start(recipe: Recipe, output: Path) -> bool:
     """Whether an earlier try at the same run had already fitted its head; ask before `prepare_output` notes the recipe."""
-    run_file = output / RUN_FILE
-    return recipe.training.resume and (output / START).is_dir() and run_file.is_file() and read_json(run_file) == comparable(recipe)
+    return recipe.training.resume and (output / START).is_dir() and (output / RUN_FILE).is_file() and not differing_keys(recipe, output)
 
 
 def comparable(recipe: Recipe) -> dict[str, Any]:
@@ -129,10 +130,8 @@ def stored_dtype(name: str, tensor: torch.Tensor, save_dtype: str) -> torch.dtyp
         return tensor.dtype
     if save_dtype == "float16":
         return torch.float16
-    if save_dtype == "float8":
-        in_block = tensor.ndim == 2 and any(part.isdigit() for part in name.split("."))
-        return torch.float8_e4m3fn if in_block else torch.float16
-    raise RecipeError(f"save_dtype: expected float32, float16 or float8, got {save_dtype!r}")
+    in_block = tensor.ndim == 2 and any(part.isdigit() for part in name.split("."))
+    return torch.float8_e4m3fn if in_block else torch.float16
 
 
 def round_weights(model: PreTrainedModel, save_dtype: str) -> None:

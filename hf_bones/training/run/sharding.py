@@ -18,6 +18,7 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, Trainer
 
 from hf_bones.config.recipe import Recipe, RecipeError
+from hf_bones.config.rules import check_rules
 from hf_bones.training.backbone.auxiliary import NAME
 from hf_bones.training.backbone.loading import blocks_of
 
@@ -43,7 +44,7 @@ def prepare_sharding(trainer: Trainer, recipe: Recipe, resume_from: Path | None)
         )
     if plugin is not None:
         _check_settings(plugin)
-        _check_keys(recipe)
+        check_rules(recipe, "fsdp")
         # transformers' own list has the embeddings too, whose patch projection accelerate then splits a second time, which fails.
         plugin.transformer_cls_names_to_wrap = sorted({type(block).__name__ for block in blocks_of(trainer.model)})
         try:
@@ -66,22 +67,6 @@ def _check_settings(plugin: Any) -> None:
     for key, (holds, value) in wanted.items():
         if not holds:
             raise RecipeError(f"{key}: must be {value}; `hf-bones accelerate-config fsdp` prints where a configuration is that works")
-
-
-def _check_keys(recipe: Recipe) -> None:
-    training, model = recipe.training, recipe.model
-    whole = "needs the whole network in each process, which distributed_type: FSDP splits"
-    clashes = {
-        f"epochs: {training.epochs:g} trains nothing; start it on one GPU, without distributed_type: FSDP": training.epochs <= 0,
-        f"cached_views: {training.cached_views} {whole}; set it to 0": training.cached_views > 0,
-        f"extra_heads: their figures are taken by a pass that {whole}; set it to []": bool(model.extra_heads),
-        f"lora_rank: {model.lora_rank} has not been tried with distributed_type: FSDP; set it to 0": model.lora_rank > 0,
-        "torch_compile: whole cannot see through the splitting of distributed_type: FSDP; use blocks or off": training.torch_compile
-        == "whole",
-    }
-    for message, clash in clashes.items():
-        if clash:
-            raise RecipeError(message)
 
 
 def is_sharded(model: torch.nn.Module) -> bool:

@@ -31,7 +31,9 @@ import torch
 from filelock import FileLock
 from transformers import TrainerCallback
 
+from hf_bones.config.fields import is_removed
 from hf_bones.config.recipe import Recipe, RecipeError, override
+from hf_bones.config.rules import check_rules
 from hf_bones.logits import softmax
 from hf_bones.metrics import selection_score
 from hf_bones.metrics.figures import weighted_figures
@@ -92,12 +94,7 @@ def check_search(recipe: Recipe) -> None:
         )
     if importlib.util.find_spec("optuna") is None:
         raise RecipeError("--search: optuna is not installed; pip install 'hf-bones[search]'")
-    if not space_of(recipe).space:
-        raise RecipeError(
-            "search: the recipe has no space; write one, as in search: {space: {learning_rate: {low: 1e-5, high: 1e-3, log: true}}}"
-        )
-    if recipe.training.push_to_hub:
-        raise RecipeError("push_to_hub: a search pushes nothing; push its best trial with hf-bones push")
+    check_rules(recipe, "search")
 
 
 def prepare_search(recipe: Recipe, output: Path) -> None:
@@ -117,7 +114,8 @@ def prepare_search(recipe: Recipe, output: Path) -> None:
                     shutil.rmtree(folder)
         elif note.is_file() and (output / STUDY_FILE).is_file():
             write_json(output / f".{NOTE_FILE}", mine)  # as JSON gives it back: tuples are lists there
-            theirs, mine = read_json(note), read_json(output / f".{NOTE_FILE}")
+            theirs = {key: value for key, value in read_json(note).items() if not is_removed(key, f"{note}: {key}")}
+            mine = read_json(output / f".{NOTE_FILE}")
             (output / f".{NOTE_FILE}").unlink()
             if differing := sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key)):
                 raise RecipeError(

@@ -20,8 +20,8 @@ from transformers import (
 from hf_bones.config.recipe import ModelConfig, Recipe, override
 from hf_bones.labels import THREE_CLASS, TWO_CLASS
 from hf_bones.preprocess import InputSpec, image_processor
+from hf_bones.training.backbone.check import check_network
 from hf_bones.training.backbone.loading import blocks_of, head_of, load_model, parameter_groups
-from hf_bones.training.combinations import check_network
 from hf_bones.training.run.checkpoints import load_weights, round_weights, save_checkpoint
 
 

@@ -13,6 +13,7 @@ from tiny import bar_dataset, tiny_checkpoint
 from transformers import AutoModelForImageClassification
 
 from hf_bones.config.recipe import RecipeError
+from hf_bones.config.rules import check_rules
 from hf_bones.finetune import main, parse_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import stack_inputs
@@ -212,19 +213,19 @@ def test_values_beyond_the_type_on_disk_are_refused(ground, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--trainable", "all"), "cached_views and trainable: all"),
-        (("--lora_rank", "4"), "cached_views and lora_rank"),
-        (("--trainable", "head", "--box_loss", "1"), "cached_views and box_loss"),
-        (("--torch_compile", "whole"), "cached_views and torch_compile: whole"),
+        (("--trainable", "all"), "cached_views: 1 and trainable: all"),
+        (("--lora_rank", "4"), "cached_views: 1 and lora_rank: 4"),
+        (("--trainable", "head", "--box_loss", "1"), "box_loss: 1 and trainable: head"),
+        (("--torch_compile", "whole"), "cached_views: 1 and torch_compile: whole"),
         (("--cached_views", "3"), "cached_views: 3 and augment: false"),
-        (("--cached_views", "-1"), "expected 0"),
+        (("--cached_views", "-1"), "expected a number in"),
         (("--cached_dtype", "int8"), "cached_dtype: expected"),
-        (("--head_start", "probe", "--probe_views", "2"), "probe_views: 2 but cached_views: 1"),
+        (("--head_start", "probe", "--probe_views", "2"), "probe_views: 2 and cached_views: 1"),
     ],
 )
 def test_keys_that_do_not_go_together_are_named(ground, tmp_path, more, message):
     with pytest.raises(RecipeError, match=message):
-        trunk_output.check_keys(recipe := recipe_of(ground, tmp_path, "--trainable", "last:1", "--cached_views", "1", *more))
+        check_rules(recipe := recipe_of(ground, tmp_path, "--trainable", "last:1", "--cached_views", "1", *more))
         find_cut(load_model(recipe.model, THREE_CLASS)[0], recipe.model.trainable)
 
 

@@ -276,9 +276,9 @@ def test_images_that_are_only_named_are_refused(ground, tmp_path):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--sampling", "balanced"], "sampling: balanced .*streaming"),
+        (["--sampling", "balanced"], "streaming: true and sampling: balanced: .*set sampling to uniform"),
         (["--max_train_rows", "20"], "max_train_rows: .*use max_steps"),
-        (["--stream_row_groups", "0"], "stream_row_groups: expected at least 1"),
+        (["--stream_row_groups", "0"], r"stream_row_groups: expected a number in \[1"),
         (["--stream_gb", "1e-5"], "stream_gb: 4 row groups at a time take .*lower stream_row_groups"),
         (["--label_scheme", "two-class"], "has no class .'beyond_repair'"),
     ],

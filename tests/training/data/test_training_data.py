@@ -44,13 +44,6 @@ def test_sampling_evens_out_the_classes(mode, shares):
         assert drawn[label] / 6000 == pytest.approx(share, abs=0.03)
 
 
-def test_keys_that_do_not_go_together_are_named():
-    with pytest.raises(RecipeError, match="samples_per_epoch needs sampling"):
-        RunSampler(LABELS, "uniform", seed=0, batch_size=10, length=50)
-    with pytest.raises(RecipeError, match="'sqrt'"):
-        RunSampler(LABELS, "often", seed=0, batch_size=10)
-
-
 def test_rows_of_two_sources_come_back_with_their_own_labels():
     class Bars:
         def __init__(self, start: int) -> None:

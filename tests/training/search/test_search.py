@@ -279,7 +279,7 @@ def test_what_is_wrong_with_the_data_or_the_machine_ends_the_search_and_leaves_t
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--push_to_hub", "me/bones"], "push_to_hub: a search pushes nothing"),
+        (["--push_to_hub", "me/bones"], "push_to_hub: me/bones: a search pushes nothing"),
         (["--trials", "0"], "--trials: expected 1 or more"),
         (["--recipe", "vit-tiny-nowhere"], "neither a file nor"),
     ],
@@ -292,7 +292,7 @@ def test_a_search_that_cannot_be_made_is_refused_by_key(ground, tmp_path, capsys
 def test_several_processes_a_missing_optuna_and_a_missing_space_are_named(ground, tmp_path, capsys, monkeypatch):
     command = ["--recipe", str(recipe_file(ground, tmp_path / "refused")), "--search", "optuna"]
     assert main(["--recipe", "quickstart", "--search", "optuna", "--output_dir", str(tmp_path / "quick")]) == 2
-    assert "search: the recipe has no space" in capsys.readouterr().err
+    assert "space: {}: a search needs keys" in capsys.readouterr().err
     with monkeypatch.context() as patch:
         patch.setenv("WORLD_SIZE", "2")
         assert main(command) == 2
