@@ -20,6 +20,7 @@ from datasets import Features, List, Value
 from hf_bones.labels import SHIPPED_SCHEMES, LabelScheme
 from hf_bones.logits import softmax
 from hf_bones.metrics.figures import SPECIFICITY, classification_metrics, selection_score
+from hf_bones.metrics.headlines import TRAINING
 
 _INPUTS = """
 Args:
@@ -38,7 +39,7 @@ METRICS: dict[str, tuple[str, str]] = {
     ALL: ("Every figure of `classification_metrics`.", "(?!selection$).*"),
     VALIDATION: (
         "What training logs of each validation: the selection score first.",
-        "selection|accuracy|balanced_accuracy|auroc_abnormal|auroc_ovr_macro",
+        "|".join(("selection", *TRAINING)),
     ),
     "accuracy": ("Share of rows whose largest probability is the true class.", "accuracy"),
     "balanced_accuracy": ("Mean of the classes' sensitivities.", "balanced_accuracy"),
