@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_bones.config.fields import help_of
 from hf_bones.config.recipe import STAGES, Recipe, RecipeError, load_recipe, nearest, override, recipe_names
+from hf_bones.metrics.headlines import ALONE, TRAINING
 from hf_bones.training.errors import RunEndedError
 
 if TYPE_CHECKING:
@@ -204,8 +205,7 @@ def shareable(recipe: Recipe) -> Recipe:
 
 
 def _report(folder: Path, metrics: dict[str, Any], data: dict[str, Any]) -> None:
-    keys = ("auroc_abnormal", "auroc_ovr_macro", "balanced_accuracy", "accuracy")
-    print("validation  " + ", ".join(f"{key} {metrics[key]:.3f}" for key in keys))
+    print("validation  " + ", ".join(f"{key} {metrics[key]:{ALONE}}" for key in TRAINING))
     print(f"checkpoint  {folder} (record.json, README.md and, of a run with steps, curves.png beside it)")
     if data["synthetic_only"]:
         print("note        it learnt from drawn radiographs only: a demonstration, of no worth on real ones")

@@ -9,8 +9,7 @@ from typing import Any
 from hf_bones.evaluation.report.figures import CHECKPOINT, Figure
 from hf_bones.evaluation.report.markdown import MIRRORED, count_cell, figure_cell, plain
 from hf_bones.labels import LabelScheme
-
-HEADLINES = {"auroc_abnormal": "AUROC(abnormal)", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1"}
+from hf_bones.metrics.headlines import ALONE, CARD, TITLES
 
 
 def measured_table(measured: Mapping[str, Any], scheme: LabelScheme) -> str:
@@ -31,7 +30,7 @@ def measured_table(measured: Mapping[str, Any], scheme: LabelScheme) -> str:
         + (f" {MIRRORED}." if method.get("mirror") else ""),
         "",
     ]
-    head = ["images", "model", "n", *HEADLINES.values(), *(f"sensitivity {plain(name)}" for name in scheme.names)]
+    head = ["images", "model", "n", *(TITLES[key] for key in CARD), *(f"sensitivity {plain(name)}" for name in scheme.names)]
     lines += [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"]
     shown = [part for part in measured.get("slices", []) if part["kind"] in {"all", "source"}]
     lines += [f"| {' | '.join(_row(part, scheme))} |" for part in shown]
@@ -42,7 +41,7 @@ def _row(part: Mapping[str, Any], scheme: LabelScheme) -> list[str]:
     figures = {key: _figure(value) for key, value in part["figures"].items()}
     model = "**this model**" if part["model"] == CHECKPOINT else f"baseline: {plain(part['model'])}"
     cells = ["all" if part["kind"] == "all" else f"{plain(part['name'])} only", model, str(part["n"])]
-    cells += [figure_cell(figures[key]) if key in figures else "not measured" for key in HEADLINES]
+    cells += [figure_cell(figures[key]) if key in figures else "not measured" for key in CARD]
     for name in scheme.names:
         figure = figures.get(f"sensitivity_{name}")
         support = int(part["supports"].get(name, 0))
@@ -64,10 +63,10 @@ def _figure(value: Mapping[str, Any]) -> Figure:
 
 def validation_table(metrics: Mapping[str, Any], scheme: LabelScheme) -> str:
     """The validation figures of the record, on which the kept weights were chosen."""
-    known = {title: metrics[key] for key, title in HEADLINES.items() if isinstance(metrics.get(key), (int, float))}
+    known = {TITLES[key]: metrics[key] for key in CARD if isinstance(metrics.get(key), (int, float))}
     if not known:
         return "On validation images: not measured."
-    figures = ", ".join(f"{title} {value:.3f}" for title, value in known.items())
+    figures = ", ".join(f"{title} {value:{ALONE}}" for title, value in known.items())
     right = [
         f"{plain(name)} {int(metrics[f'correct_{name}'])} of {int(metrics[f'support_{name}'])}"
         for name in scheme.names

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hf_bones.metrics.headlines import ALONE, DISTILLATION
+
 NOT_STATED = "not stated"
-_SHOWN = ("auroc_abnormal", "auroc_ovr_macro", "balanced_accuracy", "log_loss")
 
 
 def further_licences(distillation: Mapping[str, Any]) -> list[str]:
@@ -54,12 +55,12 @@ def _worth(alone: Mapping[str, Any] | None) -> str:
     if not alone:
         return ""
     rows = ["| on validation | from labels alone | by distillation (95 %) |", "| --- | --- | --- |"]
-    for key in _SHOWN:
+    for key in DISTILLATION:
         value, low, high = _triple(alone["difference"].get(key))
         if value is None or alone["validation"].get(key) is None:
             continue
-        interval = f" ({low:+.3f} to {high:+.3f})" if low is not None and high is not None else ""
-        rows.append(f"| {key} | {alone['validation'][key]:.3f} | {value:+.3f}{interval} |")
+        interval = f" ({low:+{ALONE}} to {high:+{ALONE}})" if low is not None and high is not None else ""
+        rows.append(f"| {key} | {alone['validation'][key]:{ALONE}} | {value:+{ALONE}}{interval} |")
     return (
         "\n".join(rows) + "\n\nThe same network, as many steps, without its teacher; the checkpoint of either was chosen on these images."
     )

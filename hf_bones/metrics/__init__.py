@@ -1,12 +1,8 @@
 """Figures of merit for a classifier of bone radiographs: plain functions, bootstrap intervals and `evaluate.Metric` modules.
 
-Importing this package loads numpy and nothing heavier; the `evaluate.Metric` modules (`load_metric`, `RadiographMetrics` and
-the single ones in `metrics/modules.py`) load the `evaluate` library on first use and never touch the network.
+Importing this package loads numpy and nothing heavier; `metrics/modules.py` holds what needs the `evaluate` library, which takes over a
+second to import and brings `datasets` with it: for training and evaluation, not for prediction.
 """
-
-from __future__ import annotations
-
-from typing import Any
 
 from hf_bones.metrics.figures import CALIBRATION_BINS, SPECIFICITY, classification_metrics, selection_score
 from hf_bones.metrics.intervals import bootstrap_intervals
@@ -16,21 +12,10 @@ __all__ = [
     "CALIBRATION_BINS",
     "MIN_ROWS",
     "SPECIFICITY",
-    "RadiographMetrics",
     "bootstrap_intervals",
     "classification_metrics",
     "figure_parts",
     "figure_support",
-    "load_metric",
     "selection_score",
     "undefined_reason",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    # `evaluate` takes over a second to import and brings `datasets` with it: only those who ask for a module pay for it.
-    if name in {"RadiographMetrics", "load_metric"}:
-        from hf_bones.metrics import modules
-
-        return getattr(modules, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

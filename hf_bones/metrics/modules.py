@@ -1,21 +1,26 @@
-"""`evaluate.Metric` modules that come with the package: nothing is downloaded and nothing is left on disk.
+"""`evaluate.Metric` modules that come with the package: the Trainer's `compute_metrics` and `hf-bones evaluate` compute with them.
 
-`load_metric("auroc_abnormal").compute(predictions=probability_rows, references=class_indices)` works as `evaluate.load` does,
-without the Hub. Rows may be fed bit by bit through `add_batch`; modules combine through `evaluate.combine([load_metric(…), …])`.
+`load_metric("auroc_abnormal").compute(predictions=probability_rows, references=class_indices)` works as `evaluate.load` does, without
+the Hub: nothing is downloaded and nothing is left on disk. Rows may be fed bit by bit through `add_batch`; modules combine through
+`evaluate.combine([load_metric(…), …])`. Intervals come from `metrics/intervals.py`: a thousand resamples are a few matrix products
+there, over the same `weighted_figures` that the modules call once.
 """
 
 from __future__ import annotations
 
+import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import evaluate
 import numpy as np
 from datasets import Features, List, Value
 
-from hf_bones.labels import SHIPPED_SCHEMES
-from hf_bones.metrics.figures import SPECIFICITY, classification_metrics
+from hf_bones.labels import SHIPPED_SCHEMES, LabelScheme
+from hf_bones.logits import softmax
+from hf_bones.metrics.figures import SPECIFICITY, classification_metrics, selection_score
+from hf_bones.metrics.headlines import TRAINING
 
 _INPUTS = """
 Args:
@@ -28,15 +33,39 @@ Returns:
     dict of figure → float or int; NaN where the rows do not define the figure.
 """
 
+ALL, VALIDATION = "radiograph_metrics", "validation_scores"
+# Module → what it is, and which keys of `classification_metrics` (and "selection", the selection score) it gives.
+METRICS: dict[str, tuple[str, str]] = {
+    ALL: ("Every figure of `classification_metrics`.", "(?!selection$).*"),
+    VALIDATION: (
+        "What training logs of each validation: the selection score first.",
+        "|".join(("selection", *TRAINING)),
+    ),
+    "accuracy": ("Share of rows whose largest probability is the true class.", "accuracy"),
+    "balanced_accuracy": ("Mean of the classes' sensitivities.", "balanced_accuracy"),
+    "macro_f1": ("Mean of the classes' F1 scores.", "macro_f1"),
+    "auroc_abnormal": ("Area under the ROC curve of 1 − P(normal) for abnormal against normal.", "auroc_abnormal"),
+    "auroc_one_vs_rest": ("Area under the ROC curve of each class against the rest, and their mean.", "auroc_ovr_.*"),
+    "sensitivity_specificity": (
+        "Sensitivity and specificity of each class by predicted class, with the counts behind them.",
+        "(sensitivity|specificity|support|correct|predicted)_(?!.*_at_specificity_).*",
+    ),
+    "sensitivity_at_specificity": (
+        "Sensitivity to abnormal rows, and to each abnormal class, at the threshold that keeps the asked specificity.",
+        "support_.*|(sensitivity|caught|threshold|achieved)_(.*_)?specificity_.*",
+    ),
+    "cohen_kappa": ("Agreement of prediction and truth beyond chance (unweighted).", "cohen_kappa"),
+    "ece": ("Expected calibration error of the top label, 15 bins of equal width.", "ece"),
+    "brier": ("Multi-class Brier score, in [0, 2].", "brier"),
+}
+
 
 class RadiographMetrics(evaluate.Metric):
-    """Every figure of `classification_metrics`. Subclasses keep the keys that start with one of their `keys`."""
-
-    keys: tuple[str, ...] = ("",)
+    """The module of `METRICS` that `config_name` names."""
 
     def __init__(
         self,
-        config_name: str | None = None,
+        config_name: str = ALL,
         *,
         cache_dir: str | None = None,
         num_process: int = 1,
@@ -59,7 +88,7 @@ class RadiographMetrics(evaluate.Metric):
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
-            description=self.__doc__ or "",
+            description=METRICS[self.config_name][0],
             citation="",
             inputs_description=_INPUTS,
             features=Features({"predictions": List(Value("float64")), "references": Value("int64")}),
@@ -74,99 +103,34 @@ class RadiographMetrics(evaluate.Metric):
         normal_id: int = 0,
         specificity: float = SPECIFICITY,
     ) -> dict[str, Any]:
-        rows = np.asarray(predictions, dtype=np.float64)
+        rows, truth = np.asarray(predictions, dtype=np.float64), np.asarray(references, dtype=np.int64)
         given = names if names is not None else _default_names(rows.shape[-1])
-        figures = classification_metrics(np.asarray(references, dtype=np.int64), rows, given, normal_id, specificity)
-        return {key: value for key, value in figures.items() if key.startswith(self.keys)}
-
-
-class Accuracy(RadiographMetrics):
-    """Share of rows whose largest probability is the true class."""
-
-    keys = ("accuracy",)
-
-
-class BalancedAccuracy(RadiographMetrics):
-    """Mean of the classes' sensitivities."""
-
-    keys = ("balanced_accuracy",)
-
-
-class MacroF1(RadiographMetrics):
-    """Mean of the classes' F1 scores."""
-
-    keys = ("macro_f1",)
-
-
-class AurocAbnormal(RadiographMetrics):
-    """Area under the ROC curve of 1 − P(normal) for abnormal against normal."""
-
-    keys = ("auroc_abnormal",)
-
-
-class AurocOneVsRest(RadiographMetrics):
-    """Area under the ROC curve of each class against the rest, and their mean."""
-
-    keys = ("auroc_ovr_",)
-
-
-class SensitivitySpecificity(RadiographMetrics):
-    """Sensitivity and specificity of each class by predicted class, with the counts behind them."""
-
-    keys = ("sensitivity_", "specificity_", "support_", "correct_", "predicted_")
-
-    def _compute(self, **arguments: Any) -> dict[str, Any]:
-        return {key: value for key, value in super()._compute(**arguments).items() if "_at_specificity_" not in key}
-
-
-class SensitivityAtSpecificity(RadiographMetrics):
-    """Sensitivity to abnormal rows, and to each abnormal class, at the threshold that keeps the asked specificity."""
-
-    keys = ("sensitivity_", "caught_", "threshold_", "achieved_", "support_")
-
-    def _compute(self, **arguments: Any) -> dict[str, Any]:
-        figures = super()._compute(**arguments)
-        return {key: value for key, value in figures.items() if "specificity_" in key or key.startswith("support_")}
-
-
-class CohenKappa(RadiographMetrics):
-    """Agreement of prediction and truth beyond chance (unweighted)."""
-
-    keys = ("cohen_kappa",)
-
-
-class CalibrationError(RadiographMetrics):
-    """Expected calibration error of the top label, 15 bins of equal width."""
-
-    keys = ("ece",)
-
-
-class BrierScore(RadiographMetrics):
-    """Multi-class Brier score, in [0, 2]."""
-
-    keys = ("brier",)
-
-
-METRICS: dict[str, type[RadiographMetrics]] = {
-    "radiograph_metrics": RadiographMetrics,
-    "accuracy": Accuracy,
-    "balanced_accuracy": BalancedAccuracy,
-    "macro_f1": MacroF1,
-    "auroc_abnormal": AurocAbnormal,
-    "auroc_one_vs_rest": AurocOneVsRest,
-    "sensitivity_specificity": SensitivitySpecificity,
-    "sensitivity_at_specificity": SensitivityAtSpecificity,
-    "cohen_kappa": CohenKappa,
-    "ece": CalibrationError,
-    "brier": BrierScore,
-}
+        figures = classification_metrics(truth, rows, given, normal_id, specificity)
+        if self.config_name == VALIDATION:
+            figures = {"selection": selection_score(truth, rows, normal_id), **figures}
+        wanted = re.compile(METRICS[self.config_name][1])
+        return {key: value for key, value in figures.items() if wanted.fullmatch(key)}
 
 
 def load_metric(name: str) -> RadiographMetrics:
     """A fresh metric module by name, as `evaluate.load` gives one, without a network. Raises ValueError naming the known ones."""
     if name not in METRICS:
         raise ValueError(f"no metric named {name!r}; there are: {', '.join(METRICS)}")
-    return METRICS[name]()
+    return RadiographMetrics(name)
+
+
+def trainer_metrics(scheme: LabelScheme) -> Callable[[Any], dict[str, float]]:
+    """The Trainer's `compute_metrics`: the figures of `VALIDATION`, from the logits (N, C) and labels (N,) of an `EvalPrediction`.
+
+    Each of several processes is given the rows of all and computes the same figures, so that the modules need not exchange any.
+    """
+
+    def compute(prediction: Any) -> dict[str, float]:
+        probabilities = softmax(np.asarray(prediction.predictions, dtype=np.float64))
+        given = {"names": scheme.names, "normal_id": scheme.normal_id}
+        return load_metric(VALIDATION).compute(predictions=probabilities, references=prediction.label_ids, **given)
+
+    return compute
 
 
 def _default_names(count: int) -> tuple[str, ...]:

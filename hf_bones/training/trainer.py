@@ -19,7 +19,8 @@ from hf_bones.config.recipe import AugmentConfig, Recipe, RecipeError, TrainConf
 from hf_bones.config.rules import check_rules
 from hf_bones.labels import LabelScheme, load_scheme
 from hf_bones.logits import softmax
-from hf_bones.metrics import classification_metrics, selection_score
+from hf_bones.metrics import classification_metrics
+from hf_bones.metrics.modules import trainer_metrics
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.backbone.auxiliary import (
     NAME,
@@ -329,12 +330,6 @@ def make_trainer(
         else RunSampler(labels, config.sampling, config.seed, config.batch_size, config.samples_per_epoch)
     )
 
-    def score(prediction: Any) -> dict[str, float]:
-        probabilities = softmax(np.asarray(prediction.predictions, dtype=np.float64))
-        figures = classification_metrics(prediction.label_ids, probabilities, scheme.names, scheme.normal_id)
-        kept = {key: figures[key] for key in ("accuracy", "balanced_accuracy", "auroc_abnormal", "auroc_ovr_macro")}
-        return {"selection": selection_score(prediction.label_ids, probabilities, scheme.normal_id), **kept}
-
     if config.torch_compile == "blocks":
         compile_blocks(model)
     callbacks = [EarlyStoppingCallback(config.early_stopping_patience)] if config.early_stopping_patience else []
@@ -357,7 +352,7 @@ def make_trainer(
         eval_dataset=TrainingRows(validation_rows.sources, np.asarray(validation_rows.labels), spec.size, config.seed),
         data_collator=SquareCollator(spec.size),
         compute_loss_func=training_loss(config, label_counts(train_rows, scheme)),
-        compute_metrics=score,
+        compute_metrics=trainer_metrics(scheme),
         callbacks=callbacks,
     )
 

@@ -9,6 +9,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
+from hf_bones.labels import THREE_CLASS
+from hf_bones.logits import softmax
 from hf_bones.metrics import bootstrap_intervals, classification_metrics, figure_support, selection_score, undefined_reason
 from hf_bones.metrics.figures import weighted_auroc, weighted_figures
+from hf_bones.metrics.modules import trainer_metrics
 
 NAMES = ("healthy", "fractured", "beyond_repair")
 
@@ -263,6 +267,18 @@ def test_one_group_is_too_few_to_resample() -> None:
     labels, scores = drawn_rows(0, 10)
     with pytest.raises(ValueError, match="2 groups or more"):
         bootstrap_intervals(labels, scores, ["a"] * 10, NAMES)
+
+
+def test_what_the_trainer_logs_is_what_the_plain_functions_give_and_draws_nothing() -> None:
+    labels, scores = drawn_rows(3, 40)
+    logits = np.log(scores).astype(np.float32)
+    state = np.random.get_state()[1].copy()
+    logged = trainer_metrics(THREE_CLASS)(SimpleNamespace(predictions=logits, label_ids=labels))
+    assert (np.random.get_state()[1] == state).all()
+    probabilities = softmax(logits.astype(np.float64))
+    figures = classification_metrics(labels, probabilities, NAMES)
+    assert list(logged) == ["selection", "accuracy", "balanced_accuracy", "auroc_abnormal", "auroc_ovr_macro"]
+    assert logged == {"selection": selection_score(labels, probabilities)} | {key: figures[key] for key in list(logged)[1:]}
 
 
 def test_evaluate_modules_work_without_a_network_and_leave_nothing_on_disk(tmp_path: Path) -> None:

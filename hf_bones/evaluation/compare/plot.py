@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure as Canvas
 
 from hf_bones.evaluation.report.plots import COLOURS, save_figure
+from hf_bones.metrics.headlines import TABLE, TITLES
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.compare.results import Comparison
 
 _MARKS = "os^DvPX*<>"
-_PANELS = (("auroc_abnormal", "AUROC(abnormal)"), ("balanced_accuracy", "balanced accuracy"))
 
 
 def plot_leaderboard(done: Comparison, path: Path) -> None:
@@ -21,8 +21,8 @@ def plot_leaderboard(done: Comparison, path: Path) -> None:
     timed = [standing for standing in done.standings if standing.cost is not None]
     lines = [standing for standing in done.standings if standing.cost is None]
     figure = Canvas(figsize=(11.5, 5.2 + 0.22 * len(done.standings)), layout="constrained")
-    axes = figure.subplots(1, 2)
-    for axis, (key, title) in zip(axes, _PANELS, strict=True):
+    axes = figure.subplots(1, len(TABLE))
+    for axis, key in zip(axes, TABLE, strict=True):
         for place, standing in enumerate(timed):
             found, colour = standing.shown[0].figures[key], COLOURS[place % len(COLOURS)]
             if found.value is None or standing.cost is None:
@@ -49,7 +49,7 @@ def plot_leaderboard(done: Comparison, path: Path) -> None:
         axis.minorticks_off()
         axis.grid(color="#dddddd", linewidth=0.6)
         axis.set_xlabel("ms an image on the CPU, one at a time: opening, scaling, network")
-        axis.set_ylabel(title)
+        axis.set_ylabel(TITLES[key])
     figure.legend(
         *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9, frameon=False,
         title="ranked by validation, with 95 % intervals of these rows", title_fontsize=9,

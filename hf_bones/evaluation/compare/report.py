@@ -10,6 +10,7 @@ from hf_bones.evaluation.report.markdown import figure_cell, markdown_table, pla
 from hf_bones.evaluation.report.worst import NOTICE
 from hf_bones.metrics import MIN_ROWS
 from hf_bones.metrics.figures import specificity_suffix
+from hf_bones.metrics.headlines import TABLE, TITLES
 from hf_bones.record import public_name
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def ranking_table(done: Comparison) -> str:
     """Rank, validation, and the main figures of the shown split's first part."""
     rare = [name for name in done.scheme.names if name != done.scheme.normal][1:]
     tag = specificity_suffix(done.specificity)
-    head = ["", "model", "validation score", "AUROC(abnormal)", "balanced accuracy"]
+    head = ["", "model", "validation score", *(TITLES[key] for key in TABLE)]
     head += [f"AUROC({plain(name)})" for name in rare]
     head += [f"{plain(name)} recall at {done.scheme.normal} specificity {done.specificity:g}" for name in _abnormal(done)]
     head += ["ms", "MB", "train min", "gap"]
@@ -55,7 +56,7 @@ def ranking_table(done: Comparison) -> str:
     for standing in done.standings:
         shown = standing.shown[0]
         cells = [str(standing.rank), plain(_name(standing)), figure_cell(standing.selection)]
-        cells += [_with_spread(shown, "auroc_abnormal"), _with_spread(shown, "balanced_accuracy")]
+        cells += [_with_spread(shown, key) for key in TABLE]
         cells += [_with_spread(shown, f"auroc_ovr_{name}") for name in rare]
         cells += [
             _count_cell(shown, f"caught_{name}_at_specificity_{tag}", f"sensitivity_{name}_at_specificity_{tag}", name)
@@ -111,7 +112,7 @@ def _count_cell(shown: SeedFigures, count_key: str, figure_key: str, name: str) 
 
 def _recalls(done: Comparison, place: int) -> str:
     names = done.scheme.names
-    head = ["", "model", "AUROC(abnormal)", "accuracy", *(f"recall, {plain(name)}" for name in names)]
+    head = ["", "model", TITLES["auroc_abnormal"], TITLES["accuracy"], *(f"recall, {plain(name)}" for name in names)]
     body = []
     for standing in done.standings:
         shown = standing.shown[place]

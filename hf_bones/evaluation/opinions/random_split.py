@@ -29,6 +29,7 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.manifest.store import FEATURES_FOLDER, ImageRecord
 from hf_bones.metrics import bootstrap_intervals, classification_metrics
 from hf_bones.metrics.figures import Floats, Ints
+from hf_bones.metrics.headlines import ALONE, TITLES
 
 GROUPED, RANDOM = "this split", "random split"
 REGRESSION, NEAREST = "logistic regression", "nearest neighbour"
@@ -179,12 +180,12 @@ def score_table(score: RandomScore) -> Table:
         table.add_row(classifier)
         for figure in dict.fromkeys(claim.figure for claim in score.claims if claim.classifier == classifier):
             cells = [_cell(by_place[figure, classifier, name]) for name in (GROUPED, RANDOM)]
-            table.add_row(f"  {figure.replace('_', ' ')}", *cells)
+            table.add_row(f"  {TITLES[figure]}", *cells)
     return table
 
 
 def _cell(claim: Claim) -> str:
-    return f"{claim.value:.3f}" + (f" ({claim.interval[0]:.3f}–{claim.interval[1]:.3f})" if claim.interval else "")
+    return f"{claim.value:{ALONE}}" + (f" ({claim.interval[0]:{ALONE}}–{claim.interval[1]:{ALONE}})" if claim.interval else "")
 
 
 def score_lines(score: RandomScore) -> list[str]:

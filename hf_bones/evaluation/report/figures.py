@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from hf_bones.evaluation.report.rows import ScoredRows, Slice
-from hf_bones.metrics import MIN_ROWS, bootstrap_intervals, classification_metrics, figure_parts, figure_support, undefined_reason
+from hf_bones.metrics import MIN_ROWS, bootstrap_intervals, figure_parts, figure_support, undefined_reason
 from hf_bones.metrics.figures import Floats, is_count
+from hf_bones.metrics.modules import ALL, load_metric
 
 CHECKPOINT = "checkpoint"
 # A bootstrap draws groups, so what counts is how many groups hold the rows that a figure needs. Under `MIN_GROUPS` the resamples
@@ -79,7 +80,8 @@ def figures_of(
     labels = rows.labels[part.mask]
     groups = np.asarray(rows.groups)[part.mask]
     group_count = len(np.unique(groups))
-    values = classification_metrics(labels, scores, rows.names, rows.normal_id, specificity)
+    given = {"names": rows.names, "normal_id": rows.normal_id, "specificity": specificity}
+    values: dict[str, float | int] = load_metric(ALL).compute(predictions=scores, references=labels, **given)
     intervals: dict[str, tuple[float, float]] = {}
     if group_count >= MIN_GROUPS:
         intervals = bootstrap_intervals(

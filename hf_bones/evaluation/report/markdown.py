@@ -13,6 +13,7 @@ from hf_bones.evaluation.report.rows import ScoredRows
 from hf_bones.evaluation.report.worst import NOTICE
 from hf_bones.metrics import CALIBRATION_BINS, MIN_ROWS
 from hf_bones.metrics.figures import specificity_suffix
+from hf_bones.metrics.headlines import IN_CELL, TABLE, TITLES
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.report.results import Circumstances
@@ -73,8 +74,8 @@ def figure_cell(figure: Figure) -> str:
     if figure.value is None:
         return f"– ({plain(figure.reason)})"
     if figure.interval is None:
-        return f"{figure.value:.2f} ({plain(figure.reason)})"
-    return f"{figure.value:.2f} ({_interval(figure)})"
+        return f"{figure.value:{IN_CELL}} ({plain(figure.reason)})"
+    return f"{figure.value:{IN_CELL}} ({_interval(figure)})"
 
 
 def count_cell(hits: int | None, figure: Figure, support: int) -> str:
@@ -84,12 +85,12 @@ def count_cell(hits: int | None, figure: Figure, support: int) -> str:
     counts = f"{hits} of {support}"
     if figure.value is None or support < MIN_ROWS:
         return counts
-    return f"{counts}: {figure.value:.2f}" + (f" ({_interval(figure)})" if figure.interval else "")
+    return f"{counts}: {figure.value:{IN_CELL}}" + (f" ({_interval(figure)})" if figure.interval else "")
 
 
 def _interval(figure: Figure) -> str:
     assert figure.interval is not None, "callers have looked"
-    return f"{figure.interval[0]:.2f}–{figure.interval[1]:.2f}{', rough' if (figure.reason or '').startswith(ROUGH) else ''}"
+    return f"{figure.interval[0]:{IN_CELL}}–{figure.interval[1]:{IN_CELL}}{', rough' if (figure.reason or '').startswith(ROUGH) else ''}"
 
 
 def _head(rows: ScoredRows, about: Circumstances, overall: SliceFigures) -> str:
@@ -116,14 +117,14 @@ def _head(rows: ScoredRows, about: Circumstances, overall: SliceFigures) -> str:
 def _table(rows: ScoredRows, tables: Sequence[SliceFigures], specificity: float, *, with_model: bool) -> str:
     tag = specificity_suffix(specificity)
     abnormal = [name for name in rows.names if name != rows.normal]
-    head = ["rows", *(["model"] if with_model else []), "n", "AUROC(abnormal)", "balanced accuracy"]
+    head = ["rows", *(["model"] if with_model else []), "n", *(TITLES[key] for key in TABLE)]
     head += [f"sensitivity, {plain(name)}" for name in rows.names]
     head += [f"{plain(name)} above the threshold of specificity {specificity:g}" for name in abnormal]
     body = []
     for table in tables:
         counts = " / ".join(str(table.supports[name]) for name in rows.names)
         cells = ["all rows" if table.kind == "all" else plain(table.name), *([table.model] if with_model else [])]
-        cells += [f"{table.n} ({counts})", figure_cell(table.figures["auroc_abnormal"]), figure_cell(table.figures["balanced_accuracy"])]
+        cells += [f"{table.n} ({counts})", *(figure_cell(table.figures[key]) for key in TABLE)]
         cells += [
             count_cell(table.counts[f"correct_{name}"], table.figures[f"sensitivity_{name}"], table.supports[name]) for name in rows.names
         ]

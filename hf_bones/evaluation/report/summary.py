@@ -5,6 +5,7 @@ from __future__ import annotations
 from hf_bones.evaluation.report.figures import SliceFigures
 from hf_bones.evaluation.report.markdown import MIRRORED, count_cell, figure_cell
 from hf_bones.evaluation.report.results import Evaluation
+from hf_bones.metrics.headlines import TABLE, TITLES
 
 
 def summary_text(done: Evaluation) -> str:
@@ -14,8 +15,7 @@ def summary_text(done: Evaluation) -> str:
         if table.kind == "region":
             continue
         lines.append(f"{'all rows' if table.kind == 'all' else table.name}, {table.model} (n = {table.n})")
-        lines.append(f"  AUROC(abnormal) {figure_cell(table.figures['auroc_abnormal'])}")
-        lines.append(f"  balanced accuracy {figure_cell(table.figures['balanced_accuracy'])}")
+        lines += [f"  {TITLES[key]} {figure_cell(table.figures[key])}" for key in TABLE]
         lines.append(f"  sensitivity {_sensitivities(table)}")
     lines.append(f"report: {done.report}")
     if done.errors is not None:

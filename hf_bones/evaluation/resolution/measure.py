@@ -23,9 +23,10 @@ from hf_bones.evaluation.opinions.out_of_fold import deals
 from hf_bones.labels import LabelScheme
 from hf_bones.metrics import SPECIFICITY
 from hf_bones.metrics.figures import Floats, Ints, weighted_auroc, weighted_figures
+from hf_bones.metrics.headlines import TABLE
 from hf_bones.metrics.intervals import group_weights, percentile_interval
 
-BALANCED_ACCURACY, AUROC = "balanced_accuracy", "auroc_abnormal"
+AUROC, BALANCED_ACCURACY = TABLE
 _RESAMPLES = 1000
 
 

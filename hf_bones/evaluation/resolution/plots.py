@@ -11,6 +11,7 @@ from matplotlib.figure import Figure as Canvas
 
 from hf_bones.evaluation.report.plots import COLOURS, save_figure
 from hf_bones.evaluation.resolution.shapes import SizeClusters, elbow
+from hf_bones.metrics.headlines import TITLES
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.resolution.measure import Choice
@@ -98,8 +99,8 @@ def plot_accuracy(measured: Measured, path: Path) -> None:
         axes[1, column].minorticks_off()
     axes[1, 0].set_xlabel("ms an image: opening, scaling and a forward pass")
     axes[1, 1].set_xlabel("MB an image that fine-tuning keeps for the backward pass")
-    axes[0, 0].set_ylabel("balanced accuracy, out of fold")
-    axes[1, 0].set_ylabel("AUROC(abnormal), out of fold")
+    axes[0, 0].set_ylabel(f"{TITLES['balanced_accuracy']}, out of fold")
+    axes[1, 0].set_ylabel(f"{TITLES['auroc_abnormal']}, out of fold")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     figure.suptitle(
         f"{measured.model}, frozen, {sum(measured.rows.values()):,} images in {measured.groups:,} groups: "

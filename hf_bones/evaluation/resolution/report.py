@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hf_bones.evaluation.report.markdown import markdown_table, plain
 from hf_bones.evaluation.report.worst import NOTICE
+from hf_bones.metrics.headlines import ALONE, TITLES
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.resolution.results import Measured, Resolution, Shapes
@@ -131,10 +132,10 @@ def figures_table(found: Resolution) -> list[str]:
         lines.append(f"{each.size:>6}{each.upscaled:>13.0%}{each.pixels_lost:>13.0%}{each.padding:>9.0%}{box:>9}")
     if found.measured is not None:
         costs = {cost.size: cost for cost in found.measured.costs}
-        lines.append(f"{'px':>6}{'balanced accuracy':>28}{'AUROC(abnormal)':>26}{'ms':>8}{'MB':>7}")
+        lines.append(f"{'px':>6}{TITLES['balanced_accuracy']:>28}{TITLES['auroc_abnormal']:>26}{'ms':>8}{'MB':>7}")
         for row in found.measured.figures:
-            accuracy = f"{row.balanced_accuracy:.3f}{_span(row.interval, '.3f')}"
-            auroc = f"{row.auroc:.3f}{_span(row.auroc_interval, '.3f')}"
+            accuracy = f"{row.balanced_accuracy:{ALONE}}{_span(row.interval, ALONE)}"
+            auroc = f"{row.auroc:{ALONE}}{_span(row.auroc_interval, ALONE)}"
             cost = costs[row.size]
             lines.append(f"{row.size:>6}{accuracy:>28}{auroc:>26}{cost.milliseconds:>8.1f}{cost.training_mb:>7.0f}")
     return lines
@@ -199,7 +200,7 @@ def _letterboxing(shapes: Shapes) -> str:
 
 def _figures(measured: Measured) -> str:
     names = list(measured.rows)
-    head = ["size, px", "balanced accuracy", "standard error", "less the best", "AUROC(abnormal)", "less the best"]
+    head = ["size, px", TITLES["balanced_accuracy"], "standard error", "less the best", TITLES["auroc_abnormal"], "less the best"]
     head += [f"sensitivity, {plain(name)}" for name in names]
     body = []
     for row in measured.figures:
@@ -210,10 +211,10 @@ def _figures(measured: Measured) -> str:
         body.append(
             [
                 title + mark.get(row.size, ""),
-                f"{row.balanced_accuracy:.3f}{_span(row.interval, '.3f')}",
+                f"{row.balanced_accuracy:{ALONE}}{_span(row.interval, ALONE)}",
                 f"{row.standard_error:.3f}",
                 _difference(row.behind_best, row.behind_best_interval),
-                f"{row.auroc:.3f}{_span(row.auroc_interval, '.3f')}",
+                f"{row.auroc:{ALONE}}{_span(row.auroc_interval, ALONE)}",
                 _difference(row.auroc_behind_best, row.auroc_behind_best_interval),
                 *(f"{row.sensitivities[name]:.2f} of {measured.rows[name]:,}" for name in names),
             ]

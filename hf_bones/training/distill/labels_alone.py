@@ -8,11 +8,11 @@ from typing import Any
 
 from hf_bones.config.recipe import DistillConfig, Recipe
 from hf_bones.logits import softmax
+from hf_bones.metrics.headlines import ALONE, DISTILLATION
 from hf_bones.metrics.intervals import paired_differences
 from hf_bones.training.trainer import TrainedModel
 
 FOLDER = "labels-alone"  # in the distilled run's
-FIGURES = ("auroc_abnormal", "auroc_ovr_macro", "balanced_accuracy", "log_loss")
 
 
 def labels_alone(recipe: Recipe, steps: int, steps_an_epoch: int) -> Recipe:
@@ -46,8 +46,8 @@ def compare_with_labels_alone(distilled: TrainedModel, alone: TrainedModel) -> d
 def comparison_lines(compared: dict[str, Any]) -> list[str]:
     """The comparison for the terminal, a figure a line."""
     lines = []
-    for key in FIGURES:
+    for key in DISTILLATION:
         value, low, high = compared["difference"][key]
-        interval = f"{low:+.3f} to {high:+.3f}" if low == low else "no interval"
-        lines.append(f"{key:<18} {compared['validation'][key]:.3f} from labels alone, {value:+.3f} ({interval}) by distillation")
+        interval = f"{low:+{ALONE}} to {high:+{ALONE}}" if low == low else "no interval"
+        lines.append(f"{key:<18} {compared['validation'][key]:{ALONE}} from labels alone, {value:+{ALONE}} ({interval}) by distillation")
     return lines

@@ -6,14 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-SCORES = {
-    "eval_selection": "selection score (mean of the two below)",
-    "eval_auroc_abnormal": "AUROC (abnormal)",
-    "eval_auroc_ovr_macro": "AUROC (one against rest, macro)",
-    "eval_balanced_accuracy": "balanced accuracy",
-}
+from hf_bones.metrics.headlines import TITLES, TRAINING
 
-
+SCORES = {"eval_selection": "selection score (mean of the two below)"} | {f"eval_{key}": TITLES[key] for key in TRAINING[:3]}
 LOSSES = {
     "loss": "training",
     "eval_loss": "validation, labels",
