@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_bones.collect.registry import provider_class, provider_options
+from hf_bones.collect.providers.registry import provider_class, provider_options
 from hf_bones.config.recipe import RecipeError, dataclass_from_dict, nearest, option, read_recipe, recipe_names
 from hf_bones.labels import LabelScheme, load_scheme, normalise_name
 

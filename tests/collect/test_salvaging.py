@@ -20,9 +20,9 @@ from hf_bones.cli.main import app
 from hf_bones.collect.candidate import Candidate
 from hf_bones.collect.reasons import Outcome
 from hf_bones.collect.recipe import FetchSettings
-from hf_bones.collect.salvaging import salvage_refused
 from hf_bones.collect.upkeep.forget import forget
 from hf_bones.collect.upkeep.rebuild import rebuild
+from hf_bones.collect.upkeep.salvaging import salvage_refused
 from hf_bones.curate.checks.run import run_checks
 from hf_bones.curate.recipe import CheckSettings
 from hf_bones.dataset.reading.collection import collection_rows

@@ -25,9 +25,9 @@ from hf_bones.collect.queue import Search
 from hf_bones.collect.reasons import FetchReason, Outcome
 from hf_bones.collect.recipe import FetchSettings
 from hf_bones.collect.run import CollectError, collect
-from hf_bones.collect.salvaging import salvage_refused
 from hf_bones.collect.upkeep.forget import DAMAGED, REFETCHED
 from hf_bones.collect.upkeep.known import FURTHER, STATED, Known, from_collection, from_export, is_web, is_whole
+from hf_bones.collect.upkeep.salvaging import salvage_refused
 from hf_bones.images.salvage import salvaged_share
 from hf_bones.manifest.store import Manifest, open_manifest
 from hf_bones.record import sha256_file
