@@ -190,8 +190,7 @@ class Manifest:
         if wrong:
             raise ValueError(f"{', '.join(wrong)}: not a column of images that can be changed")
         sets = ", ".join(f'"{name}" = ?' for name in values)
-        done = self.connection.execute(f"UPDATE images SET {sets} WHERE sha256 = ?", [*map(_stored, values.values()), sha256])
-        if not done.rowcount:
+        if not self.connection.execute(f"UPDATE images SET {sets} WHERE sha256 = ?", [*map(_stored, values.values()), sha256]).rowcount:
             raise KeyError(f"{self.path}: no image {sha256}")
 
     def decide(self, sha256: str, decision: str, reason: str, by: str, *, label: str = "", subtype: str = "") -> int:
@@ -202,7 +201,7 @@ class Manifest:
         """
         if decision == "undo" or (decision == "relabel") != bool(label):
             raise ValueError(
-                f"decision {decision!r} with label {label!r}: a relabel needs a label, others have none, undoing is Manifest.undo"
+                f"decision {decision!r} with label {label!r}: a relabel needs a label, others have none; undo with Manifest.undo"
             )
         return self._append(sha256, decision, reason, by, label, subtype, None)
 
