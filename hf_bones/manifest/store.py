@@ -201,7 +201,7 @@ class Manifest:
         """
         if decision == "undo" or (decision == "relabel") != bool(label):
             raise ValueError(
-                f"decision {decision!r} with label {label!r}: a relabel needs a label, others have none; undo with Manifest.undo"
+                f"decision {decision!r} with label {label!r}: a relabel needs a label, others have none, undoing is Manifest.undo"
             )
         return self._append(sha256, decision, reason, by, label, subtype, None)
 
