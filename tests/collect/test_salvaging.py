@@ -9,11 +9,11 @@ import json
 
 import numpy as np
 import pytest
+from collecting import FAST, HERE
 from filelock import FileLock
 from PIL import Image
 from small_collection import bring, digest, fail, see
 from small_films import build, encoded, picture, rows_of
-from test_collect_run import FAST, HERE
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app

@@ -8,17 +8,9 @@ from hypothesis import strategies as st
 from werkzeug import Request, Response
 
 from hf_bones.collect.candidate import ProviderError
-from hf_bones.collect.http.addresses import AddressGuard
-from hf_bones.collect.http.api import Api
 from hf_bones.collect.providers.commons import Commons, CommonsOptions, plain_text, read_html
 
 PATH = "/w/api.php"
-
-
-@pytest.fixture
-def api():
-    with Api("hf_bones-tests", AddressGuard(["127.0.0.0/8", "::1"]), pause=0.0, first_wait=0.01, attempts=3) as api:
-        yield api
 
 
 def provider(httpserver, api, **options):

@@ -6,17 +6,9 @@ import pytest
 from werkzeug import Request, Response
 
 from hf_bones.collect.candidate import ProviderError
-from hf_bones.collect.http.addresses import AddressGuard
-from hf_bones.collect.http.api import Api
 from hf_bones.collect.providers.openverse import Openverse, OpenverseOptions
 
 ID, SECRET = "an-application-id", "s3cret-of-the-application"
-
-
-@pytest.fixture
-def api():
-    with Api("hf_bones-tests", AddressGuard(["127.0.0.0/8", "::1"]), pause=0.0, first_wait=0.01, attempts=3) as api:
-        yield api
 
 
 @pytest.fixture(autouse=True)

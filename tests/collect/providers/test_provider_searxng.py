@@ -1,7 +1,6 @@
 """python -m pytest tests/collect/providers/test_provider_searxng.py"""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,15 +8,8 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from hf_bones.collect.candidate import Candidate, ProviderError
-from hf_bones.collect.http.addresses import AddressGuard
 from hf_bones.collect.http.api import Api
 from hf_bones.collect.providers.searxng import SearxNG, SearxngOptions
-
-
-@pytest.fixture
-def api() -> Iterator[Api]:
-    with Api("hf_bones-tests", AddressGuard(["127.0.0.0/8", "::1"]), pause=0.0, first_wait=0.01, attempts=3) as api:
-        yield api
 
 
 def result(number: int, **changed: Any) -> dict[str, Any]:

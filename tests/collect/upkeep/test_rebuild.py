@@ -17,9 +17,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from collecting import FAST, HERE, files
 from filelock import FileLock
 from small_collection import bring, digest, jpeg, see, small_collection
-from test_collect_run import FAST, HERE, files
 
 from hf_bones.collect.candidate import Candidate
 from hf_bones.collect.recipe import FetchSettings
