@@ -1,4 +1,4 @@
-"""Whether a break survives augmentation, figure by figure and as a whole. Run: pytest tests/evaluation/augmentation/test_augment_check.py"""
+"""Whether a break survives augmentation, by figures and as a whole. Run: pytest tests/evaluation/augmentation/test_augment_check.py"""
 
 import io
 import json
