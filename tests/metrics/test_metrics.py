@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from repository import ROOT
 from sklearn import metrics as oracle
 
 from hf_bones.metrics import bootstrap_intervals, classification_metrics, figure_support, selection_score, undefined_reason
@@ -304,7 +305,7 @@ else:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     environment = {"HOME": str(folder), "HF_HOME": str(folder / "hf"), "TMPDIR": str(scratch), "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
+    environment["PYTHONPATH"] = str(ROOT)
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     left = [path for path in [*folder.rglob("*"), *scratch.rglob("*")] if path.is_file()]

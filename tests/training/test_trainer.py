@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import bar_dataset, tiny_checkpoint
+from repository import ROOT
+from small_run import arguments, assert_same_weights, last_step, weights
 
 from hf_bones import BonePredictor
 from hf_bones.config.recipe import RecipeError
@@ -25,43 +26,6 @@ from hf_bones.training.processes import check_processes
 from hf_bones.training.run.arguments import training_arguments
 from hf_bones.training.run.checkpoints import earlier_checkpoints, last_complete_checkpoint, prepare_output
 from hf_bones.training.trainer import train
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ground")
-    bar_dataset(folder / "dataset")
-    tiny_checkpoint(folder / "start")
-    return folder
-
-
-def arguments(ground: Path, output: Path, *more: str) -> list[str]:
-    return [
-        *("--recipe", "quickstart", "--cpu", "true", "--model", str(ground / "start"), "--trainable", "all", "--image_size", "56"),
-        *("--dataset", str(ground / "dataset"), "--drawn_images", "0", "--drawn_validation_images", "0", "--output_dir", str(output)),
-        *("--batch_size", "8", "--epochs", "4", "--learning_rate", "3e-3", "--head_learning_rate", "3e-3", *more),
-    ]
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(folder / "model.safetensors")
-
-
-def assert_same_weights(first: Path, second: Path, atol: float) -> None:
-    a, b = weights(first), weights(second)
-    assert a.keys() == b.keys()
-    for name in a:
-        torch.testing.assert_close(a[name], b[name], atol=atol, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
-
-
-def last_step(folder: Path) -> Path:
-    found = last_complete_checkpoint(folder)
-    assert found is not None
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from gradio_client import Client, handle_file
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
+from repository import ROOT
 from transformers import Dinov2Config, Dinov2ForImageClassification
 
 import hf_bones
@@ -37,7 +38,6 @@ from hf_bones.labels import THREE_CLASS, LabelClass, LabelScheme
 from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import write_json
 
-ROOT = Path(__file__).parents[3]
 SIZE = 56
 
 

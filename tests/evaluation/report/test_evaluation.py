@@ -15,6 +15,7 @@ import pytest
 import torch
 from datasets import Dataset, DatasetDict
 from PIL import Image
+from repository import ROOT
 from scored_rows import ABOUT, NAMES, QUICK, scored
 from transformers import Dinov2Config, Dinov2ForImageClassification
 from typer.testing import CliRunner
@@ -187,9 +188,8 @@ def test_the_command_prints_figures_and_says_what_is_wrong(dataset_folder: Path,
 
 
 def test_the_script_starts_from_any_folder(tmp_path: Path) -> None:
-    root = Path(__file__).resolve().parents[3]
-    environment = os.environ | {"PYTHONPATH": str(root), "TERM": "dumb", "COLUMNS": "200"}
-    command = [sys.executable, str(root / "scripts" / "evaluate_model.py"), "--help"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "dumb", "COLUMNS": "200"}
+    command = [sys.executable, str(ROOT / "scripts" / "evaluate_model.py"), "--help"]
     started = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert started.returncode == 0, started.stderr
     assert "--baseline-licence" in started.stdout

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hub_server import HubServer
+from repository import ROOT
+from small_run import assert_same_weights, last_step
 from small_shards import arguments, rewritten
-from test_trainer import ROOT, assert_same_weights, last_step
 from transformers import TrainerCallback
 from two_processes import free_port, launch_environment
 

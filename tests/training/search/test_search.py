@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from tiny import bar_dataset, tiny_checkpoint
+from repository import ROOT
 
 from hf_bones.config.recipe import RecipeError, load_recipe
 from hf_bones.finetune import main
@@ -27,17 +27,7 @@ from hf_bones.training.search.run import prepare_search, run_claimed, search
 from hf_bones.training.search.study import claim_trial, open_study
 from hf_bones.training.trainer import TrainedModel
 
-ROOT = Path(__file__).parents[3]
-
 SPACE = {"learning_rate": {"choices": [1e-3, 1e-9, 1e30]}, "label_smoothing": {"low": 0.0, "high": 0.1}, "batch_size": {"choices": [8, 12]}}
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ground")
-    bar_dataset(folder / "dataset")
-    tiny_checkpoint(folder / "start")
-    return folder
 
 
 def recipe_file(ground: Path, output: Path, **search: object) -> Path:
