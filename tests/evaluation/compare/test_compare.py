@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from small_comparison import FEW, NAMES
 from tiny import bar_dataset, tiny_checkpoint
 from typer.testing import CliRunner
 
@@ -21,11 +20,16 @@ from hf_bones.evaluation.compare.figures import (
 )
 from hf_bones.evaluation.compare.run import compare
 from hf_bones.evaluation.compare.runs import Entrant, entrants_of, run_recipe, train_all
+from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.finetune import run
 from hf_bones.inference.predictor import BonePredictor
+from hf_bones.labels import THREE_CLASS
 from hf_bones.metrics import classification_metrics
 from hf_bones.record import read_json, write_json
 from hf_bones.training.run.checkpoints import prepare_output
+
+FEW = Resampling(repeats=60)
+NAMES = THREE_CLASS.names
 
 
 def recipe_file(folder: Path, name: str, **stages: dict) -> Path:

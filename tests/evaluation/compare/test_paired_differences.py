@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from small_comparison import FEW, NAMES
 
 from hf_bones.evaluation.compare.figures import (
     ABNORMAL,
@@ -18,8 +17,12 @@ from hf_bones.evaluation.compare.figures import (
     selection,
 )
 from hf_bones.evaluation.compare.scores import SplitRows
+from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.labels import THREE_CLASS
 from hf_bones.metrics import selection_score
+
+FEW = Resampling(repeats=60)
+NAMES = THREE_CLASS.names
 
 
 def part_of(labels: np.ndarray, groups: np.ndarray) -> Part:
