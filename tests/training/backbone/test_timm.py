@@ -14,7 +14,7 @@ from repository import ROOT
 
 from hf_bones.labels import THREE_CLASS
 
-SCRIPT = ROOT / "tests" / "training" / "backbone" / "timm_on_cpu.py"
+SCRIPT = ROOT / "tests" / "stand_ins" / "timm_on_cpu.py"
 PACKAGES = Path(sys.prefix) / "timm"
 ARCHITECTURES = ("vit_tiny_patch16_224", "convnextv2_atto", "resnet18")
 
