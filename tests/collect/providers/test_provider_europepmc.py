@@ -153,21 +153,6 @@ def test_a_document_that_declares_entities_is_refused(doctype):
         parse_xml(f"{doctype}<a>&x;</a>")
 
 
-@pytest.mark.parametrize(
-    "body", ["[]", "null", "{}", '{"resultList": []}', '{"resultList": {"result": {}}}', '{"errCode": 404, "errMsg": "x"}']
-)
-def test_another_shape_is_an_error_that_names_the_endpoint(httpserver, api, body):
-    httpserver.expect_request("/rest/search").respond_with_data(body, content_type="application/json")
-    with pytest.raises(ProviderError, match=r"/rest/search: expected a JSON object with resultList.result"):
-        list(provider(httpserver, api).search(QUERY, None))
-
-
-def test_malformed_json_is_an_error(httpserver, api):
-    httpserver.expect_request("/rest/search").respond_with_data("<html>", content_type="text/html")
-    with pytest.raises(ProviderError, match="not JSON"):
-        list(provider(httpserver, api).search(QUERY, None))
-
-
 def test_429_is_waited_out_for_the_search_and_for_articles(httpserver, api):
     page = {"hitCount": 1, "nextCursorMark": "*", "resultList": {"result": [entry(1)]}}
     wait = {"status": 429, "headers": {"Retry-After": "0"}}
@@ -187,22 +172,9 @@ def test_a_limit_that_stays_ends_the_search_instead_of_skipping_articles(httpser
     assert texts_asked_for(httpserver) == ["/rest/PMC1/fullTextXML"] * 3
 
 
-def test_401_is_not_retried(httpserver, api):
-    httpserver.expect_request("/rest/search").respond_with_data("no", status=401)
-    with pytest.raises(ProviderError, match="answered 401"):
-        list(provider(httpserver, api).search(QUERY, None))
-    assert len(httpserver.log) == 1
-
-
 @pytest.mark.parametrize(
     ("options", "message"), [({"match": "word"}, "match is 'word'"), ({"caption_share": 2.0}, "0 to 1"), ({"page_size": 0}, "1 to 1000")]
 )
 def test_options_out_of_range_are_refused(httpserver, api, options, message):
     with pytest.raises(ProviderError, match=message):
         provider(httpserver, api, **options)
-
-
-@pytest.mark.parametrize("query", ["", "  ", '""', "\\"])
-def test_an_empty_query_is_refused_before_asking(httpserver, api, query):
-    with pytest.raises(ProviderError, match="the query is empty"):
-        list(provider(httpserver, api).search(query, None))

@@ -94,13 +94,6 @@ def test_the_limiter_of_a_server_is_waited_for_and_then_reported(httpserver: HTT
     assert len(httpserver.log) == 3
 
 
-@pytest.mark.parametrize("body", ["<html>", "[]", '{"results": {}}'])
-def test_an_answer_that_is_none_names_the_endpoint(httpserver: HTTPServer, api: Api, body: str) -> None:
-    httpserver.expect_request("/search").respond_with_data(body, content_type="application/json")
-    with pytest.raises(ProviderError, match="/search"):
-        list(provider(httpserver, api).search("femur", None))
-
-
 def test_silent_engines_are_named_where_nothing_was_found(httpserver: HTTPServer, api: Api) -> None:
     serve(httpserver, [answer([], [["bing images", "CAPTCHA"], ["qwant images", "timeout"]])])
     with pytest.raises(ProviderError, match=r"bing images \(CAPTCHA\), qwant images \(timeout\)"):
