@@ -4,14 +4,12 @@ Run: pytest tests/collect/test_salvaging.py
 """
 
 import csv
-import io
 import json
 
 import numpy as np
 import pytest
 from collecting import FAST, HERE
 from filelock import FileLock
-from PIL import Image
 from small_collection import bring, digest, fail, see
 from small_films import build, encoded, picture, rows_of
 from typer.testing import CliRunner
@@ -38,9 +36,7 @@ URL = "http://127.0.0.1:9"
 def film(seed: int, **options: object) -> bytes:
     """A grainy JPEG of 160 x 320 px: 40 rows of blocks."""
     grain = np.random.default_rng(seed).integers(-20, 20, (320, 160))
-    stream = io.BytesIO()
-    Image.fromarray(np.clip(picture(seed, (320, 160)).astype(int) + grain, 0, 255).astype(np.uint8)).save(stream, "JPEG", **options)
-    return stream.getvalue()
+    return encoded(np.clip(picture(seed, (320, 160)).astype(int) + grain, 0, 255).astype(np.uint8), "JPEG", **options)
 
 
 def lacking(data: bytes, share: float) -> bytes:

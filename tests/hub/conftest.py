@@ -6,15 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
-from saved_run import RECORD, SIZE
-from transformers import Dinov2Config, Dinov2ForImageClassification
+from saved_run import RECORD
+from tiny import telling_checkpoint
 
 from hf_bones.hub.card import write_card
 from hf_bones.inference.decision import Decision, write_decision
 from hf_bones.labels import THREE_CLASS
-from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import write_json
 
 
@@ -22,14 +20,8 @@ from hf_bones.record import write_json
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny checkpoint with decision, record and card, and files that must never leave the machine."""
     folder = tmp_path_factory.mktemp("saved") / "run"
-    torch.manual_seed(0)
-    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": SIZE, "patch_size": 14, "mlp_ratio": 2}
-    model = Dinov2ForImageClassification(
-        Dinov2Config(**shape, initializer_range=0.3, id2label=THREE_CLASS.id2label, label2id=THREE_CLASS.label2id)
-    )
-    model.save_pretrained(folder)
-    image_processor(InputSpec(SIZE)).save_pretrained(folder)
-    write_decision(Decision(2.0, THREE_CLASS, SIZE, fitted_on={"n": 18}), folder)
+    telling_checkpoint(folder)
+    write_decision(Decision(2.0, THREE_CLASS, 56, fitted_on={"n": 18}), folder)
     write_json(folder / "record.json", RECORD)
     write_card(folder)
     Image.new("L", (8, 8)).save(folder / "roc.png")

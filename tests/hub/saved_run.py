@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hf_bones.record import environment
 
-SIZE = 56
 NAME = "ada/bones"
 RECORD = {
     "schema_version": 1,

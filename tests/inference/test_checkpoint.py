@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_predictor import LABELS, SIZE, TOKENS, grey, save_checkpoint
+from tiny import grey, telling_checkpoint
 from transformers import (
     Dinov2Config,
     Dinov2Model,
@@ -28,8 +28,8 @@ def test_without_a_decision_the_predictor_says_so(predictor: BonePredictor, chec
 
 
 def test_a_decision_calibrates_and_leaves_the_raw_probabilities_alone(tmp_path: Path, predictor: BonePredictor) -> None:
-    folder = save_checkpoint(tmp_path)
-    write_decision(Decision(4.0, THREE_CLASS, SIZE), folder)
+    folder = telling_checkpoint(tmp_path)
+    write_decision(Decision(4.0, THREE_CLASS, 56), folder)
     image = grey(80, 60)
     plain, calibrated = predictor.predict(image)[0], BonePredictor.from_pretrained(folder, device="cpu").predict(image)[0]
     assert calibrated.calibrated and calibrated.raw_probabilities == pytest.approx(plain.raw_probabilities, abs=1e-6)
@@ -38,11 +38,11 @@ def test_a_decision_calibrates_and_leaves_the_raw_probabilities_alone(tmp_path: 
 
 
 def test_thresholds_turn_an_open_case_into_refer(tmp_path: Path) -> None:
-    folder = save_checkpoint(tmp_path)
+    folder = telling_checkpoint(tmp_path)
     image = grey(80, 60)
 
     def verdict(threshold: float) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-        write_decision(Decision(1.0, THREE_CLASS, SIZE, dict.fromkeys(THREE_CLASS.names, threshold)), folder)
+        write_decision(Decision(1.0, THREE_CLASS, 56, dict.fromkeys(THREE_CLASS.names, threshold)), folder)
         finding = BonePredictor.from_pretrained(folder, device="cpu").predict(image)[0]
         return finding.verdict, finding.prediction_set, finding.reasons
 
@@ -56,8 +56,8 @@ def test_thresholds_turn_an_open_case_into_refer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("broken", ["labels", "size"])
 def test_a_decision_of_another_checkpoint_is_refused(tmp_path: Path, broken: str) -> None:
-    folder = save_checkpoint(tmp_path)
-    write_decision(Decision(1.0, THREE_CLASS, SIZE if broken == "labels" else 224), folder)
+    folder = telling_checkpoint(tmp_path)
+    write_decision(Decision(1.0, THREE_CLASS, 56 if broken == "labels" else 224), folder)
     if broken == "labels":
         config = json.loads((folder / "config.json").read_text())
         config["id2label"] = {"0": "fractured", "1": "healthy", "2": "beyond_repair"}
@@ -83,33 +83,35 @@ def test_a_missing_checkpoint_is_named(name: str | Path, message: str) -> None:
 
 @pytest.mark.parametrize(("removed", "message"), [("config.json", "save_pretrained"), ("preprocessor_config.json", "image_processor")])
 def test_an_incomplete_folder_says_what_is_missing(tmp_path: Path, removed: str, message: str) -> None:
-    (save_checkpoint(tmp_path) / removed).unlink()
+    (telling_checkpoint(tmp_path) / removed).unlink()
     with pytest.raises(CheckpointError, match=message) as caught:
         BonePredictor.from_pretrained(tmp_path)
     assert removed in str(caught.value)
 
 
 def test_pickled_weights_are_refused_with_the_way_out(tmp_path: Path) -> None:
-    folder = save_checkpoint(tmp_path)
+    folder = telling_checkpoint(tmp_path)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match=r"pytorch_model\.bin.*save_pretrained"):
         BonePredictor.from_pretrained(folder)
 
 
 def test_a_backbone_without_a_trained_head_is_refused(tmp_path: Path) -> None:
-    folder = save_checkpoint(tmp_path)
-    Dinov2Model(Dinov2Config(**TOKENS, mlp_ratio=2, **LABELS)).save_pretrained(folder)
+    folder = telling_checkpoint(tmp_path)
+    Dinov2Model(Dinov2Config(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=56, patch_size=14)).save_pretrained(
+        folder
+    )
     with pytest.raises(CheckpointError, match=r"classifier.*train it first"):
         BonePredictor.from_pretrained(folder)
 
 
 @pytest.mark.parametrize("damage", ["cut weights", "odd config"])
 def test_a_damaged_checkpoint_is_named(tmp_path: Path, damage: str) -> None:
-    folder = save_checkpoint(tmp_path)
+    folder = telling_checkpoint(tmp_path)
     if damage == "cut weights":
         (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:500])
     else:
-        (folder / "config.json").write_text(json.dumps({"model_type": "cat", "id2label": LABELS["id2label"]}))
+        (folder / "config.json").write_text(json.dumps({"model_type": "cat", "id2label": THREE_CLASS.id2label}))
     with pytest.raises(CheckpointError, match="cannot load it as an image classifier") as caught:
         BonePredictor.from_pretrained(folder)
     assert str(folder) in str(caught.value)

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from small_predictor import grey, png
+from tiny import grey, png
 
 from hf_bones.inference.finding import write_findings_csv
 from hf_bones.inference.folder import list_files, predict_paths

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_predictor import SIZE, grey, png, save_checkpoint
+from tiny import grey, png, telling_checkpoint
 from transformers import (
     AutoImageProcessor,
     pipeline,
@@ -25,7 +25,7 @@ SHAPES = [(90, 60), (60, 90), (56, 56), (40, 33), (34, 50), (300, 77), (51, 400)
 
 @pytest.mark.parametrize("architecture", ["dinov2", "vit", "convnextv2"])
 def test_raw_probabilities_are_those_of_a_plain_pipeline(tmp_path: Path, architecture: str) -> None:
-    folder = save_checkpoint(tmp_path, architecture)
+    folder = telling_checkpoint(tmp_path, architecture)
     processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
     plain = pipeline("image-classification", model=str(folder), image_processor=processor, device="cpu")
     images = [grey(*shape, seed=index) for index, shape in enumerate(SHAPES)]
@@ -114,12 +114,12 @@ def test_a_heat_map_can_be_asked_for_any_class(predictor: BonePredictor) -> None
 
 @pytest.mark.parametrize("shape", [(90, 60), (60, 90), (40, 33)])
 def test_mirror_averages_the_logits_of_the_picture_and_of_the_picture_mirrored(tmp_path: Path, shape: tuple[int, int]) -> None:
-    folder = save_checkpoint(tmp_path)
-    write_decision(Decision(4.0, THREE_CLASS, SIZE), folder)
+    folder = telling_checkpoint(tmp_path)
+    write_decision(Decision(4.0, THREE_CLASS, 56), folder)
     predictor = BonePredictor.from_pretrained(folder, device="cpu")
     image = grey(*shape, seed=3)
     pair = [np.asarray(image), np.asarray(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))]
-    inputs = torch.from_numpy(np.stack([to_input(pixels, InputSpec(SIZE)) for pixels in pair]))
+    inputs = torch.from_numpy(np.stack([to_input(pixels, InputSpec(56)) for pixels in pair]))
     with torch.inference_mode():
         upright, mirrored = predictor.model(pixel_values=inputs).logits
         flipped_input = predictor.model(pixel_values=inputs[:1].flip(-1)).logits[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import urllib.request
 import zlib
@@ -10,13 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
 from gradio_client import Client, handle_file
+from grey_images import dicom
 from PIL import Image
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
-from small_demo import grey
+from tiny import grey, png
 
 from hf_bones.app.demo import texts
 from hf_bones.app.demo.classify import VIEW_SIDE, answer
@@ -31,20 +28,6 @@ def client(checkpoint: Path) -> Iterator[Client]:
     address = serve(demo, wait=False)
     yield Client(address, verbose=False)
     demo.close(verbose=False)
-
-
-def dicom(stored: np.ndarray) -> bytes:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1.1", "1.2.3"
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    dataset.PatientName, dataset.Rows, dataset.Columns = "Doe^Jane", *stored.shape
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PixelRepresentation = 1, "MONOCHROME2", 0
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
-    dataset.PixelData = stored.tobytes()
-    stream = io.BytesIO()
-    pydicom.dcmwrite(stream, dataset, enforce_file_format=True)
-    return stream.getvalue()
 
 
 def test_classify_gives_the_finding_and_what_the_page_shows(client: Client, predictor: BonePredictor, tmp_path: Path) -> None:
@@ -71,7 +54,7 @@ def test_files_that_browsers_cannot_show_reach_the_model_as_they_are(
     if kind.startswith("deep"):
         Image.fromarray(deep).save(path)
     else:
-        path.write_bytes(dicom(deep))
+        path.write_bytes(dicom(deep, bits=12))
     finding, _, _, _, caption, view = client.predict(handle_file(path), api_name="/classify")
     (expected,) = predictor.predict(path)
     assert finding["raw_probabilities"] == pytest.approx(expected.raw_probabilities, abs=1e-6)
@@ -79,17 +62,11 @@ def test_files_that_browsers_cannot_show_reach_the_model_as_they_are(
     assert "windowed" in caption and "Doe" not in json.dumps([finding, caption])
 
 
-def png_of(image: Image.Image) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return stream.getvalue()
-
-
 def bomb() -> bytes:
     """A PNG whose header claims 60,000 × 60,000 pixels."""
-    png = png_of(grey())
-    header = b"IHDR" + (60_000).to_bytes(4, "big") * 2 + png[24:29]
-    return png[:12] + header + zlib.crc32(header).to_bytes(4, "big") + png[33:]
+    whole = png(grey())
+    header = b"IHDR" + (60_000).to_bytes(4, "big") * 2 + whole[24:29]
+    return whole[:12] + header + zlib.crc32(header).to_bytes(4, "big") + whole[33:]
 
 
 @pytest.mark.parametrize(
@@ -97,9 +74,9 @@ def bomb() -> bytes:
     [
         (b"<html>not found</html>", Refusal.NOT_AN_IMAGE),
         (b"", Refusal.NOT_AN_IMAGE),
-        (png_of(grey())[:900], Refusal.UNDECODABLE),
+        (png(grey())[:900], Refusal.UNDECODABLE),
         (bomb(), Refusal.BOMB),
-        (png_of(grey(9, 9)), Refusal.TOO_SMALL),
+        (png(grey(9, 9)), Refusal.TOO_SMALL),
     ],
     ids=["text", "empty", "cut", "bomb", "tiny"],
 )

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import yaml
 from repository import ROOT
-from small_demo import grey, save_checkpoint
+from small_demo import save_checkpoint
+from tiny import grey
 
 import hf_bones
 from hf_bones.app.demo import texts

@@ -8,10 +8,10 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian
+from small_films import encoded
 
 from hf_bones.images.opening import ImageRefusedError, Limits, Radiograph, Refusal, open_image
 
@@ -28,13 +28,6 @@ def drawn_grey(height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
 
 
 GREY = drawn_grey()
-
-
-def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **options: object) -> bytes:
-    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def refusal(source: object, limits: Limits | None = None) -> Refusal:
