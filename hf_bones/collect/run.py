@@ -17,8 +17,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from hf_bones.collect import queue
 from hf_bones.collect.candidate import Candidate
 from hf_bones.collect.examine import IMAGES, PARTIAL, REFUSED, Examiner, StorageError
@@ -35,14 +33,11 @@ from hf_bones.collect.recording import CollectResult, Recorder, check_disk
 from hf_bones.collect.searching import Found, search_one_after_another
 from hf_bones.collect.turns import Turns
 from hf_bones.collect.upkeep.forget import finish_forgetting
+from hf_bones.collect.upkeep.lock import CollectError, locked
 from hf_bones.images.opening import Limits
 from hf_bones.manifest.store import Manifest, open_manifest
 
 _TASKS_PER_SLOT = 4  # URLs in flight for each download at a time: some wait for their host's turn, or back off
-
-
-class CollectError(ValueError):
-    """A run that cannot start, or had to stop: the message says what to do. What was recorded before stays."""
 
 
 def collect(
@@ -67,34 +62,26 @@ def collect(
     """
     for part in (IMAGES, REFUSED, PARTIAL):
         (out / part).mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise CollectError(f"{out}: another run is collecting into this folder; wait for it or choose another --out") from error
-    try:
-        with open_manifest(out, create=True) as manifest:
-            _put_in_order(manifest)
-            if reconsider:
-                queue.readmit(manifest, permits, retry_failed=retry_failed)
-            manifest.set_fact("interrupted", "yes")
-            run = _Run(manifest, settings, guard, agent, permits, local_only, show_progress)
-            try:
-                asyncio.run(run.main(searches))
-            except asyncio.CancelledError as error:
-                raise KeyboardInterrupt from error
-            except (OSError, sqlite3.Error, BaseExceptionGroup) as error:
-                first = _first(error)
-                if not _is_disk_error(first):
-                    raise first from error
-                raise CollectError(
-                    f"{out}: the disk takes no more ({first}). Nothing that was recorded is lost: make room and give the same command again"
-                ) from first
-            manifest.set_fact("interrupted", "no")
-            run.result.states = queue.count_by_state(manifest)
-            return run.result
-    finally:
-        lock.release()
+    with locked(out), open_manifest(out, create=True) as manifest:
+        _put_in_order(manifest)
+        if reconsider:
+            queue.readmit(manifest, permits, retry_failed=retry_failed)
+        manifest.set_fact("interrupted", "yes")
+        run = _Run(manifest, settings, guard, agent, permits, local_only, show_progress)
+        try:
+            asyncio.run(run.main(searches))
+        except asyncio.CancelledError as error:
+            raise KeyboardInterrupt from error
+        except (OSError, sqlite3.Error, BaseExceptionGroup) as error:
+            first = _first(error)
+            if not _is_disk_error(first):
+                raise first from error
+            raise CollectError(
+                f"{out}: the disk takes no more ({first}). Nothing that was recorded is lost: make room and give the same command again"
+            ) from first
+        manifest.set_fact("interrupted", "no")
+        run.result.states = queue.count_by_state(manifest)
+        return run.result
 
 
 def _first(error: BaseException) -> BaseException:

@@ -7,7 +7,8 @@ from small_collection import jpeg
 from hf_bones.collect.candidate import Candidate
 from hf_bones.collect.queue import Search
 from hf_bones.collect.recipe import FetchSettings
-from hf_bones.collect.run import CollectError, collect
+from hf_bones.collect.run import collect
+from hf_bones.collect.upkeep.lock import CollectError
 from hf_bones.manifest.store import open_manifest
 
 
