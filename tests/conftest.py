@@ -1,4 +1,6 @@
-"""Settings of the whole suite: no network, few threads, deterministic property tests."""
+"""Settings of the whole suite: no network, few threads, deterministic property tests.
+
+More examples of these: HYPOTHESIS_PROFILE=thorough pytest tests/images"""
 
 import os
 
@@ -10,14 +12,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from hypothesis import HealthCheck, settings
 
-settings.register_profile(
-    "suite",
-    deadline=None,
-    max_examples=60,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
-settings.load_profile("suite")
+settings.register_profile("suite", deadline=None, max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck))
+settings.register_profile("thorough", deadline=None, max_examples=3000, suppress_health_check=list(HealthCheck))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 from hub_server import hub  # noqa: E402, F401 - a fixture
 from rogue_server import rogue  # noqa: E402, F401 - a fixture

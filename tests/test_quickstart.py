@@ -3,14 +3,12 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from repository import ROOT
 
 from hf_bones import BonePredictor
 from hf_bones.dataset.drawn.radiograph import draw_radiograph
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.slow

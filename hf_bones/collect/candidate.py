@@ -1,6 +1,6 @@
 """What a provider finds: a Candidate, an image that might be collected, with where it stands and under which licence.
 
-Not here: fetching it (`collect/http/fetch.py`), and what becomes of it (`queue.py`).
+Not here: fetching it (`http/fetch.py`), and what becomes of it (`queue.py`).
 """
 
 from __future__ import annotations

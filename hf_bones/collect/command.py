@@ -15,10 +15,11 @@ from hf_bones.collect.http.addresses import AddressGuard
 from hf_bones.collect.http.api import Api
 from hf_bones.collect.http.web import user_agent
 from hf_bones.collect.licences import LicencePolicy
+from hf_bones.collect.providers.registry import make_provider, provider_names
 from hf_bones.collect.queue import Search
 from hf_bones.collect.recipe import CollectRecipe, ProviderChoice, Query, expand_queries, load_collect_recipe
-from hf_bones.collect.registry import make_provider, provider_names
-from hf_bones.collect.run import CollectResult, collect
+from hf_bones.collect.recording import CollectResult
+from hf_bones.collect.run import collect
 from hf_bones.config.recipe import RecipeError, nearest
 from hf_bones.manifest.store import open_manifest
 

@@ -28,7 +28,8 @@ from hf_bones.collect.licences import licence_url, spdx
 from hf_bones.collect.providers.folder import credit
 from hf_bones.collect.queue import Search
 from hf_bones.collect.recipe import FetchSettings
-from hf_bones.collect.run import CollectResult, collect
+from hf_bones.collect.recording import CollectResult
+from hf_bones.collect.run import collect
 from hf_bones.collect.upkeep.status import label_conflicts
 from hf_bones.curate.splits.names import UNUSED
 from hf_bones.dataset.build import resolve_labels, resolve_subtype

@@ -190,8 +190,7 @@ class Manifest:
         if wrong:
             raise ValueError(f"{', '.join(wrong)}: not a column of images that can be changed")
         sets = ", ".join(f'"{name}" = ?' for name in values)
-        done = self.connection.execute(f"UPDATE images SET {sets} WHERE sha256 = ?", [*map(_stored, values.values()), sha256])
-        if not done.rowcount:
+        if not self.connection.execute(f"UPDATE images SET {sets} WHERE sha256 = ?", [*map(_stored, values.values()), sha256]).rowcount:
             raise KeyError(f"{self.path}: no image {sha256}")
 
     def decide(self, sha256: str, decision: str, reason: str, by: str, *, label: str = "", subtype: str = "") -> int:

@@ -3,18 +3,16 @@
 import csv
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from repository import ROOT
 from tiny import bar_dataset, bar_picture, tiny_checkpoint
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
 from hf_bones.inference.predictor import BonePredictor
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import re
 
 import pytest
 import yaml
-from test_collect_run import jpeg
+from small_collection import jpeg
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app

@@ -10,6 +10,7 @@ import pytest
 
 from hf_bones.collect.candidate import ProviderError
 from hf_bones.collect.providers.folder import Folder, FolderOptions
+from hf_bones.collect.providers.registry import make_provider, provider_class, provider_names, provider_options
 from hf_bones.collect.providers.searxng import SearxngOptions
 from hf_bones.collect.recipe import (
     FetchSettings,
@@ -20,7 +21,6 @@ from hf_bones.collect.recipe import (
     expand_queries,
     load_collect_recipe,
 )
-from hf_bones.collect.registry import make_provider, provider_class, provider_names, provider_options
 from hf_bones.config.recipe import RecipeError
 from hf_bones.labels import THREE_CLASS
 
@@ -251,8 +251,9 @@ def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 
 def test_reading_a_recipe_imports_neither_datasets_nor_ddgs_nor_torch() -> None:
     code = (
-        "import sys\nfrom hf_bones.collect.recipe import load_collect_recipe\nfrom hf_bones.collect.registry import provider_class,"
-        " provider_names\nload_collect_recipe('bones')\nfor name in provider_names(): provider_class(name)\n"
+        "import sys\nfrom hf_bones.collect.recipe import load_collect_recipe\n"
+        "from hf_bones.collect.providers.registry import provider_class, provider_names\nload_collect_recipe('bones')\n"
+        "for name in provider_names(): provider_class(name)\n"
         "print([name for name in ('datasets', 'ddgs', 'torch', 'transformers') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -6,8 +6,9 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
+from collecting import FAST, HERE, Links, files, outcomes
 from rogue_server import RogueServer
-from test_collect_run import FAST, HERE, Links, files, jpeg, outcomes
+from small_collection import jpeg
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app

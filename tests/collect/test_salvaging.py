@@ -4,25 +4,23 @@ Run: pytest tests/collect/test_salvaging.py
 """
 
 import csv
-import io
 import json
 
 import numpy as np
 import pytest
+from collecting import FAST, HERE
 from filelock import FileLock
-from PIL import Image
 from small_collection import bring, digest, fail, see
 from small_films import build, encoded, picture, rows_of
-from test_collect_run import FAST, HERE
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
 from hf_bones.collect.candidate import Candidate
 from hf_bones.collect.reasons import Outcome
 from hf_bones.collect.recipe import FetchSettings
-from hf_bones.collect.salvaging import salvage_refused
 from hf_bones.collect.upkeep.forget import forget
 from hf_bones.collect.upkeep.rebuild import rebuild
+from hf_bones.collect.upkeep.salvaging import salvage_refused
 from hf_bones.curate.checks.run import run_checks
 from hf_bones.curate.recipe import CheckSettings
 from hf_bones.dataset.reading.collection import collection_rows
@@ -38,9 +36,7 @@ URL = "http://127.0.0.1:9"
 def film(seed: int, **options: object) -> bytes:
     """A grainy JPEG of 160 x 320 px: 40 rows of blocks."""
     grain = np.random.default_rng(seed).integers(-20, 20, (320, 160))
-    stream = io.BytesIO()
-    Image.fromarray(np.clip(picture(seed, (320, 160)).astype(int) + grain, 0, 255).astype(np.uint8)).save(stream, "JPEG", **options)
-    return stream.getvalue()
+    return encoded(np.clip(picture(seed, (320, 160)).astype(int) + grain, 0, 255).astype(np.uint8), "JPEG", **options)
 
 
 def lacking(data: bytes, share: float) -> bytes:

@@ -11,7 +11,7 @@ import datasets
 import numpy as np
 import pytest
 from PIL import Image
-from small_films import LABELS, build, encoded, picture, rows_of, write_films, write_manifest
+from small_films import LABELS, build, encoded, picture, rows_of
 
 from hf_bones.curate.splits.names import SPLITS
 from hf_bones.dataset.command import build_command
@@ -19,23 +19,6 @@ from hf_bones.dataset.reading.sources import SourceRow
 from hf_bones.dataset.schema import COLUMNS
 from hf_bones.images.opening import open_image
 from hf_bones.labels import THREE_CLASS
-
-
-@pytest.fixture
-def no_shared_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`load_dataset` writes its copy here, not into the user's cache."""
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def films(tmp_path: Path) -> Path:
-    return write_films(tmp_path)
-
-
-@pytest.fixture
-def manifest(tmp_path: Path) -> Path:
-    return write_manifest(tmp_path)
 
 
 def test_a_folder_per_label_becomes_a_dataset_that_both_loaders_read_alike(films: Path, tmp_path: Path, no_shared_cache: Path) -> None:

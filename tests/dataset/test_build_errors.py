@@ -7,23 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from small_films import LABELS, build, encoded, picture, rows_of, write_films, write_manifest
+from small_films import LABELS, build, encoded, picture, rows_of
 
 from hf_bones.curate.splits.names import GroupLeakError
 from hf_bones.dataset.build import BuildError
 from hf_bones.dataset.command import build_command
 from hf_bones.dataset.reading.sources import SourceRow
 from hf_bones.labels import TWO_CLASS
-
-
-@pytest.fixture
-def films(tmp_path: Path) -> Path:
-    return write_films(tmp_path)
-
-
-@pytest.fixture
-def manifest(tmp_path: Path) -> Path:
-    return write_manifest(tmp_path)
 
 
 def test_an_unreadable_file_is_reported_and_the_rest_is_built(films: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
+from small_films import encoded
 
 from hf_bones.images.jpeg_rows import NotCutOffError, count_rows
 from hf_bones.images.opening import ImageRefusedError, Limits, Refusal, open_image
@@ -23,12 +24,6 @@ def film(height: int, width: int, seed: int = 0, colour: bool = False) -> Image.
         return Image.fromarray(grey.astype(np.uint8))
     tint = np.stack([grey, grey * 0.9 + 12 * np.sin(y / 5), grey * 0.8 + 20], axis=-1)
     return Image.fromarray(np.clip(tint, 0, 255).astype(np.uint8))
-
-
-def jpeg(image: Image.Image, **options: object) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", **options)
-    return stream.getvalue()
 
 
 def rows_of(data: bytes) -> np.ndarray:
@@ -53,7 +48,7 @@ KINDS = {
 def test_rows_that_are_claimed_are_those_of_the_whole_picture_wherever_it_is_cut(kind, data):
     colour, options = KINDS[kind]
     height, width = data.draw(st.integers(33, 90)), data.draw(st.integers(33, 90))
-    whole = jpeg(film(height, width, data.draw(st.integers(0, 5)), colour), **options)
+    whole = encoded(film(height, width, data.draw(st.integers(0, 5)), colour), "JPEG", **options)
     cut = data.draw(st.integers(2, len(whole) - 1) | st.integers(len(whole) - 40, len(whole) - 1))
     try:
         salvaged = salvage(whole[:cut])
@@ -69,7 +64,7 @@ def test_rows_that_are_claimed_are_those_of_the_whole_picture_wherever_it_is_cut
 @pytest.mark.parametrize("kind", KINDS)
 def test_as_many_rows_are_claimed_as_different_ends_leave_alone(kind):
     colour, options = KINDS[kind]
-    whole = jpeg(film(70, 61, 3, colour), **options)
+    whole = encoded(film(70, 61, 3, colour), "JPEG", **options)
     rng = np.random.default_rng(0)
     for cut in range(len(whole) // 2, len(whole) - 2, 29):
         salvaged = salvage(whole[:cut])
@@ -81,21 +76,21 @@ def test_as_many_rows_are_claimed_as_different_ends_leave_alone(kind):
 
 
 def test_only_the_end_marker_missing_leaves_every_row():
-    whole = jpeg(film(64, 48))
+    whole = encoded(film(64, 48), "JPEG")
     salvaged = salvage(whole[:-2])
     assert (salvaged.rows, salvaged.share) == (64, 1.0) and salvaged.data == whole
     assert salvage(whole[:-1]).data == whole  # half of the end marker
 
 
 def test_cut_in_half_half_of_the_rows_are_there_and_the_rest_is_grey():
-    whole = jpeg(film(96, 80), quality=90)
+    whole = encoded(film(96, 80), "JPEG", quality=90)
     salvaged = salvage(whole[: len(whole) // 2])
     assert 0.3 < salvaged.share < 0.7
     assert (open_image(salvaged.data).pixels[-8:] == 128).all()
 
 
 def test_the_opener_goes_on_refusing_what_is_cut_off_and_pillow_is_left_alone():
-    cut = jpeg(film(64, 48))[:-30]
+    cut = encoded(film(64, 48), "JPEG")[:-30]
     salvage(cut)
     with pytest.raises(ImageRefusedError) as refused:
         open_image(cut)
@@ -104,7 +99,7 @@ def test_the_opener_goes_on_refusing_what_is_cut_off_and_pillow_is_left_alone():
 
 
 def test_completing_again_gives_the_same_bytes():
-    cut = jpeg(film(64, 48), quality=95)[:-40]
+    cut = encoded(film(64, 48), "JPEG", quality=95)[:-40]
     for end in (b"", b"\xff", b"\xff\xff"):
         assert complete(cut + end) == salvage(cut + end).data == salvage(cut).data
 
@@ -114,10 +109,10 @@ def test_completing_again_gives_the_same_bytes():
     [
         (b"", "not a JPEG"),
         (b"GIF89a", "not a JPEG"),
-        (jpeg(film(64, 48)), "end marker"),
-        (jpeg(film(64, 48)) + b"junk", "end marker"),
-        (jpeg(film(64, 48), progressive=True)[:-40], "progressive"),
-        (jpeg(film(64, 48))[:200], "before its first row"),
+        (encoded(film(64, 48), "JPEG"), "end marker"),
+        (encoded(film(64, 48), "JPEG") + b"junk", "end marker"),
+        (encoded(film(64, 48), "JPEG", progressive=True)[:-40], "progressive"),
+        (encoded(film(64, 48), "JPEG")[:200], "before its first row"),
         (b"\xff\xd8\xff\xe0", "before its first row"),
     ],
 )
@@ -127,7 +122,7 @@ def test_what_is_not_a_cut_off_baseline_jpeg_is_not_salvaged(data, why):
 
 
 def test_data_missing_in_the_middle_is_damage_not_a_cut():
-    whole = jpeg(film(96, 80), restart_marker_rows=1)
+    whole = encoded(film(96, 80), "JPEG", restart_marker_rows=1)
     starts = [place for place in range(len(whole) - 1) if whole[place] == 0xFF and 0xD0 <= whole[place + 1] <= 0xD7]
     with pytest.raises(NotSalvageableError, match="damaged"):
         salvage(whole[: starts[2]] + whole[starts[3] : -10])  # a row of blocks is gone
@@ -137,7 +132,7 @@ def test_data_missing_in_the_middle_is_damage_not_a_cut():
 
 @given(st.binary(max_size=400), st.integers(0, 600), st.integers(0, 255))
 def test_whatever_the_bytes_nothing_but_a_refusal_comes_of_them(tail, place, value):
-    damaged = bytearray(jpeg(film(48, 40), optimize=True)[:-20] + tail)
+    damaged = bytearray(encoded(film(48, 40), "JPEG", optimize=True)[:-20] + tail)
     damaged[place % len(damaged)] = value
     try:
         found = count_rows(bytes(damaged))
@@ -147,7 +142,7 @@ def test_whatever_the_bytes_nothing_but_a_refusal_comes_of_them(tail, place, val
 
 
 def test_limits_hold_before_anything_is_counted():
-    cut = jpeg(film(64, 48))[:-30]
+    cut = encoded(film(64, 48), "JPEG")[:-30]
     with pytest.raises(NotSalvageableError, match="over the limit"):
         salvage(cut, Limits(max_bytes=100))
     with pytest.raises(NotSalvageableError, match="over the limit"):

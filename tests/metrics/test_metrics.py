@@ -1,7 +1,4 @@
-"""Figures, intervals and `evaluate` modules, against scikit-learn, against hand-worked examples and under reordering.
-
-Run: pytest tests/metrics/test_metrics.py
-"""
+"""Figures against scikit-learn, by hand and where they are undefined. Run: pytest tests/metrics/test_metrics.py"""
 
 from __future__ import annotations
 
@@ -13,8 +10,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from drawn_scores import NAMES, drawn_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from repository import ROOT
 from sklearn import metrics as oracle
 
 from hf_bones.labels import THREE_CLASS
@@ -22,18 +21,6 @@ from hf_bones.logits import softmax
 from hf_bones.metrics import bootstrap_intervals, classification_metrics, figure_support, selection_score, undefined_reason
 from hf_bones.metrics.figures import weighted_auroc, weighted_figures
 from hf_bones.metrics.modules import trainer_metrics
-
-NAMES = ("healthy", "fractured", "beyond_repair")
-
-
-def drawn_rows(seed: int, rows: int = 300, *, ties: bool = False, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Random labels (every class present) and probabilities that know something of them; with ties, many equal scores."""
-    rng = np.random.default_rng(seed)
-    labels = np.concatenate([np.arange(classes), rng.integers(0, classes, rows - classes)])
-    scores = rng.dirichlet(np.ones(classes), rows)
-    scores[np.arange(rows), labels] += 0.3
-    scores = np.round(scores, 1) + 0.01 if ties else scores
-    return labels, scores / scores.sum(axis=1, keepdims=True)
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -220,67 +207,6 @@ def test_rates_stay_in_range_and_auroc_turns_round_with_the_score(seed: int, row
     assert weighted_auroc(labels == 0, score, once) + weighted_auroc(labels == 0, -score, once) == pytest.approx(1.0)
 
 
-def test_bootstrap_draws_whole_groups() -> None:
-    # Ten copies of each of 20 rows: drawing rows would shrink the interval by about √10, drawing groups must not.
-    labels, scores = drawn_rows(6, 20)
-    groups = np.arange(20).astype(str)
-    single = bootstrap_intervals(labels, scores, groups, NAMES, repeats=400)
-    copied = bootstrap_intervals(np.tile(labels, 10), np.tile(scores, (10, 1)), np.tile(groups, 10), NAMES, repeats=400)
-    assert copied["accuracy"] == pytest.approx(single["accuracy"])
-    ungrouped = bootstrap_intervals(np.tile(labels, 10), np.tile(scores, (10, 1)), np.arange(200).astype(str), NAMES, repeats=400)
-    width = {"copied": np.ptp(copied["accuracy"]), "ungrouped": np.ptp(ungrouped["accuracy"])}
-    assert width["ungrouped"] < 0.5 * width["copied"]
-
-
-def test_intervals_agree_with_a_plain_loop_over_resamples() -> None:
-    labels, scores = drawn_rows(8, 120)
-    groups = np.repeat(np.arange(30), 4)
-    fast = bootstrap_intervals(labels, scores, groups, NAMES, repeats=200, seed=3)
-    times = np.random.default_rng(3).multinomial(30, np.full(30, 1 / 30), size=200)
-    slow = []
-    for draw in times:
-        rows = np.repeat(np.arange(120), draw[groups])
-        slow.append(oracle.roc_auc_score(labels[rows] != 0, 1 - scores[rows, 0]))
-    assert fast["auroc_abnormal"] == pytest.approx(tuple(np.percentile(slow, [2.5, 97.5])))
-
-
-def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
-    # 60 groups of 5 rows that are right or wrong together, with accuracy 0.7: 95 % intervals should miss seldom.
-    rng = np.random.default_rng(0)
-    held = 0
-    for _ in range(60):
-        right = np.repeat(rng.random(60) < 0.7, 5)
-        scores = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])
-        low, high = bootstrap_intervals(np.zeros(300, int), scores, np.repeat(np.arange(60), 5), NAMES[:2], repeats=200)["accuracy"]
-        held += low <= 0.7 <= high
-    assert held >= 51
-
-
-def test_an_interval_that_most_resamples_cannot_define_is_nan() -> None:
-    labels, scores = np.array([0] * 8 + [1]), np.full((9, 2), 0.5)
-    intervals = bootstrap_intervals(labels, scores, np.arange(9), NAMES[:2], repeats=200)
-    assert np.isnan(intervals["auroc_abnormal"]).all()
-    assert not np.isnan(intervals["accuracy"]).any()
-
-
-def test_one_group_is_too_few_to_resample() -> None:
-    labels, scores = drawn_rows(0, 10)
-    with pytest.raises(ValueError, match="2 groups or more"):
-        bootstrap_intervals(labels, scores, ["a"] * 10, NAMES)
-
-
-def test_what_the_trainer_logs_is_what_the_plain_functions_give_and_draws_nothing() -> None:
-    labels, scores = drawn_rows(3, 40)
-    logits = np.log(scores).astype(np.float32)
-    state = np.random.get_state()[1].copy()
-    logged = trainer_metrics(THREE_CLASS)(SimpleNamespace(predictions=logits, label_ids=labels))
-    assert (np.random.get_state()[1] == state).all()
-    probabilities = softmax(logits.astype(np.float64))
-    figures = classification_metrics(labels, probabilities, NAMES)
-    assert list(logged) == ["selection", "accuracy", "balanced_accuracy", "auroc_abnormal", "auroc_ovr_macro"]
-    assert logged == {"selection": selection_score(labels, probabilities)} | {key: figures[key] for key in list(logged)[1:]}
-
-
 def test_evaluate_modules_work_without_a_network_and_leave_nothing_on_disk(tmp_path: Path) -> None:
     # A fresh process: cache folders are read from the environment when `evaluate` is imported.
     program = """
@@ -320,8 +246,20 @@ else:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     environment = {"HOME": str(folder), "HF_HOME": str(folder / "hf"), "TMPDIR": str(scratch), "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
+    environment["PYTHONPATH"] = str(ROOT)
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     left = [path for path in [*folder.rglob("*"), *scratch.rglob("*")] if path.is_file()]
     assert not [path for path in left if path.suffix in {".arrow", ".lock"}], left
+
+
+def test_what_the_trainer_logs_is_what_the_plain_functions_give_and_draws_nothing() -> None:
+    labels, scores = drawn_rows(3, 40)
+    logits = np.log(scores).astype(np.float32)
+    state = np.random.get_state()[1].copy()
+    logged = trainer_metrics(THREE_CLASS)(SimpleNamespace(predictions=logits, label_ids=labels))
+    assert (np.random.get_state()[1] == state).all()
+    probabilities = softmax(logits.astype(np.float64))
+    figures = classification_metrics(labels, probabilities, NAMES)
+    assert list(logged) == ["selection", "accuracy", "balanced_accuracy", "auroc_abnormal", "auroc_ovr_macro"]
+    assert logged == {"selection": selection_score(labels, probabilities)} | {key: figures[key] for key in list(logged)[1:]}

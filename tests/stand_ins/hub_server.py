@@ -21,8 +21,9 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from hub_http import HubRequest, StorageRequest, handler
+from hub_http import HubRequest
 from hub_state import HubState
+from hub_storage import StorageRequest, handler
 
 TOKEN = "hf_loopback_writer"
 USER = "ada"

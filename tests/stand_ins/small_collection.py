@@ -34,10 +34,10 @@ class Source:
         yield from ()
 
 
-def jpeg(seed: int, side: int = 48) -> bytes:
+def jpeg(seed: int = 0, side: int = 48, kind: str = "JPEG") -> bytes:
     """A tiny picture of its own bytes for each seed."""
     stream = io.BytesIO()
-    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (side, side), np.uint8)).save(stream, "JPEG")
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (side, side), np.uint8)).save(stream, kind)
     return stream.getvalue()
 
 

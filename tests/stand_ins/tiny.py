@@ -40,6 +40,38 @@ def tiny_checkpoint(folder: Path, kind: str = "dinov2", scheme: LabelScheme | No
     return folder
 
 
+def telling_checkpoint(folder: Path, kind: str = "dinov2", seed: int = 0, size: int = 56) -> Path:
+    """A tiny checkpoint whose random weights are large enough that images get clearly different probabilities."""
+    import torch
+    from transformers import AutoModelForImageClassification, ConvNextV2Config, Dinov2Config, ViTConfig
+
+    torch.manual_seed(seed)
+    labels = {"id2label": THREE_CLASS.id2label, "label2id": THREE_CLASS.label2id}
+    tokens = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": size, "patch_size": 14}
+    config = {
+        "dinov2": lambda: Dinov2Config(**tokens, initializer_range=0.3, mlp_ratio=2, **labels),
+        "vit": lambda: ViTConfig(**tokens, initializer_range=0.3, intermediate_size=64, **labels),
+        "convnextv2": lambda: ConvNextV2Config(num_stages=2, hidden_sizes=[8, 16], depths=[1, 1], **labels),
+    }[kind]()
+    model = AutoModelForImageClassification.from_config(config)
+    torch.nn.init.normal_(model.classifier.weight, std=1.0)
+    model.save_pretrained(folder)
+    image_processor(InputSpec(size)).save_pretrained(folder)
+    return folder
+
+
+def grey(height: int = 90, width: int = 70, seed: int = 0) -> Image.Image:
+    """A smooth random 8-bit grey image."""
+    small = np.random.default_rng(seed).integers(0, 256, (5, 4), dtype=np.uint8)
+    return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def png(image: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
 def bar_picture(label: int, seed: int, height: int = 64, width: int = 48) -> np.ndarray:
     """A grey picture whose class a small network learns in a few steps: the class says how many bright bars cross it."""
     random = np.random.default_rng(seed)
@@ -58,11 +90,9 @@ def bar_dataset(folder: Path, train: int = 48, held_out: int = 18) -> Path:
     def part(count: int, start: int) -> Dataset:
         rows = []
         for index in range(start, start + count):
-            stream = io.BytesIO()
-            Image.fromarray(bar_picture(index % 3, index)).save(stream, "PNG")
             rows.append(
                 {
-                    "image": {"bytes": stream.getvalue(), "path": None},
+                    "image": {"bytes": png(Image.fromarray(bar_picture(index % 3, index))), "path": None},
                     "label": index % 3,
                     "subtype": "",
                     "group": f"g{index}",

@@ -19,7 +19,8 @@ from accelerate.commands.launch import _validate_launch_command, launch_command_
 from accelerate.utils import FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
 from fsdp_on_cpu import ENVIRONMENT, run_split
-from test_trainer import ROOT, assert_same_weights, last_step, weights
+from repository import ROOT
+from small_run import assert_same_weights, last_step, weights
 from tiny import bar_dataset, tiny_checkpoint
 from transformers import AutoModelForImageClassification
 from two_processes import run_two

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import bar_dataset, tiny_checkpoint
+from repository import ROOT
+from small_run import arguments, assert_same_weights, last_step, weights
 
 from hf_bones import BonePredictor
 from hf_bones.config.recipe import RecipeError
@@ -25,43 +26,6 @@ from hf_bones.training.processes import check_processes
 from hf_bones.training.run.arguments import training_arguments
 from hf_bones.training.run.checkpoints import earlier_checkpoints, last_complete_checkpoint, prepare_output
 from hf_bones.training.trainer import train
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ground")
-    bar_dataset(folder / "dataset")
-    tiny_checkpoint(folder / "start")
-    return folder
-
-
-def arguments(ground: Path, output: Path, *more: str) -> list[str]:
-    return [
-        *("--recipe", "quickstart", "--cpu", "true", "--model", str(ground / "start"), "--trainable", "all", "--image_size", "56"),
-        *("--dataset", str(ground / "dataset"), "--drawn_images", "0", "--drawn_validation_images", "0", "--output_dir", str(output)),
-        *("--batch_size", "8", "--epochs", "4", "--learning_rate", "3e-3", "--head_learning_rate", "3e-3", *more),
-    ]
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(folder / "model.safetensors")
-
-
-def assert_same_weights(first: Path, second: Path, atol: float) -> None:
-    a, b = weights(first), weights(second)
-    assert a.keys() == b.keys()
-    for name in a:
-        torch.testing.assert_close(a[name], b[name], atol=atol, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
-
-
-def last_step(folder: Path) -> Path:
-    found = last_complete_checkpoint(folder)
-    assert found is not None
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -163,14 +127,6 @@ def test_a_key_newer_than_the_run_counts_as_its_default(ground, finished, tmp_pa
     assert prepare_output(parse_recipe(arguments(ground, copy)), copy) is not None
     with pytest.raises(RecipeError, match="box_loss differ"):
         prepare_output(parse_recipe(arguments(ground, copy, "--box_loss", "0.5")), copy)
-
-
-def test_a_key_that_recipes_have_no_more_is_passed_over_with_a_warning(ground, finished, tmp_path, caplog):
-    copy = tmp_path / "run"
-    shutil.copytree(finished, copy)
-    (copy / "run.json").write_text(json.dumps({**read_json(copy / "run.json"), "teacher_size": 448}))
-    assert prepare_output(parse_recipe(arguments(ground, copy)), copy) == last_step(copy)
-    assert "teacher_size is ignored" in caplog.text
 
 
 def test_a_checkpoint_cut_off_while_saving_is_passed_over(finished, tmp_path):
@@ -279,3 +235,11 @@ def test_a_run_that_starts_over_deletes_what_another_kept_but_not_before_it_can_
 def test_a_folder_called_start_is_left_alone_where_no_run_has_been(tmp_path):
     (tmp_path / "start").mkdir()
     assert earlier_checkpoints(tmp_path) == []
+
+
+def test_a_key_that_recipes_have_no_more_is_passed_over_with_a_warning(ground, finished, tmp_path, caplog):
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy)
+    (copy / "run.json").write_text(json.dumps({**read_json(copy / "run.json"), "teacher_size": 448}))
+    assert prepare_output(parse_recipe(arguments(ground, copy)), copy) == last_step(copy)
+    assert "teacher_size is ignored" in caplog.text

@@ -15,10 +15,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from hf_bones.collect.examine import IMAGES, REFUSED
 from hf_bones.collect.reasons import FetchReason
+from hf_bones.collect.upkeep.lock import locked
 from hf_bones.manifest.store import DERIVED, THUMBNAILS_FOLDER, Manifest, open_manifest
 from hf_bones.record import now
 
@@ -50,30 +49,22 @@ def forget(folder: Path, what: str, reason: str = "", by: str = "") -> Forgotten
     `ManifestError` where there is no collection, and ValueError for a prefix that fits none or several, and while a collector is at work:
     it might write down once more what it has in hand.
     """
-    with open_manifest(folder) as manifest:
-        lock = FileLock(manifest.folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise ValueError(f"{folder}: a run is collecting into this folder; stop it (it can go on afterwards), and try again") from error
-        try:
-            hashes, urls = _identify(manifest, what.strip())
-            reason = reason or "asked to be forgotten"
-            manifest.connection.execute("PRAGMA synchronous = FULL")  # what was promised outlasts a power cut
-            known = manifest.tombstones(hashes)
-            without_row = [sha256 for sha256 in hashes if manifest.image(sha256) is None]  # a killed run may have left their bytes
-            with manifest.transaction() as connection:
-                for value in (*hashes, *urls):
-                    connection.execute("INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)", (value, reason, now()))
-                for sha256 in hashes:
-                    if sha256 not in known:
-                        manifest.decide(sha256, "forget", reason, by)
-            files = finish_forgetting(manifest)
-            files += _delete(manifest.folder, _files_named(manifest.folder, without_row))
-            # A forgetting that was cut short may have left traces in what the database has not overwritten yet.
-            return Forgotten(tuple(hashes), tuple(urls), tuple(files), _clear_log(manifest))
-        finally:
-            lock.release()
+    with open_manifest(folder) as manifest, locked(manifest.folder):
+        hashes, urls = _identify(manifest, what.strip())
+        reason = reason or "asked to be forgotten"
+        manifest.connection.execute("PRAGMA synchronous = FULL")  # what was promised outlasts a power cut
+        known = manifest.tombstones(hashes)
+        without_row = [sha256 for sha256 in hashes if manifest.image(sha256) is None]  # a killed run may have left their bytes
+        with manifest.transaction() as connection:
+            for value in (*hashes, *urls):
+                connection.execute("INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)", (value, reason, now()))
+            for sha256 in hashes:
+                if sha256 not in known:
+                    manifest.decide(sha256, "forget", reason, by)
+        files = finish_forgetting(manifest)
+        files += _delete(manifest.folder, _files_named(manifest.folder, without_row))
+        # A forgetting that was cut short may have left traces in what the database has not overwritten yet.
+        return Forgotten(tuple(hashes), tuple(urls), tuple(files), _clear_log(manifest))
 
 
 def finish_forgetting(manifest: Manifest) -> list[str]:

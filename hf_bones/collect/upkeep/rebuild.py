@@ -17,17 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from filelock import FileLock, Timeout
-
 from hf_bones.collect.candidate import Candidate
 from hf_bones.collect.http.addresses import AddressGuard
 from hf_bones.collect.queue import Search
 from hf_bones.collect.reasons import FetchReason, Outcome
 from hf_bones.collect.recipe import FetchSettings
-from hf_bones.collect.run import CollectError, collect
-from hf_bones.collect.salvaging import salvage_refused
+from hf_bones.collect.run import collect
 from hf_bones.collect.upkeep.forget import DAMAGED, REFETCHED
 from hf_bones.collect.upkeep.known import FURTHER, STATED, Known, from_collection, from_export, is_web, is_whole
+from hf_bones.collect.upkeep.lock import locked
+from hf_bones.collect.upkeep.salvaging import salvage_refused
 from hf_bones.images.salvage import salvaged_share
 from hf_bones.manifest.store import Manifest, open_manifest
 from hf_bones.record import sha256_file
@@ -130,12 +129,7 @@ def _mend(folder: Path, images: Sequence[Known], fetching: _Fetching) -> dict[st
     They are fetched into a collection inside it, so that neither URLs that wait in it nor what it knows of these URLs is touched.
     """
     scratch = folder / REFETCHED
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise CollectError(f"{folder}: another run is collecting into this folder; wait for it") from error
-    try:
+    with locked(folder):
         with open_manifest(scratch, create=True) as fetched:
             _carry_tombstones(folder, fetched)
             already = [image for image in images if fetched.image(image.record.sha256) is not None]  # by a run that was cut short
@@ -149,8 +143,6 @@ def _mend(folder: Path, images: Sequence[Known], fetching: _Fetching) -> dict[st
             _keep_changed(fetched, manifest)
         shutil.rmtree(scratch)
         return results
-    finally:
-        lock.release()
 
 
 def _put_in_place(fetched: Path, final: Path, damaged: Path) -> None:

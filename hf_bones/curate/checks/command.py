@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from hf_bones.collect.salvaging import salvage_refused
+from hf_bones.collect.upkeep.salvaging import salvage_refused
 from hf_bones.curate.checks.page import number
 from hf_bones.curate.checks.reasons import RULES, Reason
 from hf_bones.curate.checks.report import write_report

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from hf_bones.collect.salvaging import RefusedFile, read_cut_off, refused_files
+from hf_bones.collect.upkeep.salvaging import RefusedFile, read_cut_off, refused_files
 from hf_bones.curate.checks.colour import colour_picture
 from hf_bones.curate.checks.page import Card, Section, number, page
 from hf_bones.curate.checks.reasons import RULES, Reason

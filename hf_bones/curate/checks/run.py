@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from hf_bones.collect.examine import worker_pool
-from hf_bones.collect.salvaging import RefusedFile, read_cut_off, refused_files
+from hf_bones.collect.upkeep.salvaging import RefusedFile, read_cut_off, refused_files
 from hf_bones.curate.checks.measuring import VERSION, Measured, measure, unreadable
 from hf_bones.curate.checks.reasons import RULES, Reason
 from hf_bones.curate.recipe import CheckSettings

@@ -12,19 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from chromium import WAIT, browser, opened
+from chromium import WAIT, opened
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from transformers import Dinov2Config, Dinov2ForImageClassification
+from tiny import grey, telling_checkpoint
 
 from hf_bones.app.demo.page import build_demo, serve
 from hf_bones.images.opening import Refusal, explain
 from hf_bones.labels import THREE_CLASS
-from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import write_json
-
-__all__ = ["browser"]  # the fixture
 
 pytestmark = pytest.mark.browser
 
@@ -33,11 +29,7 @@ pytestmark = pytest.mark.browser
 def address(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A tiny random model behind the real page; it claims to have learnt from drawings."""
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    torch.manual_seed(3)
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 56, "patch_size": 14, "mlp_ratio": 2}
-    labels = {"id2label": THREE_CLASS.id2label, "label2id": THREE_CLASS.label2id}
-    Dinov2ForImageClassification(Dinov2Config(**shape, initializer_range=0.3, **labels)).save_pretrained(folder)
-    image_processor(InputSpec(56)).save_pretrained(folder)
+    telling_checkpoint(folder, seed=3)
     write_json(folder / "record.json", {"data": {"synthetic_only": True}})
     demo = build_demo(folder)
     yield serve(demo, wait=False)
@@ -55,9 +47,8 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    small = np.random.default_rng(0).integers(0, 256, (5, 4), dtype=np.uint8)
     path = tmp_path / "wrist.png"
-    Image.fromarray(small).resize((70, 90), Image.Resampling.BICUBIC).save(path)
+    grey().save(path)
     return path
 
 

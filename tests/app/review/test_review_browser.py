@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from chromium import WAIT, browser, opened
+from chromium import WAIT, opened
 from playwright.sync_api import Browser, Page, expect
 from small_review import small_review
 
@@ -25,8 +25,6 @@ from hf_bones.app.review.session import Review
 from hf_bones.dataset.subject import open_subject
 from hf_bones.labels import THREE_CLASS
 from hf_bones.manifest.store import Decision, open_manifest
-
-__all__ = ["browser"]  # the fixture
 
 pytestmark = pytest.mark.browser
 

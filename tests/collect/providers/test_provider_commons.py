@@ -8,17 +8,9 @@ from hypothesis import strategies as st
 from werkzeug import Request, Response
 
 from hf_bones.collect.candidate import ProviderError
-from hf_bones.collect.http.addresses import AddressGuard
-from hf_bones.collect.http.api import Api
 from hf_bones.collect.providers.commons import Commons, CommonsOptions, plain_text, read_html
 
 PATH = "/w/api.php"
-
-
-@pytest.fixture
-def api():
-    with Api("hf_bones-tests", AddressGuard(["127.0.0.0/8", "::1"]), pause=0.0, first_wait=0.01, attempts=3) as api:
-        yield api
 
 
 def provider(httpserver, api, **options):
@@ -198,33 +190,10 @@ def test_an_error_of_the_api_is_passed_on(httpserver, api):
         list(provider(httpserver, api).search("fracture", None))
 
 
-@pytest.mark.parametrize("body", ["[]", "null", "{}", '{"query": []}', '{"query": {"pages": {"1": {}}}}', '{"warnings": {}}'])
-def test_another_shape_is_an_error_that_names_the_endpoint(httpserver, api, body):
-    httpserver.expect_request(PATH).respond_with_data(body, content_type="application/json")
-    with pytest.raises(ProviderError, match=r"/w/api.php: expected a JSON object"):
-        list(provider(httpserver, api).search("fracture", None))
-
-
-def test_malformed_json_is_an_error(httpserver, api):
-    httpserver.expect_request(PATH).respond_with_data("<html>", content_type="text/html")
-    with pytest.raises(ProviderError, match="not JSON"):
-        list(provider(httpserver, api).search("fracture", None))
-
-
-def test_429_is_waited_out_and_401_is_not(httpserver, api):
+def test_429_is_waited_out(httpserver, api):
     httpserver.expect_ordered_request(PATH).respond_with_data("slow down", status=429, headers={"Retry-After": "0"})
     httpserver.expect_ordered_request(PATH).respond_with_json({"batchcomplete": True, "query": {"pages": [page(1)]}})
-    httpserver.expect_ordered_request(PATH).respond_with_data("who are you", status=401)
-    commons = provider(httpserver, api)
-    assert len(list(commons.search("fracture", None))) == 1
-    with pytest.raises(ProviderError, match="answered 401: who are you"):
-        list(commons.search("fracture", None))
-
-
-@pytest.mark.parametrize("query", ["", " ", "x" * 300])
-def test_a_query_that_is_empty_or_too_long_is_refused_before_asking(httpserver, api, query):
-    with pytest.raises(ProviderError, match="1 to 300 characters"):
-        list(provider(httpserver, api).search(query, None))
+    assert len(list(provider(httpserver, api).search("fracture", None))) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,85 +1,14 @@
-"""Europe PMC, asked over HTTP: its search in JSON, its articles in JATS XML.
-
-Run: pytest tests/collect/providers/test_provider_europepmc.py
-"""
-
-import json
+"""Europe PMC over HTTP: its search in JSON, its articles in JATS XML. Run: pytest tests/collect/providers/test_provider_europepmc.py"""
 
 import pytest
-from werkzeug import Request, Response
+from jats_library import BY, QUERY, Library, entry, fig, jats, only_figure, provider
 
 from hf_bones.collect.candidate import ProviderError
-from hf_bones.collect.http.addresses import AddressGuard
-from hf_bones.collect.http.api import Api
-from hf_bones.collect.providers.europepmc import EuropePmc, EuropePmcOptions, parse_xml
-
-BY = "http://creativecommons.org/licenses/by/4.0/"
-BY_NC = "http://creativecommons.org/licenses/by-nc/4.0/"
-DOCTYPE = '<!DOCTYPE article PUBLIC "-//NLM//DTD JATS (Z39.96) Journal Archiving DTD v1.2//EN" "JATS-archivearticle1.dtd">'
-LICENCE = f'<license xlink:href="{BY}"><license-p>This is an open access article.</license-p></license>'
-QUERY = "comminuted fracture tibia"
-
-
-@pytest.fixture
-def api():
-    with Api("hf_bones-tests", AddressGuard(["127.0.0.0/8", "::1"]), pause=0.0, first_wait=0.01, attempts=3) as api:
-        yield api
-
-
-def provider(httpserver, api, **options):
-    return EuropePmc(EuropePmcOptions(endpoint=httpserver.url_for("/rest"), images="https://europepmc.org", pause=0.0, **options), api)
-
-
-def entry(number, **changes):
-    return {
-        "id": f"3{number}", "source": "MED", "pmid": f"3{number}", "pmcid": f"PMC{number}", "title": f"Case <i>{number}</i> of a tibia",
-        "authorString": "Smith A, Jones B.", "license": "cc by", "isOpenAccess": "Y", "inEPMC": "Y",
-    } | changes  # fmt: skip
-
-
-def fig(name="f1", caption="Lateral radiograph of a comminuted fracture of the tibia.", label="Figure 1", more=""):
-    return (
-        f'<fig id="{name}"><label>{label}</label><caption><p>{caption}</p></caption>'
-        f'<graphic xmlns:xlink="http://www.w3.org/1999/xlink" xlink:href="{name}"/>{more}</fig>'
-    )
-
-
-def jats(body=None, permissions=f"<permissions>{LICENCE}</permissions>", doctype=DOCTYPE):
-    return (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n{doctype}<article xmlns:xlink="http://www.w3.org/1999/xlink"'
-        ' xmlns:ali="http://www.niso.org/schemas/ali/1.0/"><front><article-meta><title-group><article-title>Case</article-title></title-group>'
-        f"{permissions}</article-meta></front><body><sec><p>Text</p>{fig() if body is None else body}</sec></body></article>"
-    )
-
-
-class Library:
-    """Answers the search, pageSize articles a time by cursor, and /PMC…/fullTextXML; remembers what it was asked."""
-
-    def __init__(self, httpserver, entries, texts):
-        self.entries, self.searches = entries, []
-        httpserver.expect_request("/rest/search", method="GET").respond_with_handler(self)
-        for pmcid, text in texts.items():
-            httpserver.expect_request(f"/rest/{pmcid}/fullTextXML").respond_with_data(text, content_type="application/xml")
-
-    def __call__(self, request: Request) -> Response:
-        self.searches.append(request.args.to_dict())
-        cursor, size = request.args["cursorMark"], int(request.args["pageSize"])
-        start = 0 if cursor == "*" else int(cursor.removeprefix("AoE="))
-        chosen = self.entries[start : start + size]
-        answer = {"version": "6.9", "hitCount": len(self.entries), "request": {}, "resultList": {"result": chosen}}
-        answer["nextCursorMark"] = f"AoE={start + len(chosen)}" if chosen else cursor
-        return Response(json.dumps(answer), content_type="application/json")
+from hf_bones.collect.providers.europepmc import parse_xml
 
 
 def texts_asked_for(httpserver):
     return [request.path for request, _ in httpserver.log if request.path.endswith("fullTextXML")]
-
-
-def only_figure(httpserver, api, text, number=7, **changes):
-    httpserver.clear()
-    Library(httpserver, [entry(number, **changes)], {f"PMC{number}": text})
-    (found,) = provider(httpserver, api).search(QUERY, None)
-    return found
 
 
 def test_a_figure_whose_caption_fits_becomes_a_candidate_of_its_article(httpserver, api):
@@ -170,75 +99,6 @@ def test_each_file_of_a_figure_is_a_candidate_and_of_alternatives_the_first(http
     assert names == ["f1.jpg", "p2.jpg", "p3.png", "p%204.jpg", "large.jpg"]
 
 
-ALI = f"<ali:license_ref>{BY_NC}</ali:license_ref>"
-WORDS = "distributed under the Creative Commons Attribution License"
-
-
-@pytest.mark.parametrize(
-    ("permissions", "identifier"),
-    [
-        (f"<permissions>{LICENCE}</permissions>", "CC-BY-4.0"),
-        (f"<permissions><license>{ALI}<license-p>Open.</license-p></license></permissions>", "CC-BY-NC-4.0"),
-        (
-            f'<permissions><license><license-p>See <ext-link xlink:href="{BY}">here</ext-link>.</license-p></license></permissions>',
-            "CC-BY-4.0",
-        ),
-        (f"<permissions><license><license-p>{WORDS}.</license-p></license></permissions>", "LicenseRef-CC-BY"),
-        (f"<permissions><copyright-statement>{WORDS} ({BY})</copyright-statement></permissions>", "CC-BY-4.0"),
-        (f'<permissions>{LICENCE}<license xlink:href="{BY_NC}"/></permissions>', "unknown"),
-        (f'<permissions><license xlink:href="{BY}">{ALI}</license></permissions>', "unknown"),
-        ('<permissions><license xlink:href="https://www.elsevier.com/userlicense/1.0/"/></permissions>', "unknown"),
-        ("<permissions><copyright-year>2019</copyright-year></permissions>", "LicenseRef-CC-BY"),
-        ("", "LicenseRef-CC-BY"),
-    ],
-)
-def test_the_licence_is_the_articles_own_else_the_one_of_the_search(httpserver, api, permissions, identifier):
-    assert only_figure(httpserver, api, jats(permissions=permissions)).licence == identifier
-
-
-def test_a_waiver_for_the_data_does_not_make_the_licence_doubtful(httpserver, api):
-    waiver = (
-        f'<permissions><license xlink:href="{BY}"><license-p>Open access. The Creative Commons Public Domain Dedication waiver'
-        ' (<ext-link xlink:href="http://creativecommons.org/publicdomain/zero/1.0/">zero</ext-link>) applies to the data made available'
-        " in this article.</license-p></license></permissions>"
-    )
-    assert only_figure(httpserver, api, jats(permissions=waiver)).licence == "CC-BY-4.0"
-
-
-def test_without_any_statement_the_licence_is_unknown(httpserver, api):
-    assert only_figure(httpserver, api, jats(permissions=""), license=None).licence == "unknown"
-
-
-@pytest.mark.parametrize(
-    ("more", "identifier"),
-    [
-        (f'<permissions><license xlink:href="{BY_NC}"/></permissions>', "CC-BY-NC-4.0"),
-        ("<permissions><copyright-statement>© 2001 Elsevier, with permission</copyright-statement></permissions>", "unknown"),
-        ("<attrib>Reprinted with permission from Wiley.</attrib>", "unknown"),
-        ("<attrib>By J. Heilman, CC BY-SA 3.0</attrib>", "CC-BY-SA-3.0"),
-        ("<attrib>Source: the authors.</attrib>", "CC-BY-4.0"),
-    ],
-)
-def test_what_a_figure_says_of_itself_wins_over_the_articles_licence(httpserver, api, more, identifier):
-    assert only_figure(httpserver, api, jats(fig(more=more))).licence == identifier
-
-
-@pytest.mark.parametrize(
-    ("note", "identifier"),
-    [
-        ("Reproduced from Smith et al.", "unknown"),
-        ("Adapted, with permission of the publisher.", "unknown"),
-        ("Image courtesy of Dr Jones.", "unknown"),
-        ("© Springer 2009", "unknown"),
-        ("Image by J. Heilman (CC BY-SA 3.0).", "CC-BY-SA-3.0"),
-        ("Taken with the patient standing; written consent was obtained.", "CC-BY-4.0"),
-    ],
-)
-def test_a_caption_that_names_another_owner_takes_the_figure_out_of_the_articles_licence(httpserver, api, note, identifier):
-    caption = f"Radiograph of a comminuted fracture of the tibia. {note}"
-    assert only_figure(httpserver, api, jats(fig(caption=caption))).licence == identifier
-
-
 BILLION = '<!DOCTYPE article [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>'
 
 
@@ -293,21 +153,6 @@ def test_a_document_that_declares_entities_is_refused(doctype):
         parse_xml(f"{doctype}<a>&x;</a>")
 
 
-@pytest.mark.parametrize(
-    "body", ["[]", "null", "{}", '{"resultList": []}', '{"resultList": {"result": {}}}', '{"errCode": 404, "errMsg": "x"}']
-)
-def test_another_shape_is_an_error_that_names_the_endpoint(httpserver, api, body):
-    httpserver.expect_request("/rest/search").respond_with_data(body, content_type="application/json")
-    with pytest.raises(ProviderError, match=r"/rest/search: expected a JSON object with resultList.result"):
-        list(provider(httpserver, api).search(QUERY, None))
-
-
-def test_malformed_json_is_an_error(httpserver, api):
-    httpserver.expect_request("/rest/search").respond_with_data("<html>", content_type="text/html")
-    with pytest.raises(ProviderError, match="not JSON"):
-        list(provider(httpserver, api).search(QUERY, None))
-
-
 def test_429_is_waited_out_for_the_search_and_for_articles(httpserver, api):
     page = {"hitCount": 1, "nextCursorMark": "*", "resultList": {"result": [entry(1)]}}
     wait = {"status": 429, "headers": {"Retry-After": "0"}}
@@ -327,22 +172,9 @@ def test_a_limit_that_stays_ends_the_search_instead_of_skipping_articles(httpser
     assert texts_asked_for(httpserver) == ["/rest/PMC1/fullTextXML"] * 3
 
 
-def test_401_is_not_retried(httpserver, api):
-    httpserver.expect_request("/rest/search").respond_with_data("no", status=401)
-    with pytest.raises(ProviderError, match="answered 401"):
-        list(provider(httpserver, api).search(QUERY, None))
-    assert len(httpserver.log) == 1
-
-
 @pytest.mark.parametrize(
     ("options", "message"), [({"match": "word"}, "match is 'word'"), ({"caption_share": 2.0}, "0 to 1"), ({"page_size": 0}, "1 to 1000")]
 )
 def test_options_out_of_range_are_refused(httpserver, api, options, message):
     with pytest.raises(ProviderError, match=message):
         provider(httpserver, api, **options)
-
-
-@pytest.mark.parametrize("query", ["", "  ", '""', "\\"])
-def test_an_empty_query_is_refused_before_asking(httpserver, api, query):
-    with pytest.raises(ProviderError, match="the query is empty"):
-        list(provider(httpserver, api).search(query, None))

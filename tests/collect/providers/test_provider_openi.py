@@ -6,17 +6,9 @@ import pytest
 from werkzeug import Request, Response
 
 from hf_bones.collect.candidate import ProviderError
-from hf_bones.collect.http.addresses import AddressGuard
-from hf_bones.collect.http.api import Api
 from hf_bones.collect.providers.openi import OpenI, OpenIOptions
 
 PATH = "/api/search"
-
-
-@pytest.fixture
-def api():
-    with Api("hf_bones-tests", AddressGuard(["127.0.0.0/8", "::1"]), pause=0.0, first_wait=0.01, attempts=3) as api:
-        yield api
 
 
 def provider(httpserver, api, **options):
@@ -132,15 +124,6 @@ def test_a_total_in_text_is_read(httpserver, api):
     assert len(list(provider(httpserver, api).search("fracture", None))) == 1
 
 
-@pytest.mark.parametrize(
-    "body", ["[]", "null", '{"total": 3}', '{"list": []}', '{"total": 3, "list": {}}', '{"total": "many", "list": []}']
-)
-def test_another_shape_is_an_error_that_names_the_endpoint(httpserver, api, body):
-    httpserver.expect_request(PATH).respond_with_data(body, content_type="application/json")
-    with pytest.raises(ProviderError, match=r"/api/search: expected a JSON object with total and list"):
-        list(provider(httpserver, api).search("fracture", None))
-
-
 def test_malformed_json_after_a_page_keeps_what_came_before(httpserver, api):
     httpserver.expect_ordered_request(PATH).respond_with_json({"total": 90, "list": [figure(1)]})
     httpserver.expect_ordered_request(PATH).respond_with_data("{", content_type="application/json")
@@ -151,18 +134,12 @@ def test_malformed_json_after_a_page_keeps_what_came_before(httpserver, api):
     assert len(found) == 1
 
 
-def test_429_is_waited_out_and_401_is_not(httpserver, api):
+def test_429_is_waited_out(httpserver, api):
     httpserver.expect_ordered_request(PATH).respond_with_data("slow down", status=429, headers={"Retry-After": "0"})
     httpserver.expect_ordered_request(PATH).respond_with_json({"total": 1, "list": [figure(1)]})
-    httpserver.expect_ordered_request(PATH).respond_with_data("no", status=401)
-    openi = provider(httpserver, api)
-    assert len(list(openi.search("fracture", None))) == 1
-    with pytest.raises(ProviderError, match="answered 401"):
-        list(openi.search("fracture", None))
+    assert len(list(provider(httpserver, api).search("fracture", None))) == 1
 
 
-def test_an_empty_query_and_an_empty_page_are_refused_before_asking(httpserver, api):
-    with pytest.raises(ProviderError, match="the query is empty"):
-        list(provider(httpserver, api).search("  ", None))
+def test_an_empty_page_is_refused_before_asking(httpserver, api):
     with pytest.raises(ProviderError, match="page_size is 0"):
         provider(httpserver, api, page_size=0)

@@ -154,7 +154,7 @@ def test_a_collector_at_work_is_not_interfered_with(tmp_path):
     small_collection(tmp_path)
     with FileLock(tmp_path / ".lock"):
         done = CliRunner().invoke(app, ["collection", "forget", str(tmp_path), ADA])
-    assert done.exit_code == 2 and "a run is collecting" in done.output and traces(tmp_path)[1]
+    assert done.exit_code == 2 and "another run is collecting" in done.output and traces(tmp_path)[1]
 
 
 def test_a_prefix_of_two_images_is_not_enough(tmp_path):

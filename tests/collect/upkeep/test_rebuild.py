@@ -17,15 +17,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from collecting import FAST, HERE, files
 from filelock import FileLock
 from small_collection import bring, digest, jpeg, see, small_collection
-from test_collect_run import FAST, HERE, files
 
 from hf_bones.collect.candidate import Candidate
 from hf_bones.collect.recipe import FetchSettings
-from hf_bones.collect.run import CollectError
 from hf_bones.collect.upkeep.export import export_collection
 from hf_bones.collect.upkeep.forget import forget
+from hf_bones.collect.upkeep.lock import CollectError
 from hf_bones.collect.upkeep.rebuild import rebuild
 from hf_bones.collect.upkeep.status import collection_status, label_conflicts
 from hf_bones.dataset.reading.collection import collection_rows

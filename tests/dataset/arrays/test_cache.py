@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from small_cache import FILMS, SIZE, decoded, opened, write
 from small_films import build, encoded, picture, rows_of
 
 from hf_bones.dataset.arrays.index import read_index
@@ -22,34 +23,14 @@ from hf_bones.dataset.reading.sources import SourceRow
 from hf_bones.images.opening import open_image
 from hf_bones.preprocess import fit_to
 
-SIZE = 32
-
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
     """A built dataset of 30 films and its cache."""
     folder = tmp_path_factory.mktemp("films") / "dataset"
-    build(rows_of(30), folder)
+    build(rows_of(FILMS), folder)
     write(folder)
     return folder
-
-
-def write(folder, size=SIZE, out=None):
-    return write_arrays(folder, size, arrays_folder(folder, size, out), progress=False)
-
-
-def opened(folder, size=SIZE, out=None):
-    arrays = open_arrays(arrays_folder(folder, size, out), size, folder)
-    assert arrays is not None
-    return arrays
-
-
-def decoded(part, size=SIZE):
-    """What training would make of each row."""
-    from datasets import Image as ImageFeature
-
-    cells = part.cast_column("image", ImageFeature(decode=False))["image"]
-    return [fit_to(open_image(cell["bytes"]).pixels, size) for cell in cells]
 
 
 def assert_same(found, wanted):

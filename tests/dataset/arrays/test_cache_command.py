@@ -5,8 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 from PIL import Image
+from small_cache import SIZE, decoded
 from small_films import build, encoded, picture, rows_of
-from test_cache import SIZE, decoded
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app

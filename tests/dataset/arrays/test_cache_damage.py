@@ -1,45 +1,23 @@
-"""Array caches that were killed, damaged or left behind: noticed, never read, repaired.
-
-Run: pytest tests/dataset/arrays/test_cache_damage.py
-"""
+"""Array caches that were damaged or left behind: noticed, never read, repaired. Run: pytest tests/dataset/arrays/test_cache_damage.py"""
 
 import ast
 import json
-import multiprocessing
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_cache import FILMS, SIZE, decoded, opened, pixels_of, served, write
 from small_films import build, encoded, picture, rows_of
-from test_cache import SIZE, decoded, opened, write
 
 from hf_bones.dataset.arrays import index as cache_index
 from hf_bones.dataset.arrays import writing as cache_writing
-from hf_bones.dataset.arrays.index import RECORD, read_index, write_index
+from hf_bones.dataset.arrays.index import read_index, write_index
 from hf_bones.dataset.arrays.reading import arrays_folder, folder_states, open_arrays, verify_arrays
 from hf_bones.dataset.build import load_bones
 from hf_bones.dataset.reading.sources import SourceRow
-
-FILMS = 30
-
-
-@pytest.fixture
-def films(tmp_path):
-    build(rows_of(FILMS), tmp_path / "dataset")
-    write(tmp_path / "dataset")
-    return tmp_path / "dataset"
-
-
-def pixels_of(films: Path) -> Path:
-    (file,) = arrays_folder(films, SIZE).glob("pixels-*.u8")
-    return file
 
 
 def flip(file: Path, place: int) -> None:
@@ -48,22 +26,6 @@ def flip(file: Path, place: int) -> None:
     stamp = file.stat()
     file.write_bytes(content)
     os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # as a bad disk would: nothing else tells
-
-
-def served(films: Path, out: Path | None = None) -> tuple[int, int]:
-    """How many rows are served and how many are not; each one that is served must be right."""
-    there = missing = 0
-    arrays = open_arrays(arrays_folder(films, SIZE, out), SIZE, films)
-    for split, part in load_bones(films).items():
-        rows = arrays[split]
-        images = rows.read(range(len(part))) if rows is not None else [None] * len(part)
-        for image, wanted in zip(images, decoded(part), strict=True):
-            if image is None:
-                missing += 1
-            else:
-                assert np.array_equal(image, wanted)
-                there += 1
-    return there, missing
 
 
 def assert_repaired(films: Path, damaged: int, decoded_again: int) -> None:
@@ -154,13 +116,13 @@ def test_a_cache_made_in_another_way_is_passed_over_whole(films, change, message
 def test_the_key_covers_all_code_that_opens_and_scales():
     package = resources.files("hf_bones")
     seen: set[str] = set()
-    waiting = ["images/opening", "preprocess"]
+    waiting = ["imaging", "preprocess"]
     while waiting:
         name = waiting.pop()
         seen.add(f"{name}.py")
         for node in ast.walk(ast.parse((package / f"{name}.py").read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hf_bones."):
-                found = node.module.removeprefix("hf_bones.").replace(".", "/")
+                found = node.module.removeprefix("hf_bones.")
                 waiting += [found] if f"{found}.py" not in seen else []
     assert seen == set(cache_index._OPENING_CODE)
 
@@ -241,64 +203,6 @@ def test_images_that_the_dataset_only_names_are_hashed_each_time(films):
     files[1].write_bytes(encoded(picture(700)))
     arrays = opened(films)
     assert [image is None for image in arrays["train"].read(range(3))] == [False, True, False]
-
-
-def test_a_run_killed_half_way_is_gone_on_with_to_the_same_files(tmp_path):
-    build(rows_of(520), tmp_path / "dataset")
-    folder = arrays_folder(tmp_path / "dataset", SIZE)
-    script = f"""
-import time
-from pathlib import Path
-from hf_bones.dataset.arrays import writing as cache_writing
-from hf_bones.dataset.build import load_bones
-decode = cache_writing._decode
-def slowly(data, size):
-    time.sleep(0.005)
-    return decode(data, size)
-cache_writing._decode = slowly
-data = Path({str(tmp_path / "dataset")!r})
-cache_writing.write_arrays(data, {SIZE}, Path({str(folder)!r}), workers=2, progress=False)
-"""
-    deadline = time.monotonic() + 60
-    for chunks in (1, 3):
-        process = subprocess.Popen([sys.executable, "-c", script])
-        while records(folder) < chunks * 128 and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
-        there, missing = served(tmp_path / "dataset")
-        assert there >= chunks * 128 and there + missing == 520 and missing > 0
-    assert "not in it yet" in open_arrays(folder, SIZE, tmp_path / "dataset").problems[0]
-    report = write(tmp_path / "dataset")
-    assert (report.kept, report.decoded, report.damaged) == (there, missing, 0)
-    whole = write(tmp_path / "dataset", out=tmp_path / "whole").folder
-    for name in ("index", pixels_of(tmp_path / "dataset").name):
-        assert (folder / name).read_bytes() == (whole / name).read_bytes()
-
-
-def records(folder: Path) -> int:
-    file = folder / "index"
-    return (len(file.read_bytes().partition(b"\n")[2]) // RECORD.itemsize) if file.is_file() else 0
-
-
-def test_what_a_killed_run_appended_without_recording_is_dropped(films):
-    with pixels_of(films).open("ab") as stream:
-        stream.write(b"half a chunk")
-    with (arrays_folder(films, SIZE) / "index").open("ab") as stream:
-        stream.write(b"half a record")
-    (arrays_folder(films, SIZE) / ".index.abc").write_bytes(b"an index that was never put in place")
-    assert served(films) == (FILMS, 0)
-    report = write(films)
-    assert report.decoded == 0 and report.pixel_bytes == report.used_bytes
-    assert sorted(file.name for file in report.folder.iterdir()) == [".lock", "index", "pixels-1.u8"]
-
-
-def test_two_runs_at_once_write_one_cache(tmp_path):
-    build(rows_of(FILMS), tmp_path / "dataset")
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        reports = pool.map(write, [tmp_path / "dataset"] * 2, chunksize=1)
-    assert sorted((report.decoded, report.kept) for report in reports) == [(0, FILMS), (FILMS, 0)]
-    assert served(tmp_path / "dataset") == (FILMS, 0)
 
 
 def test_a_newer_format_is_said_to_be_one(films):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_trainer import arguments, weights
+from small_run import arguments, weights
 from tiny import bar_dataset, tiny_checkpoint
 
 from hf_bones.config.recipe import DataConfig

@@ -10,7 +10,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
-from small_films import build, encoded, picture, rows_of, write_films, write_manifest
+from small_films import build, encoded, picture, rows_of
 
 from hf_bones.curate.splits.names import SPLITS
 from hf_bones.dataset.build import load_bones
@@ -20,23 +20,6 @@ from hf_bones.dataset.reading.sources import dataset_rows, folder_rows, manifest
 from hf_bones.dataset.reading.tables import SourceError, parse_boxes
 from hf_bones.dataset.schema import DatasetSchemaError
 from hf_bones.images.opening import open_image
-
-
-@pytest.fixture
-def no_shared_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`load_dataset` writes its copy here, not into the user's cache."""
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def films(tmp_path: Path) -> Path:
-    return write_films(tmp_path)
-
-
-@pytest.fixture
-def manifest(tmp_path: Path) -> Path:
-    return write_manifest(tmp_path)
 
 
 def test_a_parquet_manifest_reads_like_the_csv(manifest: Path, tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
-"""Recipes against each other in one leaderboard. Run: pytest tests/evaluation/compare/test_compare.py"""
+"""Recipes compared: trained, scored, ranked, gone on with. Run: pytest tests/evaluation/compare/test_compare.py"""
 
 import csv
 import json
-import math
 import shutil
 from pathlib import Path
 
@@ -17,24 +16,15 @@ from hf_bones.cli.main import app
 from hf_bones.config.recipe import RecipeError
 from hf_bones.evaluation.compare import runs as compare_runs
 from hf_bones.evaluation.compare.figures import (
-    ABNORMAL,
     ALL,
-    Part,
-    abnormal_score,
-    difference,
-    parts_of,
-    score_draws,
-    seed_figures,
-    selection,
 )
 from hf_bones.evaluation.compare.run import compare
 from hf_bones.evaluation.compare.runs import Entrant, entrants_of, run_recipe, train_all
-from hf_bones.evaluation.compare.scores import SplitRows
 from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.finetune import run
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS
-from hf_bones.metrics import classification_metrics, selection_score
+from hf_bones.metrics import classification_metrics
 from hf_bones.record import read_json, write_json
 from hf_bones.training.run.checkpoints import prepare_output
 
@@ -268,73 +258,6 @@ def test_what_cannot_be_compared_is_said_before_training(ground, tmp_path):
         compared(ground, tmp_path / "out", "frozen", train=untrained, seeds=(1, 1))
     with pytest.raises(ValueError, match="nothing to compare"):
         compared(ground, tmp_path / "out", train=untrained)
-
-
-def part_of(labels: np.ndarray, groups: np.ndarray) -> Part:
-    return Part("rows", labels, groups, np.arange(len(labels)), NAMES, 0)
-
-
-def softened(labels: np.ndarray, noise: float, seed: int) -> np.ndarray:
-    scores = np.eye(3)[labels] + np.random.default_rng(seed).normal(0, noise, (len(labels), 3))
-    shares = np.exp(scores)
-    return shares / shares.sum(axis=1, keepdims=True)
-
-
-def test_the_weighted_selection_score_of_whole_rows_is_the_one_that_training_uses():
-    labels = np.array([0, 1, 2, 0, 1, 2, 0, 0])
-    table = softened(labels, 1.0, 3)
-    assert selection(labels, table, np.ones((1, 8)), 0)[0] == pytest.approx(selection_score(labels, table))
-    two = labels[labels < 2]
-    assert selection(two, table[labels < 2], np.ones((1, len(two))), 0)[0] == pytest.approx(selection_score(two, table[labels < 2]))
-
-
-def test_a_paired_difference_tells_apart_what_is_apart_and_nothing_else():
-    labels = np.tile([0, 0, 1, 2], 60)
-    part = part_of(labels, np.array([f"g{place // 3}" for place in range(len(labels))]))
-    good, poor = softened(labels, 0.5, 1), softened(labels, 3.0, 2)
-
-    def draws(*tables):
-        return score_draws(part, tables, abnormal_score(0), ABNORMAL, FEW)
-
-    found = difference(draws(good), draws(poor), 0.95)
-    assert found.value > 0 and found.interval[0] > 0 and found.p == pytest.approx(2 / 61)
-    back = difference(draws(poor), draws(good), 0.95)
-    assert back.value == -found.value and back.p == found.p
-    same = difference(draws(poor, good), draws(good, poor), 0.95)
-    assert same.value == 0 and same.interval is None and same.p is None
-    other = softened(labels, 1.0, 4)
-    equal = difference(draws(other), draws(np.roll(other, 120, axis=0)), 0.95)  # as good, by other rows of the same classes
-    assert equal.value == pytest.approx(0) and equal.interval[0] < 0 < equal.interval[1] and equal.p > 0.3
-
-
-def test_too_few_rows_or_groups_give_a_difference_without_interval():
-    labels = np.array([0, 1, 2] * 4)
-    part = part_of(labels, np.array([f"g{place}" for place in range(12)]))
-    tables = [softened(labels, 1.0, seed) for seed in (1, 2)]
-    found = difference(*(score_draws(part, [table], abnormal_score(0), ABNORMAL, FEW) for table in tables), 0.95)
-    assert found.interval is None and found.p is None and not math.isnan(found.value)
-
-
-def test_the_interval_of_one_seed_is_that_of_the_evaluation_report():
-    from hf_bones.metrics import bootstrap_intervals
-
-    labels = np.tile([0, 0, 1, 2], 30)
-    groups = np.array([f"g{place // 2}" for place in range(len(labels))])
-    table = softened(labels, 1.5, 1)
-    found = seed_figures(part_of(labels, groups), [table], 0.85, FEW)
-    wanted = bootstrap_intervals(labels, table, groups, NAMES, repeats=60)
-    for key in ("auroc_abnormal", "balanced_accuracy", "sensitivity_fractured_at_specificity_85"):
-        assert found.figures[key].interval == pytest.approx(wanted[key])
-    assert found.spread["auroc_abnormal"] is None
-
-
-def test_sources_stand_apart_and_one_with_both_kinds_of_rows_is_read_first():
-    labels = np.array([1, 2, 1, 2, 0, 1, 2])
-    rows = SplitRows("test", None, THREE_CLASS, labels, tuple("abcdefg"), ("web",) * 4 + ("clinic",) * 3, "", "")
-    readable, blank = softened(labels, 1.0, 1), softened(labels, 1.0, 2)
-    blank[3] = np.nan  # one model could not read a row: nobody is scored on it
-    parts = parts_of(rows, [readable, blank])
-    assert [(part.name, part.kept.tolist()) for part in parts] == [("clinic", [4, 5, 6]), ("web", [0, 1, 2]), (ALL, [0, 1, 2, 4, 5, 6])]
 
 
 def test_seeds_may_follow_their_option_as_words():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_trainer import arguments
+from small_run import arguments
 from tiny import bar_dataset, bar_picture, tiny_checkpoint
 from transformers import AutoModelForImageClassification, Dinov2ForImageClassification, pipeline
 

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from repository import ROOT
 
 from hf_bones.labels import THREE_CLASS
 
-ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "tests" / "stand_ins" / "timm_on_cpu.py"
 PACKAGES = Path(sys.prefix) / "timm"
 ARCHITECTURES = ("vit_tiny_patch16_224", "convnextv2_atto", "resnet18")

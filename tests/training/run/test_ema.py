@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from repository import ROOT
 from safetensors.torch import load_file
 from tiny import bar_dataset, tiny_checkpoint
 from transformers import TrainerCallback
@@ -18,8 +19,6 @@ from hf_bones.metrics import selection_score
 from hf_bones.training.run.checkpoints import last_complete_checkpoint
 from hf_bones.training.run.ema import TRAINED_WEIGHTS, AveragedWeights, decay_at, learning_tensors
 from hf_bones.training.trainer import train
-
-ROOT = Path(__file__).parents[3]
 
 
 class Watch(TrainerCallback):

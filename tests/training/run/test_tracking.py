@@ -10,30 +10,17 @@ import threading
 from pathlib import Path
 
 import pytest
-from tiny import bar_dataset, tiny_checkpoint
+import small_run
+from repository import ROOT
 
 from hf_bones.config.recipe import RecipeError
 from hf_bones.finetune import main, parse_recipe
 from hf_bones.record import read_json
 from hf_bones.training.run.tracking import LocalTensorBoard, run_name, trackers
 
-ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ground")
-    bar_dataset(folder / "dataset")
-    tiny_checkpoint(folder / "start")
-    return folder
-
 
 def arguments(ground: Path, output: Path, *more: str) -> list[str]:
-    return [
-        *("--recipe", "quickstart", "--cpu", "true", "--model", str(ground / "start"), "--trainable", "all", "--image_size", "56"),
-        *("--dataset", str(ground / "dataset"), "--drawn_images", "0", "--drawn_validation_images", "0", "--output_dir", str(output)),
-        *("--batch_size", "8", "--epochs", "2", "--learning_rate", "3e-3", "--head_learning_rate", "3e-3", "--head_start", "random", *more),
-    ]
+    return small_run.arguments(ground, output, "--head_start", "random", "--epochs", "2", *more)
 
 
 def curve(folder: Path, key: str) -> list[tuple[int, float]]:

@@ -11,8 +11,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import small_run
 import torch
-from tiny import bar_dataset, tiny_checkpoint
+from tiny import bar_dataset
 from transformers import TrainerCallback
 
 from hf_bones.config.recipe import TrainConfig, load_recipe
@@ -24,20 +25,8 @@ from hf_bones.training.run.watch import RunWatch, has_left, loader_advice, says_
 from hf_bones.training.trainer import train
 
 
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ground")
-    bar_dataset(folder / "dataset")
-    tiny_checkpoint(folder / "start")
-    return folder
-
-
 def arguments(ground: Path, output: Path, *more: str) -> list[str]:
-    return [
-        *("--recipe", "quickstart", "--cpu", "true", "--model", str(ground / "start"), "--trainable", "all", "--image_size", "56"),
-        *("--dataset", str(ground / "dataset"), "--drawn_images", "0", "--drawn_validation_images", "0", "--output_dir", str(output)),
-        *("--batch_size", "8", "--epochs", "4", "--learning_rate", "3e-3", "--head_learning_rate", "3e-3", "--head_start", "random", *more),
-    ]
+    return small_run.arguments(ground, output, "--head_start", "random", *more)
 
 
 def weights_of(checkpoint: Path) -> dict[str, torch.Tensor]:

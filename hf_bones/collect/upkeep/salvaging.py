@@ -11,12 +11,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from hf_bones.collect import queue
 from hf_bones.collect.examine import IMAGES, PARTIAL, store
 from hf_bones.collect.queue import Arrival
 from hf_bones.collect.reasons import Outcome
+from hf_bones.collect.upkeep.lock import locked
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.images.refusals import Refusal
 from hf_bones.images.salvage import NotSalvageableError, Salvaged, mark, salvage
@@ -69,17 +68,10 @@ def salvage_refused(manifest: Manifest, least_rows: float, only: Collection[str]
     Returns the hashes of the new images. Safe to be killed at: a file is stored before its row is written, and its refused copy goes last.
     Raises ValueError while a collector is at work in the folder.
     """
-    lock = FileLock(manifest.folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ValueError(f"{manifest.folder}: a run is collecting into this folder; wait for it, and try again") from error
-    try:
+    with locked(manifest.folder):
         (manifest.folder / PARTIAL).mkdir(exist_ok=True)
         chosen = [file for file in refused_files(manifest) if only is None or file.sha256 in only]
         return [file.sha256 for file in chosen if _salvage_one(manifest, file, least_rows)]
-    finally:
-        lock.release()
 
 
 def _salvage_one(manifest: Manifest, file: RefusedFile, least_rows: float) -> bool:

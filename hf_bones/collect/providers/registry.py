@@ -1,6 +1,6 @@
 """The providers by name. A provider's module is imported when it is first asked for, so that none costs anything until it is used.
 
-A new provider is one file in `providers/` and one line here.
+A new provider is one file beside this one and one line here.
 """
 
 from __future__ import annotations

@@ -1,0 +1,183 @@
+"""What a report says of made-up scores. Run: pytest tests/evaluation/report/test_report.py"""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scored_rows import ABOUT, NAMES, QUICK, scored
+from sklearn.metrics import roc_curve
+
+from hf_bones.evaluation.report.baselines import STATISTICS, forest_probabilities, image_statistics, keep_licences
+from hf_bones.evaluation.report.figures import figures_of
+from hf_bones.evaluation.report.markdown import plain
+from hf_bones.evaluation.report.plots import roc_points
+from hf_bones.evaluation.report.report import evaluate_probabilities
+from hf_bones.evaluation.report.rows import ScoredRows, slices_of
+from hf_bones.evaluation.report.summary import summary_text
+
+NASTY = "<script>alert(1)</script>|`x`"
+
+
+class Links(HTMLParser):
+    """Tags of a page and where its pictures come from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.sources: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [value or "" for key, value in attrs if key in {"src", "href"}]
+
+
+def test_a_report_is_written_whole_and_its_json_agrees_with_its_figures(tmp_path: Path) -> None:
+    rows = scored()
+    even = np.full((120, 3), 1 / 3)
+    done = evaluate_probabilities(rows, tmp_path / "out", ABOUT, baselines={"even": even}, resampling=QUICK)
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {
+        "report.md", "metrics.json", "confusion.png", "roc.png", "reliability.png", "worst_errors.html", "worst_errors.png",
+    }  # fmt: skip
+    for name in ("confusion.png", "roc.png", "reliability.png", "worst_errors.png"):
+        with Image.open(tmp_path / "out" / name) as picture:
+            assert picture.width > 400 and len(picture.convert("RGB").getcolors(maxcolors=2**24) or []) > 20
+    data = json.loads(done.metrics.read_text())
+    assert (data["checkpoint"]["name"], data["dataset"]["sha256"], data["looks"]["count"]) == ("a checkpoint", "ab" * 32, 3)
+    assert {"numpy", "scikit-learn"} <= set(data["environment"]["packages"])
+    first = data["slices"][0]
+    assert (first["kind"], first["model"], first["n"]) == ("all", "checkpoint", 120)
+    assert first["figures"]["accuracy"]["value"] == pytest.approx((rows.predicted == rows.labels).mean())
+    low, high = first["figures"]["auroc_abnormal"]["interval"]
+    assert low < first["figures"]["auroc_abnormal"]["value"] < high
+    matrix = np.array(data["confusion_rows_true"]["all:all"])
+    assert matrix.sum(axis=1).tolist() == list(rows.supports().values())
+    assert matrix[1, 0] == ((rows.labels == 1) & (rows.predicted == 0)).sum()
+    assert {(s["name"], s["model"]) for s in data["slices"] if s["kind"] == "source"} == {
+        (source, model) for source in ("hospital", "web") for model in ("checkpoint", "even")
+    }
+    assert {s["name"] for s in data["slices"] if s["kind"] == "region"} == {"hand", "leg", "not stated"}
+    text = done.report.read_text()
+    for words in ("not a medical device", "3 times", "web has no healthy", "chosen on these same rows", "15 bins of equal width"):
+        assert words in text
+    for picture in re.findall(r"!\[[^]]*]\(([^)]+)\)", text):
+        assert (tmp_path / "out" / picture).is_file()
+    assert "nan" not in text.lower()
+    assert "all rows, checkpoint (n = 120)" in summary_text(done)
+
+
+def test_what_a_source_cannot_define_is_null_with_the_reason(tmp_path: Path) -> None:
+    done = evaluate_probabilities(scored(), tmp_path, ABOUT, resampling=QUICK)
+    web = next(s for s in json.loads(done.metrics.read_text())["slices"] if s["name"] == "web")
+    assert web["figures"]["auroc_abnormal"]["value"] is None
+    assert web["figures"]["auroc_abnormal"]["reason"] == "no row of healthy"
+    assert web["figures"]["sensitivity_fractured"]["value"] is not None
+    assert "– (no row of healthy)" in done.report.read_text()
+
+
+def test_few_rows_give_counts_and_no_interval() -> None:
+    rows = scored()
+    keep = np.ones(120, dtype=bool)
+    keep[np.flatnonzero(rows.labels == 2)[7:]] = False
+    part = next(slices_of(rows))
+    found = figures_of(rows, type(part)("source", "few", keep), 0.85, QUICK)
+    assert found.figures["sensitivity_beyond_repair"].interval is None
+    assert found.figures["sensitivity_beyond_repair"].reason == "only 7 rows of beyond_repair"
+    assert found.figures["balanced_accuracy"].interval is None
+    assert found.figures["sensitivity_fractured"].interval is not None
+    assert found.counts["correct_beyond_repair"] is not None
+
+
+def test_rows_of_few_groups_give_a_rough_interval_or_none() -> None:
+    labels = scored().labels
+    severe = np.flatnonzero(labels == 2)
+    for spread, expected in ((3, "only 3 groups"), (7, "rough: only 7 groups")):
+        groups = np.array([f"g{index}" for index in range(120)], dtype=object)
+        groups[severe] = [f"severe {index % spread}" for index in range(len(severe))]
+        rows = scored(groups=groups.tolist())
+        figure = figures_of(rows, next(slices_of(rows)), 0.85, QUICK).figures["sensitivity_beyond_repair"]
+        assert figure.reason == expected
+        assert (figure.interval is None) == (spread == 3)
+
+
+def test_a_figure_that_no_resample_changes_has_no_interval() -> None:
+    rows = scored()
+    perfect = figures_of(rows, next(slices_of(rows)), 0.85, QUICK, "perfect", np.eye(3)[rows.labels])
+    assert perfect.figures["accuracy"].value == 1.0
+    assert perfect.figures["accuracy"].interval is None
+
+
+def test_worst_errors_come_first_and_text_from_the_data_stays_text(tmp_path: Path) -> None:
+    rows = scored(sources=[NASTY] * 96 + ["web"] * 24, image_ids=[f"{index}{NASTY}" for index in range(120)])
+    done = evaluate_probabilities(rows, tmp_path, ABOUT, resampling=QUICK, worst=5)
+    assert done.errors is not None
+    page = done.errors.read_text()
+    links = Links()
+    links.feed(page)
+    assert "script" not in links.tags
+    assert links.tags.count("img") == 5
+    assert all(source.startswith("data:image/jpeg;base64,") for source in links.sources), "the page must be self-contained"
+    given = rows.probabilities[np.arange(120), rows.labels]
+    wrong = rows.predicted != rows.labels
+    shown = [int(text) for text in re.findall(r"<dt>image</dt><dd>(\d+)", page)]
+    assert shown == sorted(np.flatnonzero(wrong).tolist(), key=lambda index: given[index])[:5]
+    assert "<script" not in done.report.read_text()
+
+
+def test_markdown_cells_hold_no_markup() -> None:
+    assert plain("a|b\n<i>`c`*d*_e_[f](g)") == "a\\|b &lt;i&gt;\\`c\\`\\*d\\*\\_e\\_\\[f\\](g)"
+
+
+def test_a_page_of_an_earlier_run_does_not_stay(tmp_path: Path) -> None:
+    for name in ("worst_errors.html", "worst_errors.png"):
+        (tmp_path / name).write_text("of an earlier run")
+    rows = scored()
+    evaluate_probabilities(scored(probabilities=np.eye(3)[rows.labels]), tmp_path, ABOUT, resampling=QUICK)
+    assert "No wrong prediction" in (tmp_path / "worst_errors.html").read_text()
+    assert not (tmp_path / "worst_errors.png").exists()
+    evaluate_probabilities(scored(image=None), tmp_path, ABOUT, resampling=QUICK)
+    assert not (tmp_path / "worst_errors.html").exists()
+
+
+def test_no_rows_is_an_error_that_says_so(tmp_path: Path) -> None:
+    nothing = ScoredRows(NAMES, 0, np.zeros(0, dtype=np.int64), np.zeros((0, 3)), [], [], [], [])
+    with pytest.raises(ValueError, match="no row to score"):
+        evaluate_probabilities(nothing, tmp_path, ABOUT)
+
+
+def test_the_roc_curve_is_the_one_of_sklearn() -> None:
+    rng = np.random.default_rng(0)
+    positive, score = rng.random(80) < 0.3, np.round(rng.random(80), 1)
+    false, true, _ = roc_curve(positive, score, drop_intermediate=False)
+    assert np.allclose(roc_points(positive, score), (false, true))
+
+
+def test_statistics_see_size_brightness_and_borders() -> None:
+    pixels = np.full((40, 80), 100, dtype=np.uint8)
+    pixels[:2] = 255
+    found = dict(zip(STATISTICS, image_statistics(pixels), strict=True))
+    assert (found["width"], found["height"], found["aspect"]) == (80, 40, 2.0)
+    assert (found["top_mean"], found["bottom_mean"], found["percentile_50"]) == (255, 100, 100)
+    assert found["share_white"] == pytest.approx(0.05)
+
+
+def test_the_forest_gives_zero_to_a_class_it_never_saw() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.array([0, 2] * 30)
+    train = rng.normal(size=(60, 3)) + labels[:, None]
+    scores = forest_probabilities(train, labels, train, 3)
+    assert scores[:, 1].max() == 0
+    assert (scores.argmax(axis=1) == labels).mean() > 0.8
+
+
+def test_licences_limit_the_baseline_rows() -> None:
+    assert keep_licences(["a", "b", "a"], ["a"]).tolist() == [0, 2]
+    assert keep_licences(["a", "b"], None).tolist() == [0, 1]
+    with pytest.raises(ValueError, match=r"no training row .*\['a', 'b'\]"):
+        keep_licences(["a", "b"], ["c"])

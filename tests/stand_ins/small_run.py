@@ -1,0 +1,36 @@
+"""Small whole runs of training: their arguments, and what they leave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from hf_bones.training.run.checkpoints import last_complete_checkpoint
+
+
+def arguments(ground: Path, output: Path, *more: str) -> list[str]:
+    return [
+        *("--recipe", "quickstart", "--cpu", "true", "--model", str(ground / "start"), "--trainable", "all", "--image_size", "56"),
+        *("--dataset", str(ground / "dataset"), "--drawn_images", "0", "--drawn_validation_images", "0", "--output_dir", str(output)),
+        *("--batch_size", "8", "--epochs", "4", "--learning_rate", "3e-3", "--head_learning_rate", "3e-3", *more),
+    ]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+def assert_same_weights(first: Path, second: Path, atol: float) -> None:
+    a, b = weights(first), weights(second)
+    assert a.keys() == b.keys()
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], atol=atol, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def last_step(folder: Path) -> Path:
+    found = last_complete_checkpoint(folder)
+    assert found is not None
+    return found

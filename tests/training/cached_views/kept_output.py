@@ -1,0 +1,29 @@
+"""Training on the kept output of a frozen backbone: recipes, trainers and runs."""
+
+from pathlib import Path
+
+from small_run import arguments
+
+from hf_bones.finetune import parse_recipe
+from hf_bones.labels import THREE_CLASS
+from hf_bones.training.backbone.loading import load_model
+from hf_bones.training.cached_views.fill import keep_frozen_output
+from hf_bones.training.data.rows import training_rows
+from hf_bones.training.trainer import make_trainer
+
+PLAIN = ("--head_start", "random", "--epochs", "1", "--augment", "false")
+
+
+def recipe_of(ground: Path, output: Path, *more: str):
+    return parse_recipe(arguments(ground, output, *PLAIN, *more))
+
+
+def kept_rows(ground: Path, output: Path, *more: str):
+    """A trainer whose rows are kept output, its recipe, and the rows it had before."""
+    recipe = recipe_of(ground, output, *more)
+    rows, validation = training_rows(recipe.data, THREE_CLASS, 0, 56)
+    model, spec = load_model(recipe.model, THREE_CLASS)
+    trainer = make_trainer(recipe, model, spec, THREE_CLASS, rows, validation)
+    before = trainer.train_dataset
+    keep_frozen_output(trainer, recipe, {"train": rows.hashes, "validation": validation.hashes})
+    return trainer, recipe, before

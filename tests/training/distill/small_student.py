@@ -1,0 +1,48 @@
+"""What the tests of distillation share: recipes of a small student, its teacher's folder, and pictures without labels."""
+
+from pathlib import Path
+
+from PIL import Image
+from tiny import bar_picture
+
+from hf_bones.dataset.build import load_bones
+from hf_bones.finetune import parse_recipe
+from hf_bones.labels import THREE_CLASS
+from hf_bones.training.backbone.loading import load_model
+from hf_bones.training.data.rows import training_rows
+from hf_bones.training.distill.run import make_distill_trainer
+
+NAMES = THREE_CLASS.names
+
+
+def write_pictures(folder: Path, seeds) -> None:
+    folder.mkdir(parents=True)
+    for seed in seeds:
+        Image.fromarray(bar_picture(seed % 3, seed)).save(folder / f"{seed}.png")
+
+
+def common(ground: Path) -> list[str]:
+    return [
+        *("--recipe", str(ground / "last.yaml"), "--cpu", "true", "--dataset", str(ground / "dataset"), "--batch_size", "8"),
+        *("--learning_rate", "3e-3", "--head_learning_rate", "3e-3"),
+    ]
+
+
+def arguments(ground: Path, output: Path, *more: str) -> list[str]:
+    student = ["--model", str(ground / "small"), "--image_size", "42", "--output_dir", str(output)]
+    return [*common(ground), *student, "--teacher", str(ground / "teacher"), "--epochs", "2", *more]
+
+
+def recipe_of(ground: Path, output: Path, *more: str):
+    return parse_recipe(arguments(ground, output, *more))
+
+
+def trainer_of(recipe):
+    """The Trainer of a recipe before its first step."""
+    train_rows, validation_rows = training_rows(recipe.data, THREE_CLASS, 0)
+    model, spec = load_model(recipe.model, THREE_CLASS)
+    return make_distill_trainer(recipe, model, spec, THREE_CLASS, train_rows, validation_rows)
+
+
+def hashes_of(ground: Path, split: str) -> list[str]:
+    return list(load_bones(str(ground / "dataset"))[split]["sha256"])
