@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from hf_bones.collect.providers.registry import provider_class, provider_options
-from hf_bones.config.fields import Reader, RecipeError, check_values, checked_mapping, dataclass_from_dict, nearest, option, text_of
+from hf_bones.config.fields import (
+    Checked,
+    Reader,
+    RecipeError,
+    checked_mapping,
+    dataclass_from_dict,
+    nearest,
+    option,
+    text_of,
+)
 from hf_bones.config.loading import read_recipe, recipe_names
 from hf_bones.labels import LabelScheme, load_scheme, normalise_name
 
@@ -27,7 +36,7 @@ _FREE_LICENCES = [
 
 
 @dataclass
-class FetchSettings:
+class FetchSettings(Checked):
     """How files are downloaded: how politely, how patiently, and how much of what."""
 
     concurrency: int = option(32, "Downloads at a time, over all hosts.", within="[1, ∞)")
@@ -48,11 +57,9 @@ class FetchSettings:
     min_free_bytes: int = option(256 * 2**20, "The run stops before the disk has less room than this, bytes.", within="[0, ∞)")
     workers: int = option(0, "Processes that decode images; 0: one fewer than there are cores, at least one.", within="[0, ∞)")
 
-    __post_init__ = check_values
-
 
 @dataclass
-class LicenceSettings:
+class LicenceSettings(Checked):
     """Which licences a file may have for being fetched."""
 
     accept: list[str] = option(
@@ -60,19 +67,15 @@ class LicenceSettings:
     )
     unknown: str = option("skip", "For what a source names no licence of; `fetch` is at your own risk.", choices=("skip", "fetch"))
 
-    __post_init__ = check_values
-
 
 @dataclass(frozen=True)
-class ProviderChoice:
+class ProviderChoice(Checked):
     """A provider in a recipe; `options` is its `options_type`. `limit` caps the candidates of each of its queries, None: the recipe's."""
 
     name: str
     options: Any
     enabled: bool = True
     limit: int | None = option(None, "Candidates of each of its queries.", within="[1, ∞)")
-
-    __post_init__ = check_values
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class Query:
 
 
 @dataclass
-class CollectRecipe:
+class CollectRecipe(Checked):
     """One whole collection. `contact` is an address that sites can complain to."""
 
     name: str = "custom"
@@ -109,8 +112,6 @@ class CollectRecipe:
     providers: list[ProviderChoice] = field(default_factory=list)
     bones: list[str] = field(default_factory=list)
     queries: list[QuerySpec] = field(default_factory=list)
-
-    __post_init__ = check_values
 
     def limit_of(self, choice: ProviderChoice) -> int | None:
         """The most candidates of one search: the provider's own limit, else the recipe's; None (all) for sources that are read whole."""
@@ -187,8 +188,9 @@ def _provider_choices(data: object, source: str) -> list[ProviderChoice]:
     for name, given in checked_mapping(data, source, "providers and their options").items():
         where, options = f"{source}: {name}", dict(checked_mapping(given, f"{source}: {name}", "options (or nothing)"))
         common = {key: options.pop(key) for key in ("enabled", "limit") if key in options}
-        read: dict[str, Reader] = {"options": lambda own, _, name=str(name): provider_options(name, own, source)}
-        choices.append(dataclass_from_dict(ProviderChoice, {"name": str(name), "options": options, **common}, where, read=read))
+        read: dict[str, Reader] = {"options": lambda checked, _where: checked}
+        known = {"name": str(name), "options": provider_options(str(name), options, source), **common}
+        choices.append(dataclass_from_dict(ProviderChoice, known, where, read=read))
     return choices
 
 

@@ -12,9 +12,12 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 Reader = Callable[[Any, str], Any]
 """Makes a value of plain data; given that and how messages call it."""
 
@@ -46,10 +49,13 @@ def help_of(key: dataclasses.Field[Any]) -> str:
     return key.metadata["help"] + (said if choices or interval else "")
 
 
-def check_values(stage: Any) -> None:
-    """The `__post_init__` of a dataclass of options. Raises `RecipeError` naming the key whose value is out of range or no choice."""
-    for key in dataclasses.fields(stage):
-        check_value(getattr(stage, key.name), key.metadata, key.name)
+class Checked:
+    """A dataclass of options that is checked when made: `RecipeError`, naming the key, for a value out of range or no choice."""
+
+    def __post_init__(self) -> None:
+        made: Any = self
+        for key in dataclasses.fields(made):
+            check_value(getattr(made, key.name), key.metadata, key.name)
 
 
 def check_value(value: Any, metadata: Mapping[str, Any], source: str) -> None:

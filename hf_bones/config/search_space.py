@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from hf_bones.config.fields import (
+    Checked,
     RecipeError,
     check_value,
-    check_values,
     checked_value,
     dataclass_from_dict,
     is_removed,
@@ -53,7 +53,7 @@ class Range:
 
 
 @dataclass
-class SearchConfig:
+class SearchConfig(Checked):
     """How long a search runs, and over what."""
 
     trials: int = option(20, "Trials in all; those that were pruned or failed count.", within="[1, ∞)")
@@ -66,8 +66,6 @@ class SearchConfig:
         within="[1, ∞)",
     )
     space: dict[str, Range] = field(default_factory=dict, metadata={"help": "Recipe key → {low, high, log, step} or {choices}."})
-
-    __post_init__ = check_values
 
 
 def search_from_dict(data: Any, stages: Iterable[type], source: str) -> SearchConfig:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hf_bones.config.fields import check_values, option
+from hf_bones.config.fields import Checked, option
 
 
 @dataclass
-class DataConfig:
+class DataConfig(Checked):
     """Which images to train on."""
 
     dataset: str = option("", "Folder that `hf-bones build` wrote, or a Hub dataset id. Empty: drawn radiographs only.")
@@ -38,11 +38,9 @@ class DataConfig:
     stream_dir: str = option("", "Streaming: folder for them, on a disk of each machine; empty: beside the caches of `datasets`.")
     max_train_rows: int | None = option(None, "Keep only this many training rows, stratified by label (for trials).", within="[1, ∞)")
 
-    __post_init__ = check_values
-
 
 @dataclass
-class ModelConfig:
+class ModelConfig(Checked):
     """Which network, and how much of it learns."""
 
     model: str = option("bundled", "Hub id, folder of a checkpoint, or `bundled` (the model inside this package).")
@@ -71,11 +69,9 @@ class ModelConfig:
     lora_alpha: float = option(16.0, "LoRA's scale, divided by `lora_rank`.", within="(0, ∞)")
     extra_heads: list[str] = option([], "Further heads, reported apart, where the dataset has the columns.", choices=("subtype", "region"))
 
-    __post_init__ = check_values
-
 
 @dataclass
-class AugmentConfig:
+class AugmentConfig(Checked):
     """Random changes to a training image that keep its label. There is no shear, on purpose: it can mimic displacement."""
 
     augment: bool = option(True, "Augment training batches on the device.")
@@ -97,11 +93,9 @@ class AugmentConfig:
         True, "Move an image back as far as its known fracture boxes need to stay in view after rotation, scale and shift."
     )
 
-    __post_init__ = check_values
-
 
 @dataclass
-class TrainConfig:
+class TrainConfig(Checked):
     """How the fine-tuning goes. Anything else that TrainingArguments knows stands under `trainer:` in the recipe."""
 
     output_dir: str = option("runs/latest", "Folder for the checkpoint, curves and record.json.")
@@ -196,11 +190,9 @@ class TrainConfig:
     )
     push_to_hub: str | None = option(None, "Hub id to push the finished checkpoint to (private unless the repo exists).")
 
-    __post_init__ = check_values
-
 
 @dataclass
-class DistillConfig:
+class DistillConfig(Checked):
     """What a small network (`model`) learns from larger ones beside the labels. Without a teacher there is no distillation."""
 
     teacher: list[str] = option(
@@ -232,8 +224,6 @@ class DistillConfig:
         [], "Licence (SPDX id) of each folder in `unlabelled`, in that order; wanted where `train_licences` is set."
     )
     with_baseline: bool = option(False, "Also train the same network from the labels alone, for as many steps, and compare the two.")
-
-    __post_init__ = check_values
 
     @property
     def is_on(self) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hf_bones.config.fields import check_values, dataclass_from_dict, option, text_of
+from hf_bones.config.fields import Checked, dataclass_from_dict, option, text_of
 from hf_bones.config.loading import read_recipe
 
 DEFAULT_RECIPE = "radiographs"
 
 
 @dataclass
-class CheckSettings:
+class CheckSettings(Checked):
     """From which measured value on an image is suspect. Grey is measured at a long side of at most 512 px."""
 
     min_rows: float = option(1.0, "Share of the rows that are there, below which an image is truncated.", within="[0, 1]")
@@ -31,11 +31,9 @@ class CheckSettings:
         0.99, "Share of the rows from which on a cut-off JPEG is salvaged, where that is asked for.", within="[0, 1]"
     )
 
-    __post_init__ = check_values
-
 
 @dataclass
-class DedupSettings:
+class DedupSettings(Checked):
     """When two images are near-duplicates of each other. Correlations are those of `curate/duplicates/registration.py`."""
 
     radius: int = option(28, "Bits of 128 in which the codes of a pair may differ to be looked at.", within="[0, ∞)")
@@ -61,11 +59,9 @@ class DedupSettings:
     least_embedding: float = option(0.9, "Cosine of the embeddings of a pair that is not sure, where embeddings are handed in.")
     sources: list[str] = option([], "Sources whose copy is kept, best first; others come after them.")
 
-    __post_init__ = check_values
-
 
 @dataclass
-class SplitSettings:
+class SplitSettings(Checked):
     """How images are dealt out to train, validation and test."""
 
     train: float = option(0.7, "Share of the training split.", within="[0, 1]")
@@ -77,11 +73,9 @@ class SplitSettings:
         1e-3, "Inverse regularisation of the logistic regression that scores a random split.", within="(0, ∞)"
     )
 
-    __post_init__ = check_values
-
 
 @dataclass
-class OpinionSettings:
+class OpinionSettings(Checked):
     """How a linear head on frozen features gives an opinion of images that it did not learn from."""
 
     folds: int = option(5, "Whole groups are dealt out to this many folds; each is judged by a head fitted to the others.", within="[2, ∞)")
@@ -93,8 +87,6 @@ class OpinionSettings:
     class_weights: str = option("balanced", "Weights by class frequency where sizes are compared.", choices=("none", "sqrt", "balanced"))
     suspect_weights: str = option("none", "The same where labels are doubted.", choices=("none", "sqrt", "balanced"))
     seed: int = option(0, "Seed of the deals.")
-
-    __post_init__ = check_values
 
 
 @dataclass
