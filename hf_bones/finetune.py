@@ -20,7 +20,7 @@ from hf_bones.training.errors import RunEndedError
 if TYPE_CHECKING:
     from transformers import TrainerCallback
 
-    from hf_bones.training.trainer import TrainedModel
+    from hf_bones.training.run.result import TrainedModel
 
 
 _DOES = {
@@ -134,7 +134,8 @@ def _without_teachers(recipe: Recipe, trained: TrainedModel) -> Recipe:
     from hf_bones.training.distill.labels_alone import labels_alone
 
     made = trained.distillation or {}
-    return labels_alone(recipe, made["steps"], made["steps_an_epoch"])
+    changes = labels_alone(recipe.name, recipe.training, recipe.trainer, made["steps"], made["steps_an_epoch"])
+    return dataclasses.replace(recipe, **changes)
 
 
 def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
@@ -212,7 +213,7 @@ def distill_main(arguments: Sequence[str] | None = None) -> int:
 
     def parse() -> Recipe:
         recipe = parse_recipe(sys.argv[1:] if arguments is None else arguments, "distill", "distill")
-        check_distill(recipe)
+        check_distill(recipe.distill, recipe.training, recipe.model, recipe.data)
         return recipe
 
     return _run_command(parse)

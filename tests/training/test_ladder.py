@@ -17,10 +17,11 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import InputSpec, to_input
 from hf_bones.training.backbone.loading import compile_blocks, load_model
 from hf_bones.training.backbone.one_channel import one_channel_spec, patch_embedding
+from hf_bones.training.build import extra_heads, make_trainer
 from hf_bones.training.data.batches import Boxes
-from hf_bones.training.data.rows import Rows
+from hf_bones.training.data.row_table import Rows
 from hf_bones.training.run.checkpoints import save_checkpoint
-from hf_bones.training.trainer import extra_heads, make_trainer, train
+from hf_bones.training.trainer import train
 
 SIZE = 56
 

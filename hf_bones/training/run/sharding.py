@@ -17,14 +17,14 @@ from torch import distributed
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, Trainer
 
-from hf_bones.config.recipe import Recipe, RecipeError
+from hf_bones.config.recipe import ModelConfig, RecipeError, TrainConfig
 from hf_bones.training.backbone.auxiliary import NAME
 from hf_bones.training.backbone.loading import blocks_of
 
 SPLIT_OPTIMISER = "optimizer.bin"  # in checkpoints of FSDP; others have optimizer.pt
 
 
-def prepare_sharding(trainer: Trainer, recipe: Recipe, resume_from: Path | None) -> None:
+def prepare_sharding(trainer: Trainer, training: TrainConfig, model: ModelConfig, resume_from: Path | None) -> None:
     """Gets a Trainer that was started under FSDP ready for it; does nothing for any other. Call it before training.
 
     Raises `RecipeError` for keys and settings that do not go with FSDP, each by name, and for a checkpoint of the other kind.
@@ -43,7 +43,7 @@ def prepare_sharding(trainer: Trainer, recipe: Recipe, resume_from: Path | None)
         )
     if plugin is not None:
         _check_settings(plugin)
-        _check_keys(recipe)
+        _check_keys(training, model)
         # transformers' own list has the embeddings too, whose patch projection accelerate then splits a second time, which fails.
         plugin.transformer_cls_names_to_wrap = sorted({type(block).__name__ for block in blocks_of(trainer.model)})
         try:
@@ -68,8 +68,7 @@ def _check_settings(plugin: Any) -> None:
             raise RecipeError(f"{key}: must be {value}; `hf-bones accelerate-config fsdp` prints where a configuration is that works")
 
 
-def _check_keys(recipe: Recipe) -> None:
-    training, model = recipe.training, recipe.model
+def _check_keys(training: TrainConfig, model: ModelConfig) -> None:
     whole = "needs the whole network in each process, which distributed_type: FSDP splits"
     clashes = {
         f"epochs: {training.epochs:g} trains nothing; start it on one GPU, without distributed_type: FSDP": training.epochs <= 0,

@@ -256,7 +256,7 @@ def test_a_row_group_that_cannot_be_fetched_ends_the_run_with_what_to_do(ground,
 def test_drawn_rows_are_mixed_in(ground, tmp_path):
     recipe = parse_recipe(arguments(ground, tmp_path / "run", "--drawn_images", "12"))
     rows, _ = training_rows(recipe.data, THREE_CLASS, 0)
-    drawn = stream_sampler(rows, recipe)
+    drawn = stream_sampler(rows, recipe.data.stream_row_groups, recipe.training.batch_size, recipe.training.seed)
     assert sorted(drawn.order(0)[:60].tolist()) == sorted(set(drawn.order(0).tolist())) and len(drawn) == 56
     places = np.flatnonzero(drawn.order(0) >= 48)
     assert len(places) >= 8 and places.max() - places.min() > 20, "not all at once"
@@ -406,7 +406,7 @@ def test_a_run_stopped_in_an_epoch_goes_on_with_the_shards_that_it_began_with(gr
     assert last_step(tmp_path / "run").name == "checkpoint-3"
     extra = Path(found.dataset) / "data" / "train-00003-of-00003.parquet"
     extra.write_bytes(next(extra.parent.glob("train-*")).read_bytes())
-    assert run_shards(recipe, tmp_path / "run", resumed=True) != find_shards(found.dataset)
+    assert run_shards(recipe.data, recipe.training, resumed=True) != find_shards(found.dataset)
     trained = train(recipe)
     assert trained.data["streamed"] == {"commit": None, "shards": 3, "row_groups": 12}
     assert_same_weights(last_step(tmp_path / "run"), last_step(whole), atol=1e-6)

@@ -11,7 +11,8 @@ from tiny import bar_dataset, bar_picture
 from hf_bones.config.recipe import DataConfig, RecipeError
 from hf_bones.labels import THREE_CLASS, TWO_CLASS
 from hf_bones.training.data.batches import RunSampler, TrainingRows
-from hf_bones.training.data.rows import Rows, describe_rows, said_of_sources, training_rows
+from hf_bones.training.data.row_table import Rows
+from hf_bones.training.data.rows import describe_rows, said_of_sources, training_rows
 
 LABELS = np.array([0] * 80 + [1] * 15 + [2] * 5)
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,14 @@ from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec, to_input
 from hf_bones.record import read_json
 from hf_bones.training.backbone.loading import load_model
+from hf_bones.training.build import make_trainer
 from hf_bones.training.data.batches import UNLABELLED, RunSampler, TrainingRows
 from hf_bones.training.data.rows import training_rows
 from hf_bones.training.distill.features import feature_distance, match_grid, mean_over_image
 from hf_bones.training.distill.probabilities import read_probabilities, targets_of, write_probabilities
-from hf_bones.training.distill.run import check_distill, distill, make_distill_trainer, teacher_probabilities
+from hf_bones.training.distill.run import check_distill, distill, prepare_lessons, teacher_probabilities
 from hf_bones.training.distill.teacher import ask, load_teacher, mean_probabilities, teacher_view
-from hf_bones.training.distill.trainer import tempered_kl
+from hf_bones.training.distill.trainer import DistillTrainer, tempered_kl
 from hf_bones.training.distill.unlabelled import LIST_NAME, unlabelled_rows
 from hf_bones.training.run.checkpoints import last_complete_checkpoint
 
@@ -76,7 +78,10 @@ def trainer_of(recipe):
     """The Trainer of a recipe before its first step."""
     train_rows, validation_rows = training_rows(recipe.data, THREE_CLASS, 0)
     model, spec = load_model(recipe.model, THREE_CLASS)
-    return make_distill_trainer(recipe, model, spec, THREE_CLASS, train_rows, validation_rows)
+    output = Path(recipe.training.output_dir)
+    rows, lessons = prepare_lessons(recipe.distill, recipe.data, output, model, spec, THREE_CLASS, train_rows)
+    make = partial(DistillTrainer, distill=recipe.distill, lessons=lessons)
+    return make_trainer(recipe, model, spec, THREE_CLASS, rows, validation_rows, make)
 
 
 def hashes_of(ground: Path, split: str) -> list[str]:
@@ -470,10 +475,14 @@ def test_features_of_other_architectures_teach_and_learn(ground, tmp_path, kind)
         trainer = trainer_of(recipe_of(ground, tmp_path / "run", *more))
         batch = trainer.data_collator([trainer.train_dataset[row] for row in range(4)])
         trainer.model.train()
-        loss = trainer.compute_loss(trainer.model, trainer._prepare_inputs(batch))
+        loss = trainer.compute_loss(trainer.model, batch)
         loss.backward()
         projection = trainer.model.auxiliary.projections[0].weight
         assert torch.isfinite(loss) and projection.grad is not None and projection.grad.abs().sum() > 0
+
+
+def checked(recipe):
+    check_distill(recipe.distill, recipe.training, recipe.model, recipe.data)
 
 
 @pytest.mark.parametrize(
@@ -492,19 +501,19 @@ def test_features_of_other_architectures_teach_and_learn(ground, tmp_path, kind)
 def test_keys_that_do_not_go_together_are_named(changes, message):
     recipe = load_recipe("distill")
     with pytest.raises(RecipeError, match=message):
-        check_distill(replace(recipe, distill=replace(recipe.distill, **changes)))
+        checked(replace(recipe, distill=replace(recipe.distill, **changes)))
 
 
 def test_nothing_to_learn_in_or_from_is_named():
     recipe = load_recipe("distill")
     for change, message in (({"epochs": 0.0}, "epochs: 0"), ({"cached_views": 4}, "cached_views")):
         with pytest.raises(RecipeError, match=message):
-            check_distill(replace(recipe, training=replace(recipe.training, **change)))
+            checked(replace(recipe, training=replace(recipe.training, **change)))
     with pytest.raises(RecipeError, match="streaming to false"):
-        check_distill(replace(recipe, data=replace(recipe.data, streaming=True)))
+        checked(replace(recipe, data=replace(recipe.data, streaming=True)))
     frozen = replace(recipe, model=replace(recipe.model, trainable="head"), distill=replace(recipe.distill, feature_weight=1.0))
     with pytest.raises(RecipeError, match="feature_weight and trainable: head"):
-        check_distill(frozen)
+        checked(frozen)
 
 
 def test_a_recipe_without_distillation_is_what_it_was():
