@@ -21,7 +21,8 @@ from hf_bones.labels import LabelScheme
 from hf_bones.preprocess import InputSpec, spec_from_processor
 from hf_bones.record import public_name, read_json, sha256_file, sha256_rows
 from hf_bones.training.backbone.auxiliary import patch_map
-from hf_bones.training.backbone.loading import head_labels, head_of, resize_network, resolve_model
+from hf_bones.training.backbone.loading import head_labels, head_of, resolve_model
+from hf_bones.training.backbone.resizing import resize_network
 from hf_bones.training.data.on_device import constant
 
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"

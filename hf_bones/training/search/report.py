@@ -68,7 +68,7 @@ def best_recipe(data: Mapping[str, Any], best: TrialRow, trials: int) -> tuple[d
     name = f"{data['name']}-best"
     said = f"{data['description'].rstrip('.')}. The best of {trials} trials by validation selection score ({best.score:.4f})."
     found = {key: value for key, value in data.items() if key != "search"} | {"name": name, "description": said}
-    stage_of = {key: stage for stage, kind in STAGES.items() for key in kind.__dataclass_fields__}
+    stage_of = {key: stage for stage, kind in STAGES.items() for key in vars(kind())}
 
     def put(key: str, value: Any) -> None:
         found[stage_of[key]] = {**found.get(stage_of[key], {}), key: value}
