@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from transformers import EarlyStoppingCallback, PreTrainedModel
 
 from hf_bones.config.recipe import ModelConfig, Recipe, RecipeError, TrainConfig, nearest
@@ -15,7 +14,7 @@ from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics, selection_score
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.backbone.auxiliary import UNKNOWN, attach_auxiliary
-from hf_bones.training.backbone.loading import compile_blocks, head_parameters, load_model, parameter_groups
+from hf_bones.training.backbone.loading import compile_blocks, head_parameters, parameter_groups
 from hf_bones.training.backbone.lora import add_lora
 from hf_bones.training.bone_trainer import BoneTrainer
 from hf_bones.training.data.augment import needs_boxes
@@ -29,12 +28,6 @@ EXTRA_COLUMNS = {"subtype": "subtypes", "region": "regions"}  # extra head → c
 
 MakeTrainer = Callable[..., BoneTrainer]
 """A kind of `BoneTrainer`: given its arguments, it gives one."""
-
-
-def load_network(config: ModelConfig, scheme: LabelScheme, seed: int) -> tuple[PreTrainedModel, InputSpec]:
-    """The network and the input it expects, as `load_model` gives them; what is drawn of it, now and later, comes from `seed`."""
-    torch.manual_seed(seed)
-    return load_model(config, scheme)
 
 
 def add_further_weights(model: PreTrainedModel, config: ModelConfig, image_size: int, heads: Mapping[str, list[str]], boxes: bool) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from hf_bones.config.recipe import TrainConfig
 from hf_bones.training.backbone.lora import plain_state
 from hf_bones.training.bone_trainer import BoneTrainer
 from hf_bones.training.loss import class_weights, logit_offsets
@@ -20,13 +19,13 @@ def start_weights(trainer: BoneTrainer, classes: int, earlier: Earlier) -> None:
     if earlier.has_start:
         load_weights(trainer.accelerator.unwrap_model(trainer.model), earlier.start)
     else:
-        fit_probe(trainer, trainer.config, classes)
+        fit_probe(trainer, classes)
         save_start(trainer, earlier.start)
 
 
-def fit_probe(trainer: BoneTrainer, config: TrainConfig, classes: int) -> None:
+def fit_probe(trainer: BoneTrainer, classes: int) -> None:
     """Starts the trainer's model from a head fitted to its training rows."""
-    rows = trainer.labelled_rows()
+    config, rows = trainer.config, trainer.labelled_rows()
     views = [
         head_features(
             trainer.model, trainer.spec, rows, config.eval_batch_size, trainer.args.device, trainer.policy if view else None, view

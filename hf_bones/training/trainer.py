@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import PreTrainedModel, TrainerCallback
 
 from hf_bones.config.recipe import DataConfig, Recipe, TrainConfig
@@ -22,7 +23,7 @@ from hf_bones.training.backbone.auxiliary import head_figures
 from hf_bones.training.backbone.loading import load_model
 from hf_bones.training.backbone.lora import merge_lora
 from hf_bones.training.bone_trainer import BoneTrainer
-from hf_bones.training.build import MakeTrainer, add_further_weights, extra_heads, extra_labels, load_network, make_trainer
+from hf_bones.training.build import MakeTrainer, add_further_weights, extra_heads, extra_labels, make_trainer
 from hf_bones.training.cached_views.fill import keep_frozen_output
 from hf_bones.training.combinations import check_combinations, check_network
 from hf_bones.training.data.row_table import Rows
@@ -63,7 +64,8 @@ def train(
     train_rows, validation_rows = rows or read_rows(recipe.data, config, scheme, recipe.model.image_size, earlier)
     shift = -learnt_log_prior(config, train_rows.label_counts(scheme)) if config.balanced_verdicts else None
 
-    model, spec = load_network(recipe.model, scheme, config.seed)
+    torch.manual_seed(config.seed)  # before the new head is drawn
+    model, spec = load_model(recipe.model, scheme)
     check_network(recipe, model)
     heads = extra_heads(recipe.model.extra_heads, train_rows)
     add_further_weights(model, recipe.model, spec.size, heads, boxes=config.box_loss > 0)
