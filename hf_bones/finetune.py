@@ -10,20 +10,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_bones.config.fields import help_of
 from hf_bones.config.recipe import STAGES, Recipe, RecipeError, load_recipe, nearest, override, recipe_names
-from hf_bones.metrics.headlines import ALONE, TRAINING
 from hf_bones.training.errors import RunEndedError
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
 
-    from hf_bones.training.trainer import TrainedModel
+    from hf_bones.training.run.result import TrainedModel
 
 
 _DOES = {
@@ -37,7 +34,7 @@ def make_parser(command: str = "train", recipe: str = "quickstart") -> argparse.
     from transformers import HfArgumentParser
 
     parser = HfArgumentParser(
-        [_help_alone(kind) for kind in STAGES.values()],
+        list(STAGES.values()),
         prog=f"hf-bones {command}",
         description=f"{_DOES[command]} Values given here win over the recipe's. Given bare, an option for several values is an empty list.",
     )
@@ -49,16 +46,6 @@ def make_parser(command: str = "train", recipe: str = "quickstart") -> argparse.
         parser.add_argument("--search", choices=["optuna"], help="Search over the recipe's `search: space:` (extra `search`).")
         parser.add_argument("--trials", type=int, help="Trials of the search, in place of the recipe's.")
     return parser
-
-
-def _help_alone(kind: type) -> Any:
-    """A copy of a stage's fields whose metadata hold help alone, since HfArgumentParser hands all of them to argparse."""
-    hints = typing.get_type_hints(kind)
-    fields = [
-        (f.name, hints[f.name], dataclasses.field(default=f.default, default_factory=f.default_factory, metadata={"help": help_of(f)}))
-        for f in dataclasses.fields(kind)
-    ]
-    return dataclasses.make_dataclass(kind.__name__, fields)
 
 
 def parse_recipe(arguments: Sequence[str], command: str = "train", default: str = "quickstart") -> Recipe:
@@ -147,7 +134,8 @@ def _without_teachers(recipe: Recipe, trained: TrainedModel) -> Recipe:
     from hf_bones.training.distill.labels_alone import labels_alone
 
     made = trained.distillation or {}
-    return labels_alone(recipe, made["steps"], made["steps_an_epoch"])
+    changes = labels_alone(recipe.name, recipe.training, recipe.trainer, made["steps"], made["steps_an_epoch"])
+    return dataclasses.replace(recipe, **changes)
 
 
 def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
@@ -205,7 +193,8 @@ def shareable(recipe: Recipe) -> Recipe:
 
 
 def _report(folder: Path, metrics: dict[str, Any], data: dict[str, Any]) -> None:
-    print("validation  " + ", ".join(f"{key} {metrics[key]:{ALONE}}" for key in TRAINING))
+    keys = ("auroc_abnormal", "auroc_ovr_macro", "balanced_accuracy", "accuracy")
+    print("validation  " + ", ".join(f"{key} {metrics[key]:.3f}" for key in keys))
     print(f"checkpoint  {folder} (record.json, README.md and, of a run with steps, curves.png beside it)")
     if data["synthetic_only"]:
         print("note        it learnt from drawn radiographs only: a demonstration, of no worth on real ones")

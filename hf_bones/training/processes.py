@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ import torch
 from accelerate.state import AcceleratorState, PartialState
 from torch import distributed
 
-from hf_bones.config.recipe import Recipe, RecipeError, TrainConfig
+from hf_bones.config.recipe import RecipeError, TrainConfig
 
 T = TypeVar("T")
 
@@ -50,18 +50,20 @@ def check_processes(config: TrainConfig) -> None:
         )
 
 
-def join_processes(recipe: Recipe) -> None:
+def join_processes(config: TrainConfig, entries: Mapping[str, Any]) -> None:
     """Brings the processes together, if there are several and they are not; the Trainer finds them joined.
+
+    `entries` are those of the recipe's `trainer:`, of which `ddp_timeout` (s) and `ddp_backend` are heeded.
 
     Raises `RecipeError` as `check_processes`.
     """
-    check_processes(recipe.training)
+    check_processes(config)
     if process_count() == 1:
         return
     atexit.unregister(_leave)
     AcceleratorState._reset_state(reset_partial_state=True)  # what an earlier run of this process left
-    options: dict[str, Any] = {"timeout": timedelta(seconds=recipe.trainer.get("ddp_timeout", 1800))}
-    PartialState(cpu=on_cpu(recipe.training), backend=recipe.trainer.get("ddp_backend"), **options)
+    options: dict[str, Any] = {"timeout": timedelta(seconds=entries.get("ddp_timeout", 1800))}
+    PartialState(cpu=on_cpu(config), backend=entries.get("ddp_backend"), **options)
 
 
 def finish_processes() -> None:

@@ -108,15 +108,15 @@ def steps(settings: Settings, side: str) -> dict[str, Any]:
     if side == "plain":
         trainer = plain(settings, settings.trainable, max_steps=allowed, **QUIET)
     else:
+        from hf_bones.training.build import make_trainer
         from hf_bones.training.data.rows import training_rows
-        from hf_bones.training.trainer import make_trainer
 
         settled = {**QUIET, "load_best_model_at_end": False}
         recipe = recipe_of(settings, side, settings.trainable, {"max_steps": allowed}, settled)
         rows = training_rows(recipe.data, SCHEME, settings.seed, settings.size)
         trainer = make_trainer(recipe, *network(settings, settings.trainable), SCHEME, *rows)
-    preparing = Stopwatch(trainer._prepare_inputs)
-    trainer._prepare_inputs = preparing
+    preparing = Stopwatch(trainer.network_inputs)
+    trainer.network_inputs = preparing
     if torch.cuda.is_available():
         times = time_steps(trainer, settings.warm, settings.timed)
         return {"seconds": [times.step], "waited": [times.waited / times.steps], "gpu_bytes": times.peak_bytes}

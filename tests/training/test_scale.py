@@ -196,7 +196,7 @@ def fake_trainer(ground: Path, **settings) -> SimpleNamespace:
 
 def test_networks_are_split_by_their_blocks(ground):
     trainer = fake_trainer(ground)
-    prepare_sharding(trainer, parse_recipe(arguments(ground, Path("x"))), None)
+    prepare(trainer, parse_recipe(arguments(ground, Path("x"))), None)
     assert trainer.accelerator.state.fsdp_plugin.transformer_cls_names_to_wrap == ["Dinov2Layer"]
 
 
@@ -217,14 +217,14 @@ def test_networks_are_split_by_their_blocks(ground):
 )
 def test_what_does_not_go_with_a_split_network_is_named(ground, more, settings, message):
     with pytest.raises(RecipeError, match=message):
-        prepare_sharding(fake_trainer(ground, **settings), parse_recipe(arguments(ground, Path("x"), *more)), None)
+        prepare(fake_trainer(ground, **settings), parse_recipe(arguments(ground, Path("x"), *more)), None)
 
 
 def test_fsdp_without_gpus_is_no_silent_training_of_copies(ground, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     trainer = SimpleNamespace(accelerator=SimpleNamespace(state=SimpleNamespace()))
     with pytest.raises(RecipeError, match=r"distributed_type: FSDP .*multi_cpu\.yaml"):
-        prepare_sharding(trainer, parse_recipe(arguments(ground, Path("x"))), None)
+        prepare(trainer, parse_recipe(arguments(ground, Path("x"))), None)
 
 
 @pytest.mark.parametrize(
@@ -234,18 +234,18 @@ def test_a_checkpoint_is_resumed_as_it_was_saved(ground, tmp_path, file, split, 
     (tmp_path / file).touch()
     trainer = fake_trainer(ground) if split else SimpleNamespace(accelerator=SimpleNamespace(state=SimpleNamespace()))
     with pytest.raises(RecipeError, match=f"output_dir: .*{message}"):
-        prepare_sharding(trainer, parse_recipe(arguments(ground, Path("x"))), tmp_path)
+        prepare(trainer, parse_recipe(arguments(ground, Path("x"))), tmp_path)
 
 
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="needs a machine without a GPU")
 def test_processes_on_a_machine_without_gpus_need_not_be_told_to_stay_on_the_cpu(ground, tmp_path, monkeypatch):
     recipe = parse_recipe(arguments(ground, tmp_path, "--cpu", "false"))
     assert processes.on_cpu(recipe.training)
-    assert training_arguments(recipe, 40).use_cpu
+    assert training_arguments(recipe.training, recipe.trainer, 40).use_cpu
     joined = []
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr(processes, "PartialState", lambda **options: joined.append(options))
-    processes.join_processes(recipe)
+    processes.join_processes(recipe.training, recipe.trainer)
     assert joined[0]["cpu"] is True and joined[0]["timeout"].total_seconds() == 1800
 
 
@@ -258,3 +258,7 @@ def test_a_folder_that_only_one_machine_sees_is_named(tmp_path, monkeypatch):
         processes.require_shared(tmp_path / "run.json", "output_dir", seconds=0)
     (tmp_path / "run.json").touch()
     processes.require_shared(tmp_path / "run.json", "output_dir", seconds=0)
+
+
+def prepare(trainer, recipe, resume_from):
+    prepare_sharding(trainer, recipe.training, recipe.model, resume_from)

@@ -17,14 +17,14 @@ from repository import ROOT
 from small_run import arguments, assert_same_weights, last_step, weights
 
 from hf_bones import BonePredictor
-from hf_bones.config.recipe import RecipeError
+from hf_bones.config.recipe import Recipe, RecipeError
 from hf_bones.dataset.build import load_bones
 from hf_bones.finetune import main, parse_recipe
 from hf_bones.logits import softmax
 from hf_bones.record import read_json
 from hf_bones.training.processes import check_processes
 from hf_bones.training.run.arguments import training_arguments
-from hf_bones.training.run.checkpoints import earlier_checkpoints, last_complete_checkpoint, prepare_output
+from hf_bones.training.run.checkpoints import comparable, earlier_checkpoints, last_complete_checkpoint, prepare_output
 from hf_bones.training.trainer import train
 
 
@@ -90,8 +90,8 @@ def test_the_number_of_processes_is_only_checked_when_asked(ground, monkeypatch)
 def test_class_weights_reach_the_loss_of_the_trainer(ground, tmp_path):
     from hf_bones.labels import THREE_CLASS
     from hf_bones.training.backbone.loading import load_model
+    from hf_bones.training.build import make_trainer
     from hf_bones.training.data.rows import training_rows
-    from hf_bones.training.trainer import make_trainer
 
     recipe = parse_recipe(arguments(ground, tmp_path / "run", "--class_weights", "balanced", "--max_train_rows", "24"))
     rows, validation = training_rows(recipe.data, THREE_CLASS, 0)
@@ -101,11 +101,11 @@ def test_class_weights_reach_the_loss_of_the_trainer(ground, tmp_path):
     batch = trainer.data_collator([trainer.train_dataset[row] for row in (0, 23)])
     losses = {}
     for label in (0, 2):
-        inputs = trainer._prepare_inputs({**batch, "labels": torch.tensor([label, label])})
+        inputs = {**batch, "labels": torch.tensor([label, label])}
         model.eval()
-        logits = model(pixel_values=inputs["pixel_values"]).logits
+        logits = model(pixel_values=trainer.network_inputs(inputs)["pixel_values"]).logits
         plain = torch.nn.functional.cross_entropy(logits, torch.tensor([label, label]))
-        losses[label] = (trainer.compute_loss(model, dict(inputs)) / plain).item()
+        losses[label] = (trainer.compute_loss(model, inputs) / plain).item()
     assert losses[2] / losses[0] == pytest.approx(10, rel=1e-3)
 
 
@@ -113,9 +113,9 @@ def test_another_recipe_in_the_same_folder_is_refused_by_the_keys_that_differ(gr
     copy = tmp_path / "run"
     shutil.copytree(finished, copy)
     with pytest.raises(RecipeError, match=r"seed differ.*--resume false"):
-        prepare_output(parse_recipe(arguments(ground, copy, "--seed", "5")), copy)
-    assert prepare_output(parse_recipe(arguments(ground, copy)), copy) == last_step(copy)
-    assert prepare_output(parse_recipe(arguments(ground, copy, "--seed", "5", "--resume", "false")), copy) is None
+        prepared(parse_recipe(arguments(ground, copy, "--seed", "5")), copy)
+    assert prepared(parse_recipe(arguments(ground, copy)), copy) == last_step(copy)
+    assert prepared(parse_recipe(arguments(ground, copy, "--seed", "5", "--resume", "false")), copy) is None
 
 
 def test_a_key_newer_than_the_run_counts_as_its_default(ground, finished, tmp_path):
@@ -124,9 +124,9 @@ def test_a_key_newer_than_the_run_counts_as_its_default(ground, finished, tmp_pa
     noted = read_json(copy / "run.json")
     del noted["box_loss"]
     (copy / "run.json").write_text(json.dumps(noted))
-    assert prepare_output(parse_recipe(arguments(ground, copy)), copy) is not None
+    assert prepared(parse_recipe(arguments(ground, copy)), copy) is not None
     with pytest.raises(RecipeError, match="box_loss differ"):
-        prepare_output(parse_recipe(arguments(ground, copy, "--box_loss", "0.5")), copy)
+        prepared(parse_recipe(arguments(ground, copy, "--box_loss", "0.5")), copy)
 
 
 def test_a_checkpoint_cut_off_while_saving_is_passed_over(finished, tmp_path):
@@ -159,17 +159,17 @@ def test_a_wrong_key_or_value_ends_with_one_line_that_says_so(ground, tmp_path, 
 def test_trainer_entries_of_a_recipe_win_and_a_wrong_one_is_named(ground, tmp_path):
     recipe = parse_recipe(arguments(ground, tmp_path))
     recipe.trainer = {"max_grad_norm": 0.5}
-    assert training_arguments(recipe, 48).max_grad_norm == 0.5
+    assert training_arguments(recipe.training, recipe.trainer, 48).max_grad_norm == 0.5
     recipe.trainer = {"max_gradnorm": 0.5}
     with pytest.raises(RecipeError, match="did you mean 'max_grad_norm'"):
-        training_arguments(recipe, 48)
+        training_arguments(recipe.training, recipe.trainer, 48)
 
 
 def test_the_global_batch_is_shared_out_over_processes(ground, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     recipe = parse_recipe(arguments(ground, tmp_path, "--batch_size", "7"))
     with pytest.raises(RecipeError, match="cannot be split evenly over 2"):
-        training_arguments(recipe, 48)
+        training_arguments(recipe.training, recipe.trainer, 48)
 
 
 def test_help_lists_every_key_and_the_recipes(capsys):
@@ -243,3 +243,7 @@ def test_a_key_that_recipes_have_no_more_is_passed_over_with_a_warning(ground, f
     (copy / "run.json").write_text(json.dumps({**read_json(copy / "run.json"), "teacher_size": 448}))
     assert prepare_output(parse_recipe(arguments(ground, copy)), copy) == last_step(copy)
     assert "teacher_size is ignored" in caplog.text
+
+
+def prepared(recipe: Recipe, output: Path) -> Path | None:
+    return prepare_output(comparable(recipe.as_dict()), output, recipe.training.resume)

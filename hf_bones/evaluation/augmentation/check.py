@@ -18,8 +18,9 @@ from hf_bones.config.recipe import Recipe, RecipeError
 from hf_bones.evaluation.augmentation.films import BrokenFilms, DrawnFilms, StoredFilms
 from hf_bones.evaluation.augmentation.measure import Criteria, FilmFigures, measure_film, summarise
 from hf_bones.evaluation.augmentation.results import AugmentCheck, FilmsFigures, Settings
-from hf_bones.evaluation.augmentation.transforms import PARTS, POLICY, film_draws, is_on, transforms_of
+from hf_bones.evaluation.augmentation.transforms import POLICY, film_draws, transforms_of
 from hf_bones.record import sha256_rows, write_json
+from hf_bones.training.data.augment import AUGMENTATIONS
 
 MARKDOWN, DATA, PLOT = "augment_check.md", "augment_check.json", "augment_check.png"
 _WORST = 5
@@ -52,7 +53,7 @@ def check_augmentation(
     if not sets:
         raise ValueError("no film to look at: name a dataset with fracture boxes, or ask for drawn radiographs")
     found = [check_films(films, recipe, settings, criteria, progress=progress) for films in sets]
-    off = tuple(name for name in PARTS if not is_on(recipe.augment, name))
+    off = tuple(each.name for each in AUGMENTATIONS if not each.is_on(recipe.augment))
     check = AugmentCheck(recipe, settings, criteria, tuple(found), off, sha256_rows([(each.name, each.sha256) for each in sets]), command)
     if out is not None:
         check = _write(check, sets, out)

@@ -18,24 +18,19 @@ import torch
 
 from hf_bones.config.recipe import AugmentConfig
 from hf_bones.evaluation.augmentation.films import BrokenFilm
-from hf_bones.training.data.augment import affine_matrices, augment_batch, augmentation_draw
+from hf_bones.training.data.augment import (
+    AUGMENTATIONS,
+    affine_matrices,
+    augment_batch,
+    augmentation_draw,
+    named_draws,
+    needs_boxes,
+    policy_without_any,
+)
 
 ALONE, POLICY, BLIND, COUNTER_EXAMPLE = "alone", "policy", "boxes unknown", "counter-example"
 
-STILL = AugmentConfig(
-    rotation_degrees=0, scale=0, shift=0, horizontal_flip=0, vertical_flip=0, gamma=0, contrast=0, brightness=0, zoom=1, zoom_probability=0
-)
-PARTS: dict[str, tuple[str, ...]] = {
-    "rotation": ("rotation_degrees",),
-    "scale": ("scale",),
-    "shift": ("shift",),
-    "flips": ("horizontal_flip", "vertical_flip"),
-    "gamma": ("gamma",),
-    "contrast": ("contrast",),
-    "brightness": ("brightness",),
-    "zoom": ("zoom", "zoom_probability"),
-}
-"""The transforms of a policy, and the keys of `AugmentConfig` that belong to each; `keep_in_view` goes with all of them."""
+STILL = policy_without_any()
 
 SHEAR_DEGREES = 20.0
 CROP_SCALE, CROP_RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
@@ -44,7 +39,7 @@ _CROP_TRIES = 10
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """What the random draws for one film rest on: (M, `DRAWS`) uniform numbers of the policy, (M, 22) of the counter-examples."""
+    """What the random draws for one film rest on: (M, D) uniform numbers of the policy, (M, 22) of the counter-examples."""
 
     policy: torch.Tensor
     other: npt.NDArray[np.float64]
@@ -96,16 +91,16 @@ class PolicyTransform:
         count = len(draws.policy)
         heights, widths = (torch.full((count,), float(side)) for side in film.shape)
         if not self.boxes_known:
-            return affine_matrices(draws.policy, heights, widths, self.policy)
+            return affine_matrices(named_draws(draws.policy), heights, widths, self.policy)
         boxes = torch.from_numpy(film.boxes).expand(count, -1, -1)
-        return affine_matrices(draws.policy, heights, widths, self.policy, boxes, torch.ones(count, dtype=torch.bool))
+        return affine_matrices(named_draws(draws.policy), heights, widths, self.policy, boxes, torch.ones(count, dtype=torch.bool))
 
     def frame(self, film: BrokenFilm, size: int) -> tuple[int, int]:
         return film.shape
 
     def pictures(self, grey: torch.Tensor, film: BrokenFilm, draws: Draws, matrices: torch.Tensor) -> torch.Tensor:
         heights, widths = (torch.full((len(grey),), side) for side in film.shape)
-        return augment_batch(grey, heights, widths, draws.policy, self.policy, matrices)
+        return augment_batch(grey, heights, widths, named_draws(draws.policy), self.policy, matrices)
 
 
 @dataclass(frozen=True)
@@ -178,36 +173,16 @@ COUNTER_EXAMPLES = (
 def transforms_of(policy: AugmentConfig) -> list[Transform]:
     """Each transform that a policy turns on, alone; the whole policy, also for films without boxes; the counter-examples."""
     found: list[Transform] = []
-    for name, keys in PARTS.items():
-        if is_on(policy, name):
-            alone = dataclasses.replace(STILL, keep_in_view=policy.keep_in_view, **{key: getattr(policy, key) for key in keys})
-            found.append(PolicyTransform(name, setting(policy, name), ALONE, alone))
+    for augmentation in AUGMENTATIONS:
+        if augmentation.is_on(policy):
+            own = {key: getattr(policy, key) for key in augmentation.off}
+            alone = dataclasses.replace(STILL, keep_in_view=policy.keep_in_view, **own)
+            found.append(PolicyTransform(augmentation.name, augmentation.strength(policy), ALONE, alone))
     settings = f"{len(found)} transforms together" if len(found) != 1 else f"{found[0].name} only"
     found.append(PolicyTransform("whole policy", settings, POLICY, policy))
-    if policy.keep_in_view or is_on(policy, "zoom"):
+    if needs_boxes(dataclasses.replace(policy, augment=True)):
         found.append(PolicyTransform("policy, boxes unknown", "as on a film without boxes", BLIND, policy, boxes_known=False))
     return [*found, *COUNTER_EXAMPLES]
-
-
-def is_on(policy: AugmentConfig, name: str) -> bool:
-    """Whether a policy ever does the transform of that name in `PARTS`."""
-    if name == "zoom":
-        return policy.zoom > 1 and policy.zoom_probability > 0
-    return any(getattr(policy, key) != 0 for key in PARTS[name])
-
-
-def setting(policy: AugmentConfig, name: str) -> str:
-    """How strongly a policy does the transform of that name in `PARTS`, in words."""
-    return {
-        "rotation": f"± {policy.rotation_degrees:g}°",
-        "scale": f"{1 - policy.scale:g} to {1 + policy.scale:g}",
-        "shift": f"± {policy.shift:g} of the side",
-        "flips": f"mirrored {policy.horizontal_flip:.0%}, upside down {policy.vertical_flip:.0%}",
-        "gamma": f"{1 / (1 + policy.gamma):.2g} to {1 + policy.gamma:.2g}",
-        "contrast": f"× {1 - policy.contrast:g} to {1 + policy.contrast:g}",
-        "brightness": f"± {policy.brightness:g}",
-        "zoom": f"up to {policy.zoom:g}, in {policy.zoom_probability:.0%}",
-    }[name]
 
 
 def most_bend(matrices: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

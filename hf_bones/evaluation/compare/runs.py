@@ -24,7 +24,7 @@ import yaml
 from hf_bones.config.recipe import STAGES, Recipe, RecipeError, load_recipe, nearest, override
 from hf_bones.record import read_json, write_json
 from hf_bones.training.cached_views.fill import FOLDER as KEPT
-from hf_bones.training.run.checkpoints import START, differing_keys, last_complete_checkpoint
+from hf_bones.training.run.checkpoints import START, comparable, differing_keys, last_complete_checkpoint
 
 Train = Callable[[Recipe], Path]  # runs a recipe to a finished checkpoint in its `output_dir`
 
@@ -138,7 +138,7 @@ def check_folders(entrants: Sequence[Entrant], seeds: Sequence[int], out: Path) 
             recipe = run_recipe(entrant, seed, out)
             folder = Path(recipe.training.output_dir)
             if (folder / "record.json").is_file() or last_complete_checkpoint(folder) is not None:
-                differing = differing_keys(recipe, folder)
+                differing = differing_keys(comparable(recipe.as_dict()), folder)
                 if differing:
                     raise RecipeError(
                         f"{folder} holds a run of {entrant.name!r} whose {', '.join(differing)} differ; "

@@ -24,7 +24,8 @@ from hf_bones.labels import LabelScheme
 from hf_bones.metrics.figures import Floats, Ints, weighted_auroc
 from hf_bones.record import read_json, sha256_file, sha256_rows
 from hf_bones.training.data.batches import PixelSource
-from hf_bones.training.data.rows import Rows, training_rows
+from hf_bones.training.data.row_table import Rows
+from hf_bones.training.data.rows import training_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from hf_bones.config.recipe import RecipeError
+from hf_bones.config.recipe import RecipeError, TrainConfig
 from hf_bones.training.backbone.loading import head_of
 
 NAME = "auxiliary"
@@ -129,6 +129,23 @@ def box_loss(patch_logits: torch.Tensor, cover: torch.Tensor, known: torch.Tenso
 def label_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Cross-entropy summed over the images that have a label; `labels` (B,) is `UNKNOWN` for the others."""
     return torch.nn.functional.cross_entropy(logits.float(), labels, ignore_index=UNKNOWN, reduction="sum")
+
+
+def further_losses(
+    outputs: Mapping[str, torch.Tensor], targets: Mapping[str, torch.Tensor], size: int, config: TrainConfig
+) -> dict[str, torch.Tensor]:
+    """Losses of the further heads by name, weighted, each summed over the images of a batch of `size` px; of those that have targets."""
+    losses: dict[str, torch.Tensor] = {}
+    if "boxes" in targets and PATCH_LOGITS in outputs:
+        logits = outputs[PATCH_LOGITS]
+        place = (targets["boxes"], targets["matrices"], targets["heights"], targets["widths"])
+        cover = box_cover(*place, grid=logits.shape[-1], size=size)
+        losses["box"] = config.box_loss * box_loss(logits, cover, targets["boxes_known"])
+    for key, labels in targets.items():
+        if key.endswith("_label"):
+            name = key.removesuffix("_label")
+            losses[name] = config.extra_head_loss * label_loss(outputs[f"{name}_logits"], labels)
+    return losses
 
 
 def head_figures(

@@ -5,22 +5,22 @@ from __future__ import annotations
 import torch
 from transformers import PreTrainedModel
 
-from hf_bones.config.recipe import Recipe, RecipeError
+from hf_bones.config.recipe import ModelConfig, RecipeError, TrainConfig
 
 
-def check_network(recipe: Recipe, model: PreTrainedModel) -> None:
+def check_network(model: PreTrainedModel, config: ModelConfig, training: TrainConfig) -> None:
     """Raises `RecipeError` naming both keys for what the loaded network cannot do."""
-    if recipe.training.gradient_checkpointing and not model.supports_gradient_checkpointing:
+    if training.gradient_checkpointing and not model.supports_gradient_checkpointing:
         raise RecipeError(
-            f"gradient_checkpointing: true and model: {recipe.model.model}: {type(model).__name__} cannot compute its activations again; "
+            f"gradient_checkpointing: true and model: {config.model}: {type(model).__name__} cannot compute its activations again; "
             "set gradient_checkpointing to false, or take less memory by a smaller batch_size and more gradient_accumulation_steps"
         )
-    size, patch = recipe.model.image_size, _patch_size(model)
+    size, patch = config.image_size, _patch_size(model)
     if patch and size % patch:
         below = size // patch * patch
         nearest_sizes = f"{below} or {below + patch}" if below else str(patch)
         raise RecipeError(
-            f"image_size: {size} and model: {recipe.model.model}: patches of {patch} px would leave a margin of {size - below} px unseen; "
+            f"image_size: {size} and model: {config.model}: patches of {patch} px would leave a margin of {size - below} px unseen; "
             f"set image_size to {nearest_sizes}"
         )
 

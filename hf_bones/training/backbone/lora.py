@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import Trainer
 
 from hf_bones.config.recipe import ModelConfig, RecipeError
 
@@ -131,3 +132,15 @@ def _split(name: str, layers: Collection[str]) -> tuple[str | None, str]:
         if found and owner in layers:
             return owner, f"{part}.{rest}"
     return None, name
+
+
+class LoraTrainer(Trainer):
+    """A Trainer that saves a network with LoRA as plain weights with the matrices beside them, and any other as the Trainer does."""
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        if not lora_layers(self.model):
+            super().save_model(output_dir, _internal_call)
+        elif self.args.should_save:
+            folder = Path(output_dir or str(self.args.output_dir))
+            save_matrices(self.model, folder)
+            self.model.save_pretrained(folder, state_dict=plain_state(self.model))

@@ -1,9 +1,9 @@
 """Random changes to a batch of radiographs that keep each image's label, run on the batch's device.
 
-The policy holds rotation, isotropic scale, shift, flips, gamma, contrast, brightness and a zoom. It has no shear, no anisotropic scale and
-no crop that knows nothing of the break: shear can imitate displacement, which is what tells `beyond_repair` from `fractured`, and a blind
-crop can cut the break out. The zoom enlarges a window that holds all known fracture boxes, and a rotation, scale or shift that would take
-one of them out of the frame is followed by a shift back.
+`AUGMENTATIONS` is the list of them: training, the augmentation check and its contact sheet read it, so a new one is an entry there (and
+its keys in `AugmentConfig`). It has no shear, no anisotropic scale and no crop that knows nothing of the break: shear can imitate
+displacement, which is what tells `beyond_repair` from `fractured`, and a blind crop can cut the break out. The zoom enlarges a window that
+holds all known fracture boxes, and a rotation, scale or shift that would take one of them out of the frame is followed by a shift back.
 
 Each image's draw comes from its own seed (run seed and position in the run), so the changes do not depend on how many processes or
 loader workers there are, nor on where a run was killed and resumed.
@@ -12,6 +12,8 @@ loader workers there are, nor on where a run was killed and resumed.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,26 +21,137 @@ import torch
 from hf_bones.config.recipe import AugmentConfig
 from hf_bones.training.data.on_device import constant
 
-DRAWS = 13
-"""Uniform numbers in [0, 1) that one image's augmentation takes."""
+Named = Mapping[str, torch.Tensor]
+"""Uniform numbers (B,) in [0, 1) by what is drawn with them, see `named_draws`."""
 
 _MARGIN = 0.05  # of each side, kept around the boxes that a zoom must hold
 
 
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What is known of the unpadded images of a batch: sides (B,) px, boxes (B, K, 4) and whether these are known (B,)."""
+
+    heights: torch.Tensor
+    widths: torch.Tensor
+    boxes: torch.Tensor
+    boxes_known: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """A random change: the keys of `AugmentConfig` with the values at which it does nothing, the uniform numbers it takes with those at
+    which it does nothing whatever the policy, and how strong a policy makes it, in words.
+
+    `tone` changes grey values (B, 1, S, S), in place. `move` follows up on the matrices of `affine_matrices` where boxes are given, and
+    has to keep these in view itself. Rotation, scale, shift and flips have neither: they make up one similarity.
+    """
+
+    name: str
+    off: Mapping[str, float]
+    draws: Mapping[str, float]
+    strength: Callable[[AugmentConfig], str]
+    tone: Callable[[torch.Tensor, Named, AugmentConfig], torch.Tensor] | None = None
+    move: Callable[[torch.Tensor, Named, Frame, AugmentConfig], torch.Tensor] | None = None
+
+    def is_on(self, policy: AugmentConfig) -> bool:
+        """Whether a policy ever makes this change; one with a probability of its own needs both."""
+        differ = [getattr(policy, key) != value for key, value in self.off.items()]
+        return all(differ) if f"{self.name}_probability" in self.off else any(differ)
+
+
+def _gamma(grey: torch.Tensor, draws: Named, policy: AugmentConfig) -> torch.Tensor:
+    gamma = torch.exp((draws["gamma"] * 2 - 1) * math.log1p(policy.gamma))[:, None, None, None]
+    # x ** gamma by logarithms, which takes half as long; in place, since on a CPU new tensors cost more than the arithmetic.
+    return grey.log_().mul_(gamma).exp_()
+
+
+def _contrast(grey: torch.Tensor, draws: Named, policy: AugmentConfig) -> torch.Tensor:
+    return grey.mul_((1 + (draws["contrast"] * 2 - 1) * policy.contrast)[:, None, None, None]).clamp_(0, 1)
+
+
+def _brightness(grey: torch.Tensor, draws: Named, policy: AugmentConfig) -> torch.Tensor:
+    return grey.add_(((draws["brightness"] * 2 - 1) * policy.brightness)[:, None, None, None]).clamp_(0, 1)
+
+
+def _zoom(matrices: torch.Tensor, draws: Named, frame: Frame, policy: AugmentConfig) -> torch.Tensor:
+    """`matrices` followed by the enlargement of a window that holds all boxes, drawn among those that do; of known boxes only."""
+    if policy.zoom <= 1:
+        return matrices
+    sides = torch.stack([frame.widths, frame.heights], dim=1)  # (B, 2)
+    top, end, any_real = _extent(matrices, sides, frame.boxes, _MARGIN)
+    top, end = torch.where(any_real, top, sides), torch.where(any_real, end, torch.zeros_like(sides))
+    top, end = torch.minimum(top.clamp(min=0), sides), torch.minimum(end.clamp(min=0), sides)
+    room = torch.where(any_real, sides / (end - top).clamp(min=1), torch.full_like(sides, torch.inf)).amin(dim=1)
+    factor = torch.minimum(torch.exp(draws["zoom_factor"] * math.log(policy.zoom)), room.clamp(min=1))
+    factor = torch.where((draws["zoom"] < policy.zoom_probability) & frame.boxes_known, factor, torch.ones_like(factor))
+    window = sides / factor[:, None]
+    first, last = (end - window).clamp(min=0), torch.minimum(top, sides - window)
+    offset = first + torch.stack([draws["zoom_x"], draws["zoom_y"]], dim=1) * (last - first).clamp(min=0)
+    zoomed = matrices * factor[:, None, None]
+    zoomed[:, :, 2] = (matrices[:, :, 2] - offset) * factor[:, None]
+    return zoomed
+
+
+AUGMENTATIONS = (
+    Augmentation("rotation", {"rotation_degrees": 0}, {"rotation": 0.5}, lambda policy: f"± {policy.rotation_degrees:g}°"),
+    Augmentation("scale", {"scale": 0}, {"scale": 0.5}, lambda policy: f"{1 - policy.scale:g} to {1 + policy.scale:g}"),
+    Augmentation("shift", {"shift": 0}, {"shift_x": 0.5, "shift_y": 0.5}, lambda policy: f"± {policy.shift:g} of the side"),
+    Augmentation(
+        "flips",
+        {"horizontal_flip": 0, "vertical_flip": 0},
+        {"horizontal_flip": 1, "vertical_flip": 1},
+        lambda policy: f"mirrored {policy.horizontal_flip:.0%}, upside down {policy.vertical_flip:.0%}",
+    ),
+    Augmentation("gamma", {"gamma": 0}, {"gamma": 0.5}, lambda policy: f"{1 / (1 + policy.gamma):.2g} to {1 + policy.gamma:.2g}", _gamma),
+    Augmentation(
+        "contrast", {"contrast": 0}, {"contrast": 0.5}, lambda policy: f"× {1 - policy.contrast:g} to {1 + policy.contrast:g}", _contrast
+    ),
+    Augmentation("brightness", {"brightness": 0}, {"brightness": 0.5}, lambda policy: f"± {policy.brightness:g}", _brightness),
+    Augmentation(
+        "zoom",
+        {"zoom": 1, "zoom_probability": 0},
+        {"zoom": 1, "zoom_factor": 0.5, "zoom_x": 0.5, "zoom_y": 0.5},
+        lambda policy: f"up to {policy.zoom:g}, in {policy.zoom_probability:.0%}",
+        move=_zoom,
+    ),
+)
+"""In the order in which numbers are drawn for them and in which they are made; a new one comes last, and leaves the others their draws."""
+
+_NEUTRAL = {name: value for augmentation in AUGMENTATIONS for name, value in augmentation.draws.items()}
+DRAWS = tuple(_NEUTRAL)
+"""Names of the uniform numbers in [0, 1) that one image's augmentation takes, in the order in which they are drawn."""
+
+
 def augmentation_draw(seed: int, position: int) -> np.ndarray:
-    """The float32 (`DRAWS`,) uniform numbers of the image at `position` (counted over the whole run)."""
-    return np.random.default_rng([seed, position]).random(DRAWS, dtype=np.float32)
+    """The float32 uniform numbers of the image at `position` (counted over the whole run), in the order of `DRAWS`."""
+    return np.random.default_rng([seed, position]).random(len(DRAWS), dtype=np.float32)
 
 
 def neutral_draw() -> np.ndarray:
     """The draw that changes nothing, whatever the policy: middle values, and certainties at which no flip and no zoom comes about."""
-    draw = np.full(DRAWS, 0.5, dtype=np.float32)
-    draw[[4, 5, 9]] = 1
-    return draw
+    return np.array([*_NEUTRAL.values()], dtype=np.float32)
+
+
+def named_draws(draws: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The numbers of a batch, each (B,), by name, from the draws of its images stacked to one tensor."""
+    return dict(zip(DRAWS, draws.unbind(1), strict=True))
+
+
+def policy_without_any() -> AugmentConfig:
+    """The policy all of whose augmentations are off."""
+    off: dict[str, float] = {}
+    for augmentation in AUGMENTATIONS:
+        off |= augmentation.off
+    return AugmentConfig(**off)  # type: ignore[arg-type]  # `augment` and `keep_in_view` are none of these keys
+
+
+def needs_boxes(policy: AugmentConfig) -> bool:
+    """Whether a policy looks at where the breaks of an image are."""
+    return policy.augment and (policy.keep_in_view or any(each.move is not None and each.is_on(policy) for each in AUGMENTATIONS))
 
 
 def affine_matrices(
-    draws: torch.Tensor,
+    draws: Named,
     heights: torch.Tensor,
     widths: torch.Tensor,
     policy: AugmentConfig,
@@ -47,16 +160,16 @@ def affine_matrices(
 ) -> torch.Tensor:
     """Float32 (B, 2, 3) pixel-space matrices, source to destination, about the centre of each unpadded image.
 
-    `draws` is (B, `DRAWS`) in [0, 1); `heights` and `widths` are (B,) px of the unpadded images. `boxes` (B, K, 4) are (cx, cy, w, h) in
-    [0, 1] of them, rows of zero size being none: they stay in view (`keep_in_view`), and only images whose boxes are known (B,) are zoomed.
+    `heights` and `widths` are (B,) px of the unpadded images. `boxes` (B, K, 4) are (cx, cy, w, h) in [0, 1] of them, rows of zero size
+    being none: they stay in view (`keep_in_view`), and only images whose boxes are known (B,) are zoomed.
     """
     centre_x, centre_y = (widths - 1) / 2, (heights - 1) / 2
-    angle = (draws[:, 0] * 2 - 1) * math.radians(policy.rotation_degrees)
-    scale = 1 + (draws[:, 1] * 2 - 1) * policy.scale
-    shift_x = (draws[:, 2] * 2 - 1) * policy.shift * widths
-    shift_y = (draws[:, 3] * 2 - 1) * policy.shift * heights
-    mirror = torch.where(draws[:, 4] < policy.horizontal_flip, -1.0, 1.0)
-    flip = torch.where(draws[:, 5] < policy.vertical_flip, -1.0, 1.0)
+    angle = (draws["rotation"] * 2 - 1) * math.radians(policy.rotation_degrees)
+    scale = 1 + (draws["scale"] * 2 - 1) * policy.scale
+    shift_x = (draws["shift_x"] * 2 - 1) * policy.shift * widths
+    shift_y = (draws["shift_y"] * 2 - 1) * policy.shift * heights
+    mirror = torch.where(draws["horizontal_flip"] < policy.horizontal_flip, -1.0, 1.0)
+    flip = torch.where(draws["vertical_flip"] < policy.vertical_flip, -1.0, 1.0)
     # Rotation × isotropic scale × mirror: angles between bones and relative lengths are kept, which shear would not do.
     a, b = scale * torch.cos(angle) * mirror, -scale * torch.sin(angle) * flip
     c, d = scale * torch.sin(angle) * mirror, scale * torch.cos(angle) * flip
@@ -67,8 +180,10 @@ def affine_matrices(
         return matrices
     if policy.keep_in_view:
         matrices = _moved_back(matrices, heights, widths, boxes)
-    if policy.zoom > 1:
-        matrices = _zoomed(matrices, draws, heights, widths, policy, boxes, boxes_known)
+    frame = Frame(heights, widths, boxes, boxes_known)
+    for augmentation in AUGMENTATIONS:
+        if augmentation.move is not None:
+            matrices = augmentation.move(matrices, draws, frame, policy)
     return matrices
 
 
@@ -99,36 +214,11 @@ def _moved_back(matrices: torch.Tensor, heights: torch.Tensor, widths: torch.Ten
     return shifted
 
 
-def _zoomed(
-    matrices: torch.Tensor,
-    draws: torch.Tensor,
-    heights: torch.Tensor,
-    widths: torch.Tensor,
-    policy: AugmentConfig,
-    boxes: torch.Tensor,
-    boxes_known: torch.Tensor,
-) -> torch.Tensor:
-    """`matrices` followed by the enlargement of a window that holds all boxes, drawn among those that do."""
-    sides = torch.stack([widths, heights], dim=1)  # (B, 2)
-    top, end, any_real = _extent(matrices, sides, boxes, _MARGIN)
-    top, end = torch.where(any_real, top, sides), torch.where(any_real, end, torch.zeros_like(sides))
-    top, end = torch.minimum(top.clamp(min=0), sides), torch.minimum(end.clamp(min=0), sides)
-    room = torch.where(any_real, sides / (end - top).clamp(min=1), torch.full_like(sides, torch.inf)).amin(dim=1)
-    factor = torch.minimum(torch.exp(draws[:, 10] * math.log(policy.zoom)), room.clamp(min=1))
-    factor = torch.where((draws[:, 9] < policy.zoom_probability) & boxes_known, factor, torch.ones_like(factor))
-    window = sides / factor[:, None]
-    first, last = (end - window).clamp(min=0), torch.minimum(top, sides - window)
-    offset = first + draws[:, 11:13] * (last - first).clamp(min=0)
-    zoomed = matrices * factor[:, None, None]
-    zoomed[:, :, 2] = (matrices[:, :, 2] - offset) * factor[:, None]
-    return zoomed
-
-
 def augment_batch(
     grey: torch.Tensor,
     heights: torch.Tensor,
     widths: torch.Tensor,
-    draws: torch.Tensor,
+    draws: Named,
     policy: AugmentConfig,
     matrices: torch.Tensor | None = None,
 ) -> torch.Tensor:
@@ -140,13 +230,11 @@ def augment_batch(
     """
     if matrices is None:
         matrices = affine_matrices(draws, heights.to(grey.dtype), widths.to(grey.dtype), policy)
-    warped = warp(grey, matrices).clamp_(0, 1)
-    gamma = torch.exp((draws[:, 6] * 2 - 1) * math.log1p(policy.gamma))[:, None, None, None]
-    contrast = (1 + (draws[:, 7] * 2 - 1) * policy.contrast)[:, None, None, None]
-    brightness = ((draws[:, 8] * 2 - 1) * policy.brightness)[:, None, None, None]
-    # x ** gamma by logarithms, which takes half as long; in place, since on a CPU new tensors cost more than the arithmetic.
-    toned = warped.log_().mul_(gamma).exp_()
-    return toned.mul_(contrast).clamp_(0, 1).add_(brightness).clamp_(0, 1)
+    changed = warp(grey, matrices).clamp_(0, 1)
+    for augmentation in AUGMENTATIONS:
+        if augmentation.tone is not None:
+            changed = augmentation.tone(changed, draws, policy)
+    return changed
 
 
 def warp(grey: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ import torch
 
 from hf_bones.config.recipe import AugmentConfig
 from hf_bones.preprocess import InputSpec, fit_to
-from hf_bones.training.data.augment import affine_matrices, augment_batch, augmentation_draw
+from hf_bones.training.data.augment import affine_matrices, augment_batch, augmentation_draw, named_draws
 from hf_bones.training.data.on_device import constant
 
 UNLABELLED = -1  # label of an image that only a teacher has an opinion of
@@ -188,7 +188,7 @@ def batch_matrices(batch: dict[str, torch.Tensor], policy: AugmentConfig | None)
     if policy is None or not policy.augment:
         return torch.eye(2, 3, device=batch["draws"].device).expand(len(batch["draws"]), 2, 3)
     heights, widths = batch["heights"].float(), batch["widths"].float()
-    return affine_matrices(batch["draws"], heights, widths, policy, batch.get("boxes"), batch.get("boxes_known"))
+    return affine_matrices(named_draws(batch["draws"]), heights, widths, policy, batch.get("boxes"), batch.get("boxes_known"))
 
 
 def batch_to_input(
@@ -207,7 +207,7 @@ def batch_to_input(
     heights, widths = batch["heights"], batch["widths"]
     if policy is not None and policy.augment:
         matrices = batch_matrices(batch, policy) if matrices is None else matrices
-        grey = augment_batch(grey, heights, widths, batch["draws"], policy, matrices)
+        grey = augment_batch(grey, heights, widths, named_draws(batch["draws"]), policy, matrices)
     side = torch.arange(spec.size, device=grey.device)
     outside = (side[None, :, None] >= heights[:, None, None]) | (side[None, None, :] >= widths[:, None, None])
     mean = constant(spec.mean[:channels], grey.device)[None, :, None, None]

@@ -6,9 +6,8 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,45 +15,19 @@ from hf_bones.config.recipe import DataConfig, RecipeError
 from hf_bones.dataset.arrays.reading import DatasetArrays, SplitArrays, arrays_folder, folder_states, open_arrays
 from hf_bones.dataset.card import KNOWN_SOURCES
 from hf_bones.dataset.schema import image_bytes
+from hf_bones.dataset.streamed.shards import find_shards
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.labels import BEYOND_REPAIR, LabelScheme
 from hf_bones.preprocess import fit_to
 from hf_bones.record import sha256_rows
-from hf_bones.training.data.batches import Boxes, PixelSource
+from hf_bones.training.data.batches import Boxes
+from hf_bones.training.data.row_table import Rows, boxes_of
+from hf_bones.training.data.streaming import add_streamed
 from hf_bones.training.errors import DamagedImageError
-
-if TYPE_CHECKING:
-    from hf_bones.training.data.streaming import Stream
 
 log = logging.getLogger(__name__)
 
 DRAWN_LICENCE = "CC0-1.0"
-
-
-@dataclass
-class Rows:
-    """Images with labels (ids in the scheme), their groups, and what the record says of them."""
-
-    sources: list[PixelSource] = field(default_factory=list)
-    labels: list[int] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
-    licences: list[str] = field(default_factory=list)
-    origins: list[str] = field(default_factory=list)
-    hashes: list[str] = field(default_factory=list)
-    synthetic: list[bool] = field(default_factory=list)
-    subtypes: list[str] = field(default_factory=list)  # "" where unknown, as in the dataset
-    regions: list[str] = field(default_factory=list)
-    stream: Stream | None = None  # where streamed images, the first of all rows, come from
-    arrays: DatasetArrays | None = None  # the cache that some of the images are read from
-    from_arrays: int = 0
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def counts(self, scheme: LabelScheme) -> dict[str, int]:
-        """Rows of each class, in the scheme's order."""
-        found = Counter(self.labels)
-        return {name: found[index] for index, name in enumerate(scheme.names)}
 
 
 class StoredImages:
@@ -121,11 +94,6 @@ class DrawnImages:
         return self.kept[row]
 
 
-def boxes_of(boxes: Boxes, whole: bool) -> Boxes | None:
-    """The boxes of an image: none in a whole bone; a broken one without any has them nowhere drawn, which is None."""
-    return boxes if boxes or whole else None
-
-
 def training_rows(
     config: DataConfig, scheme: LabelScheme, seed: int, size: int | None = None, shards: Mapping[str, list[str]] | None = None
 ) -> tuple[Rows, Rows]:
@@ -137,9 +105,6 @@ def training_rows(
     """
     train, validation = Rows(), Rows()
     if config.streaming:
-        from hf_bones.dataset.streamed.shards import find_shards
-        from hf_bones.training.data.streaming import add_streamed
-
         shards = shards or find_shards(config.dataset)
         for rows, split in ((train, "train"), (validation, "validation")):
             add_streamed(rows, shards, split, config, scheme)

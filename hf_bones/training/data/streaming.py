@@ -16,48 +16,27 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from hf_bones.config.recipe import DataConfig, Recipe, RecipeError, nearest
+from hf_bones.config.recipe import DataConfig, RecipeError, TrainConfig, nearest
 from hf_bones.dataset.streamed.row_groups import RowGroupFiles
-from hf_bones.dataset.streamed.shards import ShardIndex, commit_of, find_shards, kept_index
+from hf_bones.dataset.streamed.shards import commit_of, find_shards, kept_index
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.labels import LabelScheme
 from hf_bones.record import read_json, write_json
 from hf_bones.training.data.batches import Boxes, RunSampler
 from hf_bones.training.data.read_ahead import ReadAhead
+from hf_bones.training.data.row_table import Rows, Stream, boxes_of
 from hf_bones.training.errors import DamagedImageError, ShardsOutOfReachError
 from hf_bones.training.processes import first_process_says
-
-if TYPE_CHECKING:
-    from hf_bones.training.data.rows import Rows
 
 log = logging.getLogger(__name__)
 
 SHARDS_FILE = "shards.json"  # in the run's folder: what it streams, pinned
 FOLDER = "hf_bones_row_groups"
-
-
-@dataclass(eq=False)
-class Stream:
-    """What the rows of a split are streamed from: `units` (N,) is the number in `index` of the row group that each row lies in."""
-
-    index: ShardIndex
-    files: RowGroupFiles
-    units: np.ndarray
-
-    def fetch(self, unit: int) -> None:
-        """Makes sure that the images of a row group are on the disk."""
-        self.files.fetch(self.index.files[self.index.shards[unit]], int(self.index.row_groups[unit]))
-
-    def described(self) -> dict[str, Any]:
-        """What the record says of it: the Hub commit, and how many shards and row groups."""
-        index = self.index
-        return {"streamed": {"commit": commit_of(index.files[0]), "shards": len(index.files), "row_groups": len(index.sizes)}}
 
 
 class StreamedImages:
@@ -89,8 +68,6 @@ class StreamedImages:
             raise DamagedImageError(f"dataset: the image in {where} cannot be read: {error}. Take that row out of the shard") from error
 
     def boxes(self, row: int) -> Boxes | None:
-        from hf_bones.training.data.rows import boxes_of
-
         drawn = self.known_boxes[row].as_py() or [] if self.known_boxes is not None else []
         return boxes_of(drawn, bool(self.whole[row]))
 
@@ -141,26 +118,26 @@ class StreamSampler(RunSampler):
                 self.ahead.stop()
 
 
-def stream_sampler(rows: Rows, recipe: Recipe) -> StreamSampler:
+def stream_sampler(rows: Rows, at_a_time: int, batch_size: int, seed: int) -> StreamSampler:
     """The sampler of streamed rows, which starts to fetch their images when it is iterated. Drawn rows count as further row groups."""
-    stream, config = rows.stream, recipe.training
+    stream = rows.stream
     assert stream is not None
     first = len(stream.index.sizes)
     typical = max(1, len(stream.units) // max(1, len(np.unique(stream.units))))
     units = np.concatenate([stream.units, first + np.arange(len(rows) - len(stream.units)) // typical])
-    ahead = ReadAhead(lambda unit: stream.fetch(unit) if unit < first else None, window=typical * recipe.data.stream_row_groups // 4)
-    return StreamSampler(np.asarray(rows.labels), units, config.seed, config.batch_size, recipe.data.stream_row_groups, ahead)
+    ahead = ReadAhead(lambda unit: stream.fetch(unit) if unit < first else None, window=typical * at_a_time // 4)
+    return StreamSampler(np.asarray(rows.labels), units, seed, batch_size, at_a_time, ahead)
 
 
-def run_shards(recipe: Recipe, output: Path, resumed: bool) -> dict[str, list[str]]:
+def run_shards(data: DataConfig, training: TrainConfig, resumed: bool) -> dict[str, list[str]]:
     """Split → addresses of the shards of a run, the same in all processes; a resumed run keeps those that it began with."""
-    note = output / SHARDS_FILE
+    note = Path(training.output_dir) / SHARDS_FILE
 
     def shards() -> dict[str, list[str]]:
         if resumed and note.is_file():
             return read_json(note)["shards"]
-        found = find_shards(recipe.data.dataset)
-        write_json(note, {"dataset": recipe.data.dataset, "shards": found})
+        found = find_shards(data.dataset)
+        write_json(note, {"dataset": data.dataset, "shards": found})
         return found
 
     return first_process_says(shards)

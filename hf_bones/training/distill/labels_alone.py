@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hf_bones.config.recipe import DistillConfig, Recipe
+from hf_bones.config.recipe import DistillConfig, TrainConfig
 from hf_bones.logits import softmax
 from hf_bones.metrics.headlines import ALONE, DISTILLATION
 from hf_bones.metrics.intervals import paired_differences
-from hf_bones.training.trainer import TrainedModel
+from hf_bones.training.run.result import TrainedModel
 
 FOLDER = "labels-alone"  # in the distilled run's
 
 
-def labels_alone(recipe: Recipe, steps: int, steps_an_epoch: int) -> Recipe:
-    """The recipe without its teachers, in a folder within its own: as many optimiser steps, validated as often.
+def labels_alone(name: str, training: TrainConfig, entries: Mapping[str, Any], steps: int, steps_an_epoch: int) -> dict[str, Any]:
+    """What `replace` puts into a recipe to train it without its teachers, in a folder within its own: as many optimiser steps, validated
+    as often. `entries` are those of its `trainer:`.
 
     Without the images that have no label an epoch is shorter; counted in epochs, the run would be too, and validated more often.
     """
-    training = recipe.training
     every = max(1, steps_an_epoch // training.evaluations_per_epoch)
     rhythm = {"eval_strategy": "steps", "eval_steps": every, "save_strategy": "steps", "save_steps": every}
-    return replace(
-        recipe,
-        name=f"{recipe.name} (labels alone)",
-        training=replace(training, output_dir=str(Path(training.output_dir) / FOLDER), max_steps=steps, push_to_hub=None),
-        distill=DistillConfig(),
-        trainer={**rhythm, **recipe.trainer},
-    )
+    return {
+        "name": f"{name} (labels alone)",
+        "training": replace(training, output_dir=str(Path(training.output_dir) / FOLDER), max_steps=steps, push_to_hub=None),
+        "distill": DistillConfig(),
+        "trainer": {**rhythm, **entries},
+    }
 
 
 def compare_with_labels_alone(distilled: TrainedModel, alone: TrainedModel) -> dict[str, Any]:

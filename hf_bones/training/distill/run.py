@@ -27,21 +27,23 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel, TrainerCallback
 
-from hf_bones.config.recipe import Recipe, RecipeError
+from hf_bones.config.recipe import DataConfig, DistillConfig, Recipe, RecipeError
 from hf_bones.config.rules import check_rules
 from hf_bones.labels import LabelScheme
 from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics
 from hf_bones.preprocess import InputSpec
+from hf_bones.training.build import MakeTrainer
 from hf_bones.training.data.batches import UNLABELLED, SquareCollator, TrainingRows, batch_to_input
-from hf_bones.training.data.rows import Rows
+from hf_bones.training.data.row_table import Rows
 from hf_bones.training.distill.features import attach_projections
 from hf_bones.training.distill.probabilities import read_probabilities, targets_of
 from hf_bones.training.distill.teacher import Teacher, ask, load_teacher, mean_probabilities, teacher_view
 from hf_bones.training.distill.trainer import DistillTrainer, Lessons
 from hf_bones.training.distill.unlabelled import Unlabelled, unlabelled_rows
 from hf_bones.training.processes import first_process_says
-from hf_bones.training.trainer import BoneTrainer, TrainedModel, make_trainer, train
+from hf_bones.training.run.result import TrainedModel
+from hf_bones.training.trainer import train
 
 log = logging.getLogger(__name__)
 
@@ -55,29 +57,39 @@ def distill(recipe: Recipe, rows: tuple[Rows, Rows] | None = None, callbacks: Se
     check_rules(recipe, "distill")
     made: list[DistillTrainer] = []
 
-    def make(*arguments: Any) -> BoneTrainer:
-        made.append(make_distill_trainer(*arguments))
-        return made[0]
+    def taught(model: PreTrainedModel, spec: InputSpec, scheme: LabelScheme, train_rows: Rows) -> tuple[Rows, MakeTrainer]:
+        train_rows, lessons = prepare_lessons(
+            recipe.distill, recipe.data, Path(recipe.training.output_dir), model, spec, scheme, train_rows
+        )
 
-    trained = train(recipe, make, rows, callbacks)
+        def make(**arguments: Any) -> DistillTrainer:
+            made.append(DistillTrainer(distill=recipe.distill, lessons=lessons, **arguments))
+            announce(made[0])
+            return made[0]
+
+        return train_rows, make
+
+    trained = train(recipe, rows, callbacks, taught)
     trained.distillation = made[0].describe()
     if trained.is_main_process:
         trained.distillation |= compare_with_teacher(made[0], trained)
     return trained
 
 
-def make_distill_trainer(
-    recipe: Recipe, model: PreTrainedModel, spec: InputSpec, scheme: LabelScheme, train_rows: Rows, validation_rows: Rows
-) -> DistillTrainer:
-    """The Trainer of a recipe with distillation, ready to run: teachers loaded, files read, images without labels found."""
-    config = recipe.distill
-    look = partial(unlabelled_rows, config, recipe.data, train_rows.hashes, Path(recipe.training.output_dir))
+def prepare_lessons(
+    config: DistillConfig, data: DataConfig, output: Path, model: PreTrainedModel, spec: InputSpec, scheme: LabelScheme, train_rows: Rows
+) -> tuple[Rows, Lessons]:
+    """Loads teachers, reads files, finds images without labels and gives the network its projections, in place.
+
+    Returns the rows to train on and who teaches what of them.
+    """
+    look = partial(unlabelled_rows, config, data, train_rows.hashes, output)
     first_process_says(lambda: len(look()))  # the others read the list that it writes
     unlabelled = look()
     rows = with_unlabelled(train_rows, unlabelled)
     files = [read_probabilities(path, scheme) for path in config.teacher_probabilities]
     targets = targets_of(rows.hashes, rows.origins, files, len(scheme.names), config.missing_probabilities != "error")
-    teachers = [load_teacher(name, scheme) for name in config.teacher]
+    teachers = [load_teacher(name, scheme, config.teacher_size) for name in config.teacher]
     if not files and not any(teacher.order for teacher in teachers) and config.label_weight < 1:
         raise RecipeError("teacher: none has a head with class names to give probabilities; set label_weight to 1 for features alone")
     silent = np.isnan(targets).any(axis=1) & (np.asarray(rows.labels) == UNLABELLED)
@@ -88,19 +100,13 @@ def make_distill_trainer(
         )
     if config.feature_weight:
         attach_projections(model, spec.size, teachers, config.features)
-    foreign = {name for teacher in teachers for name in teacher.licences} - set(recipe.data.train_licences)
-    if recipe.data.train_licences and foreign:
+    foreign = {name for teacher in teachers for name in teacher.licences} - set(data.train_licences)
+    if data.train_licences and foreign:
         log.warning(
             "teacher: it learnt from rows under %s, which train_licences leaves out; what it hands on may be bound by them",
             ", ".join(sorted(foreign)),
         )
-    lessons = Lessons(teachers, files, targets, unlabelled)
-    kind = partial(DistillTrainer, distill=config, lessons=lessons)
-    trainer = make_trainer(recipe, model, spec, scheme, rows, validation_rows, kind)
-    assert isinstance(trainer, DistillTrainer)
-    if trainer.is_world_process_zero():
-        announce(trainer)
-    return trainer
+    return rows, Lessons(teachers, files, targets, unlabelled)
 
 
 def with_unlabelled(rows: Rows, unlabelled: Unlabelled) -> Rows:
@@ -121,7 +127,9 @@ def with_unlabelled(rows: Rows, unlabelled: Unlabelled) -> Rows:
 
 
 def announce(trainer: DistillTrainer) -> None:
-    """Prints who teaches what."""
+    """Prints who teaches what, in the first process."""
+    if not trainer.is_world_process_zero():
+        return
     lessons, config = trainer.lessons, trainer.distill
     for teacher in lessons.teachers:
         said = [*["probabilities"] * trainer.asks_for_probabilities, *[f"{config.features} features"] * bool(config.feature_weight)]

@@ -14,13 +14,13 @@ import numpy.typing as npt
 import torch
 
 from hf_bones.config.recipe import DistillConfig
+from hf_bones.training.bone_trainer import BoneTrainer
 from hf_bones.training.data.batches import UNLABELLED, TrainingRows
 from hf_bones.training.distill.features import feature_distance, match_grid, mean_over_image, projected_key
 from hf_bones.training.distill.probabilities import ProbabilityFile
 from hf_bones.training.distill.teacher import Lesson, Teacher, ask, describe_teachers, mean_probabilities, teacher_view
 from hf_bones.training.distill.unlabelled import Unlabelled
 from hf_bones.training.loss import LossFunction
-from hf_bones.training.trainer import BoneTrainer
 
 TARGETS = "teacher_targets"  # in a batch: probabilities (B, C) that a file holds, NaN where none does
 VIEW = "student_view"  # the student's own input, for the teachers
@@ -102,12 +102,11 @@ class DistillTrainer(BoneTrainer):
         rows = self.plain_rows
         return TrainingRows(sources, rows.labels[:count], rows.size, rows.seed, rows.with_boxes)
 
-    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        prepared = super()._prepare_inputs(inputs)
-        if self.model.training and TARGETS in inputs:
-            moved = {key: inputs[key].to(self.args.device, non_blocking=True) for key in (TARGETS, "heights", "widths")}
-            prepared |= moved | {VIEW: prepared["pixel_values"]}
-        return prepared
+    def network_inputs(self, batch: dict[str, Any]) -> dict[str, Any]:
+        inputs = super().network_inputs(batch)
+        if self.model.training and TARGETS in batch:
+            inputs |= {key: batch[key] for key in (TARGETS, "heights", "widths")} | {VIEW: inputs["pixel_values"]}
+        return inputs
 
     def loss_of_labels(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None) -> torch.Tensor:
         """The recipe's own loss of the images that have a label, divided by the number of all; its share of the whole in training."""

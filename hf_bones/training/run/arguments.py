@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from transformers import TrainingArguments
 
-from hf_bones.config.recipe import Recipe, RecipeError, TrainConfig, nearest
+from hf_bones.config.recipe import RecipeError, TrainConfig, nearest
 from hf_bones.training.processes import on_cpu
 
 
-def training_arguments(recipe: Recipe, images_per_epoch: int) -> TrainingArguments:
-    """transformers' TrainingArguments for a recipe; `trainer:` entries win. Raises `RecipeError` naming an unknown or clashing key."""
-    config = recipe.training
+def training_arguments(config: TrainConfig, entries: Mapping[str, Any], images_per_epoch: int) -> TrainingArguments:
+    """transformers' TrainingArguments for a run; `entries` of the recipe's `trainer:` win.
+
+    Raises `RecipeError` naming an unknown or clashing key.
+    """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     devices = max(1, torch.cuda.device_count()) if world == 1 and not config.cpu else world
     if config.batch_size % devices:
@@ -61,10 +64,10 @@ def training_arguments(recipe: Recipe, images_per_epoch: int) -> TrainingArgumen
         every = min(every, config.max_steps) if config.max_steps > 0 else every
         settings |= {"eval_strategy": "steps", "save_strategy": "steps", "eval_steps": every, "save_steps": every}
     known = set(TrainingArguments.__dataclass_fields__)
-    for key in recipe.trainer:
+    for key in entries:
         if key not in known:
             raise RecipeError(f"trainer: TrainingArguments has no field {key!r}{nearest(key, known)}")
-    return TrainingArguments(**{**settings, **recipe.trainer})
+    return TrainingArguments(**{**settings, **entries})
 
 
 def _recomputation(config: TrainConfig) -> dict[str, Any]:

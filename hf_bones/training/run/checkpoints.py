@@ -6,7 +6,8 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ from safetensors import safe_open
 from transformers import PreTrainedModel
 
 from hf_bones.config.fields import is_removed
-from hf_bones.config.recipe import STAGES, Recipe, RecipeError
+from hf_bones.config.recipe import STAGES, RecipeError, TrainConfig
 from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import read_json, write_json
 from hf_bones.training.backbone.auxiliary import NAME, detached_state
 from hf_bones.training.backbone.loading import head_of
 from hf_bones.training.backbone.lora import with_matrices
 from hf_bones.training.backbone.one_channel import three_channel_state
+from hf_bones.training.processes import first_process_says, require_shared
 from hf_bones.training.run.sharding import SPLIT_OPTIMISER, local_part, read_state
 
 log = logging.getLogger(__name__)
@@ -39,14 +41,52 @@ CHECKPOINT_FILES = ("model.safetensors", "scheduler.pt", "trainer_state.json")
 OPTIMISER_FILES = ("optimizer.pt", SPLIT_OPTIMISER)  # one of them
 
 
-def prepare_output(recipe: Recipe, output: Path) -> Path | None:
-    """Notes the recipe in the output folder and gives the checkpoint to resume from, if any.
+@dataclass(frozen=True)
+class Earlier:
+    """What earlier runs left in a run's folder: the checkpoint to resume from, if any, whether there is a fitted start, and folders that
+    a run which starts over is to delete: stopped itself, it would go on from theirs."""
+
+    start: Path
+    checkpoint: Path | None
+    has_start: bool
+    outdated: list[Path]
+
+    def delete_outdated(self) -> None:
+        """Deletes what a run that starts over does not want, saying so; of a link only the link."""
+        for folder in self.outdated:
+            if folder.is_symlink():
+                folder.unlink()
+            else:
+                shutil.rmtree(folder)
+        if self.outdated:
+            print(
+                f"starting    over in {self.start.parent}: what an earlier run had kept to go on from is deleted "
+                f"({len(self.outdated)} folders)"
+            )
+
+
+def earlier_work(run: Mapping[str, Any], config: TrainConfig) -> Earlier:
+    """Notes a recipe (`comparable`) in its output folder and gives what is there of it, the same in all processes.
+
+    Raises `RecipeError` as `prepare_output`, and where not every machine sees the folder.
+    """
+    output = Path(config.output_dir)
+    outdated = [] if config.resume else earlier_checkpoints(output)
+    has_start, checkpoint = first_process_says(
+        lambda: (config.resume and has_fitted_start(run, output), prepare_output(run, output, config.resume))
+    )
+    require_shared(output / RUN_FILE, "output_dir")
+    return Earlier(output / START, checkpoint, has_start, outdated)
+
+
+def prepare_output(run: Mapping[str, Any], output: Path, resume: bool) -> Path | None:
+    """Notes a recipe (`comparable`) in the output folder and gives the checkpoint to resume from, if any and if asked to.
 
     Raises `RecipeError` when the folder holds another recipe's run, naming the keys that differ.
     """
     latest = last_complete_checkpoint(output)
-    if latest is not None and recipe.training.resume:
-        differing = differing_keys(recipe, output)
+    if latest is not None and resume:
+        differing = differing_keys(run, output)
         if differing:
             raise RecipeError(
                 f"output_dir: {output} holds a run whose {', '.join(differing)} differ; choose another output_dir, "
@@ -54,53 +94,37 @@ def prepare_output(recipe: Recipe, output: Path) -> Path | None:
             )
         return latest
     if int(os.environ.get("RANK", "0")) == 0:
-        write_json(output / RUN_FILE, comparable(recipe))
+        write_json(output / RUN_FILE, run)
     return None
 
 
 def earlier_checkpoints(output: Path) -> list[Path]:
-    """Folders that a run in `output` kept to go on from; ask before `prepare_output`, and nothing where no run has been.
-
-    A run that starts over is to delete them: stopped itself, it would go on from theirs.
-    """
+    """Folders that a run in `output` kept to go on from; ask before `prepare_output`, and nothing where no run has been."""
     if not (output / RUN_FILE).is_file():
         return []
     return [path for path in (*output.glob("checkpoint-*"), output / START) if path.is_dir()]
 
 
-def delete_folders(folders: Sequence[Path]) -> None:
-    """Deletes what an earlier run had kept, saying so; of a link only the link."""
-    for folder in folders:
-        if folder.is_symlink():
-            folder.unlink()
-        else:
-            shutil.rmtree(folder)
-    if folders:
-        print(f"starting    over in {folders[0].parent}: what an earlier run had kept to go on from is deleted ({len(folders)} folders)")
-
-
-def differing_keys(recipe: Recipe, output: Path) -> list[str]:
-    """Recipe keys in which the run that `output` notes is another one; all of them where it notes none.
+def differing_keys(run: Mapping[str, Any], output: Path) -> list[str]:
+    """Keys in which the run that `output` notes is another one than `run` (`comparable`); all of them where it notes none.
 
     A key that the run did not know, since it is newer than that run, counts as left at its default.
     """
-    mine = comparable(recipe)
     theirs = read_json(output / RUN_FILE) if (output / RUN_FILE).is_file() else {}
     if theirs:
         defaults = json.loads(json.dumps({key: value for stage in STAGES.values() for key, value in vars(stage()).items()}))
         noted = {key: value for key, value in theirs.items() if key not in FREE and not is_removed(key, f"{output / RUN_FILE}: {key}")}
-        theirs = {key: defaults[key] for key in mine if key in defaults} | noted
-    return sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key))
+        theirs = {key: defaults[key] for key in run if key in defaults} | noted
+    return sorted(key for key in {*run, *theirs} if run.get(key) != theirs.get(key))
 
 
-def has_fitted_start(recipe: Recipe, output: Path) -> bool:
-    """Whether an earlier try at the same run had already fitted its head; ask before `prepare_output` notes the recipe."""
-    return recipe.training.resume and (output / START).is_dir() and (output / RUN_FILE).is_file() and not differing_keys(recipe, output)
+def has_fitted_start(run: Mapping[str, Any], output: Path) -> bool:
+    """Whether an earlier try at the same run (`comparable`) had already fitted its head; ask before `prepare_output` notes the recipe."""
+    return (output / START).is_dir() and (output / RUN_FILE).is_file() and not differing_keys(run, output)
 
 
-def comparable(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as flat JSON data, without what may differ between a run and its resumption."""
-    data = recipe.as_dict()
+def comparable(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe (`Recipe.as_dict`) as flat JSON data, without what may differ between a run and its resumption."""
     stages = {key: value for stage in STAGES if stage in data for key, value in data[stage].items() if key not in FREE}
     return json.loads(json.dumps({**stages, "trainer": data["trainer"]}))
 
@@ -130,8 +154,10 @@ def stored_dtype(name: str, tensor: torch.Tensor, save_dtype: str) -> torch.dtyp
         return tensor.dtype
     if save_dtype == "float16":
         return torch.float16
-    in_block = tensor.ndim == 2 and any(part.isdigit() for part in name.split("."))
-    return torch.float8_e4m3fn if in_block else torch.float16
+    if save_dtype == "float8":
+        in_block = tensor.ndim == 2 and any(part.isdigit() for part in name.split("."))
+        return torch.float8_e4m3fn if in_block else torch.float16
+    raise RecipeError(f"save_dtype: expected float32, float16 or float8, got {save_dtype!r}")
 
 
 def round_weights(model: PreTrainedModel, save_dtype: str) -> None:

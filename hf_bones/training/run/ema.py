@@ -17,7 +17,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from transformers import Trainer, TrainerCallback
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from hf_bones.config.recipe import RecipeError
 
@@ -125,16 +124,16 @@ class AveragingTrainer(Trainer):
         if self.averaged is not None:
             self.averaged.resume(self.model, folder)
 
-    def _evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
-        if self.averaged is None:
-            return super()._evaluate(*arguments, **options)
+    def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
+        if self.averaged is None or not self.is_in_train:
+            return super().evaluate(*arguments, **options)
         with self.averaged.swapped_in(self.model):
-            return super()._evaluate(*arguments, **options)
+            return super().evaluate(*arguments, **options)
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        if self.averaged is None:
-            return super()._save_checkpoint(model, trial)
-        if self.args.should_save:  # before trainer_state.json, which says that a checkpoint is whole
-            self.averaged.save_trained(self.model, Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}")
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        if self.averaged is None or not self.is_in_train:
+            return super().save_model(output_dir, _internal_call)
+        if self.args.should_save:
+            self.averaged.save_trained(self.model, Path(output_dir or str(self.args.output_dir)))
         with self.averaged.swapped_in(self.model):
-            return super()._save_checkpoint(model, trial)
+            return super().save_model(output_dir, _internal_call)

@@ -17,18 +17,17 @@ from torch import distributed
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, Trainer
 
-from hf_bones.config.recipe import Recipe, RecipeError
-from hf_bones.config.rules import check_rules
+from hf_bones.config.recipe import RecipeError
 from hf_bones.training.backbone.auxiliary import NAME
 from hf_bones.training.backbone.loading import blocks_of
 
 SPLIT_OPTIMISER = "optimizer.bin"  # in checkpoints of FSDP; others have optimizer.pt
 
 
-def prepare_sharding(trainer: Trainer, recipe: Recipe, resume_from: Path | None) -> None:
-    """Gets a Trainer that was started under FSDP ready for it; does nothing for any other. Call it before training.
+def prepare_sharding(trainer: Trainer, resume_from: Path | None) -> bool:
+    """Gets a Trainer that was started under FSDP ready for it, and says whether it was; leaves any other alone. Call it before training.
 
-    Raises `RecipeError` for keys and settings that do not go with FSDP, each by name, and for a checkpoint of the other kind.
+    Raises `RecipeError` for settings of the launch that do not go with FSDP, each by name, and for a checkpoint of the other kind.
     """
     plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
     if plugin is None and os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
@@ -44,13 +43,13 @@ def prepare_sharding(trainer: Trainer, recipe: Recipe, resume_from: Path | None)
         )
     if plugin is not None:
         _check_settings(plugin)
-        check_rules(recipe, "fsdp")
         # transformers' own list has the embeddings too, whose patch projection accelerate then splits a second time, which fails.
         plugin.transformer_cls_names_to_wrap = sorted({type(block).__name__ for block in blocks_of(trainer.model)})
         try:
             trainer.model.get_input_embeddings()
         except NotImplementedError:  # accelerate asks all networks, and convolutional ones have none
             trainer.model.get_input_embeddings = lambda: None
+    return plugin is not None
 
 
 def _check_settings(plugin: Any) -> None:

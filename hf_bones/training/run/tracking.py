@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -19,50 +19,50 @@ from transformers import TrainerCallback
 from transformers.integrations import TensorBoardCallback, TrackioCallback
 from transformers.integrations.integration_utils import rewrite_logs
 
-from hf_bones.config.recipe import Recipe, RecipeError
+from hf_bones.config.recipe import RecipeError, TrainConfig
 from hf_bones.record import read_json, write_json
 
 PROJECT = "hf-bones"
+TRACKERS = ("none", "trackio", "tensorboard")
 NAME_FILE = "tracking.json"
 TENSORBOARD = "tensorboard"  # folder, in the run's
 _ELSEWHERE = ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL")
 
 
-def trackers(recipe: Recipe, resumed: bool) -> list[TrainerCallback]:
-    """What `report_to` asks for, ready for a Trainer; nothing for `none`.
+def trackers(config: TrainConfig, entries: Mapping[str, Any], name: str, resumed: bool) -> list[TrainerCallback]:
+    """What `report_to` asks for, ready for a Trainer; nothing for `none`. `name` is the recipe's, `entries` those of its `trainer:`.
 
-    Raises `RecipeError` for a package that is not installed, and settings by which a run would leave this machine.
+    Raises `RecipeError` for an unknown name, a package that is not installed, and settings by which a run would leave this machine.
     """
-    wanted = recipe.training.report_to
+    wanted = config.report_to
     if wanted == "none":
         return []
     if importlib.util.find_spec(wanted) is None:
         raise RecipeError(f"report_to: {wanted} is not installed; pip install 'hf-bones[track]', or set report_to: none")
-    name = run_name(recipe, resumed)
+    run = run_name(name, Path(config.output_dir), resumed)
     if wanted == "tensorboard":
-        return [LocalTensorBoard(Path(recipe.training.output_dir) / TENSORBOARD / name)]
+        return [LocalTensorBoard(Path(config.output_dir) / TENSORBOARD / run)]
     for key in _ELSEWHERE:
         if os.environ.get(key):
             raise RecipeError(
                 f"report_to: trackio keeps runs on this machine, but {key} in the environment would send this one to {os.environ[key]}; "
                 "unset it (a finished run can be published with trackio.sync)"
             )
-    if given := sorted(key for key in recipe.trainer if key.startswith("trackio_")):
+    if given := sorted(key for key in entries if key.startswith("trackio_")):
         raise RecipeError(f"report_to: trackio keeps runs on this machine; take {', '.join(given)} out of trainer:")
-    return [LocalTrackio(name)]
+    return [LocalTrackio(run)]
 
 
-def run_name(recipe: Recipe, resumed: bool) -> str:
-    """The name under which a run is tracked: recipe, folder and time of its start, kept in the folder for a resumption."""
-    folder = Path(recipe.training.output_dir)
+def run_name(name: str, folder: Path, resumed: bool) -> str:
+    """The name under which a run is tracked: the recipe's `name`, folder and time of its start, kept in the folder for a resumption."""
     file = folder / NAME_FILE
     if resumed and file.is_file():
         return str(read_json(file)["run"])
-    parts = dict.fromkeys((recipe.name, folder.resolve().name, datetime.now().strftime("%Y%m%d-%H%M%S")))
-    name = "-".join(parts)
+    parts = dict.fromkeys((name, folder.resolve().name, datetime.now().strftime("%Y%m%d-%H%M%S")))
+    run = "-".join(parts)
     if int(os.environ.get("RANK", "0")) == 0:
-        write_json(file, {"project": PROJECT, "run": name})
-    return name
+        write_json(file, {"project": PROJECT, "run": run})
+    return run
 
 
 class LocalTensorBoard(TensorBoardCallback):

@@ -90,18 +90,18 @@ class WatchedTrainer(Trainer):
         """The learning rate now, of the part of the network that has the highest."""
         return max(float(group["lr"]) for group in self.optimizer.param_groups) if self.optimizer is not None else 0.0
 
-    def _evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
+    def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         self.read_losses()
-        return super()._evaluate(*arguments, **options)
+        return super().evaluate(*arguments, **options)
 
-    def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+    def save_model(self, *arguments: Any, **options: Any) -> None:
         self.read_losses()
         broken = torch.tensor(float(not weights_are_finite(self.model)), device=self.args.device)
         if self.args.world_size > 1:
             broken = self.accelerator.reduce(broken, reduction="sum")
         if broken.item():
             self.end("weights of the network are NaN or infinite")
-        super()._save_checkpoint(*arguments, **options)
+        super().save_model(*arguments, **options)
 
 
 class RunWatch(TrainerCallback):
@@ -202,7 +202,7 @@ def says_what_to_change(train: Callable[P, T]) -> Callable[P, T]:
             if advice := loader_advice(str(error), recipe.training):
                 raise LoaderDiedError(advice) from error
             if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or _NO_MEMORY.search(str(error)):
-                raise TooLittleMemoryError(memory_advice(str(error), recipe)) from error
+                raise TooLittleMemoryError(memory_advice(str(error), recipe.training, recipe.model.image_size)) from error
             raise
 
     return watched
@@ -231,15 +231,14 @@ def loader_advice(message: str, config: TrainConfig) -> str | None:
     return None
 
 
-def memory_advice(message: str, recipe: Recipe) -> str:
+def memory_advice(message: str, config: TrainConfig, image_size: int) -> str:
     """What to do when a batch does not fit into memory."""
-    config, model = recipe.training, recipe.model
     checkpointing = "" if config.gradient_checkpointing else ", set gradient_checkpointing: true"
     cause = message.strip().splitlines()[0] if message.strip() else free_memory()
     return (
         f"out of memory ({cause}). Lower batch_size ({config.batch_size}) and raise gradient_accumulation_steps "
         f"({config.gradient_accumulation_steps}) by the same factor{checkpointing}, lower eval_batch_size ({config.eval_batch_size}) if it "
-        f"happened in a validation, or lower image_size ({model.image_size})"
+        f"happened in a validation, or lower image_size ({image_size})"
     )
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hf_bones.config.search_space import Range
-
-if TYPE_CHECKING:
-    from hf_bones.training.search.report import TrialRow
+from hf_bones.training.search.study import TrialRow
 
 COLOURS = {"complete": "tab:blue", "pruned": "tab:orange", "ended": "tab:red", "running": "tab:grey"}
 MARKERS = {"complete": "o", "pruned": "x", "ended": "v", "running": "."}

@@ -6,18 +6,17 @@ import csv
 import dataclasses
 import math
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
-from hf_bones.config.recipe import STAGES, Recipe, RecipeError, override
+from hf_bones.config.recipe import STAGES, RecipeError
+from hf_bones.config.search_space import Range
 from hf_bones.record import public_name
 from hf_bones.training.search.plot import plot_search
-
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
+from hf_bones.training.search.study import TrialRow
 
 BEST_FILE, TABLE, CSV, PLOT = "best.yaml", "trials.md", "trials.csv", "search.png"
 # Keys whose value may be a folder of this machine, and the key with the Hub id to write in its place, if any.
@@ -27,71 +26,31 @@ PLACES = {
 }  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
-class TrialRow:
-    """A trial as it stands. `score` is that of the kept checkpoint, of a pruned trial the best on the way; `curve` its evaluations."""
-
-    number: int
-    folder: str
-    state: str  # complete, pruned, ended (could not go on), running
-    score: float | None
-    standard_error: float
-    minutes: float
-    curve: list[float]
-    params: dict[str, Any]
-    reason: str
-
-
-def trial_rows(trials: Iterable[FrozenTrial]) -> list[TrialRow]:
-    """The trials of a study, by number; one that was interrupted and gone on with is one row, its last."""
-    rows: dict[str, TrialRow] = {}
-    for trial in sorted(trials, key=lambda trial: trial.number):
-        folder = trial.user_attrs.get("folder")
-        if folder is None or trial.user_attrs.get("dropped"):
-            rows.pop(folder or "", None)
-            continue
-        curve = [value for _, value in sorted(trial.intermediate_values.items())]
-        name = trial.state.name.lower()
-        state = "ended" if trial.user_attrs.get("ended") else name if name in ("complete", "pruned") else "running"
-        rows[folder] = TrialRow(
-            number=int(folder.rpartition("-")[2]),
-            folder=folder,
-            state=state,
-            score=trial.value if name == "complete" else max(curve, default=None),
-            standard_error=float(trial.user_attrs.get("standard_error", math.nan)),
-            minutes=float(trial.user_attrs.get("seconds", 0.0)) / 60,
-            curve=curve,
-            params=dict(trial.params),
-            reason=str(trial.user_attrs.get("reason", "")),
-        )
-    return sorted(rows.values(), key=lambda row: row.number)
-
-
 def best_of(rows: Iterable[TrialRow]) -> TrialRow | None:
     """The finished trial with the highest score, the earliest of equal ones; None before any is finished."""
     finished = [row for row in rows if row.state == "complete" and row.score is not None]
     return max(finished, key=lambda row: (row.score, -row.number), default=None)
 
 
-def write_report(rows: Sequence[TrialRow], recipe: Recipe, output: Path, whole: bool = False) -> Path:
+def write_report(rows: Sequence[TrialRow], data: Mapping[str, Any], space: Mapping[str, Range], output: Path, whole: bool = False) -> Path:
     """Writes table, plot and best recipe of the trials so far; once the search is `whole`, also says where they are.
 
-    Returns the file of the best recipe. Raises `RecipeError` for a whole search without a finished trial.
+    `data` is the recipe that is searched over (`Recipe.as_dict`), `space` its keys. Returns the file of the best recipe.
+    Raises `RecipeError` for a whole search without a finished trial.
     """
-    keys = list(recipe.search.space) if recipe.search else []
-    write_csv(rows, keys, output / CSV)
-    (output / TABLE).write_text(table_text(rows, keys, recipe), encoding="utf-8")
+    write_csv(rows, list(space), output / CSV)
+    (output / TABLE).write_text(table_text(rows, list(space), data["name"]), encoding="utf-8")
     if any(row.curve or row.score is not None for row in rows):
-        plot_search(rows, recipe.search.space if recipe.search else {}, output / PLOT)
+        plot_search(rows, space, output / PLOT)
     best = best_of(rows)
     if best is None:
         if whole and all(row.state != "running" for row in rows):
             raise RecipeError(f"search: none of {len(rows)} trials could be finished; {output / TABLE} says why")
         return output / BEST_FILE
-    found, left_out = best_recipe(recipe, best, len(rows))
+    found, left_out = best_recipe(data, best, len(rows))
     write_recipe(found, output / BEST_FILE, f"Trial {best.number} of a search of {len(rows)} trials ({output.name}/{TABLE}).")
     if whole:
-        options = {**left_out, "output_dir": f"runs/{found.name}"}
+        options = {**left_out, "output_dir": f"runs/{found['name']}"}
         line = ["hf-bones", "train", "--recipe", str(output / BEST_FILE)]
         line += [word for key, value in options.items() for word in (f"--{key}", *(value if isinstance(value, list) else [value]))]
         print(f"\nbest        trial {best.number}: validation selection {best.score:.4f} ± {best.standard_error:.4f} (standard error)")
@@ -101,37 +60,43 @@ def write_report(rows: Sequence[TrialRow], recipe: Recipe, output: Path, whole: 
     return output / BEST_FILE
 
 
-def best_recipe(recipe: Recipe, best: TrialRow, trials: int) -> tuple[Recipe, dict[str, Any]]:
-    """The recipe of a trial without this machine's absolute paths, and what of them has to be given on the command line."""
-    found = override(recipe, best.params)
-    found.name, found.search = f"{recipe.name}-best", None
-    found.description = f"{recipe.description.rstrip('.')}. The best of {trials} trials by validation selection score ({best.score:.4f})."
+def best_recipe(data: Mapping[str, Any], best: TrialRow, trials: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The recipe of a trial without this machine's absolute paths, and what of them has to be given on the command line.
+
+    `data` and the recipe are plain data, as `Recipe.as_dict` gives it.
+    """
+    name = f"{data['name']}-best"
+    said = f"{data['description'].rstrip('.')}. The best of {trials} trials by validation selection score ({best.score:.4f})."
+    found = {key: value for key, value in data.items() if key != "search"} | {"name": name, "description": said}
+    stage_of = {key: stage for stage, kind in STAGES.items() for key in vars(kind())}
+
+    def put(key: str, value: Any) -> None:
+        found[stage_of[key]] = {**found.get(stage_of[key], {}), key: value}
+
+    for key, value in {**best.params, "output_dir": f"runs/{name}", "resume": True}.items():
+        put(key, value)
     here: dict[str, Any] = {}
-    shared: dict[str, Any] = {"output_dir": f"runs/{found.name}", "resume": True}
     for key, hub_key in PLACES.items():
-        value = next(getattr(getattr(found, stage), key) for stage in STAGES if hasattr(getattr(found, stage), key))
+        value = found.get(stage_of[key], {}).get(key, "")
         places = value if isinstance(value, list) else [value]
-        if not any(Path(place).is_absolute() for place in places):
-            continue
-        here[key] = value
-        hub_id = next(
-            (getattr(getattr(found, stage), hub_key) for stage in STAGES if hub_key and hasattr(getattr(found, stage), hub_key)), None
-        )
-        names = [public_name(place) if Path(place).is_absolute() else place for place in places]
-        shared[key] = names if isinstance(value, list) else hub_id or names[0]
-    return override(found, shared), here
+        if any(Path(place).is_absolute() for place in places):
+            here[key] = value
+            hub_id = found[stage_of[hub_key]].get(hub_key) if hub_key else None
+            names = [public_name(place) if Path(place).is_absolute() else place for place in places]
+            put(key, names if isinstance(value, list) else hub_id or names[0])
+    return found, here
 
 
-def write_recipe(recipe: Recipe, path: Path, comment: str) -> None:
-    """Writes a recipe as YAML that `--recipe` takes: what differs from the defaults, stage by stage."""
-    data: dict[str, Any] = {"name": recipe.name, "description": recipe.description}
+def write_recipe(data: Mapping[str, Any], path: Path, comment: str) -> None:
+    """Writes a recipe (`Recipe.as_dict`) as YAML that `--recipe` takes: what differs from the defaults, stage by stage."""
+    kept: dict[str, Any] = {"name": data["name"], "description": data["description"]}
     for stage, kind in STAGES.items():
-        mine, usual = dataclasses.asdict(getattr(recipe, stage)), dataclasses.asdict(kind())
-        if changed := {key: value for key, value in mine.items() if value != usual[key]}:
-            data[stage] = changed
-    if recipe.trainer:
-        data["trainer"] = recipe.trainer
-    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=140)
+        usual = dataclasses.asdict(kind())
+        if changed := {key: value for key, value in data.get(stage, {}).items() if value != usual[key]}:
+            kept[stage] = changed
+    if data["trainer"]:
+        kept["trainer"] = data["trainer"]
+    text = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=140)
     partial = path.with_name(f".{path.name}")
     partial.write_text(f"# {comment}\n{text}", encoding="utf-8")
     partial.replace(path)
@@ -148,13 +113,13 @@ def write_csv(rows: Sequence[TrialRow], keys: Sequence[str], path: Path) -> None
             table.writerow([row.number, row.folder, row.state, *figures, len(row.curve), round(row.minutes, 2), *values, row.reason])
 
 
-def table_text(rows: Sequence[TrialRow], keys: Sequence[str], recipe: Recipe) -> str:
-    """trials.md: the trials by score, finished ones first."""
+def table_text(rows: Sequence[TrialRow], keys: Sequence[str], name: str) -> str:
+    """trials.md: the trials of a recipe by score, finished ones first."""
     best = best_of(rows)
     states = {state: sum(row.state == state for row in rows) for state in ("complete", "pruned", "ended", "running")}
     counts = ", ".join(f"{count} {state}" for state, count in states.items() if count)
     lines = [
-        f"# Search of the recipe {recipe.name}",
+        f"# Search of the recipe {name}",
         "",
         f"{len(rows)} trials: {counts}; {sum(row.minutes for row in rows):.1f} minutes in all.",
     ]

@@ -19,10 +19,12 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +34,7 @@ from filelock import FileLock
 from transformers import TrainerCallback
 
 from hf_bones.config.fields import is_removed
-from hf_bones.config.recipe import Recipe, RecipeError, override
+from hf_bones.config.recipe import STAGES, Recipe, RecipeError, SearchConfig, override
 from hf_bones.config.rules import check_rules
 from hf_bones.logits import softmax
 from hf_bones.metrics import selection_score
@@ -43,9 +45,9 @@ from hf_bones.training.cached_views.fill import FOLDER as KEPT
 from hf_bones.training.errors import DivergedError, TooLittleMemoryError
 from hf_bones.training.processes import process_count
 from hf_bones.training.run.checkpoints import RUN_FILE, START, comparable
-from hf_bones.training.search.report import TrialRow, best_of, trial_rows, write_report
-from hf_bones.training.search.study import LOCK_FILE, STUDY_FILE, claim_trial, open_study, space_of
-from hf_bones.training.trainer import TrainedModel
+from hf_bones.training.run.result import TrainedModel
+from hf_bones.training.search.report import best_of, write_report
+from hf_bones.training.search.study import LOCK_FILE, STUDY_FILE, Study, TrialRow
 
 if TYPE_CHECKING:
     import optuna
@@ -64,29 +66,38 @@ def search(recipe: Recipe, run_trial: RunTrial) -> Path:
     Only the best trial keeps its weights; of the others there remain record.json and curves.png. Raises `RecipeError` for a recipe without
     a space, another search in the same `output_dir`, a launcher with several processes, a missing optuna, and where every trial failed.
     """
-    check_search(recipe)
-    output = Path(recipe.training.output_dir)
-    prepare_search(recipe, output)
-    while (claimed := claim_trial(recipe, output)) is not None:
+    output, config = Path(recipe.training.output_dir), recipe.search or SearchConfig()
+    check_search()
+    check_rules(recipe, "search")
+    space = {f"search.space.{key}": vars(values) for key, values in config.space.items()}
+    prepare_search({**comparable(recipe.as_dict()), **space}, output, recipe.training.resume)
+    values = {key: value for stage in STAGES for key, value in vars(getattr(recipe, stage)).items()}
+    study = Study(output, config, recipe.training.seed, values)
+    while (claimed := study.claim()) is not None:
         trial, lock = claimed
+        folder = trial.user_attrs["folder"]
         try:
-            run_claimed(trial, recipe, output, run_trial)
+            own = override(recipe, {**trial.params, "output_dir": str(output / folder), "resume": True})
+            own.search = None
+            if own.training.cached_views and not own.training.cached_dir:
+                own.training.cached_dir = str(output / KEPT)  # trials with the same frozen part compute it once
+            run_claimed(trial, partial(run_trial, own))
         finally:
             lock.release()
         with FileLock(output / LOCK_FILE):
-            rows = trial_rows(open_study(recipe, output).get_trials(deepcopy=False))
+            rows = study.rows()
             drop_weights(rows, output)
-            write_report(rows, recipe, output)
-        say(rows, trial.user_attrs["folder"], space_of(recipe).trials)
-        forget_network(recipe)
-    rows = trial_rows(open_study(recipe, output).get_trials(deepcopy=False))
+            write_report(rows, recipe.as_dict(), config.space, output)
+        say(rows, folder, config.trials)
+        forget_network(recipe.training.torch_compile)
+    rows = study.rows()
     if running := [row.folder for row in rows if row.state == "running"]:
         print(f"\nnote        other processes still run {', '.join(running)}")
-    return write_report(rows, recipe, output, whole=True)
+    return write_report(rows, recipe.as_dict(), config.space, output, whole=True)
 
 
-def check_search(recipe: Recipe) -> None:
-    """Raises `RecipeError` for what keeps a recipe from being searched over."""
+def check_search() -> None:
+    """Raises `RecipeError` for what keeps this process from searching."""
     if process_count() > 1:
         raise RecipeError(
             f"--search: a trial runs in one process, and {process_count()} were started. For several GPUs give the command without a "
@@ -94,29 +105,24 @@ def check_search(recipe: Recipe) -> None:
         )
     if importlib.util.find_spec("optuna") is None:
         raise RecipeError("--search: optuna is not installed; pip install 'hf-bones[search]'")
-    check_rules(recipe, "search")
 
 
-def prepare_search(recipe: Recipe, output: Path) -> None:
-    """Notes what is searched in `output`, or checks that it is what an earlier command searched there.
+def prepare_search(search: Mapping[str, Any], output: Path, resume: bool) -> None:
+    """Notes what is searched (the recipe's keys, as `comparable` gives them, and the space) in `output`, or checks that it is what an
+    earlier command searched there.
 
-    With `resume: false` an earlier search is taken away first. Raises `RecipeError` naming the keys that differ.
+    Without `resume` an earlier search is taken away first. Raises `RecipeError` naming the keys that differ.
     """
     output.mkdir(parents=True, exist_ok=True)
-    space = {key: vars(values) for key, values in space_of(recipe).space.items()}
-    mine = {**comparable(recipe), **{f"search.space.{key}": values for key, values in space.items()}}
-    note = output / NOTE_FILE
+    mine, note = json.loads(json.dumps(search)), output / NOTE_FILE
     with FileLock(output / LOCK_FILE):
-        if not recipe.training.resume:
+        if not resume:
             (output / STUDY_FILE).unlink(missing_ok=True)
             for folder in output.glob("trial-*"):
                 if (folder / RUN_FILE).is_file():
                     shutil.rmtree(folder)
         elif note.is_file() and (output / STUDY_FILE).is_file():
-            write_json(output / f".{NOTE_FILE}", mine)  # as JSON gives it back: tuples are lists there
             theirs = {key: value for key, value in read_json(note).items() if not is_removed(key, f"{note}: {key}")}
-            mine = read_json(output / f".{NOTE_FILE}")
-            (output / f".{NOTE_FILE}").unlink()
             if differing := sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key)):
                 raise RecipeError(
                     f"output_dir: {output} holds a search whose {', '.join(differing)} differ, and scores of the two cannot be compared; "
@@ -125,7 +131,7 @@ def prepare_search(recipe: Recipe, output: Path) -> None:
         write_json(note, mine)
 
 
-def run_claimed(trial: optuna.Trial, recipe: Recipe, output: Path, run_trial: RunTrial) -> None:
+def run_claimed(trial: optuna.Trial, run: Callable[[Sequence[TrainerCallback]], TrainedModel]) -> None:
     """Runs a trial and tells the study how it ended; one that is interrupted stays open, and is gone on with later.
 
     Settings that the network or the machine cannot take end the trial; where no trial has been finished yet, the search too.
@@ -134,15 +140,11 @@ def run_claimed(trial: optuna.Trial, recipe: Recipe, output: Path, run_trial: Ru
     from optuna.trial import TrialState
 
     study, folder = trial.study, trial.user_attrs["folder"]
-    own = override(recipe, {**trial.params, "output_dir": str(output / folder), "resume": True})
-    own.search = None
-    if own.training.cached_views and not own.training.cached_dir:
-        own.training.cached_dir = str(output / KEPT)  # trials with the same frozen part compute it once
     print(f"\n{folder:<12}{', '.join(f'{key} {written(value)}' for key, value in trial.params.items())}")
     watch = TrialWatch(trial)
     try:
         try:
-            trained = run_trial(own, [watch])
+            trained = run([watch])
         finally:
             watch.note_time()
     except optuna.TrialPruned:
@@ -226,12 +228,12 @@ def drop_weights(rows: Sequence[TrialRow], output: Path) -> None:
                 (folder / name).unlink(missing_ok=True)
 
 
-def forget_network(recipe: Recipe) -> None:
+def forget_network(torch_compile: str) -> None:
     """Gives the memory of a trial's network back before the next one is made."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    if recipe.training.torch_compile != "off":
+    if torch_compile != "off":
         torch.compiler.reset()
 
 

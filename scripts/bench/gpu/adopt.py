@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics
 from hf_bones.record import now, read_json, sha256_file, write_json
 from hf_bones.training.backbone.loading import load_model
+from hf_bones.training.build import make_trainer
 from hf_bones.training.data.rows import training_rows
 from hf_bones.training.distill.probabilities import probability_file
-from hf_bones.training.distill.run import make_distill_trainer
+from hf_bones.training.distill.run import prepare_lessons
+from hf_bones.training.distill.trainer import DistillTrainer
 from hf_bones.training.loss import learnt_log_prior
 from hf_bones.training.run.checkpoints import shift_biases
-from hf_bones.training.trainer import label_counts, train
+from hf_bones.training.trainer import train
 
 # Places, what only tells how fast it went, and what comes after training. Probabilities are compared by their hash.
 NOT_TRAINING = {"output_dir", "resume", "data_loader_workers", "torch_compile", "save_dtype", "balanced_verdicts", "teacher_probabilities"}
@@ -62,12 +65,15 @@ def main() -> None:
     still.distill, still.trainer = DistillConfig(), {}
     trained = train(still, rows=rows)
     if recipe.training.balanced_verdicts:
-        shift = shift_biases(trained.model, -learnt_log_prior(recipe.training, label_counts(rows[0], scheme)), recipe.training.save_dtype)
+        shift = shift_biases(trained.model, -learnt_log_prior(recipe.training, rows[0].label_counts(scheme)), recipe.training.save_dtype)
         trained.logits += shift
         trained.verdict_shift = dict(zip(scheme.names, shift.tolist(), strict=True))
         trained.metrics = dict(classification_metrics(trained.labels, softmax(trained.logits), scheme.names, scheme.normal_id))
     if recipe.distill.is_on:
-        trainer = make_distill_trainer(recipe, *load_model(still.model, scheme), scheme, *rows)
+        model, spec = load_model(still.model, scheme)
+        taught, lessons = prepare_lessons(recipe.distill, recipe.data, Path(options.out), model, spec, scheme, rows[0])
+        make = partial(DistillTrainer, distill=recipe.distill, lessons=lessons)
+        trainer = make_trainer(recipe, model, spec, scheme, taught, rows[1], make)
         steps = len(trainer.get_train_dataloader())
         trained.distillation = trainer.describe() | {"steps": round(steps * recipe.training.epochs), "steps_an_epoch": steps}
     trained.seconds = line["seconds"]

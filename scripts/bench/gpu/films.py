@@ -21,7 +21,7 @@ from hf_bones.images.opening import open_image
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import fit_to
 from hf_bones.training.data.batches import Boxes
-from hf_bones.training.data.rows import Rows, boxes_of
+from hf_bones.training.data.row_table import Rows, boxes_of
 
 LICENCES = ("CC-BY-4.0", "CC0-1.0")
 

@@ -43,10 +43,11 @@ from hf_bones.labels import load_scheme
 from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import now, write_json
 from hf_bones.training.backbone.loading import load_model
+from hf_bones.training.bone_trainer import BoneTrainer
+from hf_bones.training.build import make_trainer
 from hf_bones.training.data.augment import augmentation_draw
 from hf_bones.training.data.batches import collate
-from hf_bones.training.data.rows import Rows
-from hf_bones.training.trainer import BoneTrainer, make_trainer
+from hf_bones.training.data.row_table import Rows
 
 SCHEME = load_scheme("three-class")
 EXPECTED = {"off": 5.0, "blocks": 20.0}  # seconds that a measurement takes, to tell whether it still fits

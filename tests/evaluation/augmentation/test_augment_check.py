@@ -29,13 +29,9 @@ from hf_bones.evaluation.augmentation.measure import (
     summarise,
     wilson,
 )
-from hf_bones.evaluation.augmentation.transforms import (
-    PARTS,
-    POLICY,
-    film_draws,
-    transforms_of,
-)
+from hf_bones.evaluation.augmentation.transforms import POLICY, film_draws, transforms_of
 from hf_bones.labels import THREE_CLASS
+from hf_bones.training.data.augment import AUGMENTATIONS
 
 QUICK = Settings(drawn=4, draws=20, looks=2, sheet_films=1, repeats=50)
 
@@ -210,7 +206,7 @@ def test_a_check_writes_report_data_plot_and_sheets(checked):
     assert "The policy passes" in text and "RandomResizedCrop" in text and str(folder) not in text
     data = json.loads((out / "augment_check.json").read_text(encoding="utf-8"))
     assert data["passes"] and data["counter_examples_fail"] and data["augment"]["zoom"] == 2
-    assert {row["name"] for row in data["sets"][0]["transforms"]} >= set(PARTS)
+    assert {row["name"] for row in data["sets"][0]["transforms"]} >= {each.name for each in AUGMENTATIONS}
     for name in ("augment_check.png", *(films.sheet for films in found.sets)):
         with Image.open(out / name) as picture:
             assert np.asarray(picture.convert("L")).std() > 5

@@ -24,18 +24,17 @@ from hf_bones.evaluation.augmentation.measure import (
 from hf_bones.evaluation.augmentation.transforms import (
     BLIND,
     COUNTER_EXAMPLES,
-    PARTS,
     POLICY,
     STILL,
     PolicyTransform,
     film_draws,
     growth,
-    is_on,
     most_bend,
     random_resized_crop,
     shear,
     transforms_of,
 )
+from hf_bones.training.data.augment import AUGMENTATIONS, named_draws
 
 CROP, SHEAR = COUNTER_EXAMPLES
 
@@ -43,12 +42,12 @@ CROP, SHEAR = COUNTER_EXAMPLES
 # The transforms
 def test_every_key_of_a_policy_belongs_to_a_transform_that_is_checked():
     keys = {field.name for field in dataclasses.fields(AugmentConfig)}
-    assert {key for part in PARTS.values() for key in part} | {"augment", "keep_in_view"} == keys
+    assert {key for each in AUGMENTATIONS for key in each.off} | {"augment", "keep_in_view"} == keys
 
 
 def test_a_transform_alone_turns_everything_else_off():
     found = {each.name: each for each in transforms_of(AugmentConfig(zoom=2))}
-    assert set(PARTS) < set(found)
+    assert {each.name for each in AUGMENTATIONS} < set(found)
     assert found["scale"].policy == dataclasses.replace(STILL, scale=0.1)
     assert found["whole policy"].policy == AugmentConfig(zoom=2)
 
@@ -56,7 +55,8 @@ def test_a_transform_alone_turns_everything_else_off():
 def test_what_a_policy_turns_off_is_not_looked_at():
     names = [each.name for each in transforms_of(AugmentConfig(rotation_degrees=0, zoom=3, zoom_probability=0))]
     assert "rotation" not in names and "zoom" not in names and "scale" in names
-    assert not is_on(STILL, "flips") and is_on(AugmentConfig(horizontal_flip=0, vertical_flip=0.1), "flips")
+    flips = next(each for each in AUGMENTATIONS if each.name == "flips")
+    assert not flips.is_on(STILL) and flips.is_on(AugmentConfig(horizontal_flip=0, vertical_flip=0.1))
 
 
 def test_there_is_a_row_for_films_without_boxes_only_where_boxes_make_a_difference():
@@ -183,7 +183,7 @@ def test_a_contrast_factor_is_what_is_measured():
     film = film_with([(0.5, 0.5, 0.3, 0.3)])
     transform, draws = transform_of(contrast=0.5), film_draws(0, 0, 4)
     contrast, clipped = kept_contrast(film, transform, SIZE, draws, transform.matrices(film, SIZE, draws))
-    factors = 1 + (draws.policy[:, 7].numpy() * 2 - 1) * 0.5
+    factors = 1 + (named_draws(draws.policy)["contrast"].numpy() * 2 - 1) * 0.5
     dim = factors < 1
     np.testing.assert_allclose(contrast[dim], factors[dim], rtol=5e-3)
     assert (clipped[dim] == 0).all()
@@ -193,7 +193,7 @@ def test_brightness_that_turns_the_break_white_takes_its_contrast():
     film = film_with([(0.5, 0.5, 0.3, 0.3)])
     film = dataclasses.replace(film, pixels=(film.pixels // 2 + 130).clip(0, 255).astype(np.uint8))
     draws = film_draws(0, 0, 1)
-    draws.policy[:, 8] = 1
+    named_draws(draws.policy)["brightness"].fill_(1)
     contrast, clipped = kept_contrast(film, transform_of(brightness=0.9), SIZE, draws, transform_of().matrices(film, SIZE, draws))
     assert contrast[0] == pytest.approx(0, abs=1e-3) and clipped[0] == pytest.approx(1)
 
@@ -204,7 +204,7 @@ def test_of_a_drawn_break_only_what_the_break_changes_counts():
     line = box_region(np.array([0.5, 0.5, 0.3, 0.04]), film.shape)
     drawn = dataclasses.replace(film, whole=film.pixels, pixels=np.where(line, film.pixels - 20, film.pixels).astype(np.uint8))
     figures = measure_film(drawn, transform_of(contrast=0.5), SIZE, film_draws(0, 0, 8), 8)
-    factors = 1 + (film_draws(0, 0, 8).policy[:, 7].numpy() * 2 - 1) * 0.5
+    factors = 1 + (named_draws(film_draws(0, 0, 8).policy)["contrast"].numpy() * 2 - 1) * 0.5
     np.testing.assert_allclose(figures.contrast[factors < 1], factors[factors < 1], rtol=1e-2)
 
 

@@ -26,7 +26,7 @@ from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS
 from hf_bones.metrics import classification_metrics
 from hf_bones.record import read_json, write_json
-from hf_bones.training.run.checkpoints import prepare_output
+from hf_bones.training.run.checkpoints import comparable, prepare_output
 
 FEW = Resampling(repeats=60)
 NAMES = THREE_CLASS.names
@@ -172,7 +172,7 @@ def fake_train(log: list[str], stop_at: str = ""):
         if folder.name == stop_at:
             raise KeyboardInterrupt
         write_json(folder / "record.json", {})
-        prepare_output(recipe, folder)
+        prepare_output(comparable(recipe.as_dict()), folder, resume=True)
         return folder
 
     return train

@@ -13,7 +13,7 @@ from hf_bones.config.recipe import AugmentConfig, ModelConfig, RecipeError
 from hf_bones.labels import THREE_CLASS
 from hf_bones.training.backbone.auxiliary import UNKNOWN, attach_auxiliary, box_cover, box_loss, head_figures, label_loss, patch_map
 from hf_bones.training.backbone.loading import load_model
-from hf_bones.training.data.augment import DRAWS, affine_matrices, augment_batch, augmentation_draw
+from hf_bones.training.data.augment import DRAWS, affine_matrices, augment_batch, augmentation_draw, named_draws
 from hf_bones.training.data.batches import TrainingRows, batch_matrices, collate
 from hf_bones.training.run.checkpoints import load_weights, save_checkpoint
 
@@ -50,8 +50,8 @@ def test_the_cover_of_an_unchanged_film_is_where_the_box_is() -> None:
 
 def test_the_cover_follows_rotation_flips_and_zoom() -> None:
     batch = batch_of(200)
-    matrices = affine_matrices(batch["draws"], batch["heights"], batch["widths"], WIDE, batch["boxes"], batch["boxes_known"])
-    warped = augment_batch(painted(batch), batch["heights"], batch["widths"], batch["draws"], WIDE, matrices)
+    matrices = affine_matrices(named_draws(batch["draws"]), batch["heights"], batch["widths"], WIDE, batch["boxes"], batch["boxes_known"])
+    warped = augment_batch(painted(batch), batch["heights"], batch["widths"], named_draws(batch["draws"]), WIDE, matrices)
     cover = box_cover(batch["boxes"], matrices, batch["heights"], batch["widths"], grid=28, size=112)
     bright = torch.nn.functional.avg_pool2d(warped, 4)[:, 0]
     assert ((bright > 0.6) & (cover == 0)).sum() == 0  # every patch that the box fills is found
@@ -61,7 +61,7 @@ def test_the_cover_follows_rotation_flips_and_zoom() -> None:
 def test_a_zoom_enlarges_and_keeps_every_box_in_view() -> None:
     batch = batch_of(500, [[0.6, 0.3, 0.2, 0.15], [0.2, 0.8, 0.1, 0.1]])
     policy = AugmentConfig(rotation_degrees=0, scale=0, shift=0, horizontal_flip=0, zoom=4, zoom_probability=0.7)
-    matrices = affine_matrices(batch["draws"], batch["heights"], batch["widths"], policy, batch["boxes"], batch["boxes_known"])
+    matrices = affine_matrices(named_draws(batch["draws"]), batch["heights"], batch["widths"], policy, batch["boxes"], batch["boxes_known"])
     factors = matrices[:, 0, 0]
     assert factors.max() > 1.3 and (factors == 1).float().mean() == pytest.approx(0.3, abs=0.07)
     for cx, cy, w, h in ((0.6, 0.3, 0.2, 0.15), (0.2, 0.8, 0.1, 0.1)):
@@ -73,8 +73,8 @@ def test_a_zoom_enlarges_and_keeps_every_box_in_view() -> None:
 def test_films_whose_breaks_nobody_marked_are_not_zoomed_and_whole_bones_are() -> None:
     batch = batch_of(200, [[0, 0, 0, 0]])
     policy = AugmentConfig(rotation_degrees=0, scale=0, shift=0, horizontal_flip=0, zoom=2, zoom_probability=1)
-    known = affine_matrices(batch["draws"], batch["heights"], batch["widths"], policy, batch["boxes"], batch["boxes_known"])
-    unknown = affine_matrices(batch["draws"], batch["heights"], batch["widths"], policy, batch["boxes"], ~batch["boxes_known"])
+    known = affine_matrices(named_draws(batch["draws"]), batch["heights"], batch["widths"], policy, batch["boxes"], batch["boxes_known"])
+    unknown = affine_matrices(named_draws(batch["draws"]), batch["heights"], batch["widths"], policy, batch["boxes"], ~batch["boxes_known"])
     assert torch.allclose(unknown, torch.eye(2, 3).expand(200, 2, 3), atol=1e-4)
     assert known[:, 0, 0].min() >= 1 and known[:, 0, 0].max() > 1.8
 
@@ -113,7 +113,7 @@ def test_rows_hand_on_boxes_and_extra_labels() -> None:
     assert batch["boxes_known"].tolist() == [False, True]
     assert batch["boxes"].shape == (2, 1, 4) and batch["boxes"][1, 0, 0] == 0.5
     assert batch["region_label"].tolist() == [3, UNKNOWN]
-    assert batch["draws"].shape == (2, DRAWS)
+    assert batch["draws"].shape == (2, len(DRAWS))
     assert torch.equal(batch_matrices(batch, None), torch.eye(2, 3).expand(2, 2, 3))
 
 

@@ -7,9 +7,9 @@ from small_run import arguments
 from hf_bones.finetune import parse_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.training.backbone.loading import load_model
+from hf_bones.training.build import make_trainer
 from hf_bones.training.cached_views.fill import keep_frozen_output
 from hf_bones.training.data.rows import training_rows
-from hf_bones.training.trainer import make_trainer
 
 PLAIN = ("--head_start", "random", "--epochs", "1", "--augment", "false")
 
@@ -25,5 +25,8 @@ def kept_rows(ground: Path, output: Path, *more: str):
     model, spec = load_model(recipe.model, THREE_CLASS)
     trainer = make_trainer(recipe, model, spec, THREE_CLASS, rows, validation)
     before = trainer.train_dataset
-    keep_frozen_output(trainer, recipe, {"train": rows.hashes, "validation": validation.hashes})
+    hashes = {"train": rows.hashes, "validation": validation.hashes}
+    trainer.train_dataset, trainer.eval_dataset, trainer.data_collator = keep_frozen_output(
+        trainer, recipe.training, recipe.model.trainable, recipe.augment, spec, hashes, len(trainer.sampler)
+    )
     return trainer, recipe, before

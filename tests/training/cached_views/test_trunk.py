@@ -18,6 +18,7 @@ from hf_bones.finetune import main
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import stack_inputs
 from hf_bones.training.backbone.loading import load_model
+from hf_bones.training.build import make_trainer
 from hf_bones.training.cached_views import cut as trunk
 from hf_bones.training.cached_views import fill as trunk_output
 from hf_bones.training.cached_views.cut import Cut, find_cut, frozen_output, go_on_from_kept
@@ -25,7 +26,7 @@ from hf_bones.training.cached_views.fill import keep_frozen_output
 from hf_bones.training.cached_views.rows import KeptRows, collate_kept
 from hf_bones.training.data.batches import batch_matrices, batch_to_input, collate
 from hf_bones.training.data.rows import training_rows
-from hf_bones.training.trainer import make_trainer, train
+from hf_bones.training.trainer import train
 
 
 def trained(ground: Path, output: Path, *more: str) -> dict[str, torch.Tensor]:
@@ -199,7 +200,10 @@ def kept_rows_with_boxes(ground, output, more):
     attach_auxiliary(model, 56, {"region": 2}, True)
     trainer = make_trainer(recipe, model, spec, THREE_CLASS, rows, validation)
     before = trainer.train_dataset
-    keep_frozen_output(trainer, recipe, {"train": rows.hashes, "validation": validation.hashes})
+    hashes = {"train": rows.hashes, "validation": validation.hashes}
+    trainer.train_dataset, trainer.eval_dataset, trainer.data_collator = keep_frozen_output(
+        trainer, recipe.training, recipe.model.trainable, recipe.augment, spec, hashes, len(trainer.sampler)
+    )
     return trainer, recipe, before
 
 

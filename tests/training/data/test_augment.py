@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from hf_bones.config.recipe import AugmentConfig
 from hf_bones.preprocess import InputSpec, normalise
-from hf_bones.training.data.augment import DRAWS, affine_matrices, augment_batch, augmentation_draw, warp
+from hf_bones.training.data.augment import DRAWS, affine_matrices, augment_batch, augmentation_draw, named_draws, policy_without_any, warp
 from hf_bones.training.data.batches import batch_to_input, collate
 
-STILL = AugmentConfig(rotation_degrees=0, scale=0, shift=0, horizontal_flip=0, vertical_flip=0, gamma=0, contrast=0, brightness=0)
+STILL = policy_without_any()
 SPEC = InputSpec(48)
 
 
@@ -63,16 +63,24 @@ def test_draws_differ_by_position_and_repeat_by_seed():
     assert (augmentation_draw(0, 5) != augmentation_draw(1, 5)).any()
 
 
+def test_the_numbers_of_an_image_are_those_of_earlier_runs():
+    drawn = dict(zip(DRAWS, augmentation_draw(3, 5), strict=True))
+    found = np.random.default_rng([3, 5]).random(13, dtype=np.float32)
+    assert [drawn[name] for name in ("rotation", "shift_y", "horizontal_flip", "contrast", "zoom", "zoom_y")] == found[
+        [0, 3, 4, 7, 9, 12]
+    ].tolist()
+
+
 @settings(max_examples=50)
 @given(
-    st.lists(st.floats(0, 0.9999), min_size=DRAWS, max_size=DRAWS),
+    st.lists(st.floats(0, 0.9999), min_size=len(DRAWS), max_size=len(DRAWS)),
     st.floats(0, 90),
     st.floats(0, 0.3),
     st.floats(0, 1),
 )
 def test_there_is_never_any_shear(numbers, rotation, scale, flip):
     policy = AugmentConfig(rotation_degrees=rotation, scale=scale, horizontal_flip=flip, vertical_flip=flip)
-    matrix = affine_matrices(torch.tensor([numbers]), torch.tensor([40.0]), torch.tensor([30.0]), policy)[0, :, :2].double()
+    matrix = affine_matrices(named_draws(torch.tensor([numbers])), torch.tensor([40.0]), torch.tensor([30.0]), policy)[0, :, :2].double()
     product = matrix @ matrix.T
     # A similarity: columns orthogonal and of one length, so angles and proportions survive.
     assert product[0, 1].abs() < 1e-5
@@ -90,7 +98,7 @@ def test_images_move_as_kornia_moves_them(seed, sides):
     grey = torch.nn.functional.interpolate(torch.rand(3, 1, 5, 5, generator=random), size=sides, mode="bicubic").clamp(0, 1)
     policy = AugmentConfig(rotation_degrees=40, scale=0.3, shift=0.2, vertical_flip=0.5)
     matrices = affine_matrices(
-        torch.rand(3, DRAWS, generator=random), torch.full((3,), float(height)), torch.full((3,), float(width)), policy
+        named_draws(torch.rand(3, len(DRAWS), generator=random)), torch.full((3,), float(height)), torch.full((3,), float(width)), policy
     )
     theirs = kornia.geometry.transform.warp_affine(grey, matrices, dsize=sides, mode="bilinear", padding_mode="zeros", align_corners=True)
     torch.testing.assert_close(warp(grey, matrices), theirs, atol=1e-3, rtol=0)
@@ -99,8 +107,7 @@ def test_images_move_as_kornia_moves_them(seed, sides):
 def test_the_mirror_keeps_the_image_inside_its_own_frame():
     grey = torch.zeros(1, 1, 48, 48)
     grey[0, 0, :, :5] = 1
-    draws = torch.full((1, DRAWS), 0.5)
-    draws[0, 4] = 0.0
+    draws = named_draws(torch.full((1, len(DRAWS)), 0.5)) | {"horizontal_flip": torch.zeros(1)}
     policy = AugmentConfig(**{**vars(STILL), "horizontal_flip": 0.5})
     out = augment_batch(grey, torch.tensor([48]), torch.tensor([30]), draws, policy)
     assert out[0, 0, 10, 25:30].min() > 0.99 and out[0, 0, 10, :25].max() < 0.01
@@ -109,8 +116,7 @@ def test_the_mirror_keeps_the_image_inside_its_own_frame():
 def test_a_rotation_turns_about_the_centre_of_the_unpadded_image():
     grey = torch.zeros(1, 1, 49, 49)
     grey[0, 0, 24, 14] = 1  # the centre of a 29-wide image
-    draws = torch.full((1, DRAWS), 0.5)
-    draws[0, 0] = 0.999
+    draws = named_draws(torch.full((1, len(DRAWS)), 0.5)) | {"rotation": torch.full((1,), 0.999)}
     policy = AugmentConfig(**{**vars(STILL), "rotation_degrees": 90})
     out = augment_batch(grey, torch.tensor([49]), torch.tensor([29]), draws, policy)
     assert out[0, 0].argmax().item() == 24 * 49 + 14
@@ -120,13 +126,13 @@ def test_a_rotation_turns_about_the_centre_of_the_unpadded_image():
 @given(st.integers(0, 10_000))
 def test_values_stay_in_range(seed):
     made = batch(3, seed)
-    out = augment_batch(made["grey"].float() / 255, made["heights"], made["widths"], made["draws"], AugmentConfig())
+    out = augment_batch(made["grey"].float() / 255, made["heights"], made["widths"], named_draws(made["draws"]), AugmentConfig())
     assert out.min() >= 0 and out.max() <= 1 and torch.isfinite(out).all()
 
 
 @settings(max_examples=50)
 @given(
-    st.lists(st.floats(0, 0.9999), min_size=DRAWS, max_size=DRAWS),
+    st.lists(st.floats(0, 0.9999), min_size=len(DRAWS), max_size=len(DRAWS)),
     st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 0.5), st.floats(0.01, 0.5)),
     st.booleans(),
 )
@@ -134,7 +140,7 @@ def test_known_boxes_stay_in_the_frame_and_nothing_else_moves(numbers, box, know
     policy = AugmentConfig(rotation_degrees=20, scale=0.2, shift=0.3, vertical_flip=0.5)
     heights, widths = torch.tensor([48.0]), torch.tensor([30.0])
     boxes = torch.tensor([[box if known else (0.0, 0.0, 0.0, 0.0)]])
-    draws = torch.tensor([numbers])
+    draws = named_draws(torch.tensor([numbers]))
     free = affine_matrices(draws, heights, widths, policy)
     held = affine_matrices(draws, heights, widths, policy, boxes, torch.tensor([known]))
     torch.testing.assert_close(held[..., :2], free[..., :2])
@@ -157,7 +163,7 @@ def test_known_boxes_stay_in_the_frame_and_nothing_else_moves(numbers, box, know
 
 def test_a_policy_may_let_a_known_box_leave():
     policy = AugmentConfig(**{**vars(STILL), "shift": 0.5, "keep_in_view": False})
-    draws = torch.full((1, DRAWS), 0.999)
+    draws = named_draws(torch.full((1, len(DRAWS)), 0.999))
     boxes = torch.tensor([[[0.9, 0.9, 0.1, 0.1]]])
     sides = torch.tensor([48.0]), torch.tensor([30.0])
     torch.testing.assert_close(affine_matrices(draws, *sides, policy, boxes, torch.tensor([True])), affine_matrices(draws, *sides, policy))

@@ -202,7 +202,7 @@ def test_a_row_group_that_cannot_be_fetched_ends_the_run_with_what_to_do(ground,
 def test_drawn_rows_are_mixed_in(ground, tmp_path):
     recipe = parse_recipe(arguments(ground, tmp_path / "run", "--drawn_images", "12"))
     rows, _ = training_rows(recipe.data, THREE_CLASS, 0)
-    drawn = stream_sampler(rows, recipe)
+    drawn = stream_sampler(rows, recipe.data.stream_row_groups, recipe.training.batch_size, recipe.training.seed)
     assert sorted(drawn.order(0)[:60].tolist()) == sorted(set(drawn.order(0).tolist())) and len(drawn) == 56
     places = np.flatnonzero(drawn.order(0) >= 48)
     assert len(places) >= 8 and places.max() - places.min() > 20, "not all at once"

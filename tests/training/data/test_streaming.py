@@ -133,7 +133,7 @@ def test_a_run_stopped_in_an_epoch_goes_on_with_the_shards_that_it_began_with(gr
     assert last_step(tmp_path / "run").name == "checkpoint-3"
     extra = Path(found.dataset) / "data" / "train-00003-of-00003.parquet"
     extra.write_bytes(next(extra.parent.glob("train-*")).read_bytes())
-    assert run_shards(recipe, tmp_path / "run", resumed=True) != find_shards(found.dataset)
+    assert run_shards(recipe.data, recipe.training, resumed=True) != find_shards(found.dataset)
     trained = train(recipe)
     assert trained.data["streamed"] == {"commit": None, "shards": 3, "row_groups": 12}
     assert_same_weights(last_step(tmp_path / "run"), last_step(whole), atol=1e-6)

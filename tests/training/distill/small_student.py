@@ -1,5 +1,6 @@
 """What the tests of distillation share: recipes of a small student, its teacher's folder, and pictures without labels."""
 
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -9,8 +10,10 @@ from hf_bones.dataset.build import load_bones
 from hf_bones.finetune import parse_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.training.backbone.loading import load_model
+from hf_bones.training.build import make_trainer
 from hf_bones.training.data.rows import training_rows
-from hf_bones.training.distill.run import make_distill_trainer
+from hf_bones.training.distill.run import prepare_lessons
+from hf_bones.training.distill.trainer import DistillTrainer
 
 NAMES = THREE_CLASS.names
 
@@ -41,7 +44,10 @@ def trainer_of(recipe):
     """The Trainer of a recipe before its first step."""
     train_rows, validation_rows = training_rows(recipe.data, THREE_CLASS, 0)
     model, spec = load_model(recipe.model, THREE_CLASS)
-    return make_distill_trainer(recipe, model, spec, THREE_CLASS, train_rows, validation_rows)
+    output = Path(recipe.training.output_dir)
+    rows, lessons = prepare_lessons(recipe.distill, recipe.data, output, model, spec, THREE_CLASS, train_rows)
+    make = partial(DistillTrainer, distill=recipe.distill, lessons=lessons)
+    return make_trainer(recipe, model, spec, THREE_CLASS, rows, validation_rows, make)
 
 
 def hashes_of(ground: Path, split: str) -> list[str]:

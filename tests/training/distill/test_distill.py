@@ -145,7 +145,7 @@ def test_features_of_other_architectures_teach_and_learn(ground, tmp_path, kind)
         trainer = trainer_of(recipe_of(ground, tmp_path / "run", *more))
         batch = trainer.data_collator([trainer.train_dataset[row] for row in range(4)])
         trainer.model.train()
-        loss = trainer.compute_loss(trainer.model, trainer._prepare_inputs(batch))
+        loss = trainer.compute_loss(trainer.model, batch)
         loss.backward()
         projection = trainer.model.auxiliary.projections[0].weight
         assert torch.isfinite(loss) and projection.grad is not None and projection.grad.abs().sum() > 0

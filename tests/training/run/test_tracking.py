@@ -103,18 +103,22 @@ def test_what_would_send_a_run_elsewhere_is_refused_by_name(ground, tmp_path, mo
     recipe = parse_recipe(arguments(ground, tmp_path, "--report_to", "trackio"))
     recipe.trainer = {"trackio_space_id": "somebody/curves"}
     with pytest.raises(RecipeError, match="take trackio_space_id out of trainer"):
-        trackers(recipe, resumed=False)
+        followed(recipe, resumed=False)
     monkeypatch.setenv("TRACKIO_SPACE_ID", "somebody/curves")
     with pytest.raises(RecipeError, match="TRACKIO_SPACE_ID in the environment"):
-        trackers(recipe, resumed=False)
+        followed(recipe, resumed=False)
 
 
 def test_a_new_run_in_the_same_folder_has_another_name_and_a_resumed_one_the_same(ground, tmp_path, monkeypatch):
     recipe = parse_recipe(arguments(ground, tmp_path / "bars"))
-    first = run_name(recipe, resumed=False)
-    assert run_name(recipe, resumed=True) == first
-    assert run_name(recipe, resumed=False).startswith("quickstart-bars-")
-    assert trackers(recipe, resumed=False) == []
+    first = run_name(recipe.name, Path(recipe.training.output_dir), resumed=False)
+    assert run_name(recipe.name, Path(recipe.training.output_dir), resumed=True) == first
+    assert run_name(recipe.name, Path(recipe.training.output_dir), resumed=False).startswith("quickstart-bars-")
+    assert followed(recipe, resumed=False) == []
     recipe.training.report_to = "tensorboard"
-    (tracker,) = trackers(recipe, resumed=True)
+    (tracker,) = followed(recipe, resumed=True)
     assert isinstance(tracker, LocalTensorBoard)
+
+
+def followed(recipe, resumed):
+    return trackers(recipe.training, recipe.trainer, recipe.name, resumed)

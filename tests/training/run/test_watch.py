@@ -66,7 +66,7 @@ def test_a_loss_that_is_nan_is_seen_between_logs_even_where_the_trainer_would_hi
 
 
 def test_the_trainer_does_not_hide_nan_unless_told_to(ground, tmp_path):
-    assert training_arguments(parse_recipe(arguments(ground, tmp_path)), 48).logging_nan_inf_filter is False
+    assert training_arguments(parse_recipe(arguments(ground, tmp_path)).training, {}, 48).logging_nan_inf_filter is False
 
 
 class At(TrainerCallback):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from hf_bones.training.search.report import TrialRow
+from hf_bones.training.search.study import Study, TrialRow
 
 SPACE = {"learning_rate": {"choices": [1e-3, 1e-9, 1e30]}, "label_smoothing": {"low": 0.0, "high": 0.1}, "batch_size": {"choices": [8, 12]}}
 
@@ -34,3 +34,7 @@ def recipe_file(ground: Path, output: Path, **search: object) -> Path:
 def row(number: int, state: str, score: float | None, **more: object) -> TrialRow:
     fields = {"folder": f"trial-{number:03d}", "standard_error": 0.01, "minutes": 2.0, "curve": [], "params": {}, "reason": ""}
     return TrialRow(number=number, state=state, score=score, **{**fields, **more})
+
+
+def study_of(recipe, output) -> Study:
+    return Study(output, recipe.search, recipe.training.seed, {**vars(recipe.training), **vars(recipe.model)})

@@ -13,17 +13,15 @@ import numpy as np
 import pytest
 import torch
 from repository import ROOT
-from small_search import recipe_file
+from small_search import recipe_file, study_of
 
 from hf_bones.config.recipe import RecipeError, load_recipe
 from hf_bones.finetune import main
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import InputSpec
 from hf_bones.record import read_json
-from hf_bones.training.search.report import trial_rows
+from hf_bones.training.run.result import TrainedModel
 from hf_bones.training.search.run import search
-from hf_bones.training.search.study import open_study
-from hf_bones.training.trainer import TrainedModel
 
 
 def table(output: Path) -> list[dict[str, str]]:
@@ -176,5 +174,5 @@ def test_a_search_stopped_by_ctrl_c_says_so_and_keeps_its_trial_open(ground, tmp
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     assert main(["--recipe", str(recipe_file(ground, output)), "--search", "optuna"]) == 130
     assert "the same command goes on" in capsys.readouterr().err
-    (row,) = trial_rows(open_study(load_recipe(recipe_file(ground, output)), output).get_trials())
+    (row,) = study_of(load_recipe(recipe_file(ground, output)), output).rows()
     assert row.state == "running" and len(row.curve) == 1 and row.minutes > 0

@@ -3,72 +3,69 @@
 import importlib.util
 
 import pytest
-from small_search import recipe_file, row
+from small_search import recipe_file, row, study_of
 
-from hf_bones.config.recipe import RecipeError, load_recipe
+from hf_bones.config.recipe import RecipeError, load_recipe, recipe_from_dict
 from hf_bones.finetune import main
 from hf_bones.training.errors import DamagedImageError
-from hf_bones.training.search.report import best_of, best_recipe, table_text, trial_rows
+from hf_bones.training.run.checkpoints import comparable
+from hf_bones.training.search.report import best_of, best_recipe, table_text
 from hf_bones.training.search.run import prepare_search, run_claimed, search
-from hf_bones.training.search.study import claim_trial, open_study
 
 
 @pytest.fixture
 def small(ground, tmp_path):
-    """A recipe with a space, and its folder ready to be searched in."""
+    """A study whose folder is ready to be searched in."""
     recipe = load_recipe(recipe_file(ground, tmp_path / "small", trials=3))
-    prepare_search(recipe, tmp_path / "small")
-    return recipe, tmp_path / "small"
+    prepare_search(comparable(recipe.as_dict()), tmp_path / "small", resume=True)
+    return study_of(recipe, tmp_path / "small")
 
 
 def test_two_searches_at_once_take_different_trials_and_a_dropped_one_is_taken_up(small):
-    recipe, output = small
-    first, first_lock = claim_trial(recipe, output)
-    second, second_lock = claim_trial(recipe, output)
+    first, first_lock = small.claim()
+    second, second_lock = small.claim()
     assert {first.user_attrs["folder"], second.user_attrs["folder"]} == {"trial-000", "trial-001"}
     first.report(0.7, 1)
     first_lock.release()  # as when its process was killed
-    again, again_lock = claim_trial(recipe, output)
+    again, again_lock = small.claim()
     assert again.user_attrs["folder"] == "trial-000" and again.params == first.params
-    third, third_lock = claim_trial(recipe, output)
+    third, third_lock = small.claim()
     assert third.user_attrs["folder"] not in ("trial-000", "trial-001")
-    assert claim_trial(recipe, output) is None
-    assert len(trial_rows(open_study(recipe, output).get_trials())) == 3
+    assert small.claim() is None
+    assert len(small.rows()) == 3
     for lock in (second_lock, again_lock, third_lock):
         lock.release()
 
 
 def failing(error):
-    def run_trial(recipe, callbacks):
+    def run_trial(callbacks):
         raise error
 
     return run_trial
 
 
 def test_keys_that_do_not_go_together_end_the_search_at_first_and_later_only_the_trial(small, capsys):
-    recipe, output = small
-    trial, lock = claim_trial(recipe, output)
+    trial, lock = small.claim()
     with pytest.raises(RecipeError, match="no such dataset"):
-        run_claimed(trial, recipe, output, failing(RecipeError("dataset: no such dataset")))
+        run_claimed(trial, failing(RecipeError("dataset: no such dataset")))
     lock.release()
-    assert trial_rows(open_study(recipe, output).get_trials()) == []
-    trial, lock = claim_trial(recipe, output)
+    assert small.rows() == []
+    trial, lock = small.claim()
     trial.study.tell(trial, 0.9)
     lock.release()
-    trial, lock = claim_trial(recipe, output)
-    run_claimed(trial, recipe, output, failing(RecipeError("keep_blocks: the network has 3")))
+    trial, lock = small.claim()
+    run_claimed(trial, failing(RecipeError("keep_blocks: the network has 3")))
     lock.release()
-    row = trial_rows(open_study(recipe, output).get_trials())[-1]
+    row = small.rows()[-1]
     assert (row.state, row.reason) == ("ended", "keep_blocks: the network has 3")
 
 
 def test_what_is_wrong_with_the_data_or_the_machine_ends_the_search_and_leaves_the_trial_open(small):
-    recipe, output = small
-    trial, lock = claim_trial(recipe, output)
+    trial, lock = small.claim()
     with pytest.raises(DamagedImageError):
-        run_claimed(trial, recipe, output, failing(DamagedImageError("dataset: image 'a' cannot be read")))
+        run_claimed(trial, failing(DamagedImageError("dataset: image 'a' cannot be read")))
     lock.release()
-    again, lock = claim_trial(recipe, output)
+    again, lock = small.claim()
     lock.release()
     assert again.user_attrs["folder"] == trial.user_attrs["folder"]
 
@@ -121,7 +118,7 @@ def test_the_table_says_which_trials_the_best_cannot_be_told_from(ground, tmp_pa
     ]
     best = best_of(rows)
     assert best is not None and best.number == 2  # a pruned trial is no winner, and the earlier of equals is
-    text = table_text(rows, ["learning_rate"], recipe)
+    text = table_text(rows, ["learning_rate"], recipe.name)
     assert "Best: trial 2, 0.8850 ± 0.0100. Within one standard error of it: trial 0, trial 4." in text
     assert [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ") and "trial" not in line] == list("24031")
 
@@ -129,7 +126,8 @@ def test_the_table_says_which_trials_the_best_cannot_be_told_from(ground, tmp_pa
 def test_the_best_recipe_holds_no_path_of_this_machine(ground, tmp_path):
     recipe = load_recipe(recipe_file(ground, tmp_path / "x"))
     recipe.data.dataset_id, recipe.data.arrays_dir = "me/bones", "arrays"
-    found, left_out = best_recipe(recipe, row(3, "complete", 0.9, params={"learning_rate": 1e-4}), 20)
+    data, left_out = best_recipe(recipe.as_dict(), row(3, "complete", 0.9, params={"learning_rate": 1e-4}), 20)
+    found = recipe_from_dict(data)
     assert (found.data.dataset, found.model.model, found.data.arrays_dir, found.training.output_dir) == (
         "me/bones",
         "start",

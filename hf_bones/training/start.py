@@ -1,0 +1,59 @@
+"""Where a run starts when its head is fitted first (`head_start: probe`): fitting it, keeping these weights, going back to them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from hf_bones.training.backbone.lora import plain_state
+from hf_bones.training.bone_trainer import BoneTrainer
+from hf_bones.training.loss import class_weights, logit_offsets
+from hf_bones.training.probe import fit_head, head_features, start_head
+from hf_bones.training.run.checkpoints import Earlier, load_weights
+
+
+def start_weights(trainer: BoneTrainer, classes: int, earlier: Earlier) -> None:
+    """Starts the trainer's model from a head fitted to its training rows, or from what an earlier try at the run had fitted."""
+    if earlier.has_start:
+        load_weights(trainer.accelerator.unwrap_model(trainer.model), earlier.start)
+    else:
+        fit_probe(trainer, classes)
+        save_start(trainer, earlier.start)
+
+
+def fit_probe(trainer: BoneTrainer, classes: int) -> None:
+    """Starts the trainer's model from a head fitted to its training rows."""
+    config, rows = trainer.config, trainer.labelled_rows()
+    views = [
+        head_features(
+            trainer.model, trainer.spec, rows, config.eval_batch_size, trainer.args.device, trainer.policy if view else None, view
+        )
+        for view in range(config.probe_views)
+    ]
+    counts = np.bincount(rows.labels, minlength=classes)
+    labels, c = np.tile(rows.labels, config.probe_views), config.probe_c / config.probe_views
+    weights, biases = fit_head(np.concatenate(views), labels, classes, c, class_weights(counts, config.class_weights))
+    start_head(trainer.model, weights, biases - logit_offsets(config, counts))
+
+
+def save_start(trainer: BoneTrainer, folder: Path) -> None:
+    """Writes the weights with the fitted head, once for all processes; a killed run leaves no half of it under the final name."""
+    if trainer.is_world_process_zero():
+        partial = folder.with_name(f"{folder.name}.partial")
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        model.save_pretrained(partial, state_dict=plain_state(model))
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    trainer.accelerator.wait_for_everyone()
+
+
+def keep_better_start(trainer: BoneTrainer, start: Path) -> None:
+    """Goes back to the fitted head on the untouched backbone where no later checkpoint scored higher on validation.
+
+    The Trainer evaluates the start but compares only what it saved on the way.
+    """
+    scores = [entry["eval_selection"] for entry in trainer.state.log_history if entry.get("step") == 0 and "eval_selection" in entry]
+    if scores and start.is_dir() and scores[0] >= (trainer.state.best_metric or 0):
+        load_weights(trainer.accelerator.unwrap_model(trainer.model), start)
