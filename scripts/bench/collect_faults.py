@@ -24,44 +24,39 @@ from collect_plan import STORED, Item, Served
 from collect_processes import Asked, Server, living, run
 from loopback_server import PLAIN, TRAPPED
 
-from hf_bones.labels import THREE_CLASS
-
 KILLS = 3
 _MOST_RUNS = KILLS + 3
 _SITE_FILES = ("/robots.txt", "/.well-known/tdmrep.json")
 _SHOWN = 5
 
 
+LOST, DUPLICATED, WRONG_BYTES = "images lost", "duplicated or stray", "wrong bytes or provenance"
+UNACCOUNTED, ASKED_TWICE = "faults without their row", "recorded URLs asked again after a kill"
+PAST_THE_GUARD, LEFT_RUNNING = "requests past the address guard", "processes left running"
+KINDS = (LOST, DUPLICATED, WRONG_BYTES, UNACCOUNTED, ASKED_TWICE, PAST_THE_GUARD, LEFT_RUNNING)
+
+
 @dataclass
 class Verdict:
-    """What is wrong with a collection, a sentence for each thing: all lists empty is what must be.
+    """What is wrong with a collection, for each of KINDS a sentence for each thing: all lists empty is what must be.
 
     `outcomes` is kind of answer → outcome → URLs. `under_way` counts the URLs that had been asked for, but not recorded, when a kill came.
     """
 
-    lost: list[str] = field(default_factory=list)
-    duplicated: list[str] = field(default_factory=list)
-    wrong_bytes: list[str] = field(default_factory=list)
-    unaccounted: list[str] = field(default_factory=list)
-    asked_twice: list[str] = field(default_factory=list)
-    past_the_guard: list[str] = field(default_factory=list)
-    left_running: list[str] = field(default_factory=list)
+    wrong: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     outcomes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     faulty_responses: float = 0.0
     under_way: int = 0
-    notes: list[str] = field(default_factory=list)
 
     def print(self) -> None:
-        """The kills, the table of kinds and outcomes, and the first sentences of what is wrong."""
-        for line in self.notes:
-            print(line)
+        """The table of kinds and outcomes, and the first sentences of what is wrong."""
         print(f"{self.faulty_responses:.1%} of the responses for images were faulty; {self.under_way} URLs were under way at a kill")
         print(f"{'answer':<62}{'URLs':>6}  outcome")
         for kind, outcomes in sorted(self.outcomes.items()):
             print(f"{kind:<62}{outcomes.total():>6}  {', '.join(f'{name}: {count}' for name, count in outcomes.most_common())}")
-        for name in ("lost", "duplicated", "wrong_bytes", "unaccounted", "asked_twice", "past_the_guard", "left_running"):
-            for sentence in getattr(self, name)[:_SHOWN]:
-                print(f"{name}: {sentence}")
+        for kind, sentences in self.wrong.items():
+            for sentence in sentences[:_SHOWN]:
+                print(f"{kind}: {sentence}")
 
 
 def run_with_kills(served: Served, server: Server, out: Path, command: Sequence[str | Path], output: Path, seed: int) -> Verdict:
@@ -73,6 +68,7 @@ def run_with_kills(served: Served, server: Server, out: Path, command: Sequence[
     chance = random.Random(seed)
     moments = [round((number + chance.uniform(0.1, 0.9)) / KILLS * len(served.plan)) for number in range(KILLS)]
     verdict = Verdict()
+    wrong = verdict.wrong
     known: list[tuple[set[str], int]] = []
     for number in range(_MOST_RUNS):
         when = _when_recorded(out, moments[number], chance.uniform(0, 0.2)) if number < KILLS else None
@@ -85,16 +81,16 @@ def run_with_kills(served: Served, server: Server, out: Path, command: Sequence[
         known.append((recorded, len(asked)))
         verdict.under_way += len({line.path for line in asked if _is_image(line.path)} - recorded)
         who = "the first process" if number == 1 else "all processes"
-        verdict.notes.append(f"kill {number + 1} ({who}): {done.wall:.2f} s into the run, {sum(map(_is_image, recorded))} URLs recorded")
+        print(f"kill {number + 1} ({who}): {done.wall:.2f} s into the run, {sum(map(_is_image, recorded))} URLs recorded", flush=True)
     if done.killed or done.code:
-        verdict.unaccounted.append(f"the command did not end well (exit status {done.code}): see {output}")
+        wrong[UNACCOUNTED].append(f"the command did not end well (exit status {done.code}): see {output}")
     if len(known) < KILLS:
-        verdict.unaccounted.append(f"only {len(known)} of {KILLS} kills came before the end")
+        wrong[UNACCOUNTED].append(f"only {len(known)} of {KILLS} kills came before the end")
     asked = server.requests()
     for recorded, position in known:
         again = [line for line in asked[position:] if _key(line) in recorded]
-        verdict.asked_twice += [f"{line.host}{line.target} was recorded before a kill, and asked for after it" for line in again]
-    verdict.past_the_guard = [f"{line.host}{line.target} was asked for" for line in asked if line.answer == TRAPPED]
+        wrong[ASKED_TWICE] += [f"{line.host}{line.target} was recorded before a kill, and asked for after it" for line in again]
+    wrong[PAST_THE_GUARD] += [f"{line.host}{line.target} was asked for" for line in asked if line.answer == TRAPPED]
     for_images = [line for line in asked if _is_image(line.path)]
     verdict.faulty_responses = sum(line.answer != PLAIN for line in for_images) / max(1, len(for_images))
     judge(served, server.port, out, verdict)
@@ -110,11 +106,11 @@ def judge(served: Served, port: int, out: Path, verdict: Verdict) -> None:
         kept = {row["kept"] for row in fetches.values() if row["kept"]}
         sound = database.execute("PRAGMA integrity_check").fetchone()[0]
     if sound != "ok":
-        verdict.lost.append(f"manifest.db is damaged: {sound}")
+        verdict.wrong[LOST].append(f"manifest.db is damaged: {sound}")
     for item in served.plan:
         row = fetches.pop(item.url(port), None)
         _judge_item(item, served.hashes[item.index], row, images, out, verdict)
-    verdict.duplicated += [f"{url} has a row, and is not in the plan" for url in fetches]
+    verdict.wrong[DUPLICATED] += [f"{url} has a row, and is not in the plan" for url in fetches]
     _judge_files(served, port, out, {row["file"]: row for row in images.values()}, kept, verdict)
 
 
@@ -127,18 +123,18 @@ def _judge_item(item: Item, sha256: str, row: sqlite3.Row | None, images: dict[s
     state, reasons = item.outcome
     if row is None:
         verdict.outcomes[kind]["no row"] += 1
-        (verdict.lost if state == STORED else verdict.unaccounted).append(f"{item.path} ({kind}): no row")
+        (verdict.wrong[LOST] if state == STORED else verdict.wrong[UNACCOUNTED]).append(f"{item.path} ({kind}): no row")
         return
     found = f"{row['state']} {row['reason']}".strip()
     verdict.outcomes[kind][found] += 1
     if state == STORED and row["state"] != STORED:
-        verdict.lost.append(f"{item.path} ({kind}): {found}, {row['detail']}")
+        verdict.wrong[LOST].append(f"{item.path} ({kind}): {found}, {row['detail']}")
     elif state == STORED and row["sha256"] != sha256:
-        verdict.wrong_bytes.append(f"{item.path} ({kind}): recorded as {row['sha256']}, was served as {sha256}")
+        verdict.wrong[WRONG_BYTES].append(f"{item.path} ({kind}): recorded as {row['sha256']}, was served as {sha256}")
     elif state == STORED and (sha256 not in images or not (out / images[sha256]["file"]).is_file()):
-        verdict.lost.append(f"{item.path} ({kind}): stored by its row, but the image is not there")
+        verdict.wrong[LOST].append(f"{item.path} ({kind}): stored by its row, but the image is not there")
     elif state != STORED and (row["state"] != state or row["reason"] not in reasons):
-        verdict.unaccounted.append(f"{item.path} ({kind}): {found} ({row['detail']}), expected {state} {' or '.join(reasons)}")
+        verdict.wrong[UNACCOUNTED].append(f"{item.path} ({kind}): {found} ({row['detail']}), expected {state} {' or '.join(reasons)}")
 
 
 def _judge_files(served: Served, port: int, out: Path, images: dict[str, sqlite3.Row], kept: set[str], verdict: Verdict) -> None:
@@ -152,18 +148,18 @@ def _judge_files(served: Served, port: int, out: Path, images: dict[str, sqlite3
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         seen[sha256] += 1
         if sha256 != path.stem:
-            verdict.wrong_bytes.append(f"{name} has the hash {sha256}")
+            verdict.wrong[WRONG_BYTES].append(f"{name} has the hash {sha256}")
         if name not in images and name not in kept:
-            verdict.duplicated.append(f"{name} has no row")
-    verdict.duplicated += [f"the bytes {sha256} are there {count} times" for sha256, count in seen.items() if count > 1]
-    verdict.lost += [f"{name} is not there, though a row says so" for name in (*images, *kept) if not (out / name).is_file()]
-    labels = {item.url(port): THREE_CLASS.names[item.index % len(THREE_CLASS.names)] for item in served.plan}
-    hashes = {item.url(port): served.hashes[item.index] for item in served.plan}
+            verdict.wrong[DUPLICATED].append(f"{name} has no row")
+    verdict.wrong[DUPLICATED] += [f"the bytes {sha256} are there {count} times" for sha256, count in seen.items() if count > 1]
+    verdict.wrong[LOST] += [f"{name} is not there, though a row says so" for name in (*images, *kept) if not (out / name).is_file()]
+    items = {item.url(port): item for item in served.plan}
     for name, row in images.items():
-        if row["sha256"] not in name or hashes.get(row["url"]) != row["sha256"]:
-            verdict.wrong_bytes.append(f"{name}: its row says that it came from {row['url']}")
-        elif row["label"] != labels[row["url"]] or row["provider"] != "urls":
-            verdict.unaccounted.append(f"{name}: label {row['label']!r} from {row['provider']!r}, expected {labels[row['url']]!r}")
+        item = items.get(row["url"])
+        if item is None or row["sha256"] not in name or served.hashes[item.index] != row["sha256"]:
+            verdict.wrong[WRONG_BYTES].append(f"{name}: its row says that it came from {row['url']}")
+        elif row["label"] != item.label or row["provider"] != "urls":
+            verdict.wrong[UNACCOUNTED].append(f"{name}: label {row['label']!r} from {row['provider']!r}, expected {item.label!r}")
 
 
 def _when_recorded(out: Path, moment: int, later: float) -> Callable[[], bool]:
@@ -185,7 +181,7 @@ def _check_ended(group: int, verdict: Verdict) -> None:
     deadline = time.monotonic() + 5
     while (left := living(group)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    verdict.left_running += [f"process {pid} is still there 5 s after its run" for pid in left]
+    verdict.wrong[LEFT_RUNNING] += [f"process {pid} is still there 5 s after its run" for pid in left]
 
 
 def _key(line: Asked) -> str:
