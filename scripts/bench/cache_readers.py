@@ -137,14 +137,10 @@ def main() -> None:
         for rows in batches:
             read(rows)
         found["rates"].append(count / (time.perf_counter() - started))
+    from harness import peak_memory  # now: its imports are not the reader's
+
     found["peak_rss"] = peak_memory()
     print(json.dumps(found))
-
-
-def peak_memory() -> int:
-    """The most memory (RSS, bytes) that this process had. `getrusage` would count what its parent had when it was forked."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
 
 
 def watch_memory(read: Read, batches: Sequence[Sequence[int]]) -> list[int]:
