@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from memory import peak_memory
 
 BATCH = 32
 Read = Callable[[Sequence[int]], Any]
@@ -137,8 +138,6 @@ def main() -> None:
         for rows in batches:
             read(rows)
         found["rates"].append(count / (time.perf_counter() - started))
-    from harness import peak_memory  # now: its imports are not the reader's
-
     found["peak_rss"] = peak_memory()
     print(json.dumps(found))
 

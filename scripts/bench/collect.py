@@ -144,7 +144,6 @@ def speed_bars(bench: Bench) -> list[Bar]:
     ours: list[Timed] = []
     theirs: dict[int, list[Timed]] = {processes: [] for processes in PEER_PROCESSES}
     table = bench.work / "links.csv"
-    print(f"{'':<30}{'images/s':>10}{'transfer':>10}{'wall s':>9}{'CPU s':>8}{'first MB':>10}{'all MB':>8}")
     with serving(bench.data, count, bench.work / "requests.log") as server:
         # First a few, so that both programs have been read from the disk once.
         for rows, times in ((20, 1), (count, bench.sizes.runs)):
@@ -154,10 +153,10 @@ def speed_bars(bench: Bench) -> list[Bar]:
                 timed = [bench.timed(server, bench.command(out, table), out, rows)]
                 out = bench.work / "theirs"
                 timed += [bench.timed(server, bench.peer_command(out, table, rows, n), out, rows) for n in PEER_PROCESSES]
+                print(", ".join(f"{one.whole:.1f} images/s" for one in timed), flush=True)
                 if rows == count:
-                    for name, runs, one in zip(("hf-bones", *PEER_PROCESSES), (ours, *theirs.values()), timed, strict=True):
+                    for runs, one in zip((ours, *theirs.values()), timed, strict=True):
                         runs.append(one)
-                        _print_run(name if isinstance(name, str) else f"{PEER_NAME}, {name} × {bench.concurrency // name}", one)
     bars = []
     rates: dict[str, Callable[[Timed], float]] = {"whole process": lambda run: run.whole, "transfer alone": lambda run: run.transfer}
     for what, rate in rates.items():
@@ -220,19 +219,9 @@ def fault_bars(bench: Bench, seed: int) -> list[Bar]:
         served = Served(bench.data, count, FAULTY, seed)
         served.write_table(table, server.port)
         command = bench.command(out, table, per_host=4, connect_timeout=4, file_timeout=4, attempts=4, first_wait=0.05)
-        verdict = run_with_kills(served, server, out, command, bench.output, seed)
-    verdict.print()
-    bars = [bar(f"fault run: {kind}", len(found), n=count, target=0, at_most=True) for kind, found in verdict.wrong.items()]
-    return [*bars, bar("fault run: share of faulty responses", verdict.faulty_responses, n=count)]
-
-
-def _print_run(name: str, timed: Timed) -> None:
-    cost = timed.cost
-    print(
-        f"{name:<30}{timed.whole:>10.1f}{timed.transfer:>10.1f}{cost.wall:>9.2f}{cost.cpu:>8.2f}"
-        f"{cost.main_rss / MB:>10.1f}{cost.tree_rss / MB:>8.1f}",
-        flush=True,
-    )
+        wrong, faulty = run_with_kills(served, server, out, command, bench.output, seed)
+    bars = [bar(f"fault run: {kind}", len(found), n=count, target=0, at_most=True) for kind, found in wrong.items()]
+    return [*bars, bar("fault run: share of faulty responses", faulty, n=count)]
 
 
 if __name__ == "__main__":

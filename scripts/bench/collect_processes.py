@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from harness import peak_memory
+from memory import peak_memory
 
 _SAMPLE_SECONDS = 0.05
 _LONGEST = 1800.0  # s; a run that takes longer hangs

@@ -29,7 +29,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from hf_bones.curate.duplicates.canonical import fingerprint
-from hf_bones.curate.duplicates.find import find_links
+from hf_bones.curate.duplicates.find import Link, find_links, groups
 from hf_bones.curate.duplicates.fingerprints import FingerprintStore
 from hf_bones.curate.recipe import load_curate_recipe
 from hf_bones.images.opening import ImageRefusedError, open_image
@@ -218,26 +218,21 @@ def _hard_pairs(films: Films, rng: random.Random, count: int) -> set[Pair]:
 
 def _stated_bars(films: Films, pairs: set[Pair]) -> list[Bar]:
     """DATA as it is: of the groups of copies that it states, those found (identical files, or joined by links), and further pairs."""
-    groups: dict[str, set[str]] = defaultdict(set)
-    for digest, stated in films.identical.items():
-        for group in stated:
-            if group:
-                groups[group].add(digest)
-    digest_of = dict(films.hashes)
-    joined: dict[str, set[str]] = {digest: {digest} for digest in digest_of.values()}
-    for first, second in pairs:
-        if "~" in first + second:
-            continue
-        together = joined[digest_of[first]] | joined[digest_of[second]]
-        for digest in together:
-            joined[digest] = together
-    there = {group: digests & set(joined) for group, digests in groups.items()}
-    whole = [group for group, digests in there.items() if len({id(joined[digest]) for digest in digests}) == 1]
+    stated: dict[str, set[str]] = defaultdict(set)
+    numbers = {digest: number for number, (_, digest) in enumerate(films.hashes)}
+    for digest, names in films.identical.items():
+        for group in filter(None, names):
+            stated[group] |= {digest} & numbers.keys()
+    of_name = dict(films.hashes)
+    links = [Link(numbers[of_name[a]], numbers[of_name[b]], "", 1.0) for a, b in pairs if "~" not in a + b]
+    joined = {number: place for place, members in enumerate(groups(len(numbers), links)) for number in members}
+    # An image that is joined to none is by itself: its own hash tells it from all others.
+    whole = [group for group, digests in stated.items() if len({joined.get(numbers[digest], digest) for digest in digests}) == 1]
     further = further_pairs(films, pairs)
     for first, second in sorted(further):
         print(f"a further pair, to be looked at: {first} {second}")
     return [
-        bar("stated groups of copies found, DATA as it is", len(whole), n=len(there), target=len(there)),
+        bar("stated groups of copies found, DATA as it is", len(whole), n=len(stated), target=len(stated)),
         bar("further pairs found in DATA as it is", len(further), n=len(films.pixels)),
     ]
 

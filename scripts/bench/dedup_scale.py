@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from dedup_changes import CHANGES, Picture
-from harness import peak_memory
+from memory import peak_memory
 from PIL import Image
 from tqdm import tqdm
 
@@ -39,7 +39,7 @@ def fill(store: Path, count: int, films: dict[str, list[Picture]], workers: int)
         there = target.known()
         tasks = [start for start in range(0, count, _PER_TASK) if name_of(start + _PER_TASK - 1) not in there]
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_films.update, initargs=(films,)) as pool:
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_remember, initargs=(films,)) as pool:
             for rows in tqdm(pool.map(_make, tasks), total=len(tasks), desc="fingerprints", unit=f"{_PER_TASK} img", disable=None):
                 target.add(rows)
 
@@ -47,6 +47,10 @@ def fill(store: Path, count: int, films: dict[str, list[Picture]], workers: int)
 def name_of(number: int) -> str:
     """The name of a picture: prefixes of the sorted names are prefixes of the numbers."""
     return f"{number:064d}"
+
+
+def _remember(films: dict[str, list[Picture]]) -> None:
+    _films.update(films)
 
 
 def _make(start: int) -> list[tuple[str, tuple[int, int], Fingerprint]]:

@@ -40,7 +40,8 @@ from train_sides import Settings
 from hf_bones.dataset.arrays.writing import write_arrays
 from hf_bones.dataset.build import load_bones
 from hf_bones.dataset.schema import image_bytes
-from hf_bones.metrics import bootstrap_intervals, classification_metrics, paired_differences
+from hf_bones.metrics import bootstrap_intervals, classification_metrics
+from hf_bones.metrics.intervals import paired_differences
 from hf_bones.preprocess import InputSpec
 from hf_bones.record import sha256_rows
 
@@ -98,7 +99,8 @@ def write_films(data: Path, counts: Mapping[str, int], folder: Path) -> None:
     """Some rows of train and validation, classes in proportion: as a dataset, and their images as files with a list of them."""
     from datasets import DatasetDict, Image
 
-    parts, listed = DatasetDict(), {}
+    parts = DatasetDict()
+    listed: dict[str, list[tuple[str, int]]] = {}
     for split, rows in load_bones(data).items():
         if split not in counts:
             continue

@@ -4,7 +4,8 @@
 
 SIDE is `ours` (from the array cache), `decoding` (ours without it) or `plain` (`plain_recipe.py`). TASKs: `steps` times steps of
 fine-tuning, `frozen` a run on a frozen backbone, `score` trains and gives validation probabilities, `input` prepares batches and nothing
-else. Network, weights, images, batches and steps are the same for all. Prints one line of JSON with what each task found.
+else. Network, weights, images, batches and steps are the same for all. Prints one line of JSON with what each task
+found. A side imports only its own code, whose memory is measured too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from harness import peak_memory
+from memory import peak_memory
 from plain_recipe import accuracy_metric, batch_transform, plain_trainer, stack, transforms_of
 from step_timing import steps_in_turns, time_steps
 from transformers import PreTrainedModel
@@ -30,9 +31,6 @@ from hf_bones.labels import load_scheme
 from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.backbone.loading import load_model
-from hf_bones.training.data.batches import TrainingRows, batch_to_input, collate
-from hf_bones.training.data.rows import training_rows
-from hf_bones.training.trainer import make_trainer, train
 
 SCHEME = load_scheme("three-class")
 SIDES = ("ours", "decoding", "plain")
@@ -106,6 +104,9 @@ def steps(settings: Settings, side: str) -> dict[str, Any]:
     if side == "plain":
         trainer = plain(settings, settings.trainable, max_steps=allowed, **QUIET)
     else:
+        from hf_bones.training.data.rows import training_rows
+        from hf_bones.training.trainer import make_trainer
+
         settled = {**QUIET, "load_best_model_at_end": False}
         recipe = recipe_of(settings, side, settings.trainable, {"max_steps": allowed}, settled)
         rows = training_rows(recipe.data, SCHEME, SEED, settings.size)
@@ -152,6 +153,8 @@ def frozen(settings: Settings, side: str) -> dict[str, Any]:
         started = time.perf_counter()
         trainer.train()
         return {"seconds": (time.perf_counter() - started) * settings.epochs}
+    from hf_bones.training.trainer import train
+
     return {"seconds": train(recipe_of(settings, side, "head", {"epochs": settings.epochs, "cached_views": 1}, {})).seconds}
 
 
@@ -163,6 +166,8 @@ def score(settings: Settings, side: str) -> dict[str, Any]:
         found = trainer.predict(trainer.eval_dataset)
         logits, labels = found.predictions, found.label_ids
     else:
+        from hf_bones.training.trainer import train
+
         done = train(recipe_of(settings, side, settings.trainable, {"epochs": 1}, {**QUIET, "load_best_model_at_end": False}))
         logits, labels = done.logits, done.labels
     abnormal = 1 - softmax(np.asarray(logits, dtype=np.float64))[:, SCHEME.normal_id]
@@ -178,17 +183,19 @@ def inputs(settings: Settings, side: str) -> dict[str, Any]:
         rows = plain_rows(settings, "train", InputSpec(settings.size))
         readers["augmented"] = lambda chosen: stack(rows.__getitems__(chosen))["pixel_values"].to(device)
     else:
+        from hf_bones.training.data.batches import TrainingRows, batch_to_input, collate
+        from hf_bones.training.data.rows import training_rows
+
         stored, _ = training_rows(recipe_of(settings, side, "head", {}, {}).data, SCHEME, SEED, settings.size)
         rows = TrainingRows(stored.sources, np.asarray(stored.labels), settings.size, SEED)
-        for title, policy in (("normalised", None), ("augmented", AugmentConfig())):
-            readers[title] = partial(prepared, rows, InputSpec(settings.size), policy, device)
+
+        def prepared(policy: AugmentConfig | None, chosen: list[int]) -> torch.Tensor:
+            batch = collate(rows.__getitems__([(row, place) for place, row in enumerate(chosen)]), settings.size)
+            return batch_to_input({key: value.to(device) for key, value in batch.items()}, InputSpec(settings.size), policy)
+
+        readers = {"normalised": partial(prepared, None), "augmented": partial(prepared, AugmentConfig())}
     order = np.random.default_rng(0).integers(len(rows), size=settings.input_images).tolist()
     return {title: images_per_second(order, settings.batch, read) for title, read in readers.items()}
-
-
-def prepared(rows: TrainingRows, spec: InputSpec, policy: AugmentConfig | None, device: torch.device, chosen: list[int]) -> torch.Tensor:
-    batch = collate(rows.__getitems__([(row, place) for place, row in enumerate(chosen)]), spec.size)
-    return batch_to_input({key: value.to(device) for key, value in batch.items()}, spec, policy)
 
 
 def images_per_second(order: list[int], batch: int, read: Callable[[list[int]], Any]) -> float:
