@@ -111,7 +111,7 @@ def copies(films: Films, work: Path, count: int, venv: Path, quick: bool) -> lis
             wanted[_pair(name, copy)] = change
     hard = _hard_pairs(films, rng, len(wanted))
     found = {"hf-bones": our_pairs(pictures, work)}
-    if not quick or (venv / "bin" / "python").is_file():
+    if not quick or (venv / "bin" / "installed").is_file():
         for peer in PEERS:
             found[peer] = peer_pairs(peer, pictures, work, venv)
     bars: list[Bar] = []

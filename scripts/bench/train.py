@@ -236,7 +236,7 @@ def score_bars(found: Rounds) -> list[Bar]:
         raise SystemExit("the sides did not validate on the same rows")
     ill, names = (np.array(labels) != 0).astype(int), ("healthy", "abnormal")
     groups = list(map(str, range(len(ill))))  # each row by itself
-    scores = {side: np.array([[1 - ill, ill] for ill in rounds[0]["abnormal"]]) for side, rounds in found.items()}
+    scores = {side: np.array([[1 - p, p] for p in rounds[0]["abnormal"]]) for side, rounds in found.items()}
     value, low, high = paired_differences(ill, scores["ours"], scores["plain"], groups, names)["auroc_abnormal"]
     line = bar("AUROC(abnormal) on validation minus plain recipe's", value, n=len(ill), interval=(low, high), target=0.0, peer=PLAIN)
     bars = [{**line, "holds": high >= 0}]
