@@ -149,7 +149,7 @@ def print_bars(bars: Sequence[Mapping[str, Any]]) -> None:
         interval = line["interval"]
         span = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval and interval[0] is not None else ""
         target = "" if line["target"] is None else f"  target {line['target']} {'holds' if line['holds'] else 'MISSED'}"
-        print(f"{line['bar']:<72}{line['value']:.3f}{span}  n={line['n']}{target}")
+        print(f"{line['bar']:<72} {line['value']:.3f}{span}  n={line['n']}{target}")
 
 
 def write_result(
