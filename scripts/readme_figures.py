@@ -19,6 +19,8 @@ sys.path.append(str(ROOT / "scripts" / "bench"))
 from result_tables import beside, by_transform, leaderboard, pivot, plain, teacher  # noqa: E402 - lies beside the results that it is made for
 
 MARKED = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
+TABLES = {"accuracy": pivot, "teacher": teacher, "augment": by_transform, "dedup": beside, "train": beside, "compare": leaderboard}
+TABLES["pooling"] = leaderboard
 
 
 def table(name: str) -> str:
@@ -28,10 +30,7 @@ def table(name: str) -> str:
         return f"Not measured yet (`scripts/bench/{name}.py`).\n"
     result = read_json(path)
     bars = [bar for bar in result["bars"] if name not in ("collect", "cache") or bar["target"] is not None or "images/s" in bar["bar"]]
-    tables = {"accuracy": pivot, "teacher": teacher, "augment": by_transform, "dedup": beside, "train": beside, "compare": leaderboard}
-    tables["pooling"] = leaderboard
-    lines = tables.get(name, plain)(bars)
-    lines += ["", f"`{result['command']}`, {result['date'][:10]}, {result['machine']}."]
+    lines = [*TABLES.get(name, plain)(bars), "", f"`{result['command']}`, {result['date'][:10]}, {result['machine']}."]
     return "\n".join(lines) + "\n"
 
 

@@ -2,17 +2,15 @@
 
     python scripts/bench/augment.py DATA
 
-DATA is a folder that `hf-bones build` wrote, with boxes; its training rows are used. Without it only drawn radiographs are looked at. The
-policy of the defaults goes first, transform by transform; then the whole policy of the recipe with the strongest zoom.
+Of DATA, with boxes, the training rows are used. Without it only drawn radiographs are looked at. The policy of the defaults goes first,
+transform by transform; then the whole policy of the recipe with the strongest zoom.
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import Any
 
-from result_file import bar, write_result
+from harness import Bar, arguments, bar, write_result
 
 from hf_bones.config.recipe import load_recipe
 from hf_bones.evaluation.augmentation.check import check_augmentation
@@ -28,16 +26,14 @@ CROP, SHEAR = COUNTER_EXAMPLES
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="?")
+    parser = arguments(__doc__, needs_data=False)
     parser.add_argument("--out", type=Path, default=Path("runs/augment-check"), help="reports, plots and contact sheets")
-    parser.add_argument("--quick", action="store_true", help="few films and draws, under a minute; for checking that it runs")
     options = parser.parse_args()
 
-    bars: list[dict[str, Any]] = []
+    bars: list[Bar] = []
     for recipe in RECIPES[:1] if options.quick else RECIPES:
         settings = Settings(drawn=8, draws=40, looks=2, limit=20) if options.quick else Settings(drawn=120, limit=None)
-        datasets = [options.data] if options.data else []
+        datasets = [str(options.data)] if options.data else []
         found = check_augmentation(load_recipe(recipe), datasets, options.out / recipe, settings=settings, criteria=CRITERIA)
         print(verdict(found), *remarks(found), sep="\n")
         if not bars:
@@ -45,11 +41,10 @@ def main() -> None:
         for films in found.sets:
             chosen = films.transforms if recipe == RECIPES[0] else [films.policy()]
             bars += [line for row in chosen for line in transform_bars(row, films, "" if recipe == RECIPES[0] else f" of {recipe}")]
-    command = "python scripts/bench/augment.py" + (" DATA" if options.data else "")
-    write_result("augment", command, data_sha256, options.quick, bars)
+    write_result("augment", "augment.py" + (" DATA" if options.data else ""), data_sha256, bars, quick=options.quick)
 
 
-def transform_bars(row: TransformFigures, films: FilmsFigures, whose: str) -> list[dict[str, Any]]:
+def transform_bars(row: TransformFigures, films: FilmsFigures, whose: str) -> list[Bar]:
     """View, angles and contrast of one transform on one set; with the targets of a policy, or of what must miss them."""
     where = f"{'drawn' if films.name == DRAWN else 'real'}, {films.films} films"
     title, count = f"{row.name}{whose}", row.draws

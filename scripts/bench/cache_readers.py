@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from memory import peak_memory
 
 BATCH = 32
 Read = Callable[[Sequence[int]], Any]
@@ -139,12 +140,6 @@ def main() -> None:
         found["rates"].append(count / (time.perf_counter() - started))
     found["peak_rss"] = peak_memory()
     print(json.dumps(found))
-
-
-def peak_memory() -> int:
-    """The most memory (RSS, bytes) that this process had. `getrusage` would count what its parent had when it was forked."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
 
 
 def watch_memory(read: Read, batches: Sequence[Sequence[int]]) -> list[int]:

@@ -13,10 +13,9 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,85 +23,64 @@ from collect_plan import STORED, Item, Served
 from collect_processes import Asked, Server, living, run
 from loopback_server import PLAIN, TRAPPED
 
-from hf_bones.labels import THREE_CLASS
-
 KILLS = 3
 _MOST_RUNS = KILLS + 3
 _SITE_FILES = ("/robots.txt", "/.well-known/tdmrep.json")
 _SHOWN = 5
 
 
-@dataclass
-class Verdict:
-    """What is wrong with a collection, a sentence for each thing: all lists empty is what must be.
-
-    `outcomes` is kind of answer → outcome → URLs. `under_way` counts the URLs that had been asked for, but not recorded, when a kill came.
-    """
-
-    lost: list[str] = field(default_factory=list)
-    duplicated: list[str] = field(default_factory=list)
-    wrong_bytes: list[str] = field(default_factory=list)
-    unaccounted: list[str] = field(default_factory=list)
-    asked_twice: list[str] = field(default_factory=list)
-    past_the_guard: list[str] = field(default_factory=list)
-    left_running: list[str] = field(default_factory=list)
-    outcomes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    faulty_responses: float = 0.0
-    under_way: int = 0
-    notes: list[str] = field(default_factory=list)
-
-    def print(self) -> None:
-        """The kills, the table of kinds and outcomes, and the first sentences of what is wrong."""
-        for line in self.notes:
-            print(line)
-        print(f"{self.faulty_responses:.1%} of the responses for images were faulty; {self.under_way} URLs were under way at a kill")
-        print(f"{'answer':<62}{'URLs':>6}  outcome")
-        for kind, outcomes in sorted(self.outcomes.items()):
-            print(f"{kind:<62}{outcomes.total():>6}  {', '.join(f'{name}: {count}' for name, count in outcomes.most_common())}")
-        for name in ("lost", "duplicated", "wrong_bytes", "unaccounted", "asked_twice", "past_the_guard", "left_running"):
-            for sentence in getattr(self, name)[:_SHOWN]:
-                print(f"{name}: {sentence}")
+LOST, DUPLICATED, WRONG_BYTES = "images lost", "duplicated or stray", "wrong bytes or provenance"
+UNACCOUNTED, ASKED_TWICE = "faults without their row", "recorded URLs asked again after a kill"
+PAST_THE_GUARD, LEFT_RUNNING = "requests past the address guard", "processes left running"
+KINDS = (LOST, DUPLICATED, WRONG_BYTES, UNACCOUNTED, ASKED_TWICE, PAST_THE_GUARD, LEFT_RUNNING)
 
 
-def run_with_kills(served: Served, server: Server, out: Path, command: Sequence[str | Path], output: Path, seed: int) -> Verdict:
+Wrong = dict[str, list[str]]  # for each of KINDS a sentence for each thing: all lists empty is what must be
+
+
+def run_with_kills(
+    served: Served, server: Server, out: Path, command: Sequence[str | Path], output: Path, seed: int
+) -> tuple[Wrong, float]:
     """Gives the command again and again, killing it three times at random moments, until it ends by itself; then judges.
 
     A moment is up to 0.2 s after the outcomes of a number of URLs have been recorded, a number in each third of the plan. The second kill
-    takes the first process only, as `kill -9 PID` does: its children must end by themselves.
+    takes the first process only, as `kill -9 PID` does: its children must end by themselves. Returns what is wrong with the collection, and
+    the share of faulty responses among those to requests for images.
     """
     chance = random.Random(seed)
     moments = [round((number + chance.uniform(0.1, 0.9)) / KILLS * len(served.plan)) for number in range(KILLS)]
-    verdict = Verdict()
+    wrong: Wrong = {kind: [] for kind in KINDS}
     known: list[tuple[set[str], int]] = []
     for number in range(_MOST_RUNS):
         when = _when_recorded(out, moments[number], chance.uniform(0, 0.2)) if number < KILLS else None
         done = run(command, output, when, kill_group=number != 1, every=0.01)
-        _check_ended(done.pid, verdict)
+        wrong[LEFT_RUNNING] += _still_living(done.pid)
         if not done.killed:
             break
         asked = server.requests()
         recorded = _recorded(out)
         known.append((recorded, len(asked)))
-        verdict.under_way += len({line.path for line in asked if _is_image(line.path)} - recorded)
         who = "the first process" if number == 1 else "all processes"
-        verdict.notes.append(f"kill {number + 1} ({who}): {done.wall:.2f} s into the run, {sum(map(_is_image, recorded))} URLs recorded")
+        print(f"kill {number + 1} ({who}): {done.wall:.2f} s into the run, {sum(map(_is_image, recorded))} URLs recorded", flush=True)
     if done.killed or done.code:
-        verdict.unaccounted.append(f"the command did not end well (exit status {done.code}): see {output}")
+        wrong[UNACCOUNTED].append(f"the command did not end well (exit status {done.code}): see {output}")
     if len(known) < KILLS:
-        verdict.unaccounted.append(f"only {len(known)} of {KILLS} kills came before the end")
+        wrong[UNACCOUNTED].append(f"only {len(known)} of {KILLS} kills came before the end")
     asked = server.requests()
     for recorded, position in known:
         again = [line for line in asked[position:] if _key(line) in recorded]
-        verdict.asked_twice += [f"{line.host}{line.target} was recorded before a kill, and asked for after it" for line in again]
-    verdict.past_the_guard = [f"{line.host}{line.target} was asked for" for line in asked if line.answer == TRAPPED]
+        wrong[ASKED_TWICE] += [f"{line.host}{line.target} was recorded before a kill, and asked for after it" for line in again]
+    wrong[PAST_THE_GUARD] += [f"{line.host}{line.target} was asked for" for line in asked if line.answer == TRAPPED]
     for_images = [line for line in asked if _is_image(line.path)]
-    verdict.faulty_responses = sum(line.answer != PLAIN for line in for_images) / max(1, len(for_images))
-    judge(served, server.port, out, verdict)
-    return verdict
+    judge(served, server.port, out, wrong)
+    for kind, sentences in wrong.items():
+        for sentence in sentences[:_SHOWN]:
+            print(f"{kind}: {sentence}")
+    return wrong, sum(line.answer != PLAIN for line in for_images) / max(1, len(for_images))
 
 
-def judge(served: Served, port: int, out: Path, verdict: Verdict) -> None:
-    """Compares a finished collection with the plan, and adds to the verdict what does not agree."""
+def judge(served: Served, port: int, out: Path, wrong: Wrong) -> None:
+    """Compares a finished collection with the plan, and adds what does not agree."""
     with closing(sqlite3.connect(f"file:{out / 'manifest.db'}?mode=ro", uri=True)) as database:
         database.row_factory = sqlite3.Row
         fetches = {row["url"]: row for row in database.execute("SELECT * FROM fetches")}
@@ -110,38 +88,32 @@ def judge(served: Served, port: int, out: Path, verdict: Verdict) -> None:
         kept = {row["kept"] for row in fetches.values() if row["kept"]}
         sound = database.execute("PRAGMA integrity_check").fetchone()[0]
     if sound != "ok":
-        verdict.lost.append(f"manifest.db is damaged: {sound}")
+        wrong[LOST].append(f"manifest.db is damaged: {sound}")
     for item in served.plan:
-        row = fetches.pop(item.url(port), None)
-        _judge_item(item, served.hashes[item.index], row, images, out, verdict)
-    verdict.duplicated += [f"{url} has a row, and is not in the plan" for url in fetches]
-    _judge_files(served, port, out, {row["file"]: row for row in images.values()}, kept, verdict)
+        if found := _judge_item(item, served.hashes[item.index], fetches.pop(item.url(port), None), images, out):
+            kind, sentence = found
+            wrong[kind].append(f"{item.path} ({item.fault.name if item.fault else 'no fault'}): {sentence}")
+    wrong[DUPLICATED] += [f"{url} has a row, and is not in the plan" for url in fetches]
+    _judge_files(served, port, out, {row["file"]: row for row in images.values()}, kept, wrong)
 
 
-def _judge_item(item: Item, sha256: str, row: sqlite3.Row | None, images: dict[str, sqlite3.Row], out: Path, verdict: Verdict) -> None:
-    kind = "no fault" if item.fault is None else item.fault.name
-    if item.source != item.index:
-        kind = "no fault, bytes of another URL"
-    elif item.fault is not None and item.fault.passes:
-        kind += ", always" if item.faulty_attempts is None else f", passes after {item.faulty_attempts}"
+def _judge_item(item: Item, sha256: str, row: sqlite3.Row | None, images: dict[str, sqlite3.Row], out: Path) -> tuple[str, str] | None:
+    """What is wrong with the outcome of a URL, and of which kind that is."""
     state, reasons = item.outcome
+    stored = state == STORED
     if row is None:
-        verdict.outcomes[kind]["no row"] += 1
-        (verdict.lost if state == STORED else verdict.unaccounted).append(f"{item.path} ({kind}): no row")
-        return
-    found = f"{row['state']} {row['reason']}".strip()
-    verdict.outcomes[kind][found] += 1
-    if state == STORED and row["state"] != STORED:
-        verdict.lost.append(f"{item.path} ({kind}): {found}, {row['detail']}")
-    elif state == STORED and row["sha256"] != sha256:
-        verdict.wrong_bytes.append(f"{item.path} ({kind}): recorded as {row['sha256']}, was served as {sha256}")
-    elif state == STORED and (sha256 not in images or not (out / images[sha256]["file"]).is_file()):
-        verdict.lost.append(f"{item.path} ({kind}): stored by its row, but the image is not there")
-    elif state != STORED and (row["state"] != state or row["reason"] not in reasons):
-        verdict.unaccounted.append(f"{item.path} ({kind}): {found} ({row['detail']}), expected {state} {' or '.join(reasons)}")
+        return LOST if stored else UNACCOUNTED, "no row"
+    if row["state"] != state or (not stored and row["reason"] not in reasons):
+        found = f"{row['state']} {row['reason']} ({row['detail']}), expected {state} {' or '.join(reasons)}"
+        return LOST if stored else UNACCOUNTED, found
+    if stored and row["sha256"] != sha256:
+        return WRONG_BYTES, f"recorded as {row['sha256']}, was served as {sha256}"
+    if stored and (sha256 not in images or not (out / images[sha256]["file"]).is_file()):
+        return LOST, "stored by its row, but the image is not there"
+    return None
 
 
-def _judge_files(served: Served, port: int, out: Path, images: dict[str, sqlite3.Row], kept: set[str], verdict: Verdict) -> None:
+def _judge_files(served: Served, port: int, out: Path, images: dict[str, sqlite3.Row], kept: set[str], wrong: Wrong) -> None:
     """Every file has the hash that its name says and a row; every row has its file, and its provenance."""
     own = ("manifest.db", "manifest.db-wal", "manifest.db-shm", ".lock")
     seen: Counter[str] = Counter()
@@ -152,18 +124,18 @@ def _judge_files(served: Served, port: int, out: Path, images: dict[str, sqlite3
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         seen[sha256] += 1
         if sha256 != path.stem:
-            verdict.wrong_bytes.append(f"{name} has the hash {sha256}")
+            wrong[WRONG_BYTES].append(f"{name} has the hash {sha256}")
         if name not in images and name not in kept:
-            verdict.duplicated.append(f"{name} has no row")
-    verdict.duplicated += [f"the bytes {sha256} are there {count} times" for sha256, count in seen.items() if count > 1]
-    verdict.lost += [f"{name} is not there, though a row says so" for name in (*images, *kept) if not (out / name).is_file()]
-    labels = {item.url(port): THREE_CLASS.names[item.index % len(THREE_CLASS.names)] for item in served.plan}
-    hashes = {item.url(port): served.hashes[item.index] for item in served.plan}
+            wrong[DUPLICATED].append(f"{name} has no row")
+    wrong[DUPLICATED] += [f"the bytes {sha256} are there {count} times" for sha256, count in seen.items() if count > 1]
+    wrong[LOST] += [f"{name} is not there, though a row says so" for name in (*images, *kept) if not (out / name).is_file()]
+    items = {item.url(port): item for item in served.plan}
     for name, row in images.items():
-        if row["sha256"] not in name or hashes.get(row["url"]) != row["sha256"]:
-            verdict.wrong_bytes.append(f"{name}: its row says that it came from {row['url']}")
-        elif row["label"] != labels[row["url"]] or row["provider"] != "urls":
-            verdict.unaccounted.append(f"{name}: label {row['label']!r} from {row['provider']!r}, expected {labels[row['url']]!r}")
+        item = items.get(row["url"])
+        if item is None or row["sha256"] not in name or served.hashes[item.index] != row["sha256"]:
+            wrong[WRONG_BYTES].append(f"{name}: its row says that it came from {row['url']}")
+        elif row["label"] != item.label or row["provider"] != "urls":
+            wrong[UNACCOUNTED].append(f"{name}: label {row['label']!r} from {row['provider']!r}, expected {item.label!r}")
 
 
 def _when_recorded(out: Path, moment: int, later: float) -> Callable[[], bool]:
@@ -181,11 +153,11 @@ def _when_recorded(out: Path, moment: int, later: float) -> Callable[[], bool]:
     return reached
 
 
-def _check_ended(group: int, verdict: Verdict) -> None:
+def _still_living(group: int) -> list[str]:
     deadline = time.monotonic() + 5
     while (left := living(group)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    verdict.left_running += [f"process {pid} is still there 5 s after its run" for pid in left]
+    return [f"process {pid} is still there 5 s after its run" for pid in left]
 
 
 def _key(line: Asked) -> str:

@@ -10,21 +10,16 @@ import hashlib
 import itertools
 import random
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from PIL import Image
-
-from hf_bones.dataset.drawn.radiograph import draw_set
 from hf_bones.labels import THREE_CLASS
 
 HOSTS = tuple(f"127.0.1.{number}" for number in range(1, 65))
 TRAP = "127.0.0.1"  # outside the network that the collector is allowed: a request that arrives there has got past the guard
 ALLOWED = "127.0.1.0/24"
 COPIES = 0.05  # of the URLs without a fault serve the bytes of another URL
-DRAWN = 120  # radiographs drawn where no data is given
 
 STORED, REFUSED, FAILED = "stored", "refused", "failed"
 
@@ -81,6 +76,10 @@ class Item:
     def path(self) -> str:
         return f"/{self.index:06d}.jpg"
 
+    @property
+    def label(self) -> str:
+        return THREE_CLASS.names[self.index % len(THREE_CLASS.names)]
+
     def url(self, port: int) -> str:
         return f"http://{self.host}:{port}{self.path}"
 
@@ -111,44 +110,30 @@ def make_plan(count: int, faulty: float = 0.0, seed: int = 0) -> list[Item]:
     return plan
 
 
-class Bodies:
-    """JPEGs by number, no two alike: the files of a folder in turn, each time with another comment behind their first marker."""
+class Served:
+    """What a server of `count` URLs hands out, as it serves it and the bench checks it: JPEGs of a folder in turn, no two alike, each time
+    with another comment behind their first marker."""
 
-    def __init__(self, folder: Path) -> None:
-        paths = sorted(path for path in folder.rglob("*.jpg") if path.is_file())
-        if not paths:
+    def __init__(self, folder: Path, count: int, faulty: float = 0.0, seed: int = 0) -> None:
+        files = [path.read_bytes() for path in sorted(folder.rglob("*.jpg")) if path.is_file()]
+        self._files = [data for data in files if data.startswith(b"\xff\xd8")]
+        if not self._files:
             raise ValueError(f"{folder}: no .jpg files in it; give a folder of JPEGs, or none and radiographs are drawn")
-        self._files = [data for path in paths if (data := path.read_bytes()).startswith(b"\xff\xd8")]
+        self.plan = make_plan(count, faulty, seed)
 
-    def __call__(self, number: int) -> bytes:
+    def body(self, number: int) -> bytes:
         data = self._files[number % len(self._files)]
         comment = f"hf_bones bench {number:06d}".encode()
         return data[:2] + b"\xff\xfe" + struct.pack(">H", len(comment) + 2) + comment + data[2:]
 
-
-@dataclass(frozen=True)
-class Served:
-    """What a plan's server hands out, as the bench checks it."""
-
-    bodies: Bodies
-    plan: Sequence[Item]
-
     @cached_property
     def hashes(self) -> list[str]:
         """By item: the hash of the bytes it serves when nothing goes wrong."""
-        return [hashlib.sha256(self.bodies(item.source)).hexdigest() for item in self.plan]
+        return [hashlib.sha256(self.body(item.source)).hexdigest() for item in self.plan]
 
-    def write_table(self, path: Path, port: int) -> None:
-        """The links as CSV, with a label each, for the collector's `urls` provider and for img2dataset."""
+    def write_table(self, path: Path, port: int, count: int | None = None) -> None:
+        """The links, or the first `count`, as CSV, with a label each, for the collector's `urls` provider and for img2dataset."""
         with path.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
             writer.writerow(["url", "label"])
-            writer.writerows([item.url(port), THREE_CLASS.names[item.index % len(THREE_CLASS.names)]] for item in self.plan)
-
-
-def draw_jpegs(folder: Path) -> Path:
-    """Draws radiographs into a folder, for want of real ones."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, drawn in enumerate(draw_set(DRAWN, size=448)):
-        Image.fromarray(drawn.pixels).save(folder / f"{number:04d}.jpg", quality=88)
-    return folder
+            writer.writerows([item.url(port), item.label] for item in self.plan[:count])

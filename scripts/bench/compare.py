@@ -2,18 +2,16 @@
 
     python scripts/bench/compare.py DATA --dinov2 facebook/dinov2-small
 
-DATA is a folder that `hf-bones build` wrote; rows of CC BY and CC0 are learnt from. Runs are kept in --out: one that was stopped goes on.
+Rows of CC BY and CC0 are learnt from. Runs are kept in --out: one that was stopped goes on.
 Each checkpoint's first scoring counts as a look at test. The leaderboard itself stands in --out.
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from result_file import bar, write_result
+from harness import Bar, arguments, bar, few_of_each, write_result
 
 from hf_bones.dataset.schema import load_bones
 from hf_bones.evaluation.compare.report import terminal_lines
@@ -30,21 +28,19 @@ QUICK = ("max_steps=2", "max_train_rows=60", "batch_size=8", "cached_views=0")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data")
+    parser = arguments(__doc__)
     parser.add_argument("--dinov2", help="DINOv2-small: a Hub id or folder; left out: no recipes that start from it")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--set", action="append", default=[], metavar="[RECIPE:]KEY=VALUE")
     parser.add_argument("--out", type=Path, default=Path("runs/compare"))
     parser.add_argument("--bundled", action="store_true", help="also the bundled model, whose 448 px take a CPU some ten minutes")
-    parser.add_argument("--quick", action="store_true", help="few images and steps; for checking that it runs")
     options = parser.parse_args()
     recipes = [name for name in RECIPES if options.dinov2 or name not in PRETRAINED]
     settings = [f"{name}:model={options.dinov2}" for name in PRETRAINED if options.dinov2] + options.set
     data = few_rows(options.data, options.out / "few") if options.quick else options.data
     done = compare(
         recipes[:2] if options.quick else recipes,
-        data,
+        str(data),
         options.out / "quick" if options.quick else options.out,
         train=run,
         seeds=options.seeds,
@@ -55,27 +51,24 @@ def main() -> None:
         command="hf-bones compare",
     )
     print("\n".join(terminal_lines(done)))
-    command = "python scripts/bench/compare.py DATA" + (" --dinov2 facebook/dinov2-small" if options.dinov2 else "")
+    command = "compare.py DATA" + (" --dinov2 facebook/dinov2-small" if options.dinov2 else "")
     command += " --bundled" if options.bundled else ""
     command += f" --seeds {' '.join(map(str, options.seeds))}" if options.seeds != [0] else ""
-    write_result("compare", command, done.shown_sha256, options.quick, bars_of(done))
+    write_result("compare", command, done.shown_sha256, bars_of(done), quick=options.quick)
     for failure in done.failures:
         raise SystemExit(f"failed: {failure.title}: {failure.reason}")
 
 
-def few_rows(data: str, folder: Path) -> str:
-    """Forty rows a split of each class at most, with the licences asked for first."""
+def few_rows(data: Path, folder: Path) -> Path:
+    """Twelve rows of each class and split at most, to learn from only those of the licences asked for."""
     splits = load_bones(data)
-    for split in splits:
-        labels = np.array(splits[split]["label"])
-        allowed = np.isin(splits[split]["licence"], LICENCES) | (split == "test")
-        kept = np.concatenate([np.flatnonzero((labels == label) & allowed)[:12] for label in range(3)])
-        splits[split] = splits[split].select(np.sort(kept).tolist())
+    for split, rows in splits.items():
+        splits[split] = few_of_each(rows, 12, np.isin(rows["licence"], LICENCES) | (split == "test"))
     splits.save_to_disk(str(folder))
-    return str(folder)
+    return folder
 
 
-def bars_of(done: Comparison) -> list[dict[str, Any]]:
+def bars_of(done: Comparison) -> list[Bar]:
     """Lines named "model: figure", of validation, of the part of test that is read first, and of costs."""
     tag = specificity_suffix(done.specificity)
     bars = []

@@ -12,37 +12,30 @@ fingerprints (`dedup_scale.py`), a process each.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import hashlib
-import json
 import math
 import random
-import subprocess
-import sys
-import tempfile
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import dedup_scale
 import numpy as np
-import numpy.typing as npt
-from dedup_changes import CHANGES
+from dedup_changes import CHANGES, Picture
+from harness import VENVS, Bar, arguments, bar, peer_venv, print_bars, run_worker, work_folder, write_result
 from PIL import Image
-from result_file import bar, write_result
 from tqdm import tqdm
 
 from hf_bones.curate.duplicates.canonical import fingerprint
-from hf_bones.curate.duplicates.find import find_links
+from hf_bones.curate.duplicates.find import Link, find_links, groups
 from hf_bones.curate.duplicates.fingerprints import FingerprintStore
 from hf_bones.curate.recipe import load_curate_recipe
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.record import sha256_rows
 
 PEERS = ("imagededup", "cleanvision")
-PEER_VENV = Path("~/.cache/hf-bones-bench/dedup-peers")
 Pair = tuple[str, str]
 
 
@@ -50,36 +43,37 @@ Pair = tuple[str, str]
 class Films:
     """The films of DATA by name, without byte-identical ones, and what is known of them."""
 
-    pixels: dict[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
+    pixels: dict[str, Picture] = field(default_factory=dict)
     stratum: dict[str, tuple[str, str]] = field(default_factory=dict)
     copies: dict[str, str] = field(default_factory=dict)
     hashes: list[tuple[str, str]] = field(default_factory=list)
     identical: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
+    def stated(self, pair: Pair) -> bool:
+        """Whether DATA itself says that two films, or those that two copies were made of, are copies of each other."""
+        first, second = (self.copies.get(_origin(name), "") for name in pair)
+        return bool(first) and first == second
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
+    parser = arguments(__doc__, data="a folder with manifest.csv and its films")
     parser.add_argument("--changed", type=int, default=500, help="films that are put through each of the eight changes")
     parser.add_argument("--work", type=Path, help="folder for pictures and fingerprints, kept, so that a further run goes on")
-    parser.add_argument("--peer-venv", type=Path, default=PEER_VENV, help="where the peers are, or are to be installed")
+    parser.add_argument("--peer-venv", type=Path, default=VENVS / "dedup-peers", help="where the peers are, or are to be installed")
     parser.add_argument("--part", action="append", choices=["copies", "scale"], help="only this part; the result is written for both only")
-    parser.add_argument("--quick", action="store_true", help="few films, under a minute; for checking that it runs")
     options = parser.parse_args()
     films = read_films(options.data, 240 if options.quick else None)
     parts = options.part or ["copies", "scale"]
-    bars: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as temporary:
-        work = options.work or Path(temporary)
+    bars: list[Bar] = []
+    with work_folder(options.work) as work:
         if "copies" in parts:
             bars += copies(films, work, 20 if options.quick else options.changed, options.peer_venv.expanduser(), options.quick)
         if "scale" in parts:
             bars += scale(films, work, (500, 1000) if options.quick else (10_000, 30_000, 100_000))
     if set(parts) == {"copies", "scale"}:
-        write_result("dedup", "python scripts/bench/dedup.py DATA", sha256_rows(films.hashes), options.quick, bars)
+        write_result("dedup", "dedup.py DATA", sha256_rows(films.hashes), bars, quick=options.quick)
     else:
-        for line in bars:
-            print(f"{line['bar']:<90}{line['value']:.4f}  n={line['n']}")
+        print_bars(bars)
 
 
 def read_films(data: Path, most: int | None) -> Films:
@@ -105,7 +99,7 @@ def read_films(data: Path, most: int | None) -> Films:
     return films
 
 
-def copies(films: Films, work: Path, count: int, venv: Path, quick: bool) -> list[dict[str, Any]]:
+def copies(films: Films, work: Path, count: int, venv: Path, quick: bool) -> list[Bar]:
     """Recall on changed copies, false links among all pairs of films, the same for the peers; and the stated copies of DATA."""
     rng = random.Random(0)
     chosen = rng.sample(sorted(films.pixels), count)
@@ -117,32 +111,33 @@ def copies(films: Films, work: Path, count: int, venv: Path, quick: bool) -> lis
             wanted[_pair(name, copy)] = change
     hard = _hard_pairs(films, rng, len(wanted))
     found = {"hf-bones": our_pairs(pictures, work)}
-    if not quick or (venv / "bin" / "python").is_file():
+    if not quick or (venv / "bin" / "installed").is_file():
         for peer in PEERS:
             found[peer] = peer_pairs(peer, pictures, work, venv)
-    bars: list[dict[str, Any]] = []
+    bars: list[Bar] = []
     films_pairs = len(films.pixels) * (len(films.pixels) - 1) // 2
     for who, pairs in found.items():
-        other = None if who == "hf-bones" else who
-        target = 0.95 if who == "hf-bones" else None
+        other, target, limit = (None, 0.95, 1.0) if who == "hf-bones" else (who, None, None)
         bars.append(bar(f"{who}: recall, all eight changes", _share(pairs, wanted), n=len(wanted), target=target, peer=other))
         for change in CHANGES:
             some = [pair for pair, what in wanted.items() if what == change]
             bars.append(bar(f"{who}: recall, {change}", _share(pairs, some), n=len(some), peer=other))
-        false = [pair for pair in pairs if "~" not in "".join(pair) and not _stated(films, pair)]
-        limit = 1.0 if who == "hf-bones" else None
-        rate = len(false) / films_pairs * 1e5
+        rate = len(further_pairs(films, pairs)) / films_pairs * 1e5
         bars.append(bar(f"{who}: false links in 100,000 pairs of films", rate, n=films_pairs, target=limit, at_most=True, peer=other))
-        wrong = sum(1 for pair in hard if pair in pairs)
+        wrong = len(hard & pairs)
         bars.append(bar(f"{who}: hard non-pairs called copies (same region and view)", wrong, n=len(hard), peer=other))
-        stray = sum(
-            1 for pair in pairs if "~" in "".join(pair) and _origin(pair[0]) != _origin(pair[1]) and not _stated_origin(films, pair)
-        )
+        changed = [pair for pair in pairs if "~" in "".join(pair) and _origin(pair[0]) != _origin(pair[1])]
+        stray = sum(not films.stated(pair) for pair in changed)
         bars.append(bar(f"{who}: changed copies linked to other films", stray, n=len(wanted), peer=other))
     return bars + _stated_bars(films, found["hf-bones"])
 
 
-def our_pairs(pictures: dict[str, npt.NDArray[np.uint8]], work: Path) -> set[Pair]:
+def further_pairs(films: Films, pairs: set[Pair]) -> list[Pair]:
+    """Of pairs those of two films as they are that nobody says are copies."""
+    return [pair for pair in pairs if "~" not in "".join(pair) and not films.stated(pair)]
+
+
+def our_pairs(pictures: dict[str, Picture], work: Path) -> set[Pair]:
     """The pairs that hf_bones links, with the shipped recipe."""
     with FingerprintStore(work / "copies.db") as store:
         known = store.known()
@@ -153,44 +148,35 @@ def our_pairs(pictures: dict[str, npt.NDArray[np.uint8]], work: Path) -> set[Pai
     return {_pair(table.hashes[link.first], table.hashes[link.second]) for link in search.links}
 
 
-def peer_pairs(peer: str, pictures: dict[str, npt.NDArray[np.uint8]], work: Path, venv: Path) -> set[Pair]:
+def peer_pairs(peer: str, pictures: dict[str, Picture], work: Path, venv: Path) -> set[Pair]:
     """The pairs that a peer calls duplicates, on the pictures as PNG files."""
     folder = work / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
         if not (folder / f"{name}.png").is_file():
             Image.fromarray(picture).save(folder / f"{name}.png", compress_level=1)
-    if not (venv / "bin" / "python").is_file():
-        print(f"installing {', '.join(PEERS)} into {venv}", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        subprocess.run([venv / "bin" / "python", "-m", "pip", "install", "-qq", *PEERS], check=True)
-    script = Path(__file__).with_name("dedup_peers.py")
-    done = subprocess.run([venv / "bin" / "python", script, peer, folder], check=True, stdout=subprocess.PIPE, text=True)
-    answer = json.loads(done.stdout.strip().splitlines()[-1])
+    programs = peer_venv(venv, *PEERS)
+    answer = run_worker("dedup_peers.py", peer, folder, python=programs / "python")
     print(f"{peer}: {answer['seconds']:.0f} s", flush=True)
     return {_pair(Path(first).stem, Path(second).stem) for first, second in answer["pairs"]}
 
 
-def scale(films: Films, work: Path, counts: tuple[int, ...]) -> list[dict[str, Any]]:
+def scale(films: Films, work: Path, counts: tuple[int, ...]) -> list[Bar]:
     """Seconds and memory of grouping growing numbers of fingerprints, and how they grow."""
-    small: dict[str, list[npt.NDArray[np.uint8]]] = defaultdict(list)
+    small: dict[str, list[Picture]] = defaultdict(list)
     for name, pixels in films.pixels.items():
         image = Image.fromarray(pixels)
         image.thumbnail((256, 256))
         small[films.stratum[name][0]].append(np.asarray(image))
     store = work / "scale.db"
     dedup_scale.fill(store, max(counts), dict(small), workers=2)
-    bars: list[dict[str, Any]] = []
+    bars: list[Bar] = []
     measured = []
     for count in counts:
-        command = [sys.executable, str(Path(__file__).with_name("dedup_scale.py")), str(store), str(count)]
         # Threads of the linear algebra library beside ours would only get in each other's way.
-        environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PATH": "", "PYTHONPATH": str(Path(__file__).parent)}
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-        figures = json.loads(done.stdout.strip().splitlines()[-1])
+        figures = run_worker("dedup_scale.py", store, count, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
         measured.append(figures)
-        last = count == counts[-1]
-        target = 60.0 if last and count == 100_000 else None
+        target = 60.0 if count == 100_000 else None
         bars.append(bar(f"grouping {count:,} fingerprints, s", figures["seconds"], n=count, target=target, at_most=True))
         bars.append(bar(f"grouping {count:,} fingerprints, peak memory, MB", figures["peak_mb"], n=count))
         bars.append(bar(f"grouping {count:,} fingerprints, recall of copies", figures["recall"], n=count // 10))
@@ -210,17 +196,7 @@ def _origin(name: str) -> str:
     return name.partition("~")[0]
 
 
-def _stated(films: Films, pair: Pair) -> bool:
-    """Whether DATA itself says that two films are copies of each other."""
-    first, second = (films.copies.get(name, "") for name in pair)
-    return bool(first) and first == second
-
-
-def _stated_origin(films: Films, pair: Pair) -> bool:
-    return _stated(films, (_origin(pair[0]), _origin(pair[1])))
-
-
-def _share(pairs: set[Pair], wanted: Any) -> float:
+def _share(pairs: set[Pair], wanted: Collection[Pair]) -> float:
     return sum(pair in pairs for pair in wanted) / max(len(wanted), 1)
 
 
@@ -235,33 +211,28 @@ def _hard_pairs(films: Films, rng: random.Random, count: int) -> set[Pair]:
     most = sum(weight * (weight - 1) // 2 for weight in weights) // 2
     while len(found) < min(count, most):
         one, other = rng.sample(rng.choices(strata, weights)[0], 2)
-        if not _stated(films, (one, other)):
+        if not films.stated((one, other)):
             found.add(_pair(one, other))
     return found
 
 
-def _stated_bars(films: Films, pairs: set[Pair]) -> list[dict[str, Any]]:
+def _stated_bars(films: Films, pairs: set[Pair]) -> list[Bar]:
     """DATA as it is: of the groups of copies that it states, those found (identical files, or joined by links), and further pairs."""
-    groups: dict[str, set[str]] = defaultdict(set)
-    for digest, stated in films.identical.items():
-        for group in stated:
-            if group:
-                groups[group].add(digest)
-    digest_of = dict(films.hashes)
-    joined: dict[str, set[str]] = {digest: {digest} for digest in digest_of.values()}
-    for first, second in pairs:
-        if "~" in first + second:
-            continue
-        together = joined[digest_of[first]] | joined[digest_of[second]]
-        for digest in together:
-            joined[digest] = together
-    there = {group: digests & set(joined) for group, digests in groups.items()}
-    whole = [group for group, digests in there.items() if len({id(joined[digest]) for digest in digests}) == 1]
-    further = [pair for pair in pairs if "~" not in "".join(pair) and not _stated(films, pair)]
+    stated: dict[str, set[str]] = defaultdict(set)
+    numbers = {digest: number for number, (_, digest) in enumerate(films.hashes)}
+    for digest, names in films.identical.items():
+        for group in filter(None, names):
+            stated[group] |= {digest} & numbers.keys()
+    of_name = dict(films.hashes)
+    links = [Link(numbers[of_name[a]], numbers[of_name[b]], "", 1.0) for a, b in pairs if "~" not in a + b]
+    joined = {number: place for place, members in enumerate(groups(len(numbers), links)) for number in members}
+    # An image that is joined to none is by itself: its own hash tells it from all others.
+    whole = [group for group, digests in stated.items() if len({joined.get(numbers[digest], digest) for digest in digests}) == 1]
+    further = further_pairs(films, pairs)
     for first, second in sorted(further):
         print(f"a further pair, to be looked at: {first} {second}")
     return [
-        bar("stated groups of copies found, DATA as it is", len(whole), n=len(there), target=len(there)),
+        bar("stated groups of copies found, DATA as it is", len(whole), n=len(stated), target=len(stated)),
         bar("further pairs found in DATA as it is", len(further), n=len(films.pixels)),
     ]
 

@@ -32,12 +32,7 @@ def cleanvision_pairs(folder: Path) -> list[tuple[str, str]]:
     return sorted({pair for members in sets for pair in combinations(sorted(Path(name).name for name in members), 2)})
 
 
-def main() -> None:
-    peer, folder = sys.argv[1], Path(sys.argv[2])
-    begun = time.monotonic()
-    pairs = {"imagededup": imagededup_pairs, "cleanvision": cleanvision_pairs}[peer](folder)
-    print(json.dumps({"pairs": pairs, "seconds": time.monotonic() - begun}))
-
-
 if __name__ == "__main__":
-    main()
+    begun = time.monotonic()
+    pairs = {"imagededup": imagededup_pairs, "cleanvision": cleanvision_pairs}[sys.argv[1]](Path(sys.argv[2]))
+    print(json.dumps({"pairs": pairs, "seconds": time.monotonic() - begun}))

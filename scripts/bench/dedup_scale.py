@@ -8,19 +8,18 @@ alike as radiographs do and none is another's copy; one in ten is then a copy of
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import random
+import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from dedup_changes import CHANGES
+from dedup_changes import CHANGES, Picture
+from memory import peak_memory
 from PIL import Image
 from tqdm import tqdm
 
@@ -31,12 +30,11 @@ from hf_bones.curate.recipe import load_curate_recipe
 
 SIDE = 224  # px of the mixed pictures
 _PER_TASK = 100
-_films: dict[str, list[npt.NDArray[np.uint8]]] = {}
+_films: dict[str, list[Picture]] = {}
 
 
-def fill(store: Path, count: int, films: dict[str, list[npt.NDArray[np.uint8]]], workers: int) -> float:
-    """Makes `count` fingerprints in `store`, going on where an earlier run stopped; returns the seconds it took."""
-    begun = time.monotonic()
+def fill(store: Path, count: int, films: dict[str, list[Picture]], workers: int) -> None:
+    """Makes `count` fingerprints in `store`, going on where an earlier run stopped."""
     with FingerprintStore(store) as target:
         there = target.known()
         tasks = [start for start in range(0, count, _PER_TASK) if name_of(start + _PER_TASK - 1) not in there]
@@ -44,7 +42,6 @@ def fill(store: Path, count: int, films: dict[str, list[npt.NDArray[np.uint8]]],
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_remember, initargs=(films,)) as pool:
             for rows in tqdm(pool.map(_make, tasks), total=len(tasks), desc="fingerprints", unit=f"{_PER_TASK} img", disable=None):
                 target.add(rows)
-    return time.monotonic() - begun
 
 
 def name_of(number: int) -> str:
@@ -52,18 +49,15 @@ def name_of(number: int) -> str:
     return f"{number:064d}"
 
 
-def _remember(films: dict[str, list[npt.NDArray[np.uint8]]]) -> None:
+def _remember(films: dict[str, list[Picture]]) -> None:
     _films.update(films)
 
 
 def _make(start: int) -> list[tuple[str, tuple[int, int], Fingerprint]]:
-    rows = []
-    for number, picture in enumerate(_pictures(start), start=start):
-        rows.append((name_of(number), (picture.shape[1], picture.shape[0]), fingerprint(picture)))
-    return rows
+    return [(name_of(number), one.shape[::-1], fingerprint(one)) for number, one in enumerate(_pictures(start), start)]
 
 
-def _pictures(start: int) -> Iterator[npt.NDArray[np.uint8]]:
+def _pictures(start: int) -> Iterator[Picture]:
     """The pictures of one task. Each tenth is a copy of the one before it."""
     rng = random.Random(start)
     regions = sorted(_films)
@@ -80,7 +74,7 @@ def _pictures(start: int) -> Iterator[npt.NDArray[np.uint8]]:
         yield last
 
 
-def _varied(film: npt.NDArray[np.uint8], rng: random.Random) -> npt.NDArray[np.uint8]:
+def _varied(film: Picture, rng: random.Random) -> Picture:
     """A film cropped, turned and mirrored, (224, 224)."""
     image = Image.fromarray(film)
     if rng.random() < 0.5:
@@ -92,51 +86,20 @@ def _varied(film: npt.NDArray[np.uint8], rng: random.Random) -> npt.NDArray[np.u
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=(left, top, right, bottom)))
 
 
-def true_pairs(count: int) -> set[tuple[int, int]]:
-    """The numbers of pictures and their copies among the first `count`."""
-    return {(number - 1, number) for number in range(9, count, 10)}
-
-
-def peak_mb() -> float:
-    """The most memory of this process, MB. The kernel's own figure: that of `getrusage` is inherited from whoever started the process."""
-    words = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")).split()
-    return int(words[1]) / 1024
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("store", type=Path)
-    parser.add_argument("count", type=int)
-    options = parser.parse_args()
+    store_path, count = Path(sys.argv[1]), int(sys.argv[2])
     settings = load_curate_recipe().dedup
-    with FingerprintStore(options.store) as store:
+    with FingerprintStore(store_path) as store:
         begun = time.monotonic()
-        table = store.table([name_of(number) for number in range(options.count)])
-        read = time.monotonic() - begun
+        table = store.table([name_of(number) for number in range(count)])
         search = find_links(table, store, settings, workers=2)
-        joined = groups(len(table), search.links)
+        groups(len(table), search.links)
         seconds = time.monotonic() - begun
     found = {(min(link.first, link.second), max(link.first, link.second)) for link in search.links}
-    wanted = true_pairs(options.count)
-    sizes: dict[int, int] = defaultdict(int)
-    for members in joined:
-        sizes[len(members)] += 1
-    print(
-        json.dumps(
-            {
-                "count": options.count,
-                "seconds": seconds,
-                "read_seconds": read,
-                "peak_mb": peak_mb(),
-                "candidates": search.candidates,
-                "registered": search.registered,
-                "links": len(search.links),
-                "recall": len(found & wanted) / max(len(wanted), 1),
-                "false_links": len(found - wanted),
-                "groups": dict(sizes),
-            }
-        )
-    )
+    wanted = {(number - 1, number) for number in range(9, count, 10)}
+    figures = {"count": count, "seconds": seconds, "peak_mb": peak_memory() / 2**20}
+    figures |= {"candidates": search.candidates, "registered": search.registered}
+    print(json.dumps(figures | {"recall": len(found & wanted) / max(len(wanted), 1), "false_links": len(found - wanted)}))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python scripts/bench/loopback_server.py FOLDER --count 2000 --faulty 0.3 --log requests.log
 
 FOLDER holds JPEGs. Prints its port once it listens, and ends when its standard input is closed. Every request becomes a line of the log, in
-the order in which they came, written before the answer: time, address asked, path, how often this path was asked, what was answered.
+the order in which they came, written before the answer: time, address asked, path, what was answered.
 Linux only: elsewhere the addresses of 127.0.0.0/8 beyond the first have to be configured.
 """
 
@@ -16,187 +16,146 @@ import random
 import socket
 import struct
 import sys
-import threading
 import time
-from collections.abc import Callable, Sequence
+from asyncio import StreamReader, StreamWriter
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from collect_plan import HOSTS, PRIVATE_TARGETS, TRAP, Bodies, Item, make_plan
+from collect_plan import HOSTS, PRIVATE_TARGETS, TRAP, Item, Served
 
 PLAIN, NOTHING, TRAPPED = "plain", "no such path", "TRAPPED"
 ANNOUNCED = 10 * 2**30  # bytes
+SIGN_IN = b"<!doctype html><html><title>Sign in</title><body>Please sign in to see this image.</body></html>"
 
 
 class Site:
     """What is served, and what has been asked for: the state behind all connections."""
 
-    def __init__(self, bodies: Bodies, plan: Sequence[Item], log: Path) -> None:
-        self.bodies = bodies
+    def __init__(self, served: Served, log: Path) -> None:
         self.port = 0
-        self._by_path = {item.path: item for item in plan}
-        self._asked: dict[str, int] = {}
+        self._served = served
+        self._by_path = {item.path: item for item in served.plan}
+        self._asked: Counter[str] = Counter()
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
+    async def connect(self, reader: StreamReader, writer: StreamWriter) -> None:
+        """One connection: a request at a time, as long as both sides keep it."""
+        host = str(writer.get_extra_info("sockname")[0])
+        with suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                target = head.split(b" ", 2)[1].decode("ascii", "replace")
+                item, name = self.find(host, target)
+                kept = await self.answer(item, name, target, reader, writer) if item else send(writer, 404, b"nothing here", "text/plain")
+                if not kept or b"connection: close" in head.lower():
+                    break
+        writer.close()
+
     def find(self, host: str, target: str) -> tuple[Item | None, str]:
-        """The item asked for, and the name of the answer it gets this time."""
+        """The item asked for, if it is to be had there, and the name of the answer it gets this time."""
         path, _, query = target.partition("?")
         item = self._by_path.get(path)
-        asked = self._asked[target] = self._asked.get(target, 0) + 1
+        self._asked[target] += 1
         if host == TRAP:
-            name = TRAPPED
+            item, name = None, TRAPPED
         elif item is None or (host != item.host and not query):
-            name = NOTHING
-        elif item.fault is None or (item.faulty_attempts is not None and asked > item.faulty_attempts):
+            item, name = None, NOTHING
+        elif item.fault is None or (item.faulty_attempts is not None and self._asked[target] > item.faulty_attempts):
             name = PLAIN
         else:
             name = item.fault.name
-        os.write(self._log, f"{time.time():.4f}\t{host}\t{target}\t{asked}\t{name}\n".encode())
+        os.write(self._log, f"{time.time():.4f}\t{host}\t{target}\t{name}\n".encode())
         return item, name
 
-
-class Connection(asyncio.Protocol):
-    """One connection: a request at a time, as long as the client keeps it."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-        self._received = b""
-        self._timers: list[asyncio.TimerHandle] = []
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._host = str(transport.get_extra_info("sockname")[0])
-
-    def connection_lost(self, error: Exception | None) -> None:
-        for timer in self._timers:
-            timer.cancel()
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        while (end := self._received.find(b"\r\n\r\n")) >= 0:
-            head, self._received = self._received[:end], self._received[end + 4 :]
-            self._answer(head)
-
-    def _answer(self, head: bytes) -> None:
-        target = head.split(b" ", 2)[1].decode("ascii", "replace")
-        last = b"connection: close" in head.lower()
-        item, name = self._site.find(self._host, target)
-        if item is None or name in (NOTHING, TRAPPED):
-            self._send(404, b"nothing here", "text/plain", last=last)
-        elif name == PLAIN:
-            self._send(200, self._site.bodies(item.source), last=last)
-        else:
-            self._go_wrong(item, name, target, last)
-
-    def _go_wrong(self, item: Item, name: str, target: str, last: bool) -> None:
-        body = self._site.bodies(item.source)
+    async def answer(self, item: Item, name: str, target: str, reader: StreamReader, writer: StreamWriter) -> bool:
+        """Sends it; False where the connection is to be closed behind it."""
+        body = self._served.body(item.source)
         half = len(body) // 2
-        if name == "reset mid-body":
-            self._send(200, body[:half], length=len(body))
-            self._later(0.05, self._reset)  # what came before a reset would be thrown away with it, where it was not read yet
-        elif name == "closed before Content-Length":
-            self._send(200, body[:half], length=len(body), last=True)
-        elif name == "closed without an answer":
-            self._transport.close()
-        elif name.startswith("503"):
-            self._send(503, b"busy", "text/plain", (f"Retry-After: {name[-1]}",), last=last)
-        elif name == "429":
-            self._send(429, b"too many", "text/plain", last=last)
-        elif name == "slow drip without end":
-            self._send(200, body[:half], length=len(body))
-            self._drip(0.1, [bytes([value]) for value in body[half:]], last)
-        elif name == "slow, within the limit":
-            self._send(200, body[:half], length=len(body))
-            self._drip(0.15, [body[half : half + half // 2], body[half + half // 2 :]], last)
-        elif name == "404":
-            self._send(404, b"<html>gone</html>", "text/html", last=last)
-        elif name == "redirect loop":
-            hop = int(target.partition("?hop=")[2] or 0) + 1
-            self._redirect(f"http://{item.host}:{self._site.port}{item.path}?hop={hop}", last)
-        elif name == "redirect to a private address":
-            authority = PRIVATE_TARGETS[item.index % len(PRIVATE_TARGETS)].format(port=self._site.port)
-            self._redirect(f"http://{authority}{item.path}", last)
-        elif name == "redirect to another host" and "?" not in target:
-            host = HOSTS[(item.index + 17) % len(HOSTS)]
-            self._redirect(f"http://{host}:{self._site.port}{item.path}?moved", last)
-        elif name == "redirect to another host":
-            self._send(200, body, last=last)
-        elif name == "announces 10 GB":
-            self._send(200, body, length=ANNOUNCED)
-        elif name == "HTML as image/jpeg":
-            self._send(200, b"<!doctype html><html><title>Sign in</title><body>Please sign in to see this image.</body></html>", last=last)
-        elif name == "garbage as image/jpeg":
-            self._send(200, random.Random(item.index).randbytes(len(body)), last=last)
-        elif name == "half a file, its Content-Length right":
-            self._send(200, body[:half], last=last)
-        elif name == "wrong Content-Type, right bytes":
-            self._send(200, body, "text/html; charset=utf-8", last=last)
-        elif name != "hangs":
-            raise ValueError(f"no answer for the fault {name!r}")
+        match name:
+            case "plain":
+                return send(writer, 200, body)
+            case "reset mid-body":
+                send(writer, 200, body[:half], length=len(body))
+                await asyncio.sleep(0.05)  # what came before a reset would be thrown away with it, where it was not read yet
+                linger = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                writer.transport.abort()
+                return False
+            case "closed before Content-Length":
+                send(writer, 200, body[:half], length=len(body))
+                return False
+            case "closed without an answer":
+                return False
+            case "hangs":
+                await reader.read()  # until the client has had enough
+                return False
+            case "503, Retry-After 0" | "503, Retry-After 1":
+                return send(writer, 503, b"busy", "text/plain", f"Retry-After: {name[-1]}")
+            case "429":
+                return send(writer, 429, b"too many", "text/plain")
+            case "404":
+                return send(writer, 404, b"<html>gone</html>", "text/html")
+            case "slow drip without end":
+                send(writer, 200, body[:half], length=len(body))
+                return await drip(writer, 0.1, [bytes([value]) for value in body[half:]])
+            case "slow, within the limit":
+                send(writer, 200, body[:half], length=len(body))
+                return await drip(writer, 0.15, [body[half : half + half // 2], body[half + half // 2 :]])
+            case "redirect loop":
+                hop = int(target.partition("?hop=")[2] or 0) + 1
+                return redirect(writer, f"http://{item.host}:{self.port}{item.path}?hop={hop}")
+            case "redirect to a private address":
+                authority = PRIVATE_TARGETS[item.index % len(PRIVATE_TARGETS)].format(port=self.port)
+                return redirect(writer, f"http://{authority}{item.path}")
+            case "redirect to another host":
+                other = HOSTS[(item.index + 17) % len(HOSTS)]
+                return send(writer, 200, body) if "?" in target else redirect(writer, f"http://{other}:{self.port}{item.path}?moved")
+            case "announces 10 GB":
+                return send(writer, 200, body, length=ANNOUNCED)
+            case "HTML as image/jpeg":
+                return send(writer, 200, SIGN_IN)
+            case "garbage as image/jpeg":
+                return send(writer, 200, random.Random(item.index).randbytes(len(body)))
+            case "half a file, its Content-Length right":
+                return send(writer, 200, body[:half])
+            case "wrong Content-Type, right bytes":
+                return send(writer, 200, body, "text/html; charset=utf-8")
+        raise ValueError(f"no answer for the fault {name!r}")
 
-    def _send(
-        self,
-        status: int,
-        body: bytes,
-        kind: str = "image/jpeg",
-        headers: Sequence[str] = (),
-        *,
-        length: int | None = None,
-        last: bool = False,
-    ) -> None:
-        """Sends an answer. `length` is what Content-Length says, where that is not the truth; `last` closes the connection."""
-        lines = [f"HTTP/1.1 {status} -", f"Content-Type: {kind}", f"Content-Length: {len(body) if length is None else length}", *headers]
-        if last:
-            lines.append("Connection: close")
-        self._transport.write("\r\n".join([*lines, "", ""]).encode() + body)
-        if last:
-            self._transport.close()
 
-    def _redirect(self, location: str, last: bool) -> None:
-        self._send(302, b"", "text/plain", (f"Location: {location}",), last=last)
+def send(writer: StreamWriter, status: int, body: bytes, kind: str = "image/jpeg", *headers: str, length: int | None = None) -> bool:
+    """Sends an answer. `length` is what Content-Length says, where that is not the truth. True: the connection can be kept."""
+    lines = [f"HTTP/1.1 {status} -", f"Content-Type: {kind}", f"Content-Length: {len(body) if length is None else length}", *headers]
+    writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+    return True
 
-    def _drip(self, pause: float, pieces: Sequence[bytes], last: bool) -> None:
-        def drop(number: int) -> None:
-            self._transport.write(pieces[number])
-            if number + 1 < len(pieces):
-                self._later(pause, lambda: drop(number + 1))
-            elif last:
-                self._transport.close()
 
-        self._later(pause, lambda: drop(0))
+def redirect(writer: StreamWriter, location: str) -> bool:
+    return send(writer, 302, b"", "text/plain", f"Location: {location}")
 
-    def _later(self, seconds: float, action: Callable[[], None]) -> None:
-        self._timers = [timer for timer in self._timers if timer.when() > asyncio.get_running_loop().time()]
-        self._timers.append(asyncio.get_running_loop().call_later(seconds, action))
 
-    def _reset(self) -> None:
-        raw = self._transport.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._transport.abort()
+async def drip(writer: StreamWriter, pause: float, pieces: list[bytes]) -> bool:
+    for piece in pieces:
+        await asyncio.sleep(pause)
+        writer.write(piece)
+        await writer.drain()  # raises once the client is gone
+    return True
 
 
 async def serve(site: Site) -> None:
     """Listens on all addresses and on the trap, prints the port, and serves until standard input ends."""
-    loop = asyncio.get_running_loop()
     for _ in range(20):
         with socket.socket() as probe:
             probe.bind((HOSTS[0], 0))
             site.port = int(probe.getsockname()[1])
         with suppress(OSError):  # taken on one of the other addresses: another port, then
-            await loop.create_server(lambda: Connection(site), [*HOSTS, TRAP], site.port, backlog=1024)
+            await asyncio.start_server(site.connect, [*HOSTS, TRAP], site.port, backlog=1024)
             break
     else:
         raise OSError("no port is free on all loopback addresses")
     print(site.port, flush=True)
-    ended = asyncio.Event()
-
-    def wait_for_end() -> None:
-        sys.stdin.buffer.read()
-        loop.call_soon_threadsafe(ended.set)
-
-    threading.Thread(target=wait_for_end, daemon=True).start()
-    await ended.wait()
+    await asyncio.to_thread(sys.stdin.buffer.read)
 
 
 def main() -> None:
@@ -207,7 +166,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the faults")
     parser.add_argument("--log", type=Path, required=True, help="file that requests are written to")
     options = parser.parse_args()
-    asyncio.run(serve(Site(Bodies(options.folder), make_plan(options.count, options.faulty, options.seed), options.log)))
+    asyncio.run(serve(Site(Served(options.folder, options.count, options.faulty, options.seed), options.log)))
 
 
 if __name__ == "__main__":

@@ -1,30 +1,15 @@
-"""The bars of a result file as the rows of a Markdown table: one below the other, by model, by transform, or beside those of peers."""
+"""The bars of a result file as a Markdown table: one below the other, by model, by transform, or beside those of peers.
+
+Most bars are named "who: figure", or "who: figure, where".
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-
-def plain(bars: list[dict[str, Any]]) -> list[str]:
-    """A row a bar."""
-    return ["| figure | value | n |", "| --- | --- | --- |"] + [f"| {bar['bar']} | {cell(bar)} | {bar['n']} |" for bar in bars]
-
-
-def beside(bars: list[dict[str, Any]]) -> list[str]:
-    """A row for each figure that peers have too, with a column for each of us; bars are named "who: figure". The others as `plain`."""
-    rows: dict[str, dict[str, str]] = {}
-    others = []
-    for bar in bars:
-        who, colon, figure = bar["bar"].partition(": ")
-        if colon:
-            rows.setdefault(figure, {})[who] = cell(bar)
-        else:
-            others.append(bar)
-    names = list(dict.fromkeys(who for cells in rows.values() for who in cells))
-    lines = [f"| figure | {' | '.join(names)} |", "| --- " * (len(names) + 1) + "|"]
-    lines += [f"| {figure} | {' | '.join(cells.get(who, '–') for who in names)} |" for figure, cells in rows.items()]
-    return [*lines, "", *plain(others)]
-
+Bars = list[dict[str, Any]]
+Cells = dict[tuple[str, ...], dict[str, str]]  # row → column → what stands there
 
 HEADS = {
     "auroc_abnormal": "AUROC(abnormal)",
@@ -35,45 +20,73 @@ HEADS = {
     "recall of fractured": "recall fractured",
     "recall of beyond_repair": "recall beyond repair",
 }
+TRANSFORM_HEADS = {
+    "break in view": "in view",
+    "most an angle changes, 99 % of draws, degrees": "angles, degrees",
+    "contrast of the break after / before, 5th percentile": "contrast, 5 %",
+}
 
 
-def pivot(bars: list[dict[str, Any]], left_out: tuple[str, ...] = ("auroc_ovr_beyond_repair",)) -> list[str]:
-    """A row for each model on each source of rows; bars are named "model: figure, source test". Figures of other names are not shown."""
-    heads = {key: head for key, head in HEADS.items() if key not in left_out}
-    rows: dict[tuple[str, str], dict[str, str]] = {}
+def grid(heads: Sequence[str], cells: Mapping[tuple[str, ...], Mapping[str, str]], columns: Sequence[str] = ()) -> list[str]:
+    """The cells under the `heads` of the rows' names and their own columns, in the order of the first row that has one if none is given."""
+    columns = columns or list(dict.fromkeys(name for row in cells.values() for name in row))
+    lines = [f"| {' | '.join([*heads, *columns])} |", "| --- " * (len(heads) + len(columns)) + "|"]
+    return lines + [f"| {' | '.join([*key, *(row.get(name, '–') for name in columns)])} |" for key, row in cells.items()]
+
+
+def plain(bars: Bars) -> list[str]:
+    """A row a bar."""
+    return grid(["figure"], {(bar["bar"],): {"value": cell(bar), "n": str(bar["n"])} for bar in bars})
+
+
+def beside(bars: Bars) -> list[str]:
+    """A row for each figure that peers have too, with a column for each of us; others below as `plain`."""
+    return by_name(bars, "figure", of_rows=1)
+
+
+def leaderboard(bars: Bars) -> list[str]:
+    """A row for each model in the order of the bars; bars without a model below as `plain`."""
+    return by_name(bars, "model", of_rows=0)
+
+
+def by_name(bars: Bars, head: str, of_rows: int) -> list[str]:
+    """Rows by the part `of_rows` of "who: figure", columns by the other one."""
+    cells: Cells = {}
+    for bar in bars:
+        names = bar["bar"].split(": ", 1)
+        if len(names) > 1:
+            cells.setdefault((names[of_rows],), {})[names[1 - of_rows]] = f"{bar['value']:+.2f}" if names[1] == "gap" else cell(bar)
+    others = [bar for bar in bars if ": " not in bar["bar"]]
+    return grid([head], cells) + (["", *plain(others)] if others else [])
+
+
+def pivot(bars: Bars, head: str = "test rows", left_out: str = "auroc_ovr_beyond_repair") -> list[str]:
+    """A row for each model on each source of rows; figures of other names are not shown."""
+    cells: Cells = {}
     for bar in bars:
         model, _, rest = bar["bar"].partition(": ")
         figure, _, where = rest.rpartition(", ")
-        if figure in heads:
-            rows.setdefault((where.removesuffix(" test"), model), {})[figure] = cell(bar)
-    heads = {key: head for key, head in heads.items() if any(key in cells for cells in rows.values())}
-    lines = [f"| test rows | model | {' | '.join(heads.values())} |", "| --- " * (len(heads) + 2) + "|"]
-    for (where, model), cells in sorted(rows.items(), key=lambda item: item[0][0]):
-        lines.append(f"| {where} | {model} | {' | '.join(cells.get(key, '–') for key in heads)} |")
-    return lines
+        if figure in HEADS and figure != left_out:
+            cells.setdefault((where.removesuffix(" test"), model), {})[HEADS[figure]] = cell(bar)
+    columns = [name for name in HEADS.values() if any(name in row for row in cells.values())]
+    return grid([head, "model"], dict(sorted(cells.items(), key=lambda item: item[0][0])), columns)
 
 
-def teacher(bars: list[dict[str, Any]]) -> list[str]:
+def teacher(bars: Bars) -> list[str]:
     """`pivot` with a row for each of test and validation of each model."""
-    lines = pivot([bar for bar in bars if bar["bar"].endswith((", test", ", validation"))], left_out=())
-    return [lines[0].replace("test rows", "rows"), *lines[1:]]
+    return pivot([bar for bar in bars if bar["bar"].endswith((", test", ", validation"))], "rows", left_out="")
 
 
-def leaderboard(bars: list[dict[str, Any]]) -> list[str]:
-    """A row for each model in the order of the bars, which are named "model: figure"; bars without a model below, as `plain`."""
-    rows: dict[str, dict[str, str]] = {}
-    others = []
+def by_transform(bars: Bars) -> list[str]:
+    """A row for each transform, its figures on each set of films beside each other."""
+    cells: Cells = {}
     for bar in bars:
-        model, colon, figure = bar["bar"].partition(": ")
-        if colon:
-            gap = figure == "gap"
-            rows.setdefault(model, {})[figure] = f"{bar['value']:+.2f}" if gap else cell(bar)
-        else:
-            others.append(bar)
-    figures = list(dict.fromkeys(figure for cells in rows.values() for figure in cells))
-    lines = [f"| model | {' | '.join(figures)} |", "| --- " * (len(figures) + 1) + "|"]
-    lines += [f"| {model} | {' | '.join(cells.get(figure, '–') for figure in figures)} |" for model, cells in rows.items()]
-    return [*lines, "", *plain(others)] if others else lines
+        transform, _, rest = bar["bar"].partition(": ")
+        for figure, head in TRANSFORM_HEADS.items():
+            if rest.startswith(f"{figure}, "):
+                column = f"{head}: {rest.removeprefix(f'{figure}, ')}"
+                cells.setdefault((transform,), {})[column] = share_cell(bar) if head == "in view" else cell(bar)
+    return grid(["transform"], cells)
 
 
 def cell(bar: dict[str, Any]) -> str:
@@ -86,31 +99,13 @@ def cell(bar: dict[str, Any]) -> str:
     return f"{number(bar['value'])}{span}{missed}"
 
 
+def share_cell(bar: dict[str, Any]) -> str:
+    """A share in per cent with one decimal, so that 99.6 % is not written as all; with its interval."""
+    span = f" ({100 * bar['interval'][0]:.1f}–{100 * bar['interval'][1]:.1f})" if bar["interval"] else ""
+    return f"{100 * bar['value']:.1f} %{span}"
+
+
 def number(value: float) -> str:
     """Two decimals; none from a hundred on, and none of whole numbers that are no shares."""
     whole = abs(value) >= 100 or (float(value).is_integer() and value != 1)
     return f"{value:,.0f}" if whole else f"{value:.2f}"
-
-
-def by_transform(bars: list[dict[str, Any]]) -> list[str]:
-    """A row for each transform, its figures on each set of films beside each other; bars are named "transform: figure, set of films"."""
-    heads = {"break in view": "in view", "most an angle changes, 99 % of draws, degrees": "angles, degrees"}
-    heads["contrast of the break after / before, 5th percentile"] = "contrast, 5 %"
-    rows: dict[str, dict[str, str]] = {}
-    columns: dict[str, None] = {}
-    for bar in bars:
-        transform, _, rest = bar["bar"].partition(": ")
-        figure = next((name for name in heads if rest.startswith(f"{name}, ")), None)
-        if figure is None:
-            continue
-        column = f"{heads[figure]}: {rest.removeprefix(f'{figure}, ')}"
-        columns[column] = None
-        rows.setdefault(transform, {})[column] = cell(bar) if figure != "break in view" else _share_cell(bar)
-    lines = [f"| transform | {' | '.join(columns)} |", "| --- " * (len(columns) + 1) + "|"]
-    return lines + [f"| {transform} | {' | '.join(cells.get(column, '–') for column in columns)} |" for transform, cells in rows.items()]
-
-
-def _share_cell(bar: dict[str, Any]) -> str:
-    """A share in per cent with one decimal, so that 99.6 % is not written as all; with its interval."""
-    span = f" ({100 * bar['interval'][0]:.1f}–{100 * bar['interval'][1]:.1f})" if bar["interval"] else ""
-    return f"{100 * bar['value']:.1f} %{span}"

@@ -11,25 +11,21 @@ right after the page says "Saved", or while a decision is on its way; lost is wh
 
 from __future__ import annotations
 
-import argparse
 import random
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
+from harness import Bar, arguments, bar, sampled_bar, work_folder, write_result
 from playwright.sync_api import Page, ViewportSize, sync_playwright
-from result_file import bar, write_result
 from review_collection import make_collection
 
 from hf_bones.manifest.store import open_manifest
@@ -56,6 +52,11 @@ async (action) => {
 }
 """
 
+# Facet → number of its values.
+FACETS = (
+    "Object.fromEntries([...document.querySelectorAll('[data-facet]')].map((f) => [f.dataset.facet, f.querySelectorAll('input').length]))"
+)
+
 
 @contextmanager
 def serving(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
@@ -65,34 +66,33 @@ def serving(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             start = time.monotonic()
-            while True:
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
-                    break
-                except (urllib.error.URLError, ConnectionError, TimeoutError):
-                    if process.poll() is not None or time.monotonic() - start > _LONGEST_START:
-                        raise
-                    time.sleep(0.05)
+            while not _answers(port):
+                if process.poll() is not None or time.monotonic() - start > _LONGEST_START:
+                    raise RuntimeError(f"{' '.join(command)} does not answer")
+                time.sleep(0.05)
             yield process
         finally:
-            if process.poll() is None:
-                process.kill()
+            process.kill()
+
+
+def _answers(port: int) -> bool:
+    with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/", timeout=5):
+        return True
+    return False
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
+    parser = arguments(__doc__, data="a folder with a manifest.csv of images, or such a table")
     parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--kills", type=int, default=30)
-    parser.add_argument("--quick", action="store_true", help="fewer images and kills, under a minute; for checking that it runs")
     options = parser.parse_args()
     chromium = shutil.which("chromium")
     if chromium is None:
         sys.exit("chromium is not installed: apt-get install chromium")
     count, kills = (400, 2) if options.quick else (options.images, options.kills)
     table = options.data / "manifest.csv" if options.data.is_dir() else options.data
-    with tempfile.TemporaryDirectory() as work:
-        folder = Path(work) / "collection"
+    with work_folder() as work:
+        folder = work / "collection"
         digest = make_collection(table, folder, count)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
@@ -100,10 +100,10 @@ def main() -> None:
             port = _free_port()
             bars = [*time_page(folder, page, port, count), *kill_server(folder, page, port, kills)]
             browser.close()
-    write_result("review", f"python scripts/bench/review.py DATA --images {count} --kills {kills}", digest, options.quick, bars)
+    write_result("review", f"review.py DATA --images {count} --kills {kills}", digest, bars, quick=options.quick)
 
 
-def time_page(folder: Path, page: Page, port: int, count: int) -> list[dict[str, Any]]:
+def time_page(folder: Path, page: Page, port: int, count: int) -> list[Bar]:
     """First opening, then filters and pages once the thumbnails are there."""
     start = time.monotonic()
     with serving(folder, port):
@@ -121,17 +121,17 @@ def time_page(folder: Path, page: Page, port: int, count: int) -> list[dict[str,
         turns = [page.evaluate(TIMED, {"key": "n"})["ms"] / 1000 for _ in range(min(30, count // 60 - 1))]
     window = f"{count} images, browser cache off"
     return [
-        _median(f"filter change to painted gallery, s, median ({window})", changes, target=MOST_SECONDS),
+        sampled_bar(f"filter change to painted gallery, s, median ({window})", changes, target=MOST_SECONDS, at_most=True),
         bar(f"filter change to painted gallery, s, 95th percentile ({window})", float(np.percentile(changes, 95)), n=len(changes)),
         bar("thumbnails in view after a change of filters, median", float(np.median(in_view)), n=len(in_view)),
-        _median(f"filter change to painted gallery, s, median ({count} images, browser cache on)", again),
-        _median("next page to painted gallery, s, median", turns),
+        sampled_bar(f"filter change to painted gallery, s, median ({count} images, browser cache on)", again),
+        sampled_bar("next page to painted gallery, s, median", turns),
         bar("command to first painted gallery, no thumbnail made yet, s", opened, n=1),
         bar(f"command to all {count} thumbnails made, s", made, n=count),
     ]
 
 
-def kill_server(folder: Path, page: Page, port: int, kills: int) -> list[dict[str, Any]]:
+def kill_server(folder: Path, page: Page, port: int, kills: int) -> list[Bar]:
     """Decisions by key, kills at random moments; then what the page had called saved is looked for in the log."""
     chance = random.Random(0)
     saved: dict[int, str] = {}  # decision's number → the page's sentence
@@ -182,10 +182,7 @@ def _note(page: Page, saved: dict[int, str]) -> None:
 def _filter_changes(page: Page) -> tuple[list[float], list[int]]:
     """Seconds of each change, and how many thumbnails it painted: up to three values of every facet, ticked and unticked."""
     seconds, painted = [], []
-    facets: dict[str, int] = page.evaluate(
-        "Object.fromEntries([...document.querySelectorAll('[data-facet]')]"
-        ".map((facet) => [facet.dataset.facet, facet.querySelectorAll('input').length]))"
-    )
+    facets: dict[str, int] = page.evaluate(FACETS)
     for facet, values in facets.items():
         for index in range(min(3, values)):
             for _ in ("ticked", "unticked"):
@@ -198,14 +195,6 @@ def _filter_changes(page: Page) -> tuple[list[float], list[int]]:
 def _open(page: Page, port: int) -> None:
     page.goto(f"http://127.0.0.1:{port}/")
     page.wait_for_selector(".review[data-ready]", timeout=60_000)
-
-
-def _median(name: str, seconds: Sequence[float], target: float | None = None) -> dict[str, Any]:
-    """The median with a 95 % bootstrap interval."""
-    values = np.array(seconds)
-    drawn = np.random.default_rng(0).choice(values, (2000, len(values)))
-    low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
-    return bar(name, float(np.median(values)), n=len(values), interval=(float(low), float(high)), target=target, at_most=True)
 
 
 def _free_port() -> int:

@@ -26,7 +26,14 @@ CHECKS = {"blurry": 90.0, "low_information": 3.0, "burnt_in_marks": 0.5, "odd_as
 
 def make_collection(table: Path, folder: Path, count: int) -> str:
     """A collection of `count` images in `folder`; returns the digest of their hashes."""
-    add_images([str(_first_rows(table, folder.with_suffix(".csv"), count))], folder, show_progress=False)
+    with table.open(encoding="utf-8", newline="") as stream:
+        rows = [{**row, "file": str((table.parent / row["file"]).resolve())} for row in islice(csv.DictReader(stream), count)]
+    first = folder.with_suffix(".csv")
+    with first.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    add_images([str(first)], folder, show_progress=False)
     generator = np.random.default_rng(0)
     with open_manifest(folder) as manifest:
         originals = list(manifest.images())
@@ -38,29 +45,17 @@ def make_collection(table: Path, folder: Path, count: int) -> str:
                 manifest.add_image(changed)
                 links.append((*sorted((original.sha256, changed.sha256)), "brightness", 0.97, now()))
             connection.executemany("INSERT OR IGNORE INTO links VALUES (?, ?, ?, ?, ?)", links)
+            checks, opinions = [], []
             for record in manifest.images():
-                rows = []
                 for reason, threshold in CHECKS.items():
                     value = float(generator.gamma(2.0, threshold / 6))
-                    rows.append((record.sha256, reason, value, threshold, int(value > threshold), "", now()))
-                connection.executemany("INSERT INTO checks VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                    checks.append((record.sha256, reason, value, threshold, int(value > threshold), "", now()))
                 shares = dict(zip(THREE_CLASS.names, generator.dirichlet([0.5] * len(THREE_CLASS.names)).tolist(), strict=True))
                 likeliest = max(shares, key=shares.__getitem__)
-                row = (record.sha256, "drawn", likeliest, json.dumps(shares), 1 - shares.get(record.label, 0.0), now())
-                connection.execute("INSERT INTO opinions VALUES (?, ?, ?, ?, ?, ?)", row)
+                opinions.append((record.sha256, "drawn", likeliest, json.dumps(shares), 1 - shares.get(record.label, 0.0), now()))
+            connection.executemany("INSERT INTO checks VALUES (?, ?, ?, ?, ?, ?, ?)", checks)
+            connection.executemany("INSERT INTO opinions VALUES (?, ?, ?, ?, ?, ?)", opinions)
         return sha256_rows([(record.label, record.sha256) for record in manifest.images()])
-
-
-def _first_rows(table: Path, out: Path, count: int) -> Path:
-    """The first rows of the table as a table of their own, which names the same files."""
-    with table.open(encoding="utf-8", newline="") as stream:
-        reader = csv.DictReader(stream)
-        rows = [{**row, "file": str((table.parent / row["file"]).resolve())} for row in islice(reader, count)]
-    with out.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, reader.fieldnames or [])
-        writer.writeheader()
-        writer.writerows(rows)
-    return out
 
 
 def _changed(folder: Path, original: ImageRecord, generator: np.random.Generator) -> ImageRecord:

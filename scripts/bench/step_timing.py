@@ -12,7 +12,6 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,15 @@ class StepTimes:
         return self.waited / self.seconds
 
 
+@dataclass
+class Step:
+    """Seconds of one step, those of them in which it waited for its batch, and those that the threads of the process ran."""
+
+    seconds: float
+    waited: float
+    cpu: float
+
+
 class TimedLoader:
     """A Trainer's data loader that adds up the seconds for which each batch was waited for."""
 
@@ -70,84 +78,17 @@ class TimedLoader:
             yield batch
 
 
-class StepClock(TrainerCallback):
-    """Times `timed` steps after `warm` others, or fewer where each part has taken `most_seconds`, and then stops the training."""
+class Beside(TrainerCallback):
+    """Runs a generator beside the training, from its begin and on at the end of each step; where it ends, training does."""
 
-    def __init__(self, loader: TimedLoader, warm: int, timed: int, most_seconds: float, watch_stops: bool) -> None:
-        self.loader, self.warm, self.timed, self.most_seconds, self.watch_stops = loader, warm, timed, most_seconds, watch_stops
-        self.found = StepTimes()
-        self.first = self.begun = self.started = 0.0
-        self.first_timed = 0
-        self.waited_before = 0.0
-        self.watch = ExitStack()
-        self.warned: list[warnings.WarningMessage] | None = None
+    def __init__(self, watch: Iterator[None]) -> None:
+        self.watch = watch
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.begun = now()
+        next(self.watch)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        step = state.global_step
-        if self.warned is not None:
-            self.read_stops()
-            control.should_training_stop = True
-        elif step == 1:
-            self.first, self.begun = now() - self.begun, now()
-        elif not self.first_timed:
-            if step >= self.warm or time.perf_counter() - self.begun > self.most_seconds:
-                if torch.cuda.is_available():
-                    torch.cuda.reset_peak_memory_stats()
-                self.first_timed, self.started, self.waited_before = step, now(), self.loader.waited
-        elif step - self.first_timed >= self.timed or time.perf_counter() - self.started > self.most_seconds:
-            ended = now()
-            peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
-            waited = self.loader.waited - self.waited_before
-            self.found = StepTimes(self.first, step - self.first_timed, ended - self.started, waited, peak)
-            if self.watch_stops and torch.cuda.is_available():
-                self.warned = self.watch.enter_context(warnings.catch_warnings(record=True))
-                warnings.simplefilter("always")
-                torch.cuda.set_sync_debug_mode("warn")
-            else:
-                control.should_training_stop = True
-        return control
-
-    def read_stops(self) -> None:
-        torch.cuda.set_sync_debug_mode("default")
-        self.watch.close()
-        places = Counter(
-            f"{Path(item.filename).name}:{item.lineno}" for item in self.warned or () if "called a synchroniz" in str(item.message)
-        )
-        self.found.stops = dict(places.most_common())
-
-
-@dataclass
-class Step:
-    """Seconds of one step, those of them in which it waited for its batch, and those that the threads of the process ran."""
-
-    seconds: float
-    waited: float
-    cpu: float
-
-
-class TurnTaker(TrainerCallback):
-    """Calls `turn` before each step but the first, which warms up, and times each from there to its end."""
-
-    def __init__(self, loader: TimedLoader, timed: int, turn: Callable[[], None]) -> None:
-        self.loader, self.timed, self.turn = loader, timed, turn
-        self.steps: list[Step] = []
-        self.started: Step | None = None
-
-    def so_far(self) -> Step:
-        return Step(time.perf_counter(), self.loader.waited, time.process_time())
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        if self.started is not None:
-            ended, started = self.so_far(), self.started
-            self.steps.append(Step(ended.seconds - started.seconds, ended.waited - started.waited, ended.cpu - started.cpu))
-        if len(self.steps) >= self.timed:
-            control.should_training_stop = True
-        else:
-            self.turn()
-            self.started = self.so_far()
+        control.should_training_stop = next(self.watch, self) is self
         return control
 
 
@@ -159,28 +100,62 @@ def now() -> float:
 
 
 def time_steps(trainer: Trainer, warm: int, timed: int, most_seconds: float = float("inf"), watch_stops: bool = False) -> StepTimes:
-    """Trains for `warm + timed` steps (two at least to warm up). The trainer must be allowed two steps more than that."""
-    clock = StepClock(_timed_loader(trainer), warm, timed, most_seconds, watch_stops)
-    _train_with(trainer, clock)
-    if not clock.found.steps:
+    """Times `timed` steps after `warm` others (two at least), or fewer where each part has taken `most_seconds`; then training stops.
+
+    The trainer must be allowed two steps more than that.
+    """
+    found = StepTimes()
+
+    def watch(loader: TimedLoader) -> Iterator[None]:
+        cuda = torch.cuda.is_available()
+        begun = now()
+        yield
+        found.first, begun, step = now() - begun, now(), 1
+        while step < max(2, warm) and (step < 2 or time.perf_counter() - begun <= most_seconds):
+            yield
+            step += 1
+        if cuda:
+            torch.cuda.reset_peak_memory_stats()
+        started, waited = now(), loader.waited
+        while not found.steps or (found.steps < timed and time.perf_counter() - started <= most_seconds):
+            yield
+            found.steps += 1
+        found.seconds, found.waited = now() - started, loader.waited - waited
+        found.peak_bytes = torch.cuda.max_memory_allocated() if cuda else 0
+        if watch_stops and cuda:
+            with warnings.catch_warnings(record=True) as warned:
+                warnings.simplefilter("always")
+                torch.cuda.set_sync_debug_mode("warn")
+                yield
+                torch.cuda.set_sync_debug_mode("default")
+            stops = [item for item in warned if "called a synchroniz" in str(item.message)]
+            found.stops = dict(Counter(f"{Path(item.filename).name}:{item.lineno}" for item in stops).most_common())
+
+    _train_beside(trainer, watch)
+    if not found.steps:
         raise RuntimeError("training ended before a step was timed")
-    return clock.found
+    return found
 
 
 def steps_in_turns(trainer: Trainer, timed: int, turn: Callable[[], None]) -> list[Step]:
     """Trains for one step and `timed` more, before each of which `turn` is called: it returns when it is this process's turn."""
-    taker = TurnTaker(_timed_loader(trainer), timed, turn)
-    _train_with(trainer, taker)
-    return taker.steps
+    steps: list[Step] = []
+
+    def watch(loader: TimedLoader) -> Iterator[None]:
+        yield
+        for _ in range(timed):
+            turn()
+            seconds, waited, cpu = time.perf_counter(), loader.waited, time.process_time()
+            yield
+            steps.append(Step(time.perf_counter() - seconds, loader.waited - waited, time.process_time() - cpu))
+
+    _train_beside(trainer, watch)
+    return steps
 
 
-def _timed_loader(trainer: Trainer) -> TimedLoader:
+def _train_beside(trainer: Trainer, watch: Callable[[TimedLoader], Iterator[None]]) -> None:
     loader = TimedLoader(trainer.get_train_dataloader())
     setattr(trainer, "get_train_dataloader", lambda: loader)  # noqa: B010 - a method cannot be assigned to
-    return loader
-
-
-def _train_with(trainer: Trainer, callback: TrainerCallback) -> None:
-    trainer.add_callback(callback)
+    trainer.add_callback(Beside(watch(loader)))
     trainer.pop_callback(PrinterCallback)
     trainer.train()

@@ -4,7 +4,8 @@
 
 SIDE is `ours` (from the array cache), `decoding` (ours without it) or `plain` (`plain_recipe.py`). TASKs: `steps` times steps of
 fine-tuning, `frozen` a run on a frozen backbone, `score` trains and gives validation probabilities, `input` prepares batches and nothing
-else. Network, weights, images, batches and steps are the same for all. Prints one line of JSON with what each task found.
+else. Network, weights, images, batches and steps are the same for all. Prints one line of JSON with what each task
+found. A side imports only its own code, whose memory is measured too.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from cache_readers import peak_memory
+from memory import peak_memory
+from plain_recipe import accuracy_metric, batch_transform, plain_trainer, stack, transforms_of
 from step_timing import steps_in_turns, time_steps
 from transformers import PreTrainedModel
 
@@ -31,7 +34,8 @@ from hf_bones.training.backbone.loading import load_model
 
 SCHEME = load_scheme("three-class")
 SIDES = ("ours", "decoding", "plain")
-QUIET = {"eval_strategy": "no", "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True}
+SEED, RATE, WARM_STEPS = 0, 5e-5, 2
+QUIET: dict[str, Any] = {"eval_strategy": "no", "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True}
 
 
 @dataclass(frozen=True)
@@ -46,20 +50,15 @@ class Settings:
     size: int
     batch: int
     trainable: str
-    learning_rate: float
-    warm: int
     timed: int
-    epochs: int  # of the frozen run; the plain one is timed over `plain_epochs` of them
-    plain_epochs: int
-    score_epochs: int
+    epochs: int  # of the frozen run; the plain one is timed over one of them
     input_images: int
     workers: int
-    seed: int
 
 
 def network(settings: Settings, trainable: str) -> tuple[PreTrainedModel, InputSpec]:
     """The same weights for every side, the new head's among them."""
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(SEED)
     return load_model(ModelConfig(model=settings.model, image_size=settings.size, trainable=trainable), SCHEME)
 
 
@@ -69,8 +68,8 @@ def recipe_of(settings: Settings, side: str, trainable: str, training: dict[str,
         data=DataConfig(dataset=settings.data, use_arrays=side == "ours", arrays_dir=settings.arrays),
         model=ModelConfig(model=settings.model, image_size=settings.size, trainable=trainable),
         training=TrainConfig(
-            output_dir=str(output), batch_size=settings.batch, eval_batch_size=settings.batch, seed=settings.seed,
-            learning_rate=settings.learning_rate, data_loader_workers=settings.workers, **training,
+            output_dir=str(output), batch_size=settings.batch, eval_batch_size=settings.batch, seed=SEED,
+            learning_rate=RATE, data_loader_workers=settings.workers, **training,
         ),
         trainer={"disable_tqdm": True, **trainer},
     )  # fmt: skip
@@ -79,7 +78,6 @@ def recipe_of(settings: Settings, side: str, trainable: str, training: dict[str,
 def plain_rows(settings: Settings, split: str, spec: InputSpec) -> Any:
     """Image files as `imagefolder` gives them, with the example's transforms."""
     from datasets import Dataset, Image
-    from plain_recipe import batch_transform, transforms_of
 
     listed = json.loads(Path(settings.files).read_text(encoding="utf-8"))[split]
     training, validation, _ = transforms_of(spec)
@@ -90,21 +88,19 @@ def plain_rows(settings: Settings, split: str, spec: InputSpec) -> Any:
 
 
 def plain(settings: Settings, trainable: str, **arguments: Any) -> Any:
-    from plain_recipe import accuracy_metric, plain_trainer
-
     model, spec = network(settings, trainable)
     rows = {split: plain_rows(settings, split, spec) for split in ("train", "validation")}
     output = f"{settings.work}/plain-{time.monotonic_ns()}"
     return plain_trainer(
-        model, rows["train"], rows["validation"], accuracy_metric(), output_dir=output, seed=settings.seed,
-        learning_rate=settings.learning_rate, per_device_train_batch_size=settings.batch, per_device_eval_batch_size=settings.batch,
+        model, rows["train"], rows["validation"], accuracy_metric(), output_dir=output, seed=SEED,
+        learning_rate=RATE, per_device_train_batch_size=settings.batch, per_device_eval_batch_size=settings.batch,
         dataloader_num_workers=settings.workers, bf16=torch.cuda.is_available(), **arguments,
     )  # fmt: skip
 
 
 def steps(settings: Settings, side: str) -> dict[str, Any]:
     """Seconds of steps of fine-tuning inside the Trainer's loop, those spent waiting for data, and those of preparing the input."""
-    allowed = settings.warm + settings.timed + 2
+    allowed = WARM_STEPS + settings.timed + 2
     if side == "plain":
         trainer = plain(settings, settings.trainable, max_steps=allowed, **QUIET)
     else:
@@ -113,12 +109,12 @@ def steps(settings: Settings, side: str) -> dict[str, Any]:
 
         settled = {**QUIET, "load_best_model_at_end": False}
         recipe = recipe_of(settings, side, settings.trainable, {"max_steps": allowed}, settled)
-        rows = training_rows(recipe.data, SCHEME, settings.seed, settings.size)
+        rows = training_rows(recipe.data, SCHEME, SEED, settings.size)
         trainer = make_trainer(recipe, *network(settings, settings.trainable), SCHEME, *rows)
     preparing = Stopwatch(trainer.network_inputs)
     trainer.network_inputs = preparing
     if torch.cuda.is_available():
-        times = time_steps(trainer, settings.warm, settings.timed)
+        times = time_steps(trainer, WARM_STEPS, settings.timed)
         return {"seconds": [times.step], "waited": [times.waited / times.steps], "gpu_bytes": times.peak_bytes}
     found = steps_in_turns(trainer, settings.timed, wait_for_turn)
     return {
@@ -152,30 +148,27 @@ class Stopwatch:
 def frozen(settings: Settings, side: str) -> dict[str, Any]:
     """A run in which only the head learns, validated and saved after each epoch: seconds for all of its epochs."""
     if side == "plain":
-        each = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True, "save_total_limit": 2}
-        trainer = plain(settings, "head", num_train_epochs=settings.plain_epochs, **each)
+        each: dict[str, Any] = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True, "save_total_limit": 2}
+        trainer = plain(settings, "head", num_train_epochs=1, **each)
         started = time.perf_counter()
         trainer.train()
-        return {"seconds": (time.perf_counter() - started) / settings.plain_epochs * settings.epochs}
+        return {"seconds": (time.perf_counter() - started) * settings.epochs}
     from hf_bones.training.trainer import train
 
-    done = train(recipe_of(settings, side, "head", {"epochs": settings.epochs, "cached_views": 1}, {}))
-    return {"seconds": done.seconds}
+    return {"seconds": train(recipe_of(settings, side, "head", {"epochs": settings.epochs, "cached_views": 1}, {})).seconds}
 
 
 def score(settings: Settings, side: str) -> dict[str, Any]:
-    """Fine-tunes for `score_epochs` and gives P(abnormal) of the validation rows with their labels, in the rows' order."""
+    """Fine-tunes for an epoch and gives P(abnormal) of the validation rows with their labels, in the rows' order."""
     if side == "plain":
-        each = {**QUIET, "num_train_epochs": settings.score_epochs}
-        trainer = plain(settings, settings.trainable, **each)
+        trainer = plain(settings, settings.trainable, num_train_epochs=1, **QUIET)
         trainer.train()
         found = trainer.predict(trainer.eval_dataset)
         logits, labels = found.predictions, found.label_ids
     else:
         from hf_bones.training.trainer import train
 
-        settled = {**QUIET, "load_best_model_at_end": False}
-        done = train(recipe_of(settings, side, settings.trainable, {"epochs": settings.score_epochs}, settled))
+        done = train(recipe_of(settings, side, settings.trainable, {"epochs": 1}, {**QUIET, "load_best_model_at_end": False}))
         logits, labels = done.logits, done.labels
     abnormal = 1 - softmax(np.asarray(logits, dtype=np.float64))[:, SCHEME.normal_id]
     return {"abnormal": abnormal.tolist(), "labels": np.asarray(labels).tolist()}
@@ -184,37 +177,25 @@ def score(settings: Settings, side: str) -> dict[str, Any]:
 def inputs(settings: Settings, side: str) -> dict[str, Any]:
     """Images/s of the data alone, with no loader workers: normalised batches in random order, plainly and augmented."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    count = settings.input_images
+    readers: dict[str, Callable[[list[int]], Any]] = {}
+    rows: Any
     if side == "plain":
-        from plain_recipe import stack
-
         rows = plain_rows(settings, "train", InputSpec(settings.size))
-        order = np.random.default_rng(0).integers(len(rows), size=count).tolist()
-        return {
-            "augmented": images_per_second(
-                order, settings.batch, lambda chosen: stack(rows.__getitems__(chosen))["pixel_values"].to(device)
-            )
-        }
-    from hf_bones.training.data.batches import SquareCollator, TrainingRows, batch_to_input
-    from hf_bones.training.data.rows import training_rows
+        readers["augmented"] = lambda chosen: stack(rows.__getitems__(chosen))["pixel_values"].to(device)
+    else:
+        from hf_bones.training.data.batches import TrainingRows, batch_to_input, collate
+        from hf_bones.training.data.rows import training_rows
 
-    recipe = recipe_of(settings, side, "head", {}, {})
-    stored, _ = training_rows(recipe.data, SCHEME, settings.seed, settings.size)
-    rows = TrainingRows(stored.sources, np.asarray(stored.labels), settings.size, settings.seed)
-    order = np.random.default_rng(0).integers(len(rows), size=count).tolist()
-    collate, spec = SquareCollator(settings.size), InputSpec(settings.size)
+        stored, _ = training_rows(recipe_of(settings, side, "head", {}, {}).data, SCHEME, SEED, settings.size)
+        rows = TrainingRows(stored.sources, np.asarray(stored.labels), settings.size, SEED)
 
-    def prepared(policy: AugmentConfig | None) -> Callable[[list[int]], Any]:
-        def read(chosen: list[int]) -> torch.Tensor:
-            batch = collate(rows.__getitems__([(row, place) for place, row in enumerate(chosen)]))
-            return batch_to_input({key: value.to(device) for key, value in batch.items()}, spec, policy)
+        def prepared(policy: AugmentConfig | None, chosen: list[int]) -> torch.Tensor:
+            batch = collate(rows.__getitems__([(row, place) for place, row in enumerate(chosen)]), settings.size)
+            return batch_to_input({key: value.to(device) for key, value in batch.items()}, InputSpec(settings.size), policy)
 
-        return read
-
-    return {
-        title: images_per_second(order, settings.batch, prepared(policy))
-        for title, policy in (("normalised", None), ("augmented", AugmentConfig()))
-    }
+        readers = {"normalised": partial(prepared, None), "augmented": partial(prepared, AugmentConfig())}
+    order = np.random.default_rng(0).integers(len(rows), size=settings.input_images).tolist()
+    return {title: images_per_second(order, settings.batch, read) for title, read in readers.items()}
 
 
 def images_per_second(order: list[int], batch: int, read: Callable[[list[int]], Any]) -> float:

@@ -51,9 +51,8 @@ class FilmRows:
         return self.films[row].pixels
 
     def fitted(self, rows: Sequence[int], size: int) -> list[np.ndarray]:
-        return [
-            self.films[row].pixels if max(self.films[row].pixels.shape) == size else fit_to(self.films[row].pixels, size) for row in rows
-        ]
+        images = [self.films[row].pixels for row in rows]
+        return [image if max(image.shape) == size else fit_to(image, size) for image in images]
 
     def boxes(self, row: int) -> Boxes | None:
         return self.films[row].boxes
@@ -73,17 +72,11 @@ def read_films(folder: Path, size: int) -> list[Film]:
 
 def rows_of(films: Sequence[Film]) -> Rows:
     """The films as training rows."""
-    return Rows(
-        sources=[FilmRows(films)],
-        labels=[THREE_CLASS.label2id[film.label] for film in films],
-        groups=[film.group for film in films],
-        licences=["CC-BY-4.0"] * len(films),
-        origins=["fracatlas"] * len(films),
-        hashes=[film.sha256 for film in films],
-        synthetic=[False] * len(films),
-        subtypes=[""] * len(films),
-        regions=[""] * len(films),
-    )
+    count = len(films)
+    labels = [THREE_CLASS.label2id[film.label] for film in films]
+    groups, hashes = [film.group for film in films], [film.sha256 for film in films]
+    blank, real = [""] * count, [False] * count
+    return Rows([FilmRows(films)], labels, groups, ["CC-BY-4.0"] * count, ["fracatlas"] * count, hashes, real, blank, blank)
 
 
 def write_films(data: str, out: Path) -> int:

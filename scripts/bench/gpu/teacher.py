@@ -24,17 +24,17 @@ from typing import Any
 import numpy as np
 import torch
 from films import Film, read_films, rows_of
-from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 from transformers import PreTrainedModel
 
 from hf_bones.config.recipe import load_recipe, override
 from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax
+from hf_bones.metrics import classification_metrics
 from hf_bones.preprocess import InputSpec
 from hf_bones.record import sha256_file
 from hf_bones.training.backbone.auxiliary import NAME, patch_map
-from hf_bones.training.data.batches import SquareCollator, TrainingRows, batch_to_input
+from hf_bones.training.data.batches import TrainingRows, batch_to_input, collate
 from hf_bones.training.distill.probabilities import write_probabilities
 from hf_bones.training.distill.run import distill
 from hf_bones.training.run.checkpoints import save_checkpoint
@@ -43,44 +43,32 @@ from hf_bones.training.trainer import train
 QUIET = {"save_strategy": "no", "eval_strategy": "no", "load_best_model_at_end": False, "disable_tqdm": True, "logging_steps": 100}
 
 
-def fold_of(films: Sequence[Film], fold: int | None, folds: int, seed: int = 0) -> np.ndarray:
-    """Which of the films are held out, (N,) bool: whole groups, classes spread evenly."""
-    held = np.zeros(len(films), dtype=bool)
-    if fold is not None:
-        labels, groups = [film.label for film in films], [film.group for film in films]
-        deal = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups)
-        held[list(deal)[fold][1]] = True
-    return held
+def fold_of(films: Sequence[Film], fold: int | None, folds: int) -> set[int]:
+    """The rows that are held out, none without a fold: whole groups, classes spread evenly."""
+    if fold is None:
+        return set()
+    labels, groups = [film.label for film in films], [film.group for film in films]
+    return set(list(StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(labels, labels, groups))[fold][1].tolist())
 
 
 @torch.inference_mode()
-def film_logits(
-    model: PreTrainedModel, spec: InputSpec, films: Sequence[Film], device: torch.device, batch: int = 64
-) -> dict[str, np.ndarray]:
+def film_logits(model: PreTrainedModel, spec: InputSpec, films: Sequence[Film], device: torch.device) -> dict[str, np.ndarray]:
     """`logits` (N, C) of the films, `mirrored` of their mirror images, `patches` (N, 8) the highest logits of the head of the boxes."""
     rows = TrainingRows(rows_of(films).sources, np.zeros(len(films)), spec.size, 0)
-    collate = SquareCollator(spec.size)
     found: dict[str, list[np.ndarray]] = {"logits": [], "mirrored": [], "patches": []}
     heads = getattr(model, NAME, None)
     model.eval()
-    for start in range(0, len(films), batch):
-        taken = rows.__getitems__(list(range(start, min(start + batch, len(films)))))
+    for start in range(0, len(films), 64):
+        taken = rows.__getitems__(list(range(start, min(start + 64, len(films)))))
         for name in ("logits", "mirrored"):
             view = [{**row, "pixels": np.ascontiguousarray(row["pixels"][:, ::-1])} for row in taken] if name == "mirrored" else taken
-            pixels = batch_to_input({key: value.to(device) for key, value in collate(view).items()}, spec)
+            pixels = batch_to_input({key: value.to(device) for key, value in collate(view, spec.size).items()}, spec)
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
                 found[name].append(model(pixel_values=pixels).logits.float().cpu().numpy())
             if name == "logits" and heads is not None and heads.patch is not None:
                 patches = heads.patch(patch_map(heads.seen["tokens"].float(), spec.size // model.config.patch_size))
                 found["patches"].append(patches.flatten(1).topk(8).values.cpu().numpy())
     return {name: np.concatenate(values) for name, values in found.items() if values}
-
-
-def figures(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
-    """AUROC of abnormal and of beyond_repair against the rest, where both sides are there."""
-    probabilities = softmax(logits)
-    sides = {"abnormal": (labels != 0, 1 - probabilities[:, 0]), "beyond_repair": (labels == 2, probabilities[:, 2])}
-    return {name: float(roc_auc_score(truth, score)) for name, (truth, score) in sides.items() if 0 < truth.sum() < len(truth)}
 
 
 def teach(names: Sequence[str], out: Path) -> Path:
@@ -113,8 +101,8 @@ def run_job(job: dict[str, Any], films: dict[int, list[Film]], folder: Path, wei
         films[size] = read_films(folder, size)
     parts = {split: [film for film in films[size] if film.split == split] for split in ("train", "validation", "test")}
     held = fold_of(parts["train"], job.get("fold"), job.get("folds", 5))
-    learnt = [film for film, out_ in zip(parts["train"], held, strict=True) if not out_]
-    parts["fold"] = [film for film, out_ in zip(parts.pop("train"), held, strict=True) if out_]
+    learnt = [film for row, film in enumerate(parts["train"]) if row not in held]
+    parts["fold"] = [film for row, film in enumerate(parts.pop("train")) if row in held]
     rows = rows_of(learnt), rows_of(parts["validation"])
     trained = distill(recipe, rows) if recipe.distill.is_on else train(recipe, rows=rows)
     seconds = time.monotonic() - began
@@ -130,6 +118,10 @@ def run_job(job: dict[str, Any], films: dict[int, list[Film]], folder: Path, wei
     np.savez_compressed(out / f"{job['name']}.npz", **stored)
     if job.get("keep"):
         save_checkpoint(trained.model, trained.spec, out / job["name"], job["keep"])
+    figures = {}
+    for name in {"fold", "validation"} & set(stored):
+        known = classification_metrics(stored[f"{name}_labels"], softmax(stored[name]), THREE_CLASS.names)
+        figures[name] = {key: known[key] for key in ("auroc_abnormal", "auroc_ovr_beyond_repair")}
     return {
         "job": job,
         "recipe": recipe.as_dict(),
@@ -138,7 +130,7 @@ def run_job(job: dict[str, Any], films: dict[int, list[Film]], folder: Path, wei
         "seconds": seconds,
         "all_seconds": time.monotonic() - began,
         "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0.0,
-        "figures": {name: figures(stored[f"{name}_labels"], stored[name]) for name in ("fold", "validation") if name in stored},
+        "figures": figures,
         "losses": [round(entry["loss"], 3) for entry in trained.history if "loss" in entry],
     }
 

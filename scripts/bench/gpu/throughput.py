@@ -16,7 +16,6 @@ import copy
 import gc
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -33,17 +32,17 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[3])]
 
 # ruff: noqa: E402 - these are found there
 from compute import flops_per_image, forward_seconds, input_seconds, matmul_ceiling, peak_of, resident_step
-from film_arrays import CachedFilms, cached_films, film_files
+from film_arrays import CachedFilms, cached_films
+from harness import Bar, bar, draw_jpegs, print_bars, work_folder
 from plain_recipe import JpegFiles, plain_trainer, transforms_of
-from step_timing import StepTimes, time_steps
-from throughput_table import ALONE, FORWARD, HEAD, OURS, PLAIN, Measured, bars, line
+from step_timing import time_steps
+from throughput_record import ALONE, FORWARD, OURS, PLAIN, Measured, throughput_bars
 
 from hf_bones.config.recipe import AugmentConfig, ModelConfig, Recipe, TrainConfig
 from hf_bones.labels import load_scheme
 from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import now, write_json
 from hf_bones.training.backbone.loading import load_model
-from hf_bones.training.bone_trainer import BoneTrainer
 from hf_bones.training.build import make_trainer
 from hf_bones.training.data.augment import augmentation_draw
 from hf_bones.training.data.batches import collate
@@ -51,9 +50,10 @@ from hf_bones.training.data.row_table import Rows
 
 SCHEME = load_scheme("three-class")
 EXPECTED = {"off": 5.0, "blocks": 20.0}  # seconds that a measurement takes, to tell whether it still fits
+QUIET: dict[str, Any] = {"eval_strategy": "no", "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Network:
     """An architecture with random weights at one size."""
 
@@ -92,91 +92,86 @@ class Bench:
         self.rows: list[Measured] = []
         self.left_out: list[str] = []
         self.failed: list[str] = []
-        self.models: dict[str, PreTrainedModel] = {}
+        self.models: dict[Network, PreTrainedModel] = {}
         self.arrays: dict[int, Any] = {}
         self.inputs: dict[str, float] = {}
+        self.peak = peak_of(torch.cuda.get_device_name()) if self.device.type == "cuda" else None
 
     @cached_property
     def files(self) -> list[Path]:
-        return film_files(self.options.images, self.work / "drawn", 8 if self.options.tiny else 128)
+        if self.options.images is None:
+            return draw_jpegs(self.work / "drawn", 8 if self.options.tiny else 128)
+        files = sorted(path for path in self.options.images.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+        if not files:
+            raise SystemExit(f"--images: no JPEG file in {self.options.images}")
+        return files
 
     @cached_property
     def ceiling(self) -> float:
         return matmul_ceiling(self.device, 256 if self.options.tiny else 8192)
 
-    @property
-    def peak(self) -> float | None:
-        return peak_of(torch.cuda.get_device_name()) if self.device.type == "cuda" else None
-
     def model(self, network: Network) -> PreTrainedModel:
         """A fresh copy of the network, on the CPU."""
-        key = f"{network.name.replace('/', '-')}-{network.size}"
-        if key not in self.models:
-            folder = self.work / key
+        if network not in self.models:
+            folder = self.work / f"{network.name.replace('/', '-')}-{network.size}"
             network.config.save_pretrained(folder)
             image_processor(InputSpec(network.size)).save_pretrained(folder)
-            self.models[key], _ = load_model(ModelConfig(model=str(folder), from_scratch=True, image_size=network.size), SCHEME)
-        return copy.deepcopy(self.models[key])
+            self.models[network], _ = load_model(ModelConfig(model=str(folder), from_scratch=True, image_size=network.size), SCHEME)
+        return copy.deepcopy(self.models[network])
 
     def films(self, size: int) -> Any:
         if size not in self.arrays:
             self.arrays[size] = cached_films(self.files, size, self.work / "arrays" / str(size))
         return self.arrays[size]
 
-    def arguments(self) -> dict[str, Any]:
-        """TrainingArguments of both sides: nothing is evaluated, saved or shown."""
-        return {"eval_strategy": "no", "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True}
-
-    def ours(self, network: Network, workers: int, compiled: str) -> BoneTrainer:
+    def trainer(self, network: Network, side: str, workers: int, compiled: str) -> Any:
+        """That of one side: nothing is evaluated, saved or shown."""
         steps = self.warm + 2 * workers + self.timed + 3
-        training = TrainConfig(
-            output_dir=str(self.work / "run"), max_steps=steps, batch_size=network.batch, data_loader_workers=workers,
-            torch_compile=compiled, mixed_precision="bf16", cpu=self.device.type == "cpu",
-        )  # fmt: skip
-        recipe = Recipe(training=training, trainer={**self.arguments(), "load_best_model_at_end": False})
-        count = steps * network.batch
-        rows = Rows(sources=[CachedFilms(self.films(network.size), count)], labels=[row % len(SCHEME.names) for row in range(count)])
-        return make_trainer(recipe, self.model(network), InputSpec(network.size), SCHEME, rows, rows)
-
-    def plain(self, network: Network, workers: int) -> Any:
-        steps = self.warm + 2 * workers + self.timed + 3
+        count, on_cpu = steps * network.batch, self.device.type == "cpu"
+        if side == OURS:
+            training = TrainConfig(
+                output_dir=str(self.work / "run"), max_steps=steps, batch_size=network.batch, data_loader_workers=workers,
+                torch_compile=compiled, mixed_precision="bf16", cpu=on_cpu,
+            )  # fmt: skip
+            recipe = Recipe(training=training, trainer={**QUIET, "load_best_model_at_end": False})
+            rows = Rows(sources=[CachedFilms(self.films(network.size), count)], labels=[row % len(SCHEME.names) for row in range(count)])
+            return make_trainer(recipe, self.model(network), InputSpec(network.size), SCHEME, rows, rows)
         transform, _, _ = transforms_of(InputSpec(network.size))
         labels = [place % len(SCHEME.names) for place in range(len(self.files))]
         return plain_trainer(
-            self.model(network),
-            JpegFiles(self.files, labels, transform, steps * network.batch),
-            output_dir=str(self.work / "plain"), max_steps=steps, per_device_train_batch_size=network.batch, bf16=True,
-            dataloader_num_workers=workers, use_cpu=self.device.type == "cpu", learning_rate=5e-5, **self.arguments(),
+            self.model(network), JpegFiles(self.files, labels, transform, count), output_dir=str(self.work / "plain"), max_steps=steps,
+            per_device_train_batch_size=network.batch, bf16=True, dataloader_num_workers=workers, use_cpu=on_cpu, learning_rate=5e-5,
+            **QUIET,
         )  # fmt: skip
 
     def measure(self, network: Network, side: str, workers: int, compiled: str, alone: bool) -> None:
         """Times one configuration, and then, where asked for, the same step with the data already on the device."""
+        repeats = self.timed // 2 + 1
+        if side == FORWARD:
+            seconds = forward_seconds(self.model(network), network.batch, network.size, self.device, repeats)
+            self.add(network, side, 0, compiled, seconds)
+            self.time_inputs(network)
+            return
         torch._dynamo.reset()
-        trainer = self.ours(network, workers, compiled) if side == OURS else self.plain(network, workers)
+        trainer = self.trainer(network, side, workers, compiled)
         # Workers fill their queues (two batches each) before the first step: these must be used up before the clock starts.
         times = time_steps(trainer, self.warm + 2 * workers, self.timed, self.options.most_seconds, watch_stops=side == OURS)
-        self.add(network, side, workers, compiled, times)
+        more = {"loader_share": times.loader_share, "peak_gb": times.peak_bytes / 1e9, "first_step_s": times.first, "stops": times.stops}
+        self.add(network, side, workers, compiled, times.step, **more)
         if alone:
-            step = resident_step(trainer, network.batch, network.size, self.timed // 2 + 1)
-            self.add(network, ALONE, 0, compiled, StepTimes(steps=1, seconds=step))
+            self.add(network, ALONE, 0, compiled, resident_step(trainer, network.batch, network.size, repeats))
 
-    def add(self, network: Network, side: str, workers: int, compiled: str, times: StepTimes) -> None:
-        rate = network.batch / times.step
-        work = rate * flops_per_image(self.model(network), network.size, self.device)
-        row = Measured(network.name, network.size, network.batch, side, workers, compiled, rate, times.step * 1000)
-        if side == FORWARD:
-            work /= 3
-        row.mfu, row.of_matmul = work / self.peak if self.peak else None, work / self.ceiling
-        if side in (OURS, PLAIN):
-            row.loader_share, row.peak_gb = times.loader_share, times.peak_bytes / 1e9
-            row.first_step_s, row.stops = times.first, times.stops
+    def add(self, network: Network, side: str, workers: int, compiled: str, step: float, **more: Any) -> None:
+        """A line, from the seconds of a step."""
+        rate = network.batch / step
+        work = rate * flops_per_image(self.model(network), network.size, self.device) / (3 if side == FORWARD else 1)
+        more |= {"mfu": work / self.peak if self.peak else None, "of_matmul": work / self.ceiling}
+        row = Measured(network.name, network.size, network.batch, side, workers, compiled, rate, step * 1000, **more)
         self.rows.append(row)
-        print(f"{time.perf_counter() - self.started:5.0f} s  {line(row)}", flush=True)
+        values = ", ".join(f"{key} {value:,.4g}" for key, value in asdict(row).items() if isinstance(value, float))
+        title = f"{network.name} {network.size} px, {side}, {workers} workers, compile {compiled}"
+        print(f"{time.perf_counter() - self.started:5.0f} s  {title}: {values}", flush=True)
         self.write()
-
-    def forward(self, network: Network) -> None:
-        seconds = forward_seconds(self.model(network), network.batch, network.size, self.device, self.timed // 2 + 1)
-        self.add(network, FORWARD, 0, "off", StepTimes(steps=1, seconds=seconds))
 
     def time_inputs(self, network: Network) -> None:
         """Augmenting and normalising on the device, alone."""
@@ -196,11 +191,7 @@ class Bench:
                 self.left_out.append(name)
                 continue
             try:
-                if side == FORWARD:
-                    self.forward(network)
-                    self.time_inputs(network)
-                else:
-                    self.measure(network, side, workers, compiled, alone)
+                self.measure(network, side, workers, compiled, alone)
             except RuntimeError as error:  # the others are still worth having: out of memory, a worker killed, no compiler
                 self.failed.append(f"{name}: {str(error).strip().splitlines()[0]}")
                 print(f"FAILED {self.failed[-1]}", flush=True)
@@ -209,26 +200,27 @@ class Bench:
                 torch.cuda.empty_cache()
         self.write()
 
+    def bars(self) -> list[Bar]:
+        return throughput_bars(self.rows) + [bar(f"{name}, images/s", value, n=1) for name, value in self.inputs.items()]
+
     def write(self) -> None:
-        cuda = self.device.type == "cuda"
-        write_json(
-            self.options.out,
-            {
-                "command": "python scripts/bench/gpu/throughput.py --images DATA --out FILE",
-                "machine": f"{torch.cuda.get_device_name() if cuda else 'CPU'}, {os.cpu_count()} CPU cores",
-                "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-                "date": now(),
-                "quick": self.options.tiny,
-                "films": len(self.files),
-                "plain_transforms": transforms_of(InputSpec(224))[2],
-                "matmul_tflops": self.ceiling / 1e12,
-                "peak_tflops": self.peak / 1e12 if self.peak else None,
-                "bars": bars(self.rows, self.inputs),
-                "rows": [asdict(row) for row in self.rows],
-                "left_out": self.left_out,
-                "failed": self.failed,
-            },
-        )
+        device = torch.cuda.get_device_name() if self.device.type == "cuda" else "CPU"
+        found = {
+            "command": "python scripts/bench/gpu/throughput.py --images DATA --out FILE",
+            "machine": f"{device}, {os.cpu_count()} CPU cores",
+            "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+            "date": now(),
+            "quick": self.options.tiny,
+            "films": len(self.files),
+            "plain_transforms": transforms_of(InputSpec(224))[2],
+            "matmul_tflops": self.ceiling / 1e12,
+            "peak_tflops": self.peak / 1e12 if self.peak else None,
+            "bars": self.bars(),
+            "rows": [asdict(row) for row in self.rows],
+            "left_out": self.left_out,
+            "failed": self.failed,
+        }
+        write_json(self.options.out, found)
 
 
 def plan(tiny: bool) -> Iterator[tuple[Network, str, int, str, bool]]:
@@ -241,21 +233,13 @@ def plan(tiny: bool) -> Iterator[tuple[Network, str, int, str, bool]]:
         yield network, PLAIN, many, "off", False
         yield network, OURS, few, "off", True
         yield network, OURS, 0, "off", False
-    for network in others:
-        yield network, OURS, few, "off", True
-    for network in found:
-        yield network, FORWARD, 0, "off", False
-    for network in first:
-        yield network, PLAIN, 0, "off", False
-    for network in others:
-        yield network, OURS, few, "blocks", True
-    for network in found:
-        yield network, OURS, many, "off", False
-    for network in others:
-        yield network, OURS, 0, "off", False
-    for network in found:
-        yield network, OURS, 0, "blocks", False
-        yield network, OURS, many, "blocks", False
+    yield from ((network, OURS, few, "off", True) for network in others)
+    yield from ((network, FORWARD, 0, "off", False) for network in found)
+    yield from ((network, PLAIN, 0, "off", False) for network in first)
+    yield from ((network, OURS, few, "blocks", True) for network in others)
+    yield from ((network, OURS, many, "off", False) for network in found)
+    yield from ((network, OURS, 0, "off", False) for network in others)
+    yield from ((network, OURS, workers, "blocks", False) for network in found for workers in (0, many))
 
 
 def main() -> int:
@@ -269,12 +253,10 @@ def main() -> int:
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("no CUDA GPU here; --device cpu --tiny only shows that it runs")
-    with tempfile.TemporaryDirectory(prefix="hf-bones-bench-") as work:
-        bench = Bench(options, Path(work))
+    with work_folder() as work:
+        bench = Bench(options, work)
         bench.run()
-    print(f"\n{HEAD}")
-    for row in bench.rows:
-        print(line(row))
+    print_bars(bench.bars())
     stops = {place: count for row in bench.rows for place, count in row.stops.items()}
     print(f"places where a step waits for the GPU: {stops or 'none seen'}")
     for note in (*(f"left out (time): {name}" for name in bench.left_out), *(f"failed: {name}" for name in bench.failed)):

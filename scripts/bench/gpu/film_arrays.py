@@ -1,20 +1,17 @@
-"""Films for a machine without `datasets`: JPEG files of a folder or drawn ones, and an array cache of them in the form that training reads.
+"""An array cache of JPEG files in the form that training reads, for a machine without `datasets`.
 
-The cache is written by the package's own functions and read by its own reader; only the dataset around it, which `datasets` would hold, is
-left out.
+It is written by the package's own functions and read by its own reader; only the dataset around it, which `datasets` would hold, is left
+out.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from hf_bones.dataset.arrays.index import RECORD, Header, SplitState, pixel_checksum, preprocessing_key, read_index, sealed, write_index
 from hf_bones.dataset.arrays.pixels import ArrayCache
@@ -23,34 +20,11 @@ from hf_bones.images.opening import open_image
 from hf_bones.preprocess import fit_to
 from hf_bones.training.data.batches import PixelSource
 
-DRAWN_SIDE = 448  # px, the long side of most films of a public set as they are stored
-JPEG_QUALITY = 90
-
-
-def film_files(folder: Path | None, work: Path, drawn: int) -> list[Path]:
-    """The JPEG files of a folder, or `drawn` radiographs drawn into `work`. Raises SystemExit for a folder without any."""
-    if folder is not None:
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
-        if not files:
-            raise SystemExit(f"--images: no JPEG file in {folder}")
-        return files
-    work.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor() as pool:
-        return list(pool.map(partial(draw_film, work), range(drawn)))
-
-
-def draw_film(work: Path, seed: int) -> Path:
-    from hf_bones.dataset.drawn.radiograph import draw_radiograph
-
-    path = work / f"{seed:04}.jpg"
-    Image.fromarray(draw_radiograph(seed, size=DRAWN_SIDE).pixels).save(path, quality=JPEG_QUALITY)
-    return path
-
 
 def cached_films(files: Sequence[Path], size: int, folder: Path) -> SplitArrays:
     """An array cache of the files with a long side of `size` px."""
     folder.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor() as pool:
         images = list(pool.map(lambda file: np.ascontiguousarray(fit_to(open_image(file).pixels, size)), files))
     header = Header(preprocessing_key(size), {"train": SplitState(len(files), "")}, "pixels-1.u8")
     records = np.zeros(len(files), RECORD)
@@ -59,9 +33,7 @@ def cached_films(files: Sequence[Path], size: int, folder: Path) -> SplitArrays:
     records["height"], records["width"] = zip(*(image.shape for image in images), strict=True)
     records["offset"] = np.cumsum([0, *(image.size for image in images[:-1])])
     records["pixels"] = [pixel_checksum(image) for image in images]
-    with (folder / header.pixels).open("wb") as stream:
-        for image in images:
-            stream.write(image.data)
+    (folder / header.pixels).write_bytes(b"".join(image.data for image in images))
     write_index(folder, header, sealed(records))
     return SplitArrays(size, "", ArrayCache(folder, read_index(folder)), np.arange(len(files), dtype=np.int64))
 
