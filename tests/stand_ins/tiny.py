@@ -41,7 +41,7 @@ def tiny_checkpoint(folder: Path, kind: str = "dinov2", scheme: LabelScheme | No
 
 
 def telling_checkpoint(folder: Path, kind: str = "dinov2", seed: int = 0, size: int = 56, strong_head: bool = True) -> Path:
-    """A tiny checkpoint whose random weights are large enough that images get clearly different probabilities, more so by a strong head."""
+    """A tiny checkpoint whose random weights, those of a `strong_head` above all, give images clearly different probabilities."""
     import torch
     from transformers import AutoModelForImageClassification, ConvNextV2Config, Dinov2Config, ViTConfig
 
