@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 from tiny import grey, telling_checkpoint
-from transformers import (
-    Dinov2Model,
-)
+from transformers import Dinov2Model
 
 from hf_bones.inference.checkpoint import CheckpointError
 from hf_bones.inference.decision import Decision, write_decision
