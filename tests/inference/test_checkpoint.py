@@ -9,10 +9,7 @@ from pathlib import Path
 
 import pytest
 from tiny import grey, telling_checkpoint
-from transformers import (
-    Dinov2Config,
-    Dinov2Model,
-)
+from transformers import Dinov2Model
 
 from hf_bones.inference.checkpoint import CheckpointError
 from hf_bones.inference.decision import Decision, write_decision
@@ -98,9 +95,7 @@ def test_pickled_weights_are_refused_with_the_way_out(tmp_path: Path) -> None:
 
 def test_a_backbone_without_a_trained_head_is_refused(tmp_path: Path) -> None:
     folder = telling_checkpoint(tmp_path)
-    Dinov2Model(Dinov2Config(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=56, patch_size=14)).save_pretrained(
-        folder
-    )
+    Dinov2Model.from_pretrained(folder).save_pretrained(folder)
     with pytest.raises(CheckpointError, match=r"classifier.*train it first"):
         BonePredictor.from_pretrained(folder)
 

@@ -40,8 +40,8 @@ def tiny_checkpoint(folder: Path, kind: str = "dinov2", scheme: LabelScheme | No
     return folder
 
 
-def telling_checkpoint(folder: Path, kind: str = "dinov2", seed: int = 0, size: int = 56) -> Path:
-    """A tiny checkpoint whose random weights are large enough that images get clearly different probabilities."""
+def telling_checkpoint(folder: Path, kind: str = "dinov2", seed: int = 0, size: int = 56, strong_head: bool = True) -> Path:
+    """A tiny checkpoint whose random weights, those of a `strong_head` above all, give images clearly different probabilities."""
     import torch
     from transformers import AutoModelForImageClassification, ConvNextV2Config, Dinov2Config, ViTConfig
 
@@ -54,7 +54,8 @@ def telling_checkpoint(folder: Path, kind: str = "dinov2", seed: int = 0, size: 
         "convnextv2": lambda: ConvNextV2Config(num_stages=2, hidden_sizes=[8, 16], depths=[1, 1], **labels),
     }[kind]()
     model = AutoModelForImageClassification.from_config(config)
-    torch.nn.init.normal_(model.classifier.weight, std=1.0)
+    if strong_head:
+        torch.nn.init.normal_(model.classifier.weight, std=1.0)
     model.save_pretrained(folder)
     image_processor(InputSpec(size)).save_pretrained(folder)
     return folder

@@ -3,7 +3,7 @@ is flagged.
 
 Every value of every image is kept, so that changed thresholds judge anew without opening anything, and a run that was stopped goes on where
 it was. Nothing is deleted, and nothing is decided unless reasons to drop for are named. Refused files of a collection are judged too: as
-truncated where they were only cut off, else as unreadable. Not here: measures (`measuring.py`), salvage (`collect/salvaging.py`), report.
+truncated where they were only cut off, else as unreadable. Not here: measures (`measuring.py`), salvage (`upkeep/salvaging.py`), report.
 """
 
 from __future__ import annotations

@@ -116,13 +116,13 @@ def test_a_cache_made_in_another_way_is_passed_over_whole(films, change, message
 def test_the_key_covers_all_code_that_opens_and_scales():
     package = resources.files("hf_bones")
     seen: set[str] = set()
-    waiting = ["imaging", "preprocess"]
+    waiting = ["images/opening", "preprocess"]
     while waiting:
         name = waiting.pop()
         seen.add(f"{name}.py")
         for node in ast.walk(ast.parse((package / f"{name}.py").read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hf_bones."):
-                found = node.module.removeprefix("hf_bones.")
+                found = node.module.removeprefix("hf_bones.").replace(".", "/")
                 waiting += [found] if f"{found}.py" not in seen else []
     assert seen == set(cache_index._OPENING_CODE)
 
