@@ -30,7 +30,6 @@ from hf_bones.evaluation.report import looks
 from hf_bones.evaluation.report.baselines import FOREST, MAJORITY, STATISTICS, forest_probabilities, image_statistics, keep_licences
 from hf_bones.evaluation.report.figures import Resampling, figures_of
 from hf_bones.evaluation.report.looks import count_look, count_look_somewhere
-from hf_bones.evaluation.report.markdown import plain
 from hf_bones.evaluation.report.plots import roc_points
 from hf_bones.evaluation.report.report import evaluate_probabilities
 from hf_bones.evaluation.report.results import Circumstances
@@ -41,6 +40,7 @@ from hf_bones.hub.card_figures import measured_table
 from hf_bones.inference.decision import Decision, write_decision
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS, TWO_CLASS
+from hf_bones.pages.text import plain
 from hf_bones.preprocess import InputSpec, image_processor
 
 NAMES = THREE_CLASS.names
