@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from hf_bones.labels import BEYOND_REPAIR, FRACTURED, HEALTHY
 
-CLASS_COLOURS = {HEALTHY: "#009E73", FRACTURED: "#E69F00", BEYOND_REPAIR: "#CC79A7"}
-SIGNS = {HEALTHY: "✓", FRACTURED: "▲", BEYOND_REPAIR: "✕"}
+# The classes, and the two verdicts that are none.
+CLASS_COLOURS = {HEALTHY: "#009E73", FRACTURED: "#E69F00", BEYOND_REPAIR: "#CC79A7", "refer": "#A0A5AD", "not_a_bone_xray": "#A0A5AD"}
+SIGNS = {HEALTHY: "✓", FRACTURED: "▲", BEYOND_REPAIR: "✕", "refer": "?", "not_a_bone_xray": "∅"}
 OTHER_COLOUR, OTHER_SIGN = "#56B4E9", "●"
 # What is no class: models of a leaderboard, sets of films.
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-BLUE, ORANGE, GRID = "#56B4E9", "#D55E00", {"color": "#dddddd", "linewidth": 0.6}
+BLUE, ORANGE, AMBER = "#56B4E9", "#D55E00", "#E69F00"
+GRID = {"color": "#dddddd", "linewidth": 0.6}  # of a plot
 
 
 def class_colour(name: str, place: int = 0) -> str:
@@ -21,6 +23,7 @@ def class_colour(name: str, place: int = 0) -> str:
 
 
 def class_rules() -> str:
-    """CSS that gives every element with a `data-class` the colour of that class as `--mark`."""
-    rules = [f"[data-class] {{ --mark: {OTHER_COLOUR}; }}"]
-    return "\n".join([*rules, *(f'[data-class="{name}"] {{ --mark: {colour}; }}' for name, colour in CLASS_COLOURS.items())])
+    """CSS: an element with a `data-class` has the colour of its class as `--mark`; `--warn`, `--note`, `--other` are for the rest."""
+    marks = [f'[data-class="{name}"] {{ --mark: {colour}; }}' for name, colour in CLASS_COLOURS.items()]
+    rest = f":root {{ --warn: {ORANGE}; --note: {AMBER}; --other: {OTHER_COLOUR}; }}"
+    return "\n".join([rest, "[data-class] { --mark: var(--other); }", *marks])

@@ -20,9 +20,14 @@ from hf_bones.pages.text import NOTICE, is_web_address, one_line, percent, plain
 PACKAGE = Path(__file__).parents[1]
 
 
-def render(template: str, **values: Any) -> Markup:
+def render(template: str, **values: Any) -> str:
     """The template, a path below the package such as `hub/card.md.j2`, filled with `values`; one that is missing raises."""
-    return Markup(_environment(template.endswith(".md.j2")).get_template(template).render(values))
+    return _environment(template.endswith(".md.j2")).get_template(template).render(values)
+
+
+def fragment(template: str, macro: str, *values: Any) -> str:
+    """A part of a page: one macro of an HTML template, called with `values`."""
+    return str(getattr(_environment(False).get_template(template).module, macro)(*values)).strip()
 
 
 def file_text(path: str) -> str:

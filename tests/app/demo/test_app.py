@@ -34,6 +34,8 @@ from hf_bones.inference.decision import Decision, write_decision
 from hf_bones.inference.finding import REFER
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS, LabelClass, LabelScheme
+from hf_bones.pages.palette import SIGNS
+from hf_bones.pages.text import percent, words
 from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import write_json
 
@@ -102,9 +104,9 @@ def test_classify_gives_the_finding_and_what_the_page_shows(client: Client, pred
     finding, verdict, probabilities, heat, caption, view = client.predict(handle_file(path), api_name="/classify")
     (expected,) = predictor.predict(path)
     assert finding == {**expected.to_dict(), "source": "wrist.png", "checkpoint": "my-model"}
-    assert texts.words(expected.verdict) in verdict
+    assert words(expected.verdict) in verdict
     shown = {row["label"]: row["confidence"] for row in probabilities["confidences"]}
-    assert shown == pytest.approx({texts.words(name): p for name, p in expected.probabilities.items()})
+    assert shown == pytest.approx({words(name): p for name, p in expected.probabilities.items()})
     assert np.array_equal(np.asarray(Image.open(view)), np.asarray(grey()))
     colours = np.asarray(Image.open(heat))
     assert colours.shape == (90, 70, 3) and (colours[..., 0] != colours[..., 2]).any()
@@ -216,7 +218,7 @@ def test_the_heat_map_is_for_the_likeliest_class_other_than_the_normal_one(predi
         found = answer(predictor, np.asarray(grey(seed=seed)), "image")
         others = {name: p for name, p in found.finding.probabilities.items() if name != "healthy"}
         assert found.explained == max(others, key=lambda name: others[name])
-        assert f"<strong>{texts.words(found.explained).lower()}</strong>" in texts.caption_html(found, "healthy")
+        assert f"<strong>{words(found.explained).lower()}</strong>" in texts.caption_html(found, "healthy")
 
 
 def test_a_model_without_feature_maps_still_answers(checkpoint: Path) -> None:
@@ -252,8 +254,8 @@ def test_the_header_names_the_model_and_whether_it_is_calibrated(tmp_path: Path,
 def test_each_class_is_defined_and_told_by_sign_and_word(predictor: BonePredictor) -> None:
     html = texts.definitions_html(THREE_CLASS)
     for label in THREE_CLASS.classes:
-        assert texts.words(label.name) in html and label.definition in html
-    signs = [texts.SIGNS[name] for name in THREE_CLASS.names]
+        assert words(label.name) in html and label.definition in html
+    signs = [SIGNS[name] for name in THREE_CLASS.names]
     assert len(set(signs)) == 3
 
 
@@ -267,7 +269,7 @@ def test_what_comes_from_a_checkpoint_or_a_file_name_is_escaped(predictor: BoneP
 
 @pytest.mark.parametrize(("probability", "shown"), [(0.534, "53%"), (0.0004, "under 1%"), (1.0, "over 99%"), (0.99, "99%"), (0.01, "1%")])
 def test_no_probability_is_shown_as_none_or_all(probability: float, shown: str) -> None:
-    assert texts.percent(probability) == shown
+    assert percent(probability) == shown
 
 
 def test_examples_are_drawn_two_of_a_class_and_the_same_each_time(predictor: BonePredictor) -> None:
