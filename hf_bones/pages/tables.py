@@ -1,8 +1,12 @@
-"""The one writer of tables: for Markdown, and for a terminal as plain lines."""
+"""The one writer of tables: for Markdown, and for a terminal as plain lines or, where it may fold, as rich's table."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right_from: int | None = None) -> str:
@@ -21,3 +25,18 @@ def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: Cont
         ).rstrip()
         for line in lines
     ]
+
+
+def rich_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: Container[int] = (0,), total: Sequence[str] = ()) -> Table:
+    """The same for rich's console, which folds cells at the left where the terminal is narrow; `total` stands below a line."""
+    from rich.table import Table
+
+    table = Table(show_edge=False, header_style="bold")
+    for place, name in enumerate(head):
+        table.add_column(name, justify="left" if place in left else "right", no_wrap=place not in left)
+    for row in rows:
+        table.add_row(*row)
+    if total:
+        table.add_section()
+        table.add_row(*total)
+    return table

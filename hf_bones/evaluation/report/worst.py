@@ -51,8 +51,8 @@ def _caption(rows: ScoredRows, index: int) -> list[list[Words]]:
     given = rows.probabilities[index, rows.labels[index]]
     image = rows.image_ids[index]
     return [
-        [Words(f"predicted: {rows.names[rows.predicted[index]].replace('_', ' ')}, P(true) = {given:.2f}")],
-        [Words(image if len(image) <= 28 else f"…{image[-27:]}", FAINT)],
+        [Words(f"predicted: {rows.names[rows.predicted[index]].replace('_', ' ')}")],
+        [Words(f"P = {given:.2f}"), Words(image if len(image) <= 20 else f"…{image[-19:]}", FAINT)],
     ]
 
 
