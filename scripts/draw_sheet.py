@@ -6,28 +6,24 @@ python scripts/draw_sheet.py sheet.png --count 60 --boxes
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
 from hf_bones.dataset.drawn.radiograph import DrawnRadiograph, draw_radiograph
 from hf_bones.labels import THREE_CLASS
+from hf_bones.pages.palette import class_colour
+from hf_bones.pages.sheet import Band, Cell, Words, draw_sheet
 
-COLUMNS = 10
 
-
-def tile(drawn: DrawnRadiograph, side: int, boxes: bool) -> Image.Image:
-    """One film with its caption below: subtype or label, region, severity."""
-    card = Image.new("L", (side, side + 14))
-    film = Image.fromarray(drawn.pixels)
-    film.thumbnail((side - 4, side - 4))
-    card.paste(film, (0, 0))
-    pen = ImageDraw.Draw(card)
+def film(drawn: DrawnRadiograph, boxes: bool) -> Image.Image:
+    picture = Image.fromarray(drawn.pixels)
+    pen = ImageDraw.Draw(picture)
     for cx, cy, w, h in drawn.boxes if boxes else ():
-        corners = [(cx - w / 2) * film.width, (cy - h / 2) * film.height, (cx + w / 2) * film.width, (cy + h / 2) * film.height]
+        corners = ((cx - w / 2) * picture.width, (cy - h / 2) * picture.height, (cx + w / 2) * picture.width, (cy + h / 2) * picture.height)
         pen.rectangle(corners, outline=255)
-    pen.text((2, side), f"{drawn.subtype or drawn.label} {drawn.severity:.2f} {drawn.region} {drawn.view[:3]}", fill=255)
-    return card
+    return picture
 
 
 def main() -> None:
@@ -41,14 +37,16 @@ def main() -> None:
     parser.add_argument("--twins", action="store_true", help="the same seeds in every label: one limb whole, fractured and beyond repair")
     args = parser.parse_args()
     per_label = -(-args.count // len(THREE_CLASS.names))
-    rows = -(-per_label // COLUMNS)
-    sheet = Image.new("L", (COLUMNS * args.side, rows * len(THREE_CLASS.names) * (args.side + 14)))
+    bands = []
     for block, label in enumerate(THREE_CLASS.names):
-        for index in range(per_label):
-            seed = args.seed + index + (0 if args.twins else 1000 * block)
-            card = tile(draw_radiograph(seed, label, size=args.size), args.side, args.boxes)
-            sheet.paste(card, (index % COLUMNS * args.side, (block * rows + index // COLUMNS) * (args.side + 14)))
-    sheet.save(args.output)
+        first = args.seed + (0 if args.twins else 1000 * block)
+        cells = []
+        for seed in range(first, first + per_label):
+            drawn = draw_radiograph(seed, label, size=args.size)
+            said = [f"{drawn.subtype or drawn.label} {drawn.severity:.2f}", f"{drawn.region} {drawn.view[:3]}"]
+            cells.append(Cell(partial(film, drawn, args.boxes), [[Words(line)] for line in said]))
+        bands.append(Band(label, class_colour(label), f"{per_label} drawn, seeds from {first}", cells))
+    draw_sheet(bands, columns=10, cell=args.side).save(args.output)
 
 
 if __name__ == "__main__":

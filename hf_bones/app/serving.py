@@ -7,8 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from hf_bones.app.demo import script, style
+from hf_bones.app.assets import css, function, theme
 from hf_bones.images.opening import DEFAULT_LIMITS
+
+DEMO_STYLES = ("app/demo/browser/demo.css",)
 
 
 def serve(
@@ -19,8 +21,8 @@ def serve(
     share: bool = False,
     open_browser: bool = False,
     wait: bool = True,
-    css: str = style.CSS,
-    js: str | None = script.ON_LOAD,
+    styles: tuple[str, ...] = DEMO_STYLES,
+    js: str | None = "app/demo/browser/files.js",
     footer_links: tuple[str, ...] = ("api", "settings"),
     app_kwargs: Mapping[str, Any] | None = None,
 ) -> str:
@@ -36,9 +38,9 @@ def serve(
         inbrowser=open_browser,
         prevent_thread_lock=not wait,
         quiet=not wait,
-        theme=style.theme(),
-        css=css,
-        js=js,
+        theme=theme(),
+        css=css(*styles),
+        js=function(js) if js else None,
         footer_links=list(footer_links),
         run_history=False,
         enable_monitoring=False,

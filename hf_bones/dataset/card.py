@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from markupsafe import Markup
 
 from hf_bones.curate.splits.names import SPLITS
+from hf_bones.pages.templates import render
 
 
 @dataclass(frozen=True)
@@ -57,31 +59,18 @@ def card_text(summary: Mapping[str, Any], *, title: str) -> str:
     """The card: front matter, counts by split, label, source and licence, label definitions, attribution, and how it was made."""
     counts: Sequence[Mapping[str, Any]] = summary["counts"]
     splits = [split for split in SPLITS if any(row["split"] == split for row in counts)]
-    sources = list(dict.fromkeys(row["source"] for row in counts))
     licences = Counter[str]()
     for row in counts:
         licences[row["licence"]] += row["count"]
-    sections = [
-        _front_matter(splits, list(licences), sum(licences.values()), title),
-        f"# {title}",
-        "Bone radiographs for image classification, as 8-bit grey images. **Not for diagnosis**: the labels carry no clinical claim.",
-        "## Counts",
-        _count_table(counts, summary["labels"], splits),
-        "Groups (patients, studies, or what stands in for them) by split: "
-        + ", ".join(f"{split} {count:,}" for split, count in summary["groups"].items())
-        + ". No group is in two splits.",
-        "## Labels",
-        "\n".join(f"- `{label['name']}`: {label['definition']}" for label in summary["labels"]["classes"]),
-        "## Licences and attribution",
-        "\n".join(f"- {licence}: {count:,} images" for licence, count in licences.most_common()),
-        "\n".join(f"- **{source}**: {_said_of(source)}" for source in sources),
-        "## How it was made",
-        "\n".join(_history(summary)),
-        "## Loading",
-        "```python\nfrom datasets import load_dataset, load_from_disk\n"
-        f'data = load_from_disk("{title}")   # or load_dataset("{title}")\n```',
-    ]
-    return "\n\n".join(section for section in sections if section) + "\n"
+    return render(
+        "dataset/card.md.j2",
+        front_matter=_front_matter(splits, list(licences), sum(licences.values()), title),
+        title=title,
+        counts=_count_rows(counts, summary["labels"], splits),
+        summary=summary,
+        licences=licences.most_common(),
+        sources=[(source, _said_of(source)) for source in dict.fromkeys(row["source"] for row in counts)],
+    )
 
 
 def _said_of(source: str) -> str:
@@ -103,40 +92,19 @@ def _front_matter(splits: Sequence[str], licences: Sequence[str], total: int, ti
             {"config_name": "default", "data_files": [{"split": split, "path": f"{split}/*.arrow"} for split in splits]},
         ],
     }
-    return f"---\n{yaml.safe_dump(data, sort_keys=False, allow_unicode=True)}---"
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
-def _count_table(counts: Sequence[Mapping[str, Any]], labels: Mapping[str, Any], splits: Sequence[str]) -> str:
-    """Rows by split, source and licence; a column for each label."""
+def _count_rows(counts: Sequence[Mapping[str, Any]], labels: Mapping[str, Any], splits: Sequence[str]) -> list[list[object]]:
+    """A head; rows by split, source and licence with a column for each label; and the totals."""
     names = [label["name"] for label in labels["classes"]]
     cells = Counter[tuple[str, str, str, str]]()
     for row in counts:
         cells[row["split"], row["source"], row["licence"], row["label"]] += row["count"]
-    lines = [f"| split | source | licence | {' | '.join(names)} | all |", "| --- | --- | --- |" + " ---: |" * (len(names) + 1)]
+    rows: list[list[object]] = [["split", "source", "licence", *names, "all"]]
     for split in splits:
         for source, licence in sorted({(key[1], key[2]) for key in cells if key[0] == split}):
-            row_counts = [cells[split, source, licence, name] for name in names]
-            lines.append(f"| {split} | {source} | {licence} | {' | '.join(f'{c:,}' for c in row_counts)} | {sum(row_counts):,} |")
+            found = [cells[split, source, licence, name] for name in names]
+            rows.append([split, source, licence, *(f"{count:,}" for count in (*found, sum(found)))])
     totals = [sum(count for key, count in cells.items() if key[3] == name) for name in names]
-    lines.append(f"| **all** | | | {' | '.join(f'{c:,}' for c in totals)} | {sum(totals):,} |")
-    return "\n".join(lines)
-
-
-def _history(summary: Mapping[str, Any]) -> list[str]:
-    lines = []
-    if summary["made_with"]:
-        lines.append(f"- Made with `{summary['made_with']}`.")
-    shrunk = f"shrunk to a long side of at most {summary['max_side']} px" if summary["max_side"] else "in the size they came in"
-    lines.append(
-        f"- Images were opened by `hf_bones.images.opening.open_image` and are stored without further loss, {shrunk}, without metadata."
-    )
-    if summary["synthetic"]["rows"]:
-        drawn, extent = summary["synthetic"]["rows"], "all of them" if summary["synthetic"]["all"] else "not all"
-        lines.append(f"- {drawn:,} images are drawn (`synthetic`), {extent}.")
-    for what, found in (("Refused", summary["refused"]), ("Left out", summary["left_out"])):
-        listed = ", ".join(f"{count:,} × {reason}" for reason, count in found.items())
-        lines.append(f"- {what}: {listed or 'none'}.")
-    lines += [f"- {note[0].upper()}{note[1:]}." for note in summary["notes"]]
-    lines.append(f"- sha256 of the content (labels, image ids and source hashes): `{summary['data_sha256']}`")
-    lines.append(f"- sha256 of the splits: `{summary['split_sha256']}`")
-    return lines
+    return [*rows, [Markup("**all**"), "", "", *(f"{count:,}" for count in (*totals, sum(totals)))]]

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from hf_bones.evaluation.report.figures import CHECKPOINT, Figure
-from hf_bones.evaluation.report.markdown import MIRRORED, count_cell, figure_cell, plain
+from hf_bones.evaluation.report.markdown import MIRRORED, count_cell, figure_cell
 from hf_bones.labels import LabelScheme
 from hf_bones.metrics.headlines import ALONE, CARD, TITLES
+from hf_bones.pages.tables import markdown_table
+from hf_bones.pages.text import plain
 
 
 def measured_table(measured: Mapping[str, Any], scheme: LabelScheme) -> str:
@@ -22,19 +24,16 @@ def measured_table(measured: Mapping[str, Any], scheme: LabelScheme) -> str:
     dataset, method = measured.get("dataset") or {}, measured.get("method") or {}
     level = float(method.get("level", 0.95))
     looks = (measured.get("looks") or {}).get("count")
-    lines = [
+    text = (
         f"On {plain(Path(str(dataset.get('name') or 'a dataset')).name)}, split `{plain(dataset.get('split') or '?')}`"
         + (f", rows SHA-256 `{str(dataset['sha256'])[:16]}`" if dataset.get("sha256") else "")
         + (f", look number {looks}" if looks else "")
         + f". In brackets: {level * 100:g} % intervals by bootstrap over groups. AUROC(abnormal) scores 1 − P({plain(scheme.normal)})."
-        + (f" {MIRRORED}." if method.get("mirror") else ""),
-        "",
-    ]
+        + (f" {MIRRORED}." if method.get("mirror") else "")
+    )
     head = ["images", "model", "n", *(TITLES[key] for key in CARD), *(f"sensitivity {plain(name)}" for name in scheme.names)]
-    lines += [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"]
-    shown = [part for part in measured.get("slices", []) if part["kind"] in {"all", "source"}]
-    lines += [f"| {' | '.join(_row(part, scheme))} |" for part in shown]
-    return "\n".join(lines)
+    rows = [_row(part, scheme) for part in measured.get("slices", []) if part["kind"] in {"all", "source"}]
+    return f"{text}\n\n{markdown_table(head, rows)}"
 
 
 def _row(part: Mapping[str, Any], scheme: LabelScheme) -> list[str]:

@@ -17,6 +17,7 @@ from hf_bones.images.opening import ImageRefusedError, Radiograph, open_image
 from hf_bones.inference.explain import overlay
 from hf_bones.inference.finding import Finding
 from hf_bones.inference.predictor import BonePredictor
+from hf_bones.pages.pictures import thumbnail
 from hf_bones.record import public_name
 
 VIEW_SIDE = 1024  # px, long side of what is sent to the browser; the model and the finding see all of the image
@@ -54,8 +55,7 @@ def answer(predictor: BonePredictor, source: str | Path | bytes | npt.NDArray[np
     pixels = radiograph.pixels
     finding = predictor.predict(pixels)[0]
     explained = likeliest_abnormal(finding, predictor.scheme.normal)
-    view = Image.fromarray(pixels)
-    view.thumbnail((VIEW_SIDE, VIEW_SIDE), Image.Resampling.BICUBIC)
+    view = thumbnail(Image.fromarray(pixels), VIEW_SIDE)
     try:
         heatmap = predictor.explain([pixels], [explained])[0]
     except ValueError as error:  # a network whose answer does not pass through feature maps

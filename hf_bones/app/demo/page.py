@@ -7,11 +7,14 @@ from typing import Any
 
 import gradio as gr
 
-from hf_bones.app.demo import script, texts
+from hf_bones.app.assets import call
+from hf_bones.app.demo import texts
 from hf_bones.app.demo.classify import Answer, answer
 from hf_bones.app.demo.examples import draw_examples
 from hf_bones.app.serving import serve
 from hf_bones.inference.predictor import BonePredictor
+from hf_bones.pages.templates import fragment
+from hf_bones.pages.text import words
 
 CLEAN_EVERY, KEEP_FOR = 600, 600  # s; uploads older than KEEP_FOR are deleted every CLEAN_EVERY, and all of them at the end
 WAITING = 20  # people in line; one image at a time is classified
@@ -47,12 +50,14 @@ def build_demo(model: str | Path = "bundled", *, revision: str | None = None) ->
     predictor = BonePredictor.from_pretrained(model, revision=revision)
     scheme = predictor.scheme
     examples = draw_examples()
+    announce = call("app/demo/browser/verdict.js", "element", "watch")
+    choose = call("app/demo/browser/examples.js", "element", "trigger")
 
     def outputs(found: Answer | None) -> Outputs:
         if found is None:
             return None, texts.verdict_html(None, scheme), None, None, "", None
         finding = found.finding
-        probabilities = {texts.words(name): p for name, p in finding.probabilities.items()} or None
+        probabilities = {words(name): p for name, p in finding.probabilities.items()} or None
         return (
             finding.to_dict(),
             texts.verdict_html(found, scheme),
@@ -86,7 +91,12 @@ def build_demo(model: str | Path = "bundled", *, revision: str | None = None) ->
                 )
                 other = AnyFileButton("Open a file of another kind: DICOM, TIFF …", size="sm", elem_id="other-file")
             with gr.Column(elem_classes="bones-answer"):
-                verdict = gr.HTML(texts.verdict_html(None, scheme), label="Verdict", elem_id="verdict", js_on_load=script.ANNOUNCE)
+                verdict = gr.HTML(
+                    texts.verdict_html(None, scheme),
+                    label="Verdict",
+                    elem_id="verdict",
+                    js_on_load=announce,
+                )
                 with gr.Column(elem_classes="bones-results"):
                     probabilities = gr.Label(label="Probability of each class", show_heading=False, elem_id="probabilities")
                     heat = gr.Image(
@@ -104,9 +114,9 @@ def build_demo(model: str | Path = "bundled", *, revision: str | None = None) ->
                 with gr.Accordion("What the classes mean", open=False, elem_id="definitions"):
                     gr.HTML(texts.definitions_html(scheme))
             with gr.Column(elem_classes="bones-examples"):
-                chosen = gr.HTML(texts.examples_html(examples), elem_id="examples", js_on_load=script.CHOOSE_EXAMPLE)
-                gr.HTML(f'<p class="privacy">{texts.PRIVACY}</p>')
-        gr.HTML(f"<p>{texts.NOTICE}</p>", elem_id="notice")
+                chosen = gr.HTML(texts.examples_html(examples), elem_id="examples", js_on_load=choose)
+                gr.HTML(fragment(texts.TEMPLATE, "privacy"))
+        gr.HTML(fragment(texts.TEMPLATE, "notice"), elem_id="notice")
 
         shown = [finding, verdict, probabilities, heat, caption, image]
         # `input` is the user's own doing (upload, paste, clear) and not the view that is put in the image's place.

@@ -20,19 +20,21 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from hf_bones.app.review import script as review_script
-from hf_bones.app.review import style as review_style
+from hf_bones.app.assets import call
 from hf_bones.app.review.asking import ReviewError
 from hf_bones.app.review.frame import frame_html
 from hf_bones.app.review.pictures import NoPictureError
 from hf_bones.app.review.same_origin import SameOriginOnly
 from hf_bones.app.review.session import Review
-from hf_bones.app.serving import serve
+from hf_bones.app.serving import DEMO_STYLES, serve
 from hf_bones.curate.contact_sheet import contact_sheet
 from hf_bones.dataset.subject import open_subject
 from hf_bones.labels import load_scheme
 
 HOST = "127.0.0.1"
+_BROWSER = "app/review/browser"
+# The scripts that `page.js` is handed, by the names that it gives them.
+_PARTS = {"makeGallery": "gallery", "makeLarge": "large", "makeAgreement": "agreement", "makeDecisions": "decisions", "listen": "keys"}
 # A picture is named by the hash of its image: it never changes.
 _FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 _NOT_KEPT = {"Cache-Control": "no-store"}
@@ -46,7 +48,7 @@ def build_review(review: Review) -> gr.Blocks:
             frame_html(review),
             label="Look-up",
             elem_id="review",
-            js_on_load=review_script.ON_LOAD,
+            js_on_load=call(f"{_BROWSER}/page.js", "element", "server", **{name: f"{_BROWSER}/{file}.js" for name, file in _PARTS.items()}),
             server_functions=[*map(_called, functions)],
         )
     return page
@@ -120,7 +122,7 @@ def serve_review(page: gr.Blocks, review: Review, *, host: str | None = None, po
         port=port,
         open_browser=open_browser,
         wait=False,
-        css=review_style.CSS,
+        styles=(*DEMO_STYLES, f"{_BROWSER}/review.css"),
         js=None,
         footer_links=(),
         app_kwargs=app_kwargs(review, host or HOST),

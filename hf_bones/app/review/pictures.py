@@ -18,10 +18,11 @@ from PIL import Image
 from hf_bones.curate.subject import Subject
 from hf_bones.images.opening import ImageRefusedError, explain, open_image
 from hf_bones.manifest.store import THUMBNAILS_FOLDER, ImageRecord
+from hf_bones.pages.pictures import jpeg, thumbnail
 
 THUMBNAIL_SIDE = 192  # px, long side
 VIEW_SIDE = 1280  # px, long side of what is sent unless all of it is asked for
-_THUMBNAIL_QUALITY, _VIEW_QUALITY = 80, 92
+_VIEW_QUALITY = 92
 _LOSSLESS_PIXELS = 1_500_000  # up to this size a view is a PNG, without a trace of JPEG on top of JPEG
 _PAUSE = 0.25  # s that the background work stands back after somebody asked for a picture
 
@@ -50,13 +51,12 @@ class Pictures:
         self._asked_at = time.monotonic()
         picture = self._open(record)
         if side is not None:
-            picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+            picture = thumbnail(picture, side)
+        if picture.width * picture.height > _LOSSLESS_PIXELS:
+            return jpeg(picture, _VIEW_QUALITY), "image/jpeg"
         stream = BytesIO()
-        if picture.width * picture.height <= _LOSSLESS_PIXELS:
-            picture.save(stream, "PNG", compress_level=1)
-            return stream.getvalue(), "image/png"
-        picture.save(stream, "JPEG", quality=_VIEW_QUALITY)
-        return stream.getvalue(), "image/jpeg"
+        picture.save(stream, "PNG", compress_level=1)
+        return stream.getvalue(), "image/png"
 
     def make_all(self, records: Iterable[ImageRecord], stop: threading.Event) -> None:
         """Makes the thumbnails that are missing, one by one, standing back while somebody looks at pictures. For a thread of its own."""
@@ -80,18 +80,15 @@ class Pictures:
         return self._folder / sha256[:2] / f"{sha256}.jpg"
 
     def _make(self, record: ImageRecord, path: Path) -> bytes:
-        picture = self._open(record)
-        picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
-        stream = BytesIO()
-        picture.save(stream, "JPEG", quality=_THUMBNAIL_QUALITY)
+        content = jpeg(thumbnail(self._open(record), THUMBNAIL_SIDE))
         part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(stream.getvalue())
+            part.write_bytes(content)
             part.replace(path)
         except OSError:
             part.unlink(missing_ok=True)  # a full or read-only disk: the picture is shown all the same
-        return stream.getvalue()
+        return content
 
     def _open(self, record: ImageRecord) -> Image.Image:
         try:

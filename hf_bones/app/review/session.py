@@ -7,9 +7,7 @@ is committed and synced to disk before its answer leaves, so that what the page 
 from __future__ import annotations
 
 import threading
-from base64 import b64encode
 from collections import OrderedDict
-from io import BytesIO
 from secrets import token_hex
 from typing import Any
 
@@ -25,6 +23,7 @@ from hf_bones.inference.checkpoint import CheckpointError
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import LabelScheme
 from hf_bones.manifest.store import ImageRecord
+from hf_bones.pages.pictures import data_url
 
 PAGE_SIZES, DEFAULT_PAGE_SIZE = (30, 60, 120), 60
 _LISTS_KEPT = 64  # look-ups whose order is kept, so that pages stay where they are while decisions are made
@@ -202,12 +201,7 @@ class Review:
                     raise ReviewError(str(error)) from error
             found = answer(self._predictor, content, entry.record.sha256[:8])
             shown = panel.model_html(found, self._predictor.scheme)
-        heat = ""
-        if found.heat is not None and not found.silent:
-            stream = BytesIO()
-            found.heat.save(stream, "JPEG", quality=85)
-            heat = f"data:image/jpeg;base64,{b64encode(stream.getvalue()).decode()}"
-        return {"html": shown, "heat": heat}
+        return {"html": shown, "heat": "" if found.heat is None or found.silent else data_url(found.heat, quality=85)}
 
     @answering
     def progress(self, asked: Asked) -> Answered:

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.table import Table
 
 from hf_bones.manifest.store import Manifest, open_manifest
+from hf_bones.pages.tables import rich_table
 
 # A URL counts once, for the search that saw it first, so that the counts add up to the number of URLs. What was rebuilt counts for the
 # provider that had found it in the beginning.
@@ -111,14 +112,12 @@ def _bytes_on_disk(folder: Path) -> int:
 
 def status_table(status: Status) -> Table:
     """The outcomes as a table for the terminal, totals below."""
-    table = Table("provider", "label", "licence", "outcome", show_edge=False, header_style="bold")
-    table.add_column("URLs", justify="right")
-    for row in status.outcomes:
-        outcome = row.state + (f": {row.reason}" if row.reason else "")
-        table.add_row(row.provider, row.label or "–", row.licence, outcome, f"{row.count:,}")
-    table.add_section()
-    table.add_row("all", "", "", "", f"{sum(row.count for row in status.outcomes):,}")
-    return table
+    rows = [
+        [row.provider, row.label or "–", row.licence, row.state + (f": {row.reason}" if row.reason else ""), f"{row.count:,}"]
+        for row in status.outcomes
+    ]
+    total = ["all", "", "", "", f"{sum(row.count for row in status.outcomes):,}"]
+    return rich_table(["provider", "label", "licence", "outcome", "URLs"], rows, left=range(4), total=total)
 
 
 def status_lines(status: Status) -> list[str]:

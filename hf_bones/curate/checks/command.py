@@ -17,6 +17,7 @@ from hf_bones.curate.checks.run import CheckRun, cut_off_shares, drop_flagged, r
 from hf_bones.curate.recipe import CheckSettings
 from hf_bones.curate.subject import COLLECTION_KIND, Subject
 from hf_bones.images.salvage import percent
+from hf_bones.pages.tables import rich_table
 
 
 @dataclass(frozen=True)
@@ -63,16 +64,13 @@ def checks_command(subject: Subject, settings: CheckSettings, choices: CheckChoi
 
 def check_table(done: CheckOutcome) -> Table:
     """A row a reason, for the terminal."""
-    table = Table("reason", show_edge=False, header_style="bold")
-    for title in ("flagged", "of", "worst", "threshold"):
-        table.add_column(title, justify="right")
-    table.add_column("measured is")
+    rows = []
     for one in done.run.summaries:
         rule = RULES[one.reason]
         flagged = f"[bold]{one.flagged:,}[/bold]" if one.flagged else "0"
         threshold = f"{'<' if rule.below else '>'} {number(one.threshold)}"
-        table.add_row(one.reason, flagged, f"{one.measured:,}", number(one.worst), threshold, rule.value)
-    return table
+        rows.append([one.reason, flagged, f"{one.measured:,}", number(one.worst), threshold, rule.value])
+    return rich_table(["reason", "flagged", "of", "worst", "threshold", "measured is"], rows, left=(0, 5))
 
 
 def check_lines(done: CheckOutcome) -> list[str]:

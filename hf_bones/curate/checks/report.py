@@ -1,20 +1,16 @@
 """The report of the checks: one HTML page with pictures of the worst of each kind and how the values are spread, and a table of all values.
 
 The page is self-contained, and its pictures are in the colours of the file, since colour is one of the reasons. Not here: measuring and
-judging (`run.py`), HTML (`page.py`).
+judging (`run.py`), what the page shows of it (`page.py`).
 """
 
 from __future__ import annotations
 
-import base64
 import csv
-import io
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from PIL import Image
 
 from hf_bones.collect.upkeep.salvaging import RefusedFile, read_cut_off, refused_files
 from hf_bones.curate.checks.colour import colour_picture
@@ -25,10 +21,10 @@ from hf_bones.curate.subject import COLLECTION_KIND, Subject
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.images.salvage import NotSalvageableError
 from hf_bones.manifest.store import ImageRecord
+from hf_bones.pages.pictures import data_url
 
 PAGE_NAME, TABLE_NAME = "checks.html", "checks.csv"
 _THUMBNAIL = 240  # px
-_QUALITY = 80
 _ALL_OR_NOTHING = (Reason.UNREADABLE, Reason.TRUNCATED)  # the others show their worst, flagged or not
 
 
@@ -129,7 +125,7 @@ class _Report:
             picture = colour_picture(data, open_image(data), _THUMBNAIL)
         except (OSError, ImageRefusedError, NotSalvageableError):
             return ""  # the check of this image says why
-        return _data_url(picture)
+        return data_url(picture)
 
     def write_table(self, path: Path) -> None:
         """A row an image and refused file: what it is, what it is flagged for, and each value."""
@@ -155,9 +151,3 @@ class _Report:
 
 def _description(record: ImageRecord) -> str:
     return " · ".join(word for word in (record.provider, record.final_label, record.region, record.marks) if word and word != "unknown")
-
-
-def _data_url(picture: Image.Image) -> str:
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"

@@ -16,6 +16,7 @@ from rich.table import Table
 from hf_bones.curate.splits.group_keys import KINDS, Key, images_by_key, merged_groups
 from hf_bones.curate.splits.names import SPLITS
 from hf_bones.manifest.store import ImageRecord
+from hf_bones.pages.tables import rich_table
 from hf_bones.record import sha256_rows
 
 _EXAMPLES = 5
@@ -130,32 +131,24 @@ def _strata(counts: Counter[tuple[str, str, str, str]]) -> tuple[StratumCounts, 
 
 def kinds_table(proof: SplitProof) -> Table:
     """The keys of each kind for the terminal, and how many of them stand in two splits."""
-    table = Table("kept together by", show_edge=False, header_style="bold")
-    for name in ("keys", "shared by several images", "in two splits"):
-        table.add_column(name, justify="right")
-    for kind in proof.kinds:
-        table.add_row(kind.kind, f"{kind.keys:,}", f"{kind.shared:,}", _alarm(kind.in_two_splits))
-    table.add_section()
-    table.add_row("groups, all of these merged", f"{proof.groups:,}", "", _alarm(proof.groups_in_two_splits))
-    return table
+    rows = [[kind.kind, f"{kind.keys:,}", f"{kind.shared:,}", _alarm(kind.in_two_splits)] for kind in proof.kinds]
+    total = ["groups, all of these merged", f"{proof.groups:,}", "", _alarm(proof.groups_in_two_splits)]
+    return rich_table(["kept together by", "keys", "shared by several images", "in two splits"], rows, total=total)
 
 
 def strata_table(proof: SplitProof, *, regions: bool = False) -> Table:
     """Images by label and source (and region) for the terminal: count and share in each split, below its target."""
-    table = Table("source", "label", *(["region"] if regions else []), show_edge=False, header_style="bold")
     digits = 0 if regions else 1  # a region has few images, and its table many columns
-    table.add_column("images", justify="right", no_wrap=True)
-    for split in SPLITS:
-        table.add_column(f"{split}\n{proof.targets.get(split, 0):.{digits}%}", justify="right", no_wrap=True)
-    rows = [(row, [row.region or "–"] if regions else []) for row in (proof.regions if regions else proof.strata)]
-    for stratum, where in rows:
-        cells = [f"{stratum.counts.get(split, 0):,} {stratum.share(split):>4.{digits}%}" for split in SPLITS]
-        table.add_row(stratum.source or "–", stratum.label, *where, f"{stratum.total:,}", *cells)
-    table.add_section()
+
+    def cells(stratum: StratumCounts, where: str) -> list[str]:
+        shares = [f"{stratum.counts.get(split, 0):,} {stratum.share(split):>4.{digits}%}" for split in SPLITS]
+        return [*([where] if regions else []), f"{stratum.total:,}", *shares]
+
+    head = ["source", "label", *(["region"] if regions else []), "images"]
+    head += [f"{split}\n{proof.targets.get(split, 0):.{digits}%}" for split in SPLITS]
+    rows = [[row.source or "–", row.label, *cells(row, row.region or "–")] for row in (proof.regions if regions else proof.strata)]
     everywhere = StratumCounts("", "", "", proof.images_by_split)
-    cells = [f"{everywhere.counts.get(split, 0):,} {everywhere.share(split):>4.{digits}%}" for split in SPLITS]
-    table.add_row("all", "", *([""] if regions else []), f"{proof.images:,}", *cells)
-    return table
+    return rich_table(head, rows, left=range(3 if regions else 2), total=["all", "", *cells(everywhere, "")])
 
 
 def proof_lines(proof: SplitProof) -> list[str]:

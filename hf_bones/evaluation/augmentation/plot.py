@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 
 from hf_bones.evaluation.augmentation.transforms import COUNTER_EXAMPLE
-from hf_bones.evaluation.report.plots import COLOURS, save_figure
+from hf_bones.evaluation.report.plots import save_figure
+from hf_bones.pages.palette import GRID, SERIES
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.augmentation.results import AugmentCheck
@@ -25,7 +26,7 @@ def plot_check(check: AugmentCheck, path: Path) -> None:
     places = np.arange(len(rows))[::-1]
     for number, films in enumerate(check.sets):
         shifted = places + 0.24 * ((len(check.sets) - 1) / 2 - number)
-        colour, marker = COLOURS[number % len(COLOURS)], "osD^"[number % 4]
+        colour, marker = SERIES[number % len(SERIES)], "osD^"[number % 4]
         look = {"color": colour, "marker": marker, "markersize": 5.5, "linestyle": "none"}
         for y, row in zip(shifted, films.transforms, strict=True):
             if row.in_view.interval is not None:
@@ -41,7 +42,7 @@ def plot_check(check: AugmentCheck, path: Path) -> None:
     first_counter = next(place for place, row in zip(places, rows, strict=True) if row.kind == COUNTER_EXAMPLE)
     for axis in axes:
         axis.axhspan(-0.6, first_counter + 0.5, color="#f4f4f4", zorder=0, linewidth=0)
-        axis.grid(color="#dddddd", linewidth=0.6)
+        axis.grid(**GRID)
         axis.set_ylim(-0.6, len(rows) - 0.4)
     criteria = check.criteria
     _panel(axes[0], 100 * criteria.in_view, "draws with the break in view, %", "In view, with 95 % interval")

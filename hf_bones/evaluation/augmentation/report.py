@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hf_bones.evaluation.augmentation.measure import Measure, percent
 from hf_bones.evaluation.augmentation.transforms import ALONE, BLIND, COUNTER_EXAMPLE
-from hf_bones.evaluation.report.markdown import markdown_table, plain
-from hf_bones.evaluation.report.worst import NOTICE
+from hf_bones.pages.tables import markdown_table, text_table
+from hf_bones.pages.text import NOTICE, bullets, plain
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.augmentation.results import AugmentCheck, FilmsFigures
@@ -23,10 +22,10 @@ def report_text(check: AugmentCheck) -> str:
         f"# Does the augmentation of {plain(check.recipe.name)} keep the label?",
         f"**{NOTICE}**",
         f"**{verdict(check)}**",
-        _list(remarks(check)),
+        bullets(remarks(check)),
         "![Each transform in short](augment_check.png)",
         "## What was looked at",
-        _list(_head(check)),
+        bullets(_head(check)),
     ]
     for films in check.sets:
         sections += [f"## {plain(films.name)}", _table(films)]
@@ -34,7 +33,7 @@ def report_text(check: AugmentCheck) -> str:
             sections += ["Films that the whole policy takes out of view most often:", _worst(films)]
         if films.sheet:
             sections.append(f"![Contact sheet of before and after]({films.sheet})")
-    sections.append("## How this was made\n\n" + _list(_method(check)))
+    sections.append("## How this was made\n\n" + bullets(_method(check)))
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
@@ -84,18 +83,16 @@ def short_table(check: AugmentCheck) -> list[str]:
     """The figures in short, for the terminal."""
     lines = []
     for films in check.sets:
-        policy = films.policy()
-        lines += [
-            f"{films.name}: {films.films:,} films with {films.breaks:,} breaks, {policy.draws:,} draws of each transform",
-            f"  {'transform':<23}{'':<30}{'in view':>9}{'angles, 99 %':>14}{'contrast, median, 5 %':>24}",
-        ]
+        lines.append(f"{films.name}: {films.films:,} films with {films.breaks:,} breaks, {films.policy().draws:,} draws of each transform")
+        body = []
         for row in films.transforms:
-            contrast = "–" if row.contrast_median is None or row.contrast_low is None else (
-                f"{row.contrast_median.value:.2f}   {row.contrast_low.value:.2f}"
-            )  # fmt: skip
-            lines.append(
-                f"  {row.name:<23}{row.setting:<30}{percent(row.in_view.value):>9}{row.bend[99]:>13.1f}°{contrast:>24}  {row.judged}"
-            )
+            contrast = [
+                "–" if found is None or row.contrast_low is None else f"{found.value:.2f}"
+                for found in (row.contrast_median, row.contrast_low)
+            ]
+            body.append([row.name, row.setting, percent(row.in_view.value), f"{row.bend[99]:.1f}°", *contrast, row.judged])
+        head = ["transform", "", "in view", "angles, 99 %", "contrast, median", "5 %", ""]
+        lines += [f"  {line}" for line in text_table(head, body, left=(0, 1, 6))]
         lines.append("")
     return lines
 
@@ -178,7 +175,3 @@ def _ratio(measure: Measure | None) -> str:
 
 def _span(measure: Measure) -> str:
     return "" if measure.interval is None else f" ({percent(measure.interval[0])} – {percent(measure.interval[1])})"
-
-
-def _list(points: Sequence[str]) -> str:
-    return "\n".join(f"- {point}" for point in points)

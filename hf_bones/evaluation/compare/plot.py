@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure as Canvas
 
-from hf_bones.evaluation.report.plots import COLOURS, save_figure
+from hf_bones.evaluation.report.plots import save_figure
 from hf_bones.metrics.headlines import TABLE, TITLES
+from hf_bones.pages.palette import GRID, SERIES
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.compare.results import Comparison
@@ -24,7 +25,7 @@ def plot_leaderboard(done: Comparison, path: Path) -> None:
     axes = figure.subplots(1, len(TABLE))
     for axis, key in zip(axes, TABLE, strict=True):
         for place, standing in enumerate(timed):
-            found, colour = standing.shown[0].figures[key], COLOURS[place % len(COLOURS)]
+            found, colour = standing.shown[0].figures[key], SERIES[place % len(SERIES)]
             if found.value is None or standing.cost is None:
                 continue
             # Models of one architecture cost the same: beside each other, their intervals can be told apart.
@@ -47,7 +48,7 @@ def plot_leaderboard(done: Comparison, path: Path) -> None:
             axis.set_xticks(spaced, [f"{tick:g}" for tick in spaced])
             axis.set_xlim(ticks[0] / 1.4, ticks[-1] * 1.4)
         axis.minorticks_off()
-        axis.grid(color="#dddddd", linewidth=0.6)
+        axis.grid(**GRID)
         axis.set_xlabel("ms an image on the CPU, one at a time: opening, scaling, network")
         axis.set_ylabel(TITLES[key])
     figure.legend(

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hf_bones.evaluation.compare.figures import Difference, Part, SeedFigures
-from hf_bones.evaluation.report.markdown import figure_cell, markdown_table, plain
-from hf_bones.evaluation.report.worst import NOTICE
+from hf_bones.evaluation.report.markdown import figure_cell
 from hf_bones.metrics import MIN_ROWS
 from hf_bones.metrics.figures import specificity_suffix
 from hf_bones.metrics.headlines import TABLE, TITLES
+from hf_bones.pages.tables import markdown_table, text_table
+from hf_bones.pages.text import NOTICE, bullets, plain
 from hf_bones.record import public_name
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def _method(done: Comparison) -> str:
     )
     if done.command:
         points.append(f"Command: `{done.command.replace('`', '')}`")
-    return "\n".join(f"- {point}" for point in points)
+    return bullets(points)
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -219,13 +220,12 @@ def _signed(value: float | None) -> str:
 
 def terminal_lines(done: Comparison) -> Sequence[str]:
     """What a terminal shows: the ranking in short, failures, and where the rest is."""
-    width = max(len(standing.name) for standing in done.standings)
-    first = done.parts[0].name
-    lines = [f"{'':>3} {'model':<{width}}  validation  {done.split}, {first}: AUROC(abnormal)     ms     MB"]
+    body = []
     for standing in done.standings:
         auroc = figure_cell(standing.shown[0].figures["auroc_abnormal"]).replace("\\", "")
-        cost = f"{standing.cost.milliseconds:6.0f} {standing.cost.megabytes:6.1f}" if standing.cost else f"{_NONE:>6} {_NONE:>6}"
-        score = _number(standing.selection.value, 3)
-        lines.append(f"{standing.rank:>3} {standing.name:<{width}}  {score:<10}  {auroc:<{len(done.split) + len(first) + 19}} {cost}")
+        cost = [_number(standing.cost.milliseconds, 0), _number(standing.cost.megabytes, 1)] if standing.cost else [_NONE, _NONE]
+        body.append([str(standing.rank), standing.name, _number(standing.selection.value, 3), auroc, *cost])
+    head = ["", "model", "validation", f"{done.split}, {done.parts[0].name}: AUROC(abnormal)", "ms", "MB"]
+    lines = text_table(head, body, left=(1, 2, 3))
     lines += [f"failed: {failure.title}: {failure.reason}" for failure in done.failures]
     return lines

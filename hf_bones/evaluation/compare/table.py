@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_bones.evaluation.compare.figures import SeedFigures
 from hf_bones.evaluation.compare.report import leaderboard_text, setting_text
-from hf_bones.evaluation.report.worst import NOTICE
+from hf_bones.pages.text import NOTICE
 from hf_bones.record import environment, now, write_json
 
 if TYPE_CHECKING:

@@ -30,6 +30,7 @@ from hf_bones.manifest.store import FEATURES_FOLDER, ImageRecord
 from hf_bones.metrics import bootstrap_intervals, classification_metrics
 from hf_bones.metrics.figures import Floats, Ints
 from hf_bones.metrics.headlines import ALONE, TITLES
+from hf_bones.pages.tables import rich_table
 
 GROUPED, RANDOM = "this split", "random split"
 REGRESSION, NEAREST = "logistic regression", "nearest neighbour"
@@ -171,17 +172,14 @@ def _torn(keys: Sequence[Key], kind: str, homes: Mapping[str, str]) -> tuple[int
 
 def score_table(score: RandomScore) -> Table:
     """The figures of both splits beside each other, for the terminal."""
-    table = Table("on test, by", show_edge=False, header_style="bold")
-    rows = {claim.split: claim.n for claim in score.claims}
-    for name in (GROUPED, RANDOM):
-        table.add_column(f"{name}\n{rows[name]:,} images", justify="right", no_wrap=True)
+    counts = {claim.split: claim.n for claim in score.claims}
     by_place = {(claim.figure, claim.classifier, claim.split): claim for claim in score.claims}
+    rows: list[list[str]] = []
     for classifier in dict.fromkeys(claim.classifier for claim in score.claims):
-        table.add_row(classifier)
+        rows.append([classifier])
         for figure in dict.fromkeys(claim.figure for claim in score.claims if claim.classifier == classifier):
-            cells = [_cell(by_place[figure, classifier, name]) for name in (GROUPED, RANDOM)]
-            table.add_row(f"  {TITLES[figure]}", *cells)
-    return table
+            rows.append([f"  {TITLES[figure]}", *(_cell(by_place[figure, classifier, name]) for name in (GROUPED, RANDOM))])
+    return rich_table(["on test, by", *(f"{name}\n{counts[name]:,} images" for name in (GROUPED, RANDOM))], rows)
 
 
 def _cell(claim: Claim) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_bones.evaluation.report.figures import CHECKPOINT, ENOUGH_GROUPS, MIN_GROUPS, ROUGH, Figure, Resampling, SliceFigures
 from hf_bones.evaluation.report.rows import ScoredRows
-from hf_bones.evaluation.report.worst import NOTICE
 from hf_bones.metrics import CALIBRATION_BINS, MIN_ROWS
 from hf_bones.metrics.figures import specificity_suffix
 from hf_bones.metrics.headlines import IN_CELL, TABLE, TITLES
+from hf_bones.pages.tables import markdown_table
+from hf_bones.pages.text import NOTICE, bullets, plain
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.report.results import Circumstances
@@ -61,14 +61,6 @@ def report_text(
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def plain(text: object) -> str:
-    """Text from data or file names, made harmless in a Markdown table: no markup, no line break, no cell border."""
-    escaped = html.escape(" ".join(str(text).split()), quote=False)
-    for sign in "\\`*_[]|!#~":
-        escaped = escaped.replace(sign, f"\\{sign}")
-    return escaped
-
-
 def figure_cell(figure: Figure) -> str:
     """`0.82 (0.78–0.86)`, `0.71 (only 6 rows of beyond_repair)` or `– (no row of healthy)`."""
     if figure.value is None:
@@ -111,7 +103,7 @@ def _head(rows: ScoredRows, about: Circumstances, overall: SliceFigures) -> str:
         lines.append(f"Looks at {plain(about.split)} so far, this one included: {times}, counted in {plain(about.looks_in)}")
     if about.command:
         lines.append(f"Command: `{about.command.replace('`', '')}`")
-    return "\n".join(f"- {line}" for line in [*lines, *map(plain, about.notes)])
+    return bullets([*lines, *map(plain, about.notes)])
 
 
 def _table(rows: ScoredRows, tables: Sequence[SliceFigures], specificity: float, *, with_model: bool) -> str:
@@ -138,11 +130,6 @@ def _table(rows: ScoredRows, tables: Sequence[SliceFigures], specificity: float,
         ]
         body.append(cells)
     return f"n is the number of rows ({' / '.join(plain(name) for name in rows.names)}).\n\n{markdown_table(head, body)}"
-
-
-def markdown_table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _shared_source_warning(rows: ScoredRows) -> str:
@@ -199,4 +186,4 @@ def _method(rows: ScoredRows, abnormal: Sequence[str], specificity: float, resam
         "Baselines see no bone: the majority class answers with the class shares of the training rows; the statistics-only forest sees "
         "size, brightness percentiles and borders. They are measured on the same rows.",
     ]
-    return "## How the figures were made\n\n" + "\n".join(f"- {point}" for point in points)
+    return "## How the figures were made\n\n" + bullets(points)

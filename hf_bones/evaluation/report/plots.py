@@ -16,10 +16,9 @@ from hf_bones.evaluation.report.figures import SliceFigures
 from hf_bones.evaluation.report.rows import ScoredRows, Slice
 from hf_bones.metrics import MIN_ROWS
 from hf_bones.metrics.figures import CALIBRATION_BINS, Floats, calibration_bins
+from hf_bones.pages.palette import GRID, SERIES, class_colour
 
-# Okabe and Ito's palette: told apart with any common colour vision. Line styles differ as well, for print.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_STYLES = ("-", "--", "-.", ":")
+_STYLES = ("-", "--", "-.", ":")  # differ beside the colours, for print
 _DPI = 130
 _PALETTE = 64
 
@@ -80,7 +79,7 @@ def plot_roc(rows: ScoredRows, parts: Sequence[tuple[Slice, SliceFigures]], path
             false, true = roc_points(positive, score)
             width = 2.6 if index == 0 else 1.5
             axis.plot(
-                false, true, label=label, color="black" if index == 0 else COLOURS[(index - 1) % len(COLOURS)],
+                false, true, label=label, color="black" if index == 0 else class_colour(name, index - 1),
                 linestyle=_STYLES[index % len(_STYLES)], linewidth=width,
             )  # fmt: skip
         _square(axis)
@@ -107,7 +106,7 @@ def plot_reliability(rows: ScoredRows, versions: Mapping[str, Floats], path: Pat
         sure = np.array([confidence[bins == b].mean() for b in full])
         share = np.array([right[bins == b].mean() for b in full])
         error = np.abs(share - sure) @ counts[full] / counts.sum()
-        look = {"color": COLOURS[index % len(COLOURS)], "linestyle": _STYLES[index % len(_STYLES)]}
+        look = {"color": SERIES[index % len(SERIES)], "linestyle": _STYLES[index % len(_STYLES)]}
         sparse = counts[full] < MIN_ROWS
         mark = {"marker": "os^D"[index % 4], "linestyle": "none", "markersize": 6, "color": look["color"]}
         axes[0].plot(sure, share, linewidth=1.5, **look)
@@ -116,7 +115,7 @@ def plot_reliability(rows: ScoredRows, versions: Mapping[str, Floats], path: Pat
         axes[1].stairs(counts, edges, label=name, linewidth=1.5, **look)
     axes[0].set_ylim(-0.02, 1.02)
     axes[0].set_ylabel("share right")
-    axes[0].grid(color="#dddddd", linewidth=0.6)
+    axes[0].grid(**GRID)
     axes[0].legend(loc="upper left", fontsize=9)
     note = f"{CALIBRATION_BINS} bins of equal width; hollow: fewer than {MIN_ROWS} rows"
     axes[0].set_title(f"Reliability of the likeliest class, n = {len(rows.labels)}\n{note}")
@@ -139,7 +138,7 @@ def _square(axis: Any) -> None:
     axis.set_xlim(-0.01, 1.01)
     axis.set_ylim(-0.01, 1.01)
     axis.set_aspect("equal")
-    axis.grid(color="#dddddd", linewidth=0.6)
+    axis.grid(**GRID)
 
 
 def _words(name: str) -> str:

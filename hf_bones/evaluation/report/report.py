@@ -12,9 +12,10 @@ from hf_bones.evaluation.report.markdown import report_text
 from hf_bones.evaluation.report.plots import confusion_counts, plot_confusion, plot_reliability, plot_roc
 from hf_bones.evaluation.report.results import Circumstances, Evaluation
 from hf_bones.evaluation.report.rows import ScoredRows, slices_of
-from hf_bones.evaluation.report.worst import NOTICE, worst_rows, write_page, write_sheet
+from hf_bones.evaluation.report.worst import worst_rows, write_page, write_sheet
 from hf_bones.metrics import CALIBRATION_BINS, SPECIFICITY
 from hf_bones.metrics.figures import Floats
+from hf_bones.pages.text import NOTICE
 from hf_bones.record import environment, now, write_json
 
 SCHEMA_VERSION = 1

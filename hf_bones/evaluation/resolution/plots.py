@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
-from hf_bones.evaluation.report.plots import COLOURS, save_figure
+from hf_bones.evaluation.report.plots import save_figure
 from hf_bones.evaluation.resolution.shapes import SizeClusters, elbow
 from hf_bones.metrics.headlines import TITLES
+from hf_bones.pages.palette import GRID, SERIES
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.resolution.measure import Choice
@@ -32,16 +33,16 @@ def plot_sizes(shapes: Shapes, path: Path) -> None:
             axis.annotate(f"{side} px", (side, 0), xytext=(-3, 4), textcoords="offset points", ha="right", fontsize=8, color="#555555")
     points, index, counts = np.unique(shapes.sizes, axis=0, return_index=True, return_counts=True)
     area = 10 + 190 * counts / counts.max()
-    colours = [COLOURS[cluster % len(COLOURS)] for cluster in clusters.member[index]]
+    colours = [SERIES[cluster % len(SERIES)] for cluster in clusters.member[index]]
     axis.scatter(points[:, 0], points[:, 1], s=area, c=colours, alpha=0.45, linewidths=0)
     for place, ((width, height), count) in enumerate(zip(clusters.centres, clusters.counts, strict=True)):
         label = f"{width:.0f} × {height:.0f}: {count:,}"
-        colour = COLOURS[place % len(COLOURS)]
+        colour = SERIES[place % len(SERIES)]
         axis.plot(width, height, marker="X", markersize=9, color=colour, markeredgecolor="black", linestyle="none", label=label)
     axis.set_xlim(*ends)
     axis.set_ylim(*ends)
     axis.set_aspect("equal")
-    axis.grid(color="#dddddd", linewidth=0.6)
+    axis.grid(**GRID)
     axis.set_xlabel("width, px")
     axis.set_ylabel("height, px")
     title = f"centre{'s' if clusters.k > 1 else ''} of {clusters.k} cluster{'s' if clusters.k > 1 else ''}: images"
@@ -58,18 +59,18 @@ def plot_elbow(clusters: SizeClusters, path: Path) -> None:
     count = np.arange(1, len(clusters.inertias) + 1)
     # The root of the mean squared distance is in pixels, but the elbow is that of the inertia itself, as the rule has it.
     share = clusters.inertias / clusters.inertias[0] if clusters.inertias[0] > 0 else clusters.inertias
-    axis.plot(count, share, color=COLOURS[0], marker="o", markersize=5)
+    axis.plot(count, share, color=SERIES[0], marker="o", markersize=5)
     if len(count) > 1:
         axis.plot(count[[0, -1]], share[[0, -1]], color="#999999", linewidth=1, linestyle=":", label="chord")
     chosen = elbow(clusters.inertias)
-    axis.plot(chosen, share[chosen - 1], marker="o", markersize=13, color="none", markeredgecolor=COLOURS[1], markeredgewidth=2)
+    axis.plot(chosen, share[chosen - 1], marker="o", markersize=13, color="none", markeredgecolor=SERIES[1], markeredgewidth=2)
     axis.annotate(
         f"{chosen} clusters" if chosen > 1 else "1 cluster",
-        (chosen, share[chosen - 1]), xytext=(14, 10), textcoords="offset points", color=COLOURS[1],
+        (chosen, share[chosen - 1]), xytext=(14, 10), textcoords="offset points", color=SERIES[1],
     )  # fmt: skip
     axis.set_xticks(count)
     axis.set_ylim(bottom=-0.06)
-    axis.grid(color="#dddddd", linewidth=0.6)
+    axis.grid(**GRID)
     axis.set_xlabel("clusters of (width, height)")
     axis.set_ylabel("squared distance to the centres,\nshare of that of one cluster")
     axis.set_title("The elbow: furthest below the chord")
@@ -88,7 +89,7 @@ def plot_accuracy(measured: Measured, path: Path) -> None:
     for column, cost in enumerate((time, memory)):
         axes[0, column].axhspan(
             best.balanced_accuracy - choice.standard_error, best.balanced_accuracy,
-            color=COLOURS[2], alpha=0.15, linewidth=0, label="within one standard error of the best",
+            color=SERIES[2], alpha=0.15, linewidth=0, label="within one standard error of the best",
         )  # fmt: skip
         _against(axes[0, column], choice, [(row.size, row.balanced_accuracy, row.interval) for row in measured.figures], cost)
         _against(axes[1, column], choice, [(row.size, row.auroc, row.auroc_interval) for row in measured.figures], cost)
@@ -114,11 +115,11 @@ def _against(axis: Any, choice: Choice, points: Sequence[tuple[int, float, tuple
     axis.plot(cost, [value for _, value, _ in points], color="#aaaaaa", linewidth=1, zorder=1)
     for (size, value, interval), x in zip(points, cost, strict=True):
         advised = size == choice.advised
-        colour = COLOURS[1] if advised else COLOURS[0]
+        colour = SERIES[1] if advised else SERIES[0]
         if interval is not None:
             axis.plot([x, x], interval, color=colour, linewidth=1.6)
         label = "advised, with its 95 % interval" if advised else None
         axis.plot(x, value, marker="D" if advised else "o", markersize=8, color=colour, linestyle="none", label=label)
         behind = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1}
         axis.annotate(f"{size} px", (x, value), xytext=(8, -14), textcoords="offset points", fontsize=9, bbox=behind)
-    axis.grid(color="#dddddd", linewidth=0.6)
+    axis.grid(**GRID)

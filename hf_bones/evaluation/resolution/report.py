@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hf_bones.evaluation.report.markdown import markdown_table, plain
-from hf_bones.evaluation.report.worst import NOTICE
 from hf_bones.metrics.headlines import ALONE, TITLES
+from hf_bones.pages.tables import markdown_table, text_table
+from hf_bones.pages.text import NOTICE, bullets, plain
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.resolution.results import Measured, Resolution, Shapes
+    from hf_bones.evaluation.resolution.results import Letterboxing, Measured, Resolution, Shapes
 
 # Below this share of its threads' time, a process had to wait for others.
 _UNDISTURBED = 0.85
@@ -126,18 +126,20 @@ def figures_table(found: Resolution) -> list[str]:
     if found.shapes.refused:
         reasons = ", ".join(f"{count} {reason}" for reason, count in found.shapes.refused.most_common())
         lines.append(f"{sum(found.shapes.refused.values())} left out: {reasons}")
-    lines.append(f"{'px':>6}{'made larger':>13}{'pixels lost':>13}{'padding':>9}{'box, px':>9}")
-    for each in found.shapes.candidates:
-        box = "–" if each.box_side is None else f"{each.box_side:.1f}"
-        lines.append(f"{each.size:>6}{each.upscaled:>13.0%}{each.pixels_lost:>13.0%}{each.padding:>9.0%}{box:>9}")
+    head = ["px", "made larger", "pixels lost", "padding", "box, px"]
+    body = [
+        [str(each.size), f"{each.upscaled:.0%}", f"{each.pixels_lost:.0%}", f"{each.padding:.0%}", _box(each)] for each in shapes.candidates
+    ]
+    lines += text_table(head, body, left=())
     if found.measured is not None:
         costs = {cost.size: cost for cost in found.measured.costs}
-        lines.append(f"{'px':>6}{TITLES['balanced_accuracy']:>28}{TITLES['auroc_abnormal']:>26}{'ms':>8}{'MB':>7}")
+        body = []
         for row in found.measured.figures:
             accuracy = f"{row.balanced_accuracy:{ALONE}}{_span(row.interval, ALONE)}"
             auroc = f"{row.auroc:{ALONE}}{_span(row.auroc_interval, ALONE)}"
-            cost = costs[row.size]
-            lines.append(f"{row.size:>6}{accuracy:>28}{auroc:>26}{cost.milliseconds:>8.1f}{cost.training_mb:>7.0f}")
+            spent = [f"{costs[row.size].milliseconds:.1f}", f"{costs[row.size].training_mb:.0f}"]
+            body.append([str(row.size), accuracy, auroc, *spent])
+        lines += text_table(["px", TITLES["balanced_accuracy"], TITLES["auroc_abnormal"], "ms", "MB"], body, left=())
     return lines
 
 
@@ -169,7 +171,7 @@ def _head(found: Resolution, command: str) -> str:
         ]
     if command:
         lines.append(f"Command: `{command.replace('`', '')}`")
-    return "\n".join(f"- {line}" for line in lines)
+    return bullets(lines)
 
 
 def _clusters(shapes: Shapes) -> str:
@@ -191,11 +193,15 @@ def _letterboxing(shapes: Shapes) -> str:
     body = [
         [
             str(each.size), f"{each.upscaled:.0%}", f"{each.shrunk:.0%}", f"{each.pixels_lost:.0%}", f"{each.median_lost:.0%}",
-            f"{each.padding:.0%}", f"{each.megabytes:.3f}", "–" if each.box_side is None else f"{each.box_side:.1f} ({each.boxes:,} boxes)",
+            f"{each.padding:.0%}", f"{each.megabytes:.3f}", _box(each),
         ]
         for each in shapes.candidates
     ]  # fmt: skip
     return markdown_table(head, body)
+
+
+def _box(each: Letterboxing) -> str:
+    return "–" if each.box_side is None else f"{each.box_side:.1f} ({each.boxes:,} boxes)"
 
 
 def _figures(measured: Measured) -> str:
@@ -273,4 +279,4 @@ def _method(found: Resolution) -> str:
             "MB of the forward pass: the most that activations hold at a time, from the allocations that torch reports. MB kept for the "
             "backward pass: what autograd saves of one image when the whole network learns, without the weights.",
         ]
-    return "## How this was made\n\n" + "\n".join(f"- {point}" for point in points)
+    return "## How this was made\n\n" + bullets(points)

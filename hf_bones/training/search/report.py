@@ -14,6 +14,7 @@ import yaml
 
 from hf_bones.config.recipe import STAGES, RecipeError
 from hf_bones.config.search_space import Range
+from hf_bones.pages.tables import markdown_table
 from hf_bones.record import public_name
 from hf_bones.training.search.plot import plot_search
 from hf_bones.training.search.study import TrialRow
@@ -136,16 +137,16 @@ def table_text(rows: Sequence[TrialRow], keys: Sequence[str], name: str) -> str:
         "Score: mean of AUROC(abnormal) and macro one-against-rest AUROC on the validation rows; ± is its standard error over resampled "
         "groups. A pruned trial shows the best score on its way. No test row was looked at.",
         "",
-        "| " + " | ".join(["trial", "state", "score", "±", "evaluations", "minutes", *keys, "why"]) + " |",
-        "|" + "---|" * (len(keys) + 7),
     ]
+    body = []
     order = {"complete": 0, "pruned": 1, "ended": 2, "running": 3}
     for row in sorted(rows, key=lambda row: (order[row.state], -(row.score or 0.0), row.number)):
         figures = ["–" if value is None or math.isnan(value) else f"{value:.4f}" for value in (row.score, row.standard_error)]
         values = [f"{value:.3g}" if isinstance(value, float) else str(value) for value in (row.params.get(key, "–") for key in keys)]
         cells = [str(row.number), row.state, *figures, str(len(row.curve)), f"{row.minutes:.1f}", *values, first_sentence(row.reason)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", f"![Scores by trial, by evaluation and by value]({PLOT})", ""])
+        body.append(cells)
+    head = ["trial", "state", "score", "±", "evaluations", "minutes", *keys, "why"]
+    return "\n".join([*lines, markdown_table(head, body), "", f"![Scores by trial, by evaluation and by value]({PLOT})", ""])
 
 
 def first_sentence(reason: str) -> str:

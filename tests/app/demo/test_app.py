@@ -20,6 +20,7 @@ from hf_bones.app.demo.classify import VIEW_SIDE, answer
 from hf_bones.app.demo.page import CLEAN_EVERY, KEEP_FOR, build_demo, serve
 from hf_bones.images.opening import Refusal, explain
 from hf_bones.inference.predictor import BonePredictor
+from hf_bones.pages.text import words
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +37,9 @@ def test_classify_gives_the_finding_and_what_the_page_shows(client: Client, pred
     finding, verdict, probabilities, heat, caption, view = client.predict(handle_file(path), api_name="/classify")
     (expected,) = predictor.predict(path)
     assert finding == {**expected.to_dict(), "source": "wrist.png", "checkpoint": "my-model"}
-    assert texts.words(expected.verdict) in verdict
+    assert words(expected.verdict) in verdict
     shown = {row["label"]: row["confidence"] for row in probabilities["confidences"]}
-    assert shown == pytest.approx({texts.words(name): p for name, p in expected.probabilities.items()})
+    assert shown == pytest.approx({words(name): p for name, p in expected.probabilities.items()})
     assert np.array_equal(np.asarray(Image.open(view)), np.asarray(grey()))
     colours = np.asarray(Image.open(heat))
     assert colours.shape == (90, 70, 3) and (colours[..., 0] != colours[..., 2]).any()
@@ -144,7 +145,7 @@ def test_the_heat_map_is_for_the_likeliest_class_other_than_the_normal_one(predi
         found = answer(predictor, np.asarray(grey(seed=seed)), "image")
         others = {name: p for name, p in found.finding.probabilities.items() if name != "healthy"}
         assert found.explained == max(others, key=lambda name: others[name])
-        assert f"<strong>{texts.words(found.explained).lower()}</strong>" in texts.caption_html(found, "healthy")
+        assert f"<strong>{words(found.explained).lower()}</strong>" in texts.caption_html(found, "healthy")
 
 
 def test_a_model_without_feature_maps_still_answers(checkpoint: Path) -> None:

@@ -22,6 +22,8 @@ from hf_bones.dataset.drawn.radiograph import draw_radiograph
 from hf_bones.inference.finding import REFER
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS, LabelClass, LabelScheme
+from hf_bones.pages.palette import SIGNS
+from hf_bones.pages.text import percent, words
 
 
 def test_an_undecided_model_says_that_it_is_not_sure(tmp_path: Path) -> None:
@@ -47,8 +49,8 @@ def test_the_header_names_the_model_and_whether_it_is_calibrated(tmp_path: Path,
 def test_each_class_is_defined_and_told_by_sign_and_word(predictor: BonePredictor) -> None:
     html = texts.definitions_html(THREE_CLASS)
     for label in THREE_CLASS.classes:
-        assert texts.words(label.name) in html and label.definition in html
-    signs = [texts.SIGNS[name] for name in THREE_CLASS.names]
+        assert words(label.name) in html and label.definition in html
+    signs = [SIGNS[name] for name in THREE_CLASS.names]
     assert len(set(signs)) == 3
 
 
@@ -62,7 +64,7 @@ def test_what_comes_from_a_checkpoint_or_a_file_name_is_escaped(predictor: BoneP
 
 @pytest.mark.parametrize(("probability", "shown"), [(0.534, "53%"), (0.0004, "under 1%"), (1.0, "over 99%"), (0.99, "99%"), (0.01, "1%")])
 def test_no_probability_is_shown_as_none_or_all(probability: float, shown: str) -> None:
-    assert texts.percent(probability) == shown
+    assert percent(probability) == shown
 
 
 def test_examples_are_drawn_two_of_a_class_and_the_same_each_time(predictor: BonePredictor) -> None:

@@ -1,0 +1,42 @@
+"""The one writer of tables: for Markdown, and for a terminal as plain lines or, where it may fold, as rich's table."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right_from: int | None = None) -> str:
+    """A table whose cells are Markdown already; columns from `right_from` on stand at the right, as numbers do."""
+    rule = ["---" if right_from is None or place < right_from else "---:" for place in range(len(head))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *rows])
+
+
+def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: Container[int] = (0,)) -> list[str]:
+    """Lines for a terminal, two spaces between columns: columns whose number is in `left` stand at the left, the others at the right."""
+    lines = [list(head), *map(list, rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place in left else cell.rjust(width) for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+
+
+def rich_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: Container[int] = (0,), total: Sequence[str] = ()) -> Table:
+    """The same for rich's console, which folds cells at the left where the terminal is narrow; `total` stands below a line."""
+    from rich.table import Table
+
+    table = Table(show_edge=False, header_style="bold")
+    for place, name in enumerate(head):
+        table.add_column(name, justify="left" if place in left else "right", no_wrap=place not in left)
+    for row in rows:
+        table.add_row(*row)
+    if total:
+        table.add_section()
+        table.add_row(*total)
+    return table

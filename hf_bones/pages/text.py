@@ -1,0 +1,51 @@
+"""Words that pages, cards, reports and terminals share, and text from elsewhere made harmless in Markdown."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+NOTICE = "A research and teaching tool, not a medical device: it must not be used to diagnose or to decide on treatment."
+_MARKUP = re.compile(r"[\\`*_\[\]|!#~]")
+_STARTS = re.compile(r"^(?:[-+](?=\s|$)|\d+(?=[.)](?:\s|$)))")  # what begins a list, where it stands first
+_LINKS = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)  # what GitHub makes a link of by itself
+
+
+def words(name: str) -> str:
+    """A class name as words: "beyond_repair" becomes "Beyond repair"."""
+    return name.replace("_", " ").capitalize()
+
+
+def percent(probability: float) -> str:
+    """A probability in whole per cent; never 0 or 100, which no model can claim."""
+    if probability < 0.01:
+        return "under 1%"
+    return "over 99%" if probability > 0.99 else f"{probability:.0%}"
+
+
+def one_line(text: object) -> str:
+    """Text without line ends and without characters that cannot be seen, some of which turn the direction of what follows."""
+    return "".join(letter for letter in " ".join(str(text).split()) if letter.isprintable())
+
+
+def is_web_address(url: str) -> bool:
+    """Whether `url` may become a link: http or https with a host, and nothing that ends a link's address in Markdown or HTML."""
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        return False
+    return bool(host) and re.fullmatch(r"https?://[^\s<>\"'\\`]+", url, re.IGNORECASE) is not None and url.isprintable()
+
+
+def plain(text: object) -> str:
+    """Text from data or file names as Markdown shows it: no markup, no link, no line break, no cell border."""
+    escaped = _MARKUP.sub(r"\\\g<0>", html.escape(one_line(text), quote=False))
+    started = _STARTS.sub(lambda found: f"\\{found[0]}" if found[0] in "-+" else f"{found[0]}\\", escaped)
+    return _LINKS.sub(r"\\", started)
+
+
+def bullets(points: Iterable[str]) -> str:
+    """A Markdown list."""
+    return "\n".join(f"- {point}" for point in points)
