@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import Trainer
+from transformers.trainer import TRAINING_ARGS_NAME
 
 from hf_bones.config.recipe import ModelConfig, RecipeError
 
@@ -144,3 +145,4 @@ class LoraTrainer(Trainer):
             folder = Path(output_dir or str(self.args.output_dir))
             save_matrices(self.model, folder)
             self.model.save_pretrained(folder, state_dict=plain_state(self.model))
+            torch.save(self.args, folder / TRAINING_ARGS_NAME)
