@@ -1,7 +1,6 @@
 """The words of the look-up page, as HTML: cards, captions, agreement.
 
-`blind` leaves out whatever would tell a second reviewer the label. The template is `texts.html.j2`. Not here: the panel (`panel.py`), the
-page's frame (`frame.py`).
+`blind` leaves out whatever would tell a second reviewer the label. The template is `texts.html.j2`. Not here: the panel (`panel.py`).
 """
 
 from __future__ import annotations
