@@ -48,7 +48,7 @@ def test_numbers_and_dates_stay_as_they_are() -> None:
 
 
 def test_tables_for_markdown_and_for_a_terminal() -> None:
-    assert markdown_table(["a", "n"], [["x", "1"]], right_from=1) == "| a | n |\n| --- | ---: |\n| x | 1 |"
+    assert markdown_table(["a", "n"], [["x", "1"]], right_from=1) == "| a | n |\n|---|---:|\n| x | 1 |"
     assert text_table(["name", "n", ""], [["x", "10", "ok"], ["long name", "1", ""]], left=(0, 2)) == [
         "name        n",
         "x          10  ok",

@@ -129,7 +129,7 @@ def figures_table(found: Resolution) -> list[str]:
     body = [
         [str(each.size), f"{each.upscaled:.0%}", f"{each.pixels_lost:.0%}", f"{each.padding:.0%}", _box(each)] for each in shapes.candidates
     ]
-    lines += text_table(head, body, left=())
+    lines += [f"  {line}" for line in text_table(head, body, left=())]
     if found.measured is not None:
         costs = {cost.size: cost for cost in found.measured.costs}
         body = []
@@ -137,7 +137,8 @@ def figures_table(found: Resolution) -> list[str]:
             accuracy, auroc = f"{row.balanced_accuracy:.3f}", f"{row.auroc:.3f}{_span(row.auroc_interval, '.3f')}"
             spent = [f"{costs[row.size].milliseconds:.1f}", f"{costs[row.size].training_mb:.0f}"]
             body.append([str(row.size), f"{accuracy}{_span(row.interval, '.3f')}", auroc, *spent])
-        lines += text_table(["px", "balanced accuracy", "AUROC(abnormal)", "ms", "MB"], body, left=())
+        head = ["px", "balanced accuracy", "AUROC(abnormal)", "ms", "MB"]
+        lines += [f"  {line}" for line in text_table(head, body, left=())]
     return lines
 
 
