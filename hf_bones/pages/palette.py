@@ -5,6 +5,8 @@ Okabe and Ito's palette (2008): told apart with any common colour vision. Signs 
 
 from __future__ import annotations
 
+from typing import Any
+
 from hf_bones.labels import BEYOND_REPAIR, FRACTURED, HEALTHY
 
 # The classes, and the two verdicts that are none.
@@ -14,7 +16,7 @@ OTHER_COLOUR, OTHER_SIGN = "#56B4E9", "●"
 # What is no class: models of a leaderboard, sets of films.
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 BLUE, ORANGE, AMBER = "#56B4E9", "#D55E00", "#E69F00"
-GRID = {"color": "#dddddd", "linewidth": 0.6}  # of a plot
+GRID: dict[str, Any] = {"color": "#dddddd", "linewidth": 0.6}  # of a plot
 
 
 def class_colour(name: str, place: int = 0) -> str:

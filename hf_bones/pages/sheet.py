@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont
@@ -48,39 +49,20 @@ class Band:
     cells: Sequence[Cell]
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Sizes, px, all in proportion to the side of a cell."""
+class _Layout(NamedTuple):
+    """Sizes, px: of a cell, a caption with its letters, the line above a band, and what lies between."""
 
-    cell: int
     columns: int
-    lines: int
-
-    @property
-    def margin(self) -> int:
-        return self.cell // 6
-
-    @property
-    def gap(self) -> int:
-        return self.cell // 18
+    cell: int
+    margin: int
+    gap: int
+    text: int
+    caption: int
+    head: int
 
     @property
     def step(self) -> int:
         return self.cell + self.gap
-
-    @property
-    def text(self) -> int:
-        """Height of a caption's letters."""
-        return max(9, self.cell // 17)
-
-    @property
-    def caption(self) -> int:
-        return self.lines * self.text * 3 // 2 + self.gap // 2
-
-    @property
-    def head(self) -> int:
-        """Height of the line above a band."""
-        return self.cell // 3
 
     @property
     def width(self) -> int:
@@ -97,7 +79,9 @@ def draw_sheet(bands: Sequence[Band], *, title: str = "", subtitle: str = "", co
         raise ValueError(f"columns {columns} and cell {cell} px: needs at least 1 and 64")
     widest = max(len(band.cells) for band in bands)
     lines = max((len(one.caption) for band in bands for one in band.cells), default=0)
-    layout = _Layout(cell, min(columns, max(3, widest)), lines)  # three columns at least, or the title has no room
+    gap, text = cell // 18, max(9, cell // 17)
+    columns = min(columns, max(3, widest))  # three at least, or the title has no room
+    layout = _Layout(columns, cell, cell // 6, gap, text, lines * text * 3 // 2 + gap // 2, cell // 3)
     top = layout.margin + (layout.head if title or subtitle else 0)
     height = top + sum(layout.band(len(band.cells)) for band in bands) + layout.margin // 2
     sheet = Image.new("RGB", (layout.width, height), _GROUND)

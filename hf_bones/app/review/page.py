@@ -22,22 +22,38 @@ from starlette.routing import Route
 
 from hf_bones.app.assets import call
 from hf_bones.app.review.asking import ReviewError
-from hf_bones.app.review.frame import frame_html
 from hf_bones.app.review.pictures import NoPictureError
 from hf_bones.app.review.same_origin import SameOriginOnly
-from hf_bones.app.review.session import Review
+from hf_bones.app.review.session import DEFAULT_PAGE_SIZE, PAGE_SIZES, Review
 from hf_bones.app.serving import DEMO_STYLES, serve
 from hf_bones.curate.contact_sheet import contact_sheet
 from hf_bones.dataset.subject import open_subject
 from hf_bones.labels import load_scheme
+from hf_bones.pages.templates import render
 
 HOST = "127.0.0.1"
+# Reasons that the box offers; any other text will do.
+DROP_REASONS = ("not a radiograph", "poor quality", "several pictures", "copy", "no bone of interest", "wrong label, true one unclear")
 _BROWSER = "app/review/browser"
 # The scripts that `page.js` is handed, by the names that it gives them.
 _PARTS = {"makeGallery": "gallery", "makeLarge": "large", "makeAgreement": "agreement", "makeDecisions": "decisions", "listen": "keys"}
 # A picture is named by the hash of its image: it never changes.
 _FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 _NOT_KEPT = {"Cache-Control": "no-store"}
+
+
+def frame_html(review: Review) -> str:
+    """The whole page, empty."""
+    return render(
+        "app/review/frame.html.j2",
+        name=review.name,
+        place="the built dataset" if review.subject.kind == "dataset" else "the collection",
+        reviewer=review.reviewer,
+        scheme=review.scheme,
+        sizes=PAGE_SIZES,
+        default_size=DEFAULT_PAGE_SIZE,
+        reasons=DROP_REASONS,
+    )
 
 
 def build_review(review: Review) -> gr.Blocks:

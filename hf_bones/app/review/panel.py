@@ -10,13 +10,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from hf_bones.app.demo.classify import Answer
-from hf_bones.app.review.texts import decision_words, value_words
+from hf_bones.app.review.texts import TEMPLATE, decision_words, value_words
 from hf_bones.curate.review.facets import CONTRADICTORY, TORN, Entry
 from hf_bones.labels import LabelScheme
 from hf_bones.manifest.store import Decision, ImageRecord
-from hf_bones.pages.templates import fragment
+from hf_bones.pages.templates import fragment, render
 
-_TEMPLATE = "app/review/panel.html.j2"
 Fact = tuple[str, str, str]  # its name, its text, the address that it leads to or ""
 
 
@@ -31,18 +30,17 @@ def panel_html(entry: Entry, copies: Sequence[Entry], blind: bool, reviewer: str
         link = links.get(copy.record.sha256)
         rows.append((copy.record, f"{link.change} · {link.score:.2f}" if link else "same group", copy.dropped and not blind))
     seen = [decision for decision in entry.decisions if not blind or decision.decided_by == reviewer]
-    return fragment(
-        _TEMPLATE,
-        "panel",
-        entry,
-        blind,
-        folder,
-        {name: given[name] for name in ordered},
-        rows,
-        [value_words("copies", note) for note in (*notes, *([TORN] if entry.torn else []))],
-        _facts(entry.record, blind),
-        sorted(entry.checks, key=lambda check: (not check.flagged, check.reason)),
-        [(decision, _told(decision)) for decision in reversed(seen)],
+    return render(
+        "app/review/panel.html.j2",
+        entry=entry,
+        blind=blind,
+        folder=folder,
+        probabilities={name: given[name] for name in ordered},
+        copies=rows,
+        notes=[value_words("copies", note) for note in (*notes, *([TORN] if entry.torn else []))],
+        facts=_facts(entry.record, blind),
+        checks=sorted(entry.checks, key=lambda check: (not check.flagged, check.reason)),
+        decisions=[(decision, _told(decision)) for decision in reversed(seen)],
     )
 
 
@@ -50,7 +48,7 @@ def model_html(found: Answer, scheme: LabelScheme) -> str:
     """A model's finding, asked for by hand."""
     finding = found.finding
     ordered = {name: finding.probabilities[name] for name in scheme.names if name in finding.probabilities}
-    return fragment(_TEMPLATE, "model", finding, ordered, found.heat is not None and not found.silent)
+    return fragment(TEMPLATE, "model", finding, ordered, found.heat is not None and not found.silent)
 
 
 def _facts(record: ImageRecord, blind: bool) -> list[Fact]:

@@ -1,7 +1,6 @@
 """The words of the look-up page, as HTML: cards, captions, agreement.
 
-`blind` leaves out whatever would tell a second reviewer the label. The template is `texts.html.j2`. Not here: the panel (`panel.py`), the
-page's frame (`frame.py`).
+`blind` leaves out whatever would tell a second reviewer the label. The template is `texts.html.j2`. Not here: the panel (`panel.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from hf_bones.curate.review.lookup import BY_ARRIVAL, BY_COPIES, BY_DECISION, BY
 from hf_bones.pages.templates import fragment
 from hf_bones.pages.text import words
 
-_TEMPLATE = "app/review/texts.html.j2"
+TEMPLATE = "app/review/texts.html.j2"
 _VERBATIM = {"licence", "source"}
 _ORDER_WORDS = {
     BY_HASH: "Mixed (by hash)",
@@ -80,7 +79,7 @@ def card_html(entry: Entry, blind: bool, reviewer: str) -> str:
         part for part in (words(shown) if shown else "", *(mark[2] for mark in marks), f"dropped: {why}" if dropped else "") if part
     )
     name = f"Image {record.sha256[:8]}: {told}"
-    return fragment(_TEMPLATE, "card", record.sha256, name, dropped, why, marks, shown, blind_words)
+    return fragment(TEMPLATE, "card", record.sha256, name, dropped, why, marks, shown, blind_words)
 
 
 def command_that_fills(chosen: Mapping[str, frozenset[str]], folder: Path) -> str:
@@ -90,20 +89,20 @@ def command_that_fills(chosen: Mapping[str, frozenset[str]], folder: Path) -> st
 
 def nothing_html(chosen: Mapping[str, frozenset[str]], command: str) -> str:
     """In the gallery's place where nothing fits."""
-    return fragment(_TEMPLATE, "nothing", bool(chosen), command)
+    return fragment(TEMPLATE, "nothing", bool(chosen), command)
 
 
 def caption_html(entry: Entry, blind: bool) -> str:
     """Under a film: what it is, in one line."""
     record = entry.record
     parts = ["" if blind else words(record.final_subtype).lower(), record.split, record.provider, record.region]
-    return fragment(_TEMPLATE, "caption", record, [part for part in parts if part], blind, entry.dropped and not blind)
+    return fragment(TEMPLATE, "caption", record, [part for part in parts if part], blind, entry.dropped and not blind)
 
 
 def no_agreement_html() -> str:
-    return fragment(_TEMPLATE, "no_agreement")
+    return fragment(TEMPLATE, "no_agreement")
 
 
 def agreement_html(found: Agreement, differing: Sequence[tuple[str, str, str]], *, blind: bool) -> str:
     """Figures, table, and the images that differ. `blind` shows no single reading: it would be hidden elsewhere."""
-    return fragment(_TEMPLATE, "agreement", found, not isnan(found.kappa), *found.interval, [] if blind else differing)
+    return fragment(TEMPLATE, "agreement", found, not isnan(found.kappa), *found.interval, [] if blind else differing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,30 +21,6 @@ class Card:
     value: str
     lines: tuple[str, ...]
     flagged: bool
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A bar of a histogram: its left edge, px, as text; its height, px; how many values it stands for, and from where to where."""
-
-    x: str
-    height: float
-    count: int
-    low: float
-    high: float
-    past: bool
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A histogram: its bars and their width, its ends, and where the threshold stands, px."""
-
-    bars: Sequence[Bar]
-    width: str
-    low: float
-    high: float
-    at: str
-    anchor: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,22 +43,18 @@ class Section:
     def worst(self) -> float | None:
         return (min if self.below else max)(self.values, default=None)
 
-    def spread(self) -> Spread | None:
-        """How the values are spread; heights go by the square root of the counts, so that a few flagged images can be seen."""
+    def spread(self) -> dict[str, Any]:
+        """A histogram for the template; heights go by the square root of the counts, so that a few flagged images can be seen."""
         values = np.asarray(self.values, dtype=np.float64)
         if not self.has_spread or values.size < 2 or values.min() == values.max():
-            return None
+            return {}
         low, high = min(values.min(), self.threshold), max(values.max(), self.threshold)
         counts, edges = np.histogram(values, bins=_BARS, range=(low, high))
-        step, tallest = _WIDTH / _BARS, float(np.sqrt(counts.max()))
-        bars = []
-        for place in np.flatnonzero(counts):
-            middle = (edges[place] + edges[place + 1]) / 2
-            past = bool(middle < self.threshold if self.below else middle > self.threshold)
-            height = max(1.5, float(np.sqrt(counts[place])) / tallest * _HEIGHT)
-            bars.append(Bar(f"{place * step:.1f}", height, int(counts[place]), edges[place], edges[place + 1], past))
-        at = (self.threshold - low) / (high - low) * _WIDTH
-        return Spread(bars, f"{step - 1:.1f}", low, high, f"{at:.1f}", "end" if at > _WIDTH / 2 else "start")
+        middles = (edges[:-1] + edges[1:]) / 2
+        past = middles < self.threshold if self.below else middles > self.threshold
+        heights = np.maximum(1.5, np.sqrt(counts / counts.max()) * _HEIGHT)
+        bars = [(place, heights[place], past[place], counts[place], *edges[place : place + 2]) for place in np.flatnonzero(counts)]
+        return {"bars": bars, "step": _WIDTH / _BARS, "low": low, "high": high, "at": (self.threshold - low) / (high - low) * _WIDTH}
 
 
 def page(title: str, introduction: str, sections: Sequence[Section]) -> str:

@@ -10,7 +10,8 @@ from hf_bones.pages.tables import markdown_table, text_table
 from hf_bones.pages.text import NOTICE, bullets, plain
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.resolution.results import Letterboxing, Measured, Resolution, Shapes
+    from hf_bones.evaluation.resolution.results import Measured, Resolution, Shapes
+    from hf_bones.evaluation.resolution.shapes import Letterboxing
 
 # Below this share of its threads' time, a process had to wait for others.
 _UNDISTURBED = 0.85
@@ -130,7 +131,7 @@ def figures_table(found: Resolution) -> list[str]:
     body = [
         [str(each.size), f"{each.upscaled:.0%}", f"{each.pixels_lost:.0%}", f"{each.padding:.0%}", _box(each)] for each in shapes.candidates
     ]
-    lines += text_table(head, body, left=())
+    lines += [f"  {line}" for line in text_table(head, body, left=())]
     if found.measured is not None:
         costs = {cost.size: cost for cost in found.measured.costs}
         body = []
@@ -139,7 +140,8 @@ def figures_table(found: Resolution) -> list[str]:
             auroc = f"{row.auroc:{ALONE}}{_span(row.auroc_interval, ALONE)}"
             spent = [f"{costs[row.size].milliseconds:.1f}", f"{costs[row.size].training_mb:.0f}"]
             body.append([str(row.size), accuracy, auroc, *spent])
-        lines += text_table(["px", TITLES["balanced_accuracy"], TITLES["auroc_abnormal"], "ms", "MB"], body, left=())
+        head = ["px", TITLES["balanced_accuracy"], TITLES["auroc_abnormal"], "ms", "MB"]
+        lines += [f"  {line}" for line in text_table(head, body, left=())]
     return lines
 
 

@@ -89,7 +89,7 @@ def prepare_lessons(
     rows = with_unlabelled(train_rows, unlabelled)
     files = [read_probabilities(path, scheme) for path in config.teacher_probabilities]
     targets = targets_of(rows.hashes, rows.origins, files, len(scheme.names), config.missing_probabilities != "error")
-    teachers = [load_teacher(name, scheme, config.teacher_size) for name in config.teacher]
+    teachers = [load_teacher(name, scheme) for name in config.teacher]
     if not files and not any(teacher.order for teacher in teachers) and config.label_weight < 1:
         raise RecipeError("teacher: none has a head with class names to give probabilities; set label_weight to 1 for features alone")
     silent = np.isnan(targets).any(axis=1) & (np.asarray(rows.labels) == UNLABELLED)
