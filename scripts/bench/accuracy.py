@@ -19,6 +19,7 @@ from result_file import bar, write_result
 
 from hf_bones.config.recipe import ModelConfig
 from hf_bones.dataset.build import load_bones
+from hf_bones.evaluation.report.choices import EvaluateChoices
 from hf_bones.evaluation.report.run import evaluate_checkpoint
 from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax
@@ -54,7 +55,7 @@ def main() -> None:
         label, _, path = name.partition("=")
         with tempfile.TemporaryDirectory() as folder:
             done = evaluate_checkpoint(
-                path or label, splits, Path(folder), baselines=index == 0, baseline_licences=["CC-BY-4.0"], repeats=1000
+                path or label, splits, Path(folder), EvaluateChoices(baselines=index == 0, baseline_licences=("CC-BY-4.0",))
             )
             digest = read_json(done.metrics)["dataset"]["sha256"]
         for table in done.tables:

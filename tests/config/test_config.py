@@ -1,9 +1,9 @@
 """Recipes and overrides. Run: pytest tests/config/test_config.py"""
 
 import pytest
+from command_line import parse_recipe
 
 from hf_bones.config.recipe import STAGES, RecipeError, load_recipe, override, recipe_from_dict, recipe_names
-from hf_bones.finetune import parse_recipe
 
 
 def test_the_promised_recipes_ship():

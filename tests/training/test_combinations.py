@@ -202,7 +202,7 @@ def test_a_size_that_patches_do_not_cover_is_refused_of_a_pooled_and_of_a_new_ne
 
 
 def test_a_run_is_refused_before_its_data_is_looked_for(tmp_path, capsys):
-    from hf_bones.finetune import main
+    from command_line import main
 
     given = ["--dataset", str(tmp_path / "none"), "--output_dir", str(tmp_path / "run"), "--lora_rank", "4", "--trainable", "head"]
     assert main(given) == 2

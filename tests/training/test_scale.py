@@ -18,6 +18,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils import FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
+from command_line import main, parse_recipe
 from fsdp_on_cpu import ENVIRONMENT, run_split
 from test_trainer import ROOT, assert_same_weights, last_step, weights
 from tiny import bar_dataset, tiny_checkpoint
@@ -27,7 +28,6 @@ from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
 from hf_bones.config.recipe import RecipeError, launch_config, recipe_names
-from hf_bones.finetune import main, parse_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json
 from hf_bones.training import processes

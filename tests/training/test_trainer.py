@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import main, parse_recipe
 from tiny import bar_dataset, tiny_checkpoint
 
 from hf_bones import BonePredictor
 from hf_bones.config.recipe import RecipeError
 from hf_bones.dataset.build import load_bones
-from hf_bones.finetune import main, parse_recipe
 from hf_bones.logits import softmax
 from hf_bones.record import read_json
 from hf_bones.training.processes import check_processes

@@ -11,12 +11,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from hf_bones.config.recipe import Recipe
+from hf_bones.evaluation.augmentation.choices import Criteria
 from hf_bones.evaluation.augmentation.films import BrokenFilm, BrokenFilms
-from hf_bones.evaluation.augmentation.measure import Criteria, Floats, percent, share_inside, squared
+from hf_bones.evaluation.augmentation.measure import Floats, percent, share_inside, squared
 from hf_bones.evaluation.augmentation.transforms import Draws, Transform, film_draws, transforms_of
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.augmentation.results import FilmsFigures, Settings
+    from hf_bones.evaluation.augmentation.choices import Settings
+    from hf_bones.evaluation.augmentation.results import FilmsFigures
 
 _CELL, _GAP, _CAPTION, _MARGIN, _SIDE, _HEAD = 150, 6, 17, 16, 196, 74
 _GROUND, _EMPTY = "#0d1117", "#010409"

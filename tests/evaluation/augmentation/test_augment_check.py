@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
-from hf_bones.cli.augment_check import parse_changes
 from hf_bones.cli.main import app
+from hf_bones.cli.measure import parse_changes
 from hf_bones.config.recipe import AugmentConfig, Recipe, RecipeError, load_recipe, override, recipe_names
 from hf_bones.evaluation.augmentation.check import check_augmentation
+from hf_bones.evaluation.augmentation.choices import Settings
 from hf_bones.evaluation.augmentation.films import (
     BrokenFilm,
     DrawnFilms,
@@ -39,7 +40,6 @@ from hf_bones.evaluation.augmentation.measure import (
     summarise,
     wilson,
 )
-from hf_bones.evaluation.augmentation.results import Settings
 from hf_bones.evaluation.augmentation.transforms import (
     BLIND,
     COUNTER_EXAMPLES,

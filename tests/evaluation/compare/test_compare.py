@@ -12,10 +12,10 @@ import yaml
 from tiny import bar_dataset, tiny_checkpoint
 from typer.testing import CliRunner
 
-from hf_bones.cli.compare import gather_numbers, parse_checkpoints, parse_seeds
 from hf_bones.cli.main import app
 from hf_bones.config.recipe import RecipeError
 from hf_bones.evaluation.compare import runs as compare_runs
+from hf_bones.evaluation.compare.choices import CompareChoices, parse_checkpoints
 from hf_bones.evaluation.compare.figures import (
     ABNORMAL,
     ALL,
@@ -66,8 +66,9 @@ def recipes(ground: Path, *names: str) -> list[str]:
 
 
 def compared(ground: Path, out: Path, *names: str, train=run, **more):
-    options = {"seeds": (0, 1), "resampling": FEW, "train_images": 12, "device": "cpu", **more}
-    return compare(recipes(ground, *names), str(ground / "dataset"), out, train=train, **options)
+    checkpoints = tuple(f"{name}={place}" for name, place in more.pop("checkpoints", {}).items())
+    options = {"seeds": (0, 1), "repeats": FEW.repeats, "train_images": 12, "device": "cpu", "checkpoints": checkpoints, **more}
+    return compare(recipes(ground, *names), str(ground / "dataset"), out, CompareChoices(**options), train=train)
 
 
 def untrained(recipe):
@@ -152,7 +153,7 @@ def test_a_finished_run_keeps_its_checkpoint_and_no_step_of_the_way(done, out):
 
 def test_another_setting_in_the_same_folder_is_an_error_before_anything_is_trained(done, out, ground):
     with pytest.raises(RecipeError, match=r"cnn-0 holds a run of 'cnn' whose weight_decay differ"):
-        compared(ground, out, "cnn", train=untrained, settings=["weight_decay=0.5"])
+        compared(ground, out, "cnn", train=untrained, settings=("weight_decay=0.5",))
 
 
 def test_json_and_csv_hold_what_the_table_shows(done, out):
@@ -337,13 +338,7 @@ def test_sources_stand_apart_and_one_with_both_kinds_of_rows_is_read_first():
     assert [(part.name, part.kept.tolist()) for part in parts] == [("clinic", [4, 5, 6]), ("web", [0, 1, 2]), (ALL, [0, 1, 2, 4, 5, 6])]
 
 
-def test_seeds_may_follow_their_option_as_words():
-    assert gather_numbers(["a", "--seeds", "0", "1", "2", "--out", "x"], "--seeds") == ["a", "--seeds", "0,1,2", "--out", "x"]
-    assert gather_numbers(["--seeds", "3", "b"], "--seeds") == ["--seeds", "3", "b"]
-    assert gather_numbers(["--seeds"], "--seeds") == ["--seeds"]
-    assert parse_seeds("0,1 2") == [0, 1, 2]
-    with pytest.raises(ValueError, match="whole numbers"):
-        parse_seeds("one")
+def test_a_checkpoint_is_named_once_and_with_its_place():
     assert parse_checkpoints(["mine=runs/mine"]) == {"mine": "runs/mine"}
     for given in (["mine"], ["=x"], ["a=1", "a=2"]):
         with pytest.raises(ValueError, match="--checkpoint"):

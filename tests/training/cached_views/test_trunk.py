@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import main, parse_recipe
 from test_trainer import ROOT, arguments, assert_same_weights, last_step, weights
 from tiny import bar_dataset, tiny_checkpoint
 from transformers import AutoModelForImageClassification
 
 from hf_bones.config.recipe import RecipeError
-from hf_bones.finetune import main, parse_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import stack_inputs
 from hf_bones.training.backbone.loading import load_model

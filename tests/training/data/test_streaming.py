@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from accelerate.data_loader import prepare_data_loader
+from command_line import main, parse_recipe
 from hub_server import HubServer, hub  # noqa: F401 - a fixture
 from test_trainer import ROOT, assert_same_weights, last_step
 from tiny import bar_dataset, tiny_checkpoint
@@ -28,7 +29,7 @@ from hf_bones.config.recipe import DataConfig, RecipeError
 from hf_bones.dataset.schema import DatasetSchemaError
 from hf_bones.dataset.streamed.row_groups import RowGroupFiles
 from hf_bones.dataset.streamed.shards import commit_of, find_shards, kept_index, read_index
-from hf_bones.finetune import main, parse_recipe, shareable
+from hf_bones.finetune import public_places
 from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json
 from hf_bones.training.data.batches import TrainingRows
@@ -414,7 +415,7 @@ def test_a_run_stopped_in_an_epoch_goes_on_with_the_shards_that_it_began_with(gr
 
 def test_the_folder_of_row_groups_stays_out_of_the_record(ground, tmp_path):
     recipe = parse_recipe(arguments(ground, tmp_path / "run"))
-    assert shareable(recipe).data.stream_dir == "groups"
+    assert public_places(recipe.data, recipe.model, recipe.distill)["stream_dir"] == "groups"
 
 
 PUSH = """

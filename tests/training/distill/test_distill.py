@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import distill_main, main, parse_recipe
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny import bar_dataset, bar_picture, tiny_checkpoint
@@ -17,7 +18,6 @@ from transformers import TrainerCallback
 from hf_bones.config.recipe import RecipeError, load_recipe, recipe_names
 from hf_bones.dataset.build import load_bones
 from hf_bones.dataset.drawn.radiograph import draw_radiograph
-from hf_bones.finetune import distill_main, main, parse_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec, to_input

@@ -10,10 +10,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from command_line import main, parse_recipe
 from tiny import bar_dataset, tiny_checkpoint
 
 from hf_bones.config.recipe import RecipeError
-from hf_bones.finetune import main, parse_recipe
 from hf_bones.record import read_json
 from hf_bones.training.run.tracking import LocalTensorBoard, run_name, trackers
 

@@ -12,11 +12,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from command_line import main, parse_recipe
 from tiny import bar_dataset, tiny_checkpoint
 from transformers import TrainerCallback
 
 from hf_bones.config.recipe import TrainConfig, load_recipe
-from hf_bones.finetune import main, parse_recipe
 from hf_bones.training.errors import DivergedError, LoaderDiedError, TooLittleMemoryError
 from hf_bones.training.run.arguments import training_arguments
 from hf_bones.training.run.checkpoints import last_complete_checkpoint

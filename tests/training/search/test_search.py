@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from command_line import main
 from tiny import bar_dataset, tiny_checkpoint
 
 from hf_bones.config.recipe import RecipeError, load_recipe
-from hf_bones.finetune import main
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import InputSpec
 from hf_bones.record import read_json
