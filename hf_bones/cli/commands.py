@@ -83,7 +83,7 @@ def command(app: typer.Typer, function: Callable[..., None], *, panel: str | Non
 
 
 class RecipeKeys(dict[str, Any]):
-    """The keys of a recipe that were given on the command line, with their values."""
+    """The keys of a recipe that were given on the command line with their values, and under `recipe` its name or file."""
 
 
 def _spread(function: Callable[..., None], without: frozenset[str]) -> Callable[..., None]:
@@ -128,10 +128,14 @@ def options_of(kind: Any) -> list[inspect.Parameter]:
 
 
 def recipe_options(taken: Iterable[str] = ()) -> list[inspect.Parameter]:
-    """An option for each key of a recipe but those `taken`. None stands for what was not given: the recipe decides."""
-    from hf_bones.config.recipe import STAGES
+    """`--recipe` and an option for each key of a recipe but those `taken`. None stands for what was not given: the recipe decides."""
+    from hf_bones.config.recipe import STAGES, recipe_names
 
     found = []
+    if "recipe" not in taken:
+        help = f"A shipped recipe ({', '.join(recipe_names())}) or a YAML file."
+        info = typer.Option("--recipe", metavar="NAME|FILE", help=help, autocompletion=recipe_names)
+        found.append(_parameter("recipe", str | None, info, None))
     for stage, kind in STAGES.items():
         hints = typing.get_type_hints(kind)
         for key in dataclasses.fields(kind):

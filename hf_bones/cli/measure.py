@@ -20,7 +20,7 @@ from hf_bones.record import command_line, read_json
 
 # Keys of a recipe that a comparison decides, or gives another meaning to as an option of its own (--set still takes the latter).
 OF_A_COMPARISON = (
-    "dataset", "output_dir", "seed", "train_licences", "drawn_validation_images", "push_to_hub", "resume", "batch_size",
+    "dataset", "output_dir", "seed", "train_licences", "drawn_validation_images", "push_to_hub", "resume", "batch_size", "recipe",
 )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,10 +14,6 @@ from hf_bones.cli.output import answer
 if TYPE_CHECKING:
     from hf_bones.config.recipe import Recipe
 
-RecipeName = Annotated[
-    str | None, typer.Option("--recipe", metavar="NAME|FILE", help="A shipped recipe (`hf-bones recipes`) or a YAML file.")
-]
-
 _NEEDS = """hf-bones {command} needs {what}, for example
 
   hf-bones {command} {example}
@@ -27,7 +23,6 @@ Every key of the recipe can be given as an option: hf-bones {command} --help."""
 
 
 def train(
-    recipe: RecipeName = None,
     search: Annotated[
         str | None, typer.Option(metavar="optuna", help="Search over the recipe's `search: space:` (extra `search`).")
     ] = None,
@@ -39,10 +34,10 @@ def train(
 
     A list takes several words; given bare, it is empty. Without --recipe it is `quickstart`, which trains on drawn radiographs.
     """
-    if not keys and not recipe and not search and not trials:
+    if not keys and not search and not trials:
         what = "a recipe, and for all but the quickstart's drawn radiographs a dataset"
         _say_needs("train", what, "--recipe dinov2-small --dataset data/films --out runs/mine")
-    chosen = recipe_of(recipe or "quickstart", keys, trials)
+    chosen = recipe_of(keys, "quickstart", trials)
     if search is not None:
         if search != "optuna":
             raise ValueError(f"--search {search!r}: expected optuna")
@@ -57,16 +52,16 @@ def train(
     _run(chosen)
 
 
-def distill(recipe: RecipeName = None, *, keys: RecipeKeys) -> None:
+def distill(keys: RecipeKeys) -> None:
     """Train a small network under larger ones, with labels and without. Options win over the recipe's values.
 
     A list takes several words; given bare, it is empty. Without --recipe it is `distill`.
     """
-    if not keys and not recipe:
+    if not keys:
         _say_needs("distill", "a teacher and a dataset", "--teacher runs/vit-base --dataset data/films --out runs/distilled")
     from hf_bones.training.distill.run import check_distill
 
-    chosen = recipe_of(recipe or "distill", keys)
+    chosen = recipe_of(keys, "distill")
     check_distill(chosen)
     _run(chosen)
 
@@ -76,16 +71,17 @@ def _say_needs(command: str, what: str, example: str) -> None:
     raise typer.Exit(WRONG_USE)
 
 
-def recipe_of(name: str, keys: dict[str, Any], trials: int | None = None) -> Recipe:
-    """A recipe with other values in some of its keys. Raises `RecipeError` naming the key and what is wanted."""
+def recipe_of(keys: RecipeKeys, default: str, trials: int | None = None) -> Recipe:
+    """The recipe that is named among the keys, or the default, with the others changed in it. Raises `RecipeError` naming the key and
+    what is wanted."""
     from hf_bones.config.recipe import RecipeError, load_recipe, override
 
-    recipe = load_recipe(name)
+    recipe = load_recipe(keys.get("recipe", default))
     if trials is not None:
         if recipe.search is None or trials < 1:
             raise RecipeError(f"--trials: expected 1 or more, and a recipe with a search: space:, got {trials} for {recipe.name!r}")
         recipe.search.trials = trials
-    return override(recipe, keys)
+    return override(recipe, {key: value for key, value in keys.items() if key != "recipe"})
 
 
 def _run(recipe: Recipe) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from hf_bones.cli.commands import RecipeKeys, command
 from hf_bones.cli.main import run
-from hf_bones.cli.train import RecipeName, recipe_of
+from hf_bones.cli.train import recipe_of
 from hf_bones.config.recipe import Recipe
 
 
@@ -24,8 +24,8 @@ def parse_recipe(words: Sequence[str]) -> Recipe:
     """The recipe that the words of `hf-bones train` ask for, and nothing is trained."""
     found = []
 
-    def read(recipe: RecipeName = None, *, keys: RecipeKeys) -> None:
-        found.append(recipe_of(recipe or "quickstart", keys))
+    def read(keys: RecipeKeys) -> None:
+        found.append(recipe_of(keys, "quickstart"))
 
     app = typer.Typer(rich_markup_mode=None)
     command(app, read)
