@@ -211,7 +211,7 @@ def test_a_search_stopped_by_ctrl_c_says_so_and_keeps_its_trial_open(ground, tmp
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with Ctrl-C ignored
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     assert main(["--recipe", str(recipe_file(ground, output)), "--search", "optuna"]) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "run the same command again" in capsys.readouterr().err
     (row,) = trial_rows(open_study(load_recipe(recipe_file(ground, output)), output).get_trials())
     assert row.state == "running" and len(row.curve) == 1 and row.minutes > 0
 
