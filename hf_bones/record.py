@@ -6,19 +6,26 @@ Layout (schema 1): `recipe`, `data` (name, hashes, counts, licences, whether all
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
 import platform
+import re
+import shlex
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 SCHEMA_VERSION = 1
 PACKAGES = ("hf-bones", "torch", "transformers", "datasets", "accelerate", "huggingface_hub", "kornia", "scikit-learn", "numpy", "pillow")
+
+_command_line: ContextVar[str] = ContextVar("command_line", default="")
+_SECRET = re.compile(r"(?<=://)[^/@\s]+(?=@)|\bhf_[A-Za-z0-9]{16,}|(?<=token=)[^&\s]+|(?<=password=)[^&\s]+")
 
 
 def now() -> str:
@@ -48,7 +55,41 @@ def public_name(place: str | Path) -> str:
     return path.resolve().name if path.is_absolute() or path.is_dir() else str(place)
 
 
+@contextmanager
+def stating_command(words: Sequence[str]) -> Iterator[None]:
+    """While it lasts, `command_line` is `hf-bones` with these words, as `public_words` has them."""
+    before = _command_line.set(shlex.join(["hf-bones", *public_words(words)]))
+    try:
+        yield
+    finally:
+        _command_line.reset(before)
+
+
+def command_line() -> str:
+    """The command that runs, as it was typed, for reports and records; "" where no `hf-bones` command runs."""
+    return _command_line.get()
+
+
+def public_words(words: Iterable[str]) -> list[str]:
+    """The words of a command for what others read. Absolute paths in the working directory become relative to it, any other absolute path
+    keeps its last part alone; tokens and passwords become `***`. Everything else stays as it was typed."""
+    return [_SECRET.sub("***", _public_word(word)) for word in words]
+
+
+def _public_word(word: str) -> str:
+    before, separator, text = word.rpartition("=")  # --out=/data/x, NAME=/data/x
+    path = Path(text)
+    if not path.is_absolute():
+        return word
+    here = Path.cwd()
+    if here != Path(here.anchor) and path.is_relative_to(here):
+        return f"{before}{separator}{path.relative_to(here)}"
+    return f"{before}{separator}{path.name or text}"
+
+
 def _version(package: str) -> str | None:
+    from importlib import metadata  # takes long to import, for a command that needs no version
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -70,11 +111,16 @@ def sha256_rows(rows: Iterable[Iterable[object]]) -> str:
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Writes JSON in one step (temporary file, then rename); NaN becomes null, so that every JSON reader can read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_plain(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json_text(data) + "\n"
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
         stream.write(text)
     Path(stream.name).chmod(0o644)
     Path(stream.name).replace(path)
+
+
+def json_text(data: Any) -> str:
+    """JSON of dataclasses, numpy values, paths and plain data; NaN and infinities become null, so that every JSON reader can read it."""
+    return json.dumps(_plain(data), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -89,7 +135,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON-safe data: numpy scalars and arrays become numbers and lists, paths become text, NaN and infinities become null."""
+    """JSON-safe data: dataclasses become mappings, numpy values numbers and lists, paths text, NaN and infinities null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {key.name: _plain(getattr(value, key.name)) for key in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if hasattr(value, "tolist"):

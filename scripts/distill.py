@@ -7,7 +7,7 @@ accelerate launch scripts/distill.py --teacher_probabilities out-of-fold.npz --t
 
 import sys
 
-from hf_bones.finetune import distill_main
+from hf_bones.cli.main import app
 
 if __name__ == "__main__":
-    sys.exit(distill_main())
+    app(["distill", *sys.argv[1:]])

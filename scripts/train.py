@@ -12,7 +12,7 @@ Launch configurations, from one CPU to several machines and FSDP: hf-bones accel
 
 import sys
 
-from hf_bones.finetune import main
+from hf_bones.cli.main import app
 
 if __name__ == "__main__":
-    sys.exit(main())
+    app(["train", *sys.argv[1:]])

@@ -11,7 +11,7 @@ from tiny import bar_dataset, bar_picture, tiny_checkpoint
 
 TRAIN_AND_OPEN = """
 import json, sys
-from hf_bones.finetune import main
+from command_line import main
 
 start, data, output, picture = sys.argv[1:]
 code = main(["--recipe", "quickstart", "--cpu", "true", "--model", start, "--image_size", "56", "--dataset", data, "--drawn_images", "0",

@@ -1,23 +1,80 @@
-"""What the user can mend is said in one line."""
+"""Exit codes and one-line messages: what a command ends with where it could not do its work.
+
+0 done; 1 the work failed (full disk, no network, training diverged), or found what it is there to find; 2 wrong use; 3 `--strict`, and
+something could not be read; 130 interrupted. What is none of these is a bug and keeps its trace.
+"""
 
 from __future__ import annotations
 
+import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
 
-from hf_bones.training.errors import RunEndedError
+FAILED, WRONG_USE, STRICT, INTERRUPTED = 1, 2, 3, 130
+
+_WRONG_PATHS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+# Names, since their libraries take long to import and need not be loaded. The first ones are wrong use though they are HTTP or OS errors.
+_NOT_ON_THE_HUB = {"RepositoryNotFoundError", "RevisionNotFoundError", "GatedRepoError", "HFValidationError"}
+_NO_NETWORK = {"HTTPError", "HfHubHTTPError", "LocalEntryNotFoundError", "OfflineModeIsEnabled"}
+_NO_ROOM = ("database or disk is full", "disk I/O error", "database is locked")
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Prints what the user can mend as one line and exits with 2; anything else is a bug and keeps its trace."""
+    """Ends the program with a line on stderr and its exit code where the user or the machine is at fault."""
     try:
         yield
-    except (ValueError, FileNotFoundError, FileExistsError, RunEndedError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
-        typer.echo("\nstopped", err=True)
-        raise typer.Exit(130) from error
+        typer.echo("\nstopped; run the same command again to resume", err=True)
+        raise typer.Exit(INTERRUPTED) from error
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        # On a line of its own, below a progress bar that stands.
+        typer.echo(("\n" if sys.stderr.isatty() else "") + f"error: {_message(error)}", err=True)
+        raise typer.Exit(code) from error
+
+
+def exit_code(error: BaseException) -> int | None:
+    """The code that an exception ends the program with, by what it is and by what caused it; None for a bug."""
+    from hf_bones.training.errors import RunEndedError
+
+    if isinstance(error, BrokenPipeError):
+        return None  # `hf-bones … | head`: Typer ends that quietly
+    if isinstance(error, RunEndedError):
+        return FAILED
+    if isinstance(error, sqlite3.OperationalError):
+        return FAILED if _is_full(error) else None
+    if not isinstance(error, (ValueError, OSError)) and not _names(error) & _NO_NETWORK:
+        return None
+    cause: BaseException | None = error
+    while cause is not None:
+        names = _names(cause)
+        if names & _NOT_ON_THE_HUB:
+            return WRONG_USE
+        if names & _NO_NETWORK or isinstance(cause, (ConnectionError, TimeoutError)) or _is_full(cause):
+            return FAILED
+        if isinstance(cause, _WRONG_PATHS):
+            return WRONG_USE
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return FAILED
+        cause = cause.__cause__
+    return FAILED if isinstance(error, OSError) else WRONG_USE
+
+
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and any(words in str(error) for words in _NO_ROOM)
+
+
+def _names(error: BaseException) -> set[str]:
+    return {kind.__name__ for kind in type(error).__mro__}
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hf_bones.collect.candidate import Candidate, Provider, ProviderError
+from hf_bones.collect.choices import Choices
 from hf_bones.collect.http.addresses import AddressGuard
 from hf_bones.collect.http.api import Api
 from hf_bones.collect.http.web import user_agent
@@ -26,18 +27,6 @@ from hf_bones.manifest.store import open_manifest
 CONTACT_VARIABLE = "HF_BONES_CONTACT"
 _LOCAL = frozenset({"folder", "hub"})  # sources that no stranger's server is asked for
 RECIPE_FACT = "recipe"
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What the command line adds to a recipe. `providers` are the only ones to ask, also where the recipe disables them."""
-
-    providers: tuple[str, ...] = ()
-    limit: int | None = None
-    contact: str | None = None
-    unknown_licence: str | None = None
-    allow_private: tuple[str, ...] = ()
-    retry_failed: bool = False
 
 
 def collect_command(recipe: str | Path, out: Path, choices: Choices, *, show_progress: bool = True) -> CollectResult:

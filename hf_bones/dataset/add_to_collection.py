@@ -15,7 +15,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import ClassVar
 from urllib.parse import quote
@@ -33,6 +33,7 @@ from hf_bones.collect.run import collect
 from hf_bones.collect.upkeep.status import label_conflicts
 from hf_bones.curate.splits.names import UNUSED
 from hf_bones.dataset.build import resolve_labels, resolve_subtype
+from hf_bones.dataset.choices import ReadingChoices
 from hf_bones.dataset.command import parse_label_map
 from hf_bones.dataset.reading.detect import KINDS, detect_kind, read_source
 from hf_bones.dataset.reading.sources import LeftOut, SourceRow
@@ -61,19 +62,13 @@ def add_images(
     sources: Sequence[str],
     out: Path,
     *,
-    kind: str | None = None,
-    labels: str = "three-class",
-    label_map: Sequence[str] = (),
-    fracatlas_rows: str | None = None,
-    keep_uncertain: bool = False,
-    source_name: str = "",
-    licence: str = "",
+    choices: ReadingChoices = ReadingChoices(),  # noqa: B008 - frozen
     creator: str = "",
     settings: FetchSettings | None = None,
     show_progress: bool = False,
 ) -> Added:
-    """Adds the images of `sources` to the collection `out`, new or there already. The choices are those of `build_command`; `creator` made
-    the images, for their credits.
+    """Adds the images of `sources` to the collection `out`, new or there already. `creator` made the images, for their
+    credits.
 
     Licences may be unknown: it is the user's own file. Rows without a label are added without one. Raises ValueError (of several kinds)
     before anything is written: for a source that cannot be read, labels that stand for no class (each with its count), and an `out` that
@@ -81,19 +76,17 @@ def add_images(
     """
     if (out / DATASET_FILE).is_file():
         raise SourceError(f"{out} is a built dataset: choose another --out for the collection")
-    scheme, mapping = load_scheme(labels), parse_label_map(label_map)
+    scheme, mapping = load_scheme(choices.labels), parse_label_map(choices.label_map)
     found: list[_LocalImages] = []
     left_out: list[LeftOut] = []
     notes: list[str] = []
     seen: Counter[str] = Counter()
     for spec in sources:
-        chosen = kind or detect_kind(spec)
+        chosen = choices.kind or detect_kind(spec)
         if chosen not in ADDED_KINDS:
             hint = "build it first and add the dataset" if chosen == "drawn" else "curate it as it is, or merge it with: collection rebuild"
             raise SourceError(f"{spec}: sources of kind {chosen!r} are not added ({hint}); added are {', '.join(ADDED_KINDS)}")
-        reading = read_source(
-            spec, chosen, fracatlas_rows=fracatlas_rows, keep_uncertain=keep_uncertain, source_name=source_name, licence=licence
-        )
+        reading = read_source(spec, replace(choices, kind=chosen))
         named = [row for row in reading.rows if row.label]
         classes = dict(zip(map(id, named), resolve_labels(named, scheme, mapping), strict=True))
         stated = [_candidate(row, classes.get(id(row), ""), resolve_subtype(row, scheme), spec, chosen, creator) for row in reading.rows]

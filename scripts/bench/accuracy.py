@@ -16,6 +16,7 @@ from harness import Bar, arguments, bar, few_of_each, figure_bars, work_folder, 
 
 from hf_bones.config.recipe import ModelConfig
 from hf_bones.dataset.build import load_bones
+from hf_bones.evaluation.report.choices import EvaluateChoices
 from hf_bones.evaluation.report.run import evaluate_checkpoint
 from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax
@@ -41,7 +42,8 @@ def main() -> None:
     for index, name in enumerate(options.model or ["bundled"]):
         label, _, path = name.partition("=")
         with work_folder() as folder:
-            done = evaluate_checkpoint(path or label, splits, folder, baselines=index == 0, baseline_licences=["CC-BY-4.0"], repeats=1000)
+            choices = EvaluateChoices(baselines=index == 0, baseline_licences=("CC-BY-4.0",))
+            done = evaluate_checkpoint(path or label, splits, folder, choices)
             digest = read_json(done.metrics)["dataset"]["sha256"]
         for table in done.tables:
             if table.kind == "source":

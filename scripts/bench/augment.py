@@ -14,10 +14,11 @@ from harness import Bar, arguments, bar, write_result
 
 from hf_bones.config.recipe import load_recipe
 from hf_bones.evaluation.augmentation.check import check_augmentation
+from hf_bones.evaluation.augmentation.choices import Criteria, Settings
 from hf_bones.evaluation.augmentation.films import DRAWN
-from hf_bones.evaluation.augmentation.measure import Criteria, TransformFigures
+from hf_bones.evaluation.augmentation.measure import TransformFigures
 from hf_bones.evaluation.augmentation.report import remarks, verdict
-from hf_bones.evaluation.augmentation.results import FilmsFigures, Settings
+from hf_bones.evaluation.augmentation.results import FilmsFigures
 from hf_bones.evaluation.augmentation.transforms import COUNTER_EXAMPLES, POLICY
 
 RECIPES = ("bundled", "dinov2-small-448")

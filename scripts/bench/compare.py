@@ -14,10 +14,10 @@ import numpy as np
 from harness import Bar, arguments, bar, few_of_each, write_result
 
 from hf_bones.dataset.schema import load_bones
+from hf_bones.evaluation.compare.choices import CompareChoices
 from hf_bones.evaluation.compare.report import terminal_lines
 from hf_bones.evaluation.compare.results import Comparison
 from hf_bones.evaluation.compare.run import compare
-from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.finetune import run
 from hf_bones.metrics.figures import specificity_suffix
 
@@ -42,12 +42,14 @@ def main() -> None:
         recipes[:2] if options.quick else recipes,
         str(data),
         options.out / "quick" if options.quick else options.out,
+        CompareChoices(
+            seeds=tuple(options.seeds),
+            settings=(*(one for one in settings if ":" not in one), *QUICK) if options.quick else tuple(settings),
+            checkpoints=("bundled=bundled",) if options.bundled else (),
+            licences=LICENCES,
+            repeats=100 if options.quick else 1000,
+        ),
         train=run,
-        seeds=options.seeds,
-        settings=[one for one in settings if ":" not in one] + list(QUICK) if options.quick else settings,
-        checkpoints={"bundled": "bundled"} if options.bundled else {},
-        licences=LICENCES,
-        resampling=Resampling(repeats=100 if options.quick else 1000),
         command="hf-bones compare",
     )
     print("\n".join(terminal_lines(done)))

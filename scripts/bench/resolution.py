@@ -14,6 +14,7 @@ import torch
 from harness import arguments, bar, write_result
 
 from hf_bones.curate.recipe import load_curate_recipe
+from hf_bones.evaluation.resolution.choices import ResolutionChoices
 from hf_bones.evaluation.resolution.report import advice_sentence, caveats
 from hf_bones.evaluation.resolution.run import advise_resolution
 
@@ -35,12 +36,14 @@ def main() -> None:
     found = advise_resolution(
         str(options.data),
         options.out,
-        sizes=SIZES[:2] if options.quick else SIZES,
-        measure=True,
-        model=options.model,
-        keep_blocks=options.keep_blocks,
-        licences=LICENCES,
-        limit=100 if options.quick else None,
+        ResolutionChoices(
+            sizes=SIZES[:2] if options.quick else SIZES,
+            measure=True,
+            model=options.model,
+            keep_blocks=options.keep_blocks,
+            licences=LICENCES,
+            limit=100 if options.quick else None,
+        ),
         settings=load_curate_recipe().opinions,
         command=f"python scripts/bench/{command}",
     )

@@ -3,13 +3,13 @@
 import dataclasses
 
 import pytest
+from command_line import parse_recipe
 
 from hf_bones.collect.recipe import FetchSettings, LicenceSettings, load_collect_recipe
 from hf_bones.config.fields import REMOVED, help_of, within
 from hf_bones.config.loading import parse_yaml
 from hf_bones.config.recipe import STAGES, Recipe, RecipeError, SearchConfig, load_recipe, override, recipe_from_dict, recipe_names
 from hf_bones.curate.recipe import CheckSettings, DedupSettings, OpinionSettings, SplitSettings, load_curate_recipe
-from hf_bones.finetune import parse_recipe
 from hf_bones.labels import load_scheme
 
 CURATE_STAGES = (CheckSettings, DedupSettings, SplitSettings, OpinionSettings)

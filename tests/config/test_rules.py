@@ -180,7 +180,7 @@ def test_every_key_of_a_table_is_a_recipes():
 
 
 def test_a_run_is_refused_before_its_data_is_looked_for(tmp_path, capsys):
-    from hf_bones.finetune import main
+    from command_line import main
 
     given = ["--dataset", str(tmp_path / "none"), "--output_dir", str(tmp_path / "run"), "--lora_rank", "4", "--trainable", "head"]
     assert main(given) == 2

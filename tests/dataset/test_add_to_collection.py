@@ -17,6 +17,7 @@ from hf_bones.collect.upkeep.export import export_collection
 from hf_bones.collect.upkeep.forget import forget
 from hf_bones.collect.upkeep.status import collection_status, label_conflicts
 from hf_bones.dataset.add_to_collection import add_images, portable_name
+from hf_bones.dataset.choices import ReadingChoices
 from hf_bones.dataset.command import build_command
 from hf_bones.dataset.reading.collection import collection_rows
 from hf_bones.dataset.reading.detect import read_source
@@ -45,7 +46,7 @@ def records(out):
 
 def test_a_folder_of_films_is_a_collection_with_labels_and_the_bytes_as_they_are(tmp_path):
     films = write_films(tmp_path)
-    added = add_images([str(films)], tmp_path / "c", licence="CC BY 4.0", creator="Ada")
+    added = add_images([str(films)], tmp_path / "c", choices=ReadingChoices(licence="CC BY 4.0"), creator="Ada")
     assert (added.result.stored, added.result.refused, added.conflicts) == (18, 0, 0)
     one = records(tmp_path / "c")["folder:films/healthy/3.png"]
     assert (one.label, one.label_basis, one.provider, one.licence, one.width) == ("healthy", "folder", "films", "CC-BY-4.0", 48)
@@ -164,7 +165,7 @@ def test_labels_that_stand_for_no_class_stop_it_before_anything_is_written(tmp_p
     with pytest.raises(ValueError, match="1 × 'positive'"):
         add_images([source], tmp_path / "c")
     assert not (tmp_path / "c").exists()
-    add_images([source], tmp_path / "c", label_map=["positive=fractured"])
+    add_images([source], tmp_path / "c", choices=ReadingChoices(label_map=("positive=fractured",)))
     assert [record.label for record in records(tmp_path / "c").values()] == ["fractured"]
 
 

@@ -16,6 +16,7 @@ from hf_bones.curate.recipe import SplitSettings
 from hf_bones.curate.splits.command import split_subject
 from hf_bones.curate.splits.names import GroupLeakError
 from hf_bones.dataset import writing
+from hf_bones.dataset.choices import BuildChoices
 from hf_bones.dataset.command import build_command
 from hf_bones.dataset.schema import load_bones
 from hf_bones.dataset.subject import open_subject
@@ -48,7 +49,7 @@ def rows(place: Path) -> dict[str, tuple[str, str, str]]:
 
 
 def again(place: Path, output: Path, **choices):
-    return build_command([str(place)], output, progress=False, **choices)
+    return build_command([str(place)], output, BuildChoices(**choices), progress=False)
 
 
 def test_what_was_dropped_is_left_out_with_its_reason_and_relabelled_images_have_their_new_label(tmp_path):
@@ -149,7 +150,7 @@ def test_another_source_in_its_place_keeps_the_decisions_and_says_that_they_wait
     for index, label in enumerate(("healthy", "fractured", "beyond_repair") * 3):
         (source / label).mkdir(parents=True, exist_ok=True)
         (source / label / f"{index}.png").write_bytes(encoded(picture(index)))
-    done = build_command([str(source)], place, overwrite=True, progress=False)
+    done = build_command([str(source)], place, BuildChoices(overwrite=True), progress=False)
     assert any("decisions about 1 images were kept in films/manifest.db but not applied" in note for note in done.notes)
     with open_subject(place) as subject:
         # The same picture, known by its bytes: i4 was picture 4.
@@ -201,7 +202,7 @@ def rename(self, target):
     left[0] -= 1
     return whole(self, target)
 Path.rename = rename
-build_command([{str(place)!r}], Path({str(place)!r}), overwrite=True, progress=False)
+build_command([{str(place)!r}], Path({str(place)!r}), BuildChoices(overwrite=True), progress=False)
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     killed = ended.returncode == -signal.SIGKILL

@@ -22,8 +22,7 @@ def run_split(runs: list[list[str] | Path]) -> int:
     at that point. Prints what they returned."""
     from accelerate import Accelerator, PartialState
     from accelerate.utils import DistributedType
-
-    from hf_bones.finetune import main
+    from command_line import main
 
     start = Accelerator.__init__
 

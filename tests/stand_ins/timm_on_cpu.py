@@ -19,13 +19,14 @@ if not hasattr(torch.ops.torchvision, "nms"):
 
 # ruff: noqa: E402 - timm can be imported from here on
 import timm
+from command_line import parse_recipe
 from tiny import bar_dataset
 from transformers import AutoModelForImageClassification, TimmWrapperConfig, TimmWrapperForImageClassification
 
 from hf_bones import BonePredictor
 from hf_bones.config.recipe import ModelConfig
 from hf_bones.dataset.build import load_bones
-from hf_bones.finetune import parse_recipe, run
+from hf_bones.finetune import run
 from hf_bones.labels import THREE_CLASS, TWO_CLASS
 from hf_bones.preprocess import to_input
 from hf_bones.training.backbone.loading import blocks_of, head_of, load_model, parameter_groups

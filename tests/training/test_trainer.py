@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import main, parse_recipe
 from repository import ROOT
 from small_run import arguments, assert_same_weights, last_step, weights
 
 from hf_bones import BonePredictor
 from hf_bones.config.recipe import Recipe, RecipeError
 from hf_bones.dataset.build import load_bones
-from hf_bones.finetune import main, parse_recipe
 from hf_bones.logits import softmax
 from hf_bones.record import read_json
 from hf_bones.training.processes import check_processes
@@ -146,7 +146,7 @@ def test_a_checkpoint_cut_off_while_saving_is_passed_over(finished, tmp_path):
         (["--mixed_precision", "fp16"], "fp16 needs a GPU"),
         (["--mixed_precision", "half"], "expected auto"),
         (["--recipe", "nothing"], "neither a file nor"),
-        (["--learing_rate", "1"], "did you mean '--learning_rate'"),
+        (["--learing_rate", "1"], "--learning-rate"),
         (["--save_dtype", "int4"], "save_dtype"),
         (["--dataset", "/no/such/folder"], "no such"),
     ],
@@ -176,7 +176,7 @@ def test_help_lists_every_key_and_the_recipes(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     text = capsys.readouterr().out
-    assert "--learning_rate" in text and "dinov2-small" in text and "--rotation_degrees" in text
+    assert "--learning-rate" in text and "dinov2-small" in text and "--rotation-degrees" in text
 
 
 def test_a_checkpoint_says_how_it_was_made(finished):

@@ -180,10 +180,10 @@ def agreement_text(found: Agreement) -> str:
     return "\n".join(lines)
 
 
-def agreement_of_place(manifest: Manifest, first: str | None, second: str | None, *, use: bool = False) -> str:
-    """`agreement_text` of two reviewers of a manifest. Raises ValueError where nobody has read, or a name has no readings."""
+def agreement_of_place(manifest: Manifest, first: str | None, second: str | None, *, use: bool = False) -> Agreement:
+    """How far two reviewers of a manifest agree. Raises ValueError where nobody has read, or a name has no readings."""
     readings = readings_of(manifest, use=use)
     pair = choose_pair(readings, first, second)
     if pair is None:
         raise ValueError(f"{manifest.folder}: nobody has read these images yet; read them with: hf-bones review {manifest.folder}")
-    return agreement_text(agree(*pair, readings, categories=THREE_CLASS.names, groups=group_of_images(manifest)))
+    return agree(*pair, readings, categories=THREE_CLASS.names, groups=group_of_images(manifest))

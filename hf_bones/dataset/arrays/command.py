@@ -25,6 +25,17 @@ class NpzChoices:
     fit: str = "letterbox"
 
 
+@dataclass(frozen=True)
+class NpzFile:
+    """What was exported: its `images`' shape and dtype, how they were made square, and its size in bytes."""
+
+    file: Path
+    shape: tuple[int, ...]
+    dtype: str
+    fit: str
+    size: int
+
+
 def cache_command(
     dataset: str,
     sizes: Sequence[int],
@@ -33,8 +44,8 @@ def cache_command(
     export: NpzChoices | None = None,
     workers: int | None = None,
     progress: bool = True,
-) -> Iterator[str]:
-    """Writes, goes on with or repairs the cache of each size (px) and yields lines on what was done.
+) -> Iterator[CacheReport | NpzFile]:
+    """Writes, resumes or repairs the cache of each size (px) and yields what was done, and what was exported.
 
     Raises FileNotFoundError where there is no such dataset, ValueError for choices that do not go together or a folder that cannot be
     written.
@@ -49,7 +60,7 @@ def cache_command(
             raise
         except OSError as error:
             raise ArrayCacheError(f"{folder}: {error}. What was written is kept; --out puts the cache elsewhere") from error
-        yield from report_lines(report)
+        yield report
         if export:
             states, parts = folder_states(dataset), load_bones(dataset)
             arrays = open_arrays(folder, size, dataset, parts, states)
@@ -57,8 +68,7 @@ def cache_command(
                 raise FileNotFoundError(f"{folder}: the array cache was removed while it was to be exported")
             file = export.file
             count = export_npz(parts, arrays, size, file, channels=export.channels, dtype=export.dtype, fit=export.fit, progress=progress)
-            shape = f"({count}, {size}, {size}, {export.channels}) {export.dtype}"
-            yield f"{file}: images {shape}, {export.fit}; {file.stat().st_size / 1e6:,.1f} MB"
+            yield NpzFile(file, (count, size, size, export.channels), export.dtype, export.fit, file.stat().st_size)
 
 
 def verify_command(dataset: str, sizes: Sequence[int], *, out: Path | None = None, progress: bool = True) -> dict[Path, list[str]]:
@@ -67,8 +77,10 @@ def verify_command(dataset: str, sizes: Sequence[int], *, out: Path | None = Non
     return {folder: verify_arrays(dataset, size, folder, progress=progress) for size, folder in folders.items()}
 
 
-def report_lines(report: CacheReport) -> list[str]:
+def report_lines(report: CacheReport | NpzFile) -> list[str]:
     """A report in words."""
+    if isinstance(report, NpzFile):
+        return [f"{report.file}: images {report.shape} {report.dtype}, {report.fit}; {report.size / 1e6:,.1f} MB"]
     lines = [f"{report.folder}: {note}" for note in report.notes]
     if report.damaged:
         lines.append(f"{report.folder}: images found damaged and dropped: {report.damaged:,}")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from hf_bones.dataset.choices import ReadingChoices
 from hf_bones.dataset.reading import importers, sources
 from hf_bones.dataset.reading.collection import collection_rows
 from hf_bones.dataset.reading.curated import is_curated, with_decisions
@@ -20,33 +21,29 @@ KINDS = ("folder", "manifest", "dataset", "collection", "fracatlas", "grazpedwri
 
 def read_source(
     spec: str,
-    kind: str | None = None,
-    *,
-    fracatlas_rows: str | None = None,
-    keep_uncertain: bool = False,
-    source_name: str = "",
-    licence: str = "",
+    choices: ReadingChoices = ReadingChoices(),  # noqa: B008 - frozen
 ) -> Reading:
-    """The rows of one source that is not `drawn`. Raises `SourceError` where it cannot be read as `kind` (detected when None)."""
-    chosen = kind or detect_kind(spec)
+    """The rows of one source that is not `drawn`. Raises `SourceError` where it cannot be read as its kind."""
+    chosen = choices.kind or detect_kind(spec)
+    source, licence = choices.source_name, choices.licence
     path = Path(spec).expanduser()
     if chosen in ("folder", "collection", "fracatlas", "grazpedwri", "mura") and not path.is_dir():
         raise SourceError(f"{spec}: no such folder")
     if chosen == "manifest" and not path.is_file():
         raise SourceError(f"{spec}: no such file")
     if chosen == "folder":
-        return sources.folder_rows(path, source=source_name, licence=licence)
+        return sources.folder_rows(path, source=source, licence=licence)
     if chosen == "manifest":
-        return sources.manifest_rows(path, source=source_name, licence=licence)
+        return sources.manifest_rows(path, source=source, licence=licence)
     if chosen == "collection":
-        return collection_rows(path, source=source_name, licence=licence)
+        return collection_rows(path, source=source, licence=licence)
     if chosen == "dataset":
-        reading = sources.dataset_rows(spec, source=source_name, licence=licence)
+        reading = sources.dataset_rows(spec, source=source, licence=licence)
         return with_decisions(reading, path) if is_curated(path) else reading
     if chosen == "fracatlas":
-        return importers.fracatlas_rows(path, rows=fracatlas_rows)
+        return importers.fracatlas_rows(path, rows=choices.fracatlas_rows)
     if chosen == "grazpedwri":
-        return importers.grazpedwri_rows(path, keep_uncertain=keep_uncertain)
+        return importers.grazpedwri_rows(path, keep_uncertain=choices.keep_uncertain)
     if chosen == "mura":
         return importers.mura_rows(path)
     raise SourceError(f"kind {chosen!r} is not one of {', '.join(KINDS)}")

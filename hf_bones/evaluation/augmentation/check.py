@@ -1,7 +1,7 @@
 """Does an augmentation policy keep the label? Films with known breaks go through each of its transforms, through the whole of it, and
 through two counter-examples that must fail.
 
-The measuring is in `augment_measure`, the films in `augment_films`, the words, the plot and the contact sheets beside them.
+The measuring is in `measure`, the films in `films`, the words, the plot and the contact sheets beside them.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import numpy as np
 from tqdm import tqdm
 
 from hf_bones.config.recipe import Recipe, RecipeError
+from hf_bones.evaluation.augmentation.choices import Criteria, Settings
 from hf_bones.evaluation.augmentation.films import BrokenFilms, DrawnFilms, StoredFilms
-from hf_bones.evaluation.augmentation.measure import Criteria, FilmFigures, measure_film, summarise
-from hf_bones.evaluation.augmentation.results import AugmentCheck, FilmsFigures, Settings
+from hf_bones.evaluation.augmentation.measure import FilmFigures, measure_film, summarise
+from hf_bones.evaluation.augmentation.results import AugmentCheck, FilmsFigures
 from hf_bones.evaluation.augmentation.transforms import POLICY, film_draws, transforms_of
 from hf_bones.record import sha256_rows, write_json
 from hf_bones.training.data.augment import AUGMENTATIONS

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from hf_bones.evaluation.augmentation.choices import Criteria
 from hf_bones.evaluation.augmentation.films import BrokenFilm
 from hf_bones.evaluation.augmentation.transforms import BLIND, COUNTER_EXAMPLE, Draws, Transform, growth, most_bend
 from hf_bones.metrics.intervals import group_weights, percentile_interval
@@ -26,24 +27,6 @@ _LEAST_CONTRAST = 1 / 255  # before: under one grey level there is nothing that 
 _ON_THE_EDGE = 1e-3  # px: float32 rounding moves a point on the frame's edge by less
 _LEVEL = 0.95
 _Z = 1.959964  # of the normal distribution, for 95 %
-
-
-@dataclass(frozen=True)
-class Criteria:
-    """What a transform must keep, and of how many draws. A draw counts as in view with `inside` of every break within the frame."""
-
-    inside: float = 0.9
-    in_view: float = 0.99
-    bend_degrees: float = 5.0
-    unbent: float = 0.99
-    contrast: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name in ("inside", "in_view", "unbent", "contrast"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected a share in (0, 1]")
-        if self.bend_degrees <= 0:
-            raise ValueError(f"bend_degrees is {self.bend_degrees}; expected degrees above 0")
 
 
 @dataclass(frozen=True, eq=False)

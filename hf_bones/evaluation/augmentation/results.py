@@ -5,31 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hf_bones.config.recipe import Recipe
-from hf_bones.evaluation.augmentation.measure import Criteria, TransformFigures
+from hf_bones.evaluation.augmentation.choices import Criteria, Settings
+from hf_bones.evaluation.augmentation.measure import TransformFigures
 from hf_bones.evaluation.augmentation.transforms import ALONE, COUNTER_EXAMPLE, POLICY
 from hf_bones.record import now
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How much is looked at: `drawn` radiographs; `draws` of each transform on each film, of which `looks` in pixels; at most `limit` films
-    of each dataset's `split`; `sheet_films` on a contact sheet."""
-
-    drawn: int = 40
-    draws: int = 100
-    looks: int = 4
-    limit: int | None = 400
-    split: str = "train"
-    seed: int = 0
-    sheet_films: int = 2
-    repeats: int = 1000
-
-    def __post_init__(self) -> None:
-        for name, least in (("drawn", 0), ("draws", 1), ("looks", 0), ("sheet_films", 0), ("repeats", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected {least} or more")
-        if self.looks > self.draws:
-            raise ValueError(f"looks is {self.looks}, more than the {self.draws} draws")
 
 
 @dataclass(frozen=True, eq=False)

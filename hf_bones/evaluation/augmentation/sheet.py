@@ -9,14 +9,16 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from hf_bones.config.recipe import Recipe
+from hf_bones.evaluation.augmentation.choices import Criteria
 from hf_bones.evaluation.augmentation.films import BrokenFilm, BrokenFilms
-from hf_bones.evaluation.augmentation.measure import Criteria, Floats, percent, share_inside, squared
+from hf_bones.evaluation.augmentation.measure import Floats, percent, share_inside, squared
 from hf_bones.evaluation.augmentation.transforms import Draws, Transform, film_draws, transforms_of
 from hf_bones.pages.palette import BLUE, ORANGE
 from hf_bones.pages.sheet import FAINT, Band, Cell, Words, draw_sheet
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.augmentation.results import FilmsFigures, Settings
+    from hf_bones.evaluation.augmentation.choices import Settings
+    from hf_bones.evaluation.augmentation.results import FilmsFigures
 
 _CELL = 168
 _SHOWN = 3  # draws of each film: the first ones, and the one that takes most of the break out of view

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hf_bones.evaluation.compare.choices import CompareChoices, parse_checkpoints
 from hf_bones.evaluation.compare.costs import ModelCost, cost_images, model_costs
 from hf_bones.evaluation.compare.figures import (
     ABNORMAL,
@@ -41,7 +42,6 @@ from hf_bones.evaluation.compare.scores import (
 from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.evaluation.report.run import load_splits
 from hf_bones.labels import LabelScheme, load_scheme
-from hf_bones.metrics import SPECIFICITY
 from hf_bones.record import public_name
 
 
@@ -49,33 +49,22 @@ def compare(
     recipes: Sequence[str | Path],
     dataset: str,
     out: Path,
+    choices: CompareChoices = CompareChoices(),  # noqa: B008 - frozen
     *,
     train: Train,
-    seeds: Sequence[int] = (0,),
-    settings: Sequence[str] = (),
-    checkpoints: Mapping[str, str] | None = None,
-    licences: Sequence[str] = (),
-    split: str = "test",
-    baselines: bool = True,
-    specificity: float = SPECIFICITY,
-    resampling: Resampling = Resampling(),  # noqa: B008 - frozen
-    train_images: int = 400,
-    device: str | None = None,
-    batch_size: int = 16,
     command: str = "",
 ) -> Comparison:
-    """Trains, scores, ranks and writes leaderboard.md, .csv, .json and .png into `out`.
-
-    recipes, settings: see `entrants_of`. checkpoints: name → folder, Hub id or `bundled`, for rows that were trained elsewhere. licences:
-    learn from and choose by rows of these only. train_images: rows of each recipe's own that the overfit gap is measured on.
+    """Trains, scores, ranks and writes leaderboard.md, .csv, .json and .png into `out`. `recipes`: see `entrants_of`.
 
     A recipe that fails is a row without figures (`failures`). Raises ValueError, before anything is trained, for what cannot be compared.
     """
     from hf_bones.evaluation.compare.plot import plot_leaderboard
     from hf_bones.evaluation.compare.table import write_tables
 
-    entrants = entrants_of(recipes, settings, dataset, licences)
-    elsewhere = dict(checkpoints or {})
+    seeds, licences, split = choices.seeds, choices.licences, choices.split
+    device, batch_size, resampling = choices.device, choices.batch_size, Resampling(repeats=choices.repeats)
+    entrants = entrants_of(recipes, choices.settings, dataset, licences)
+    elsewhere = parse_checkpoints(choices.checkpoints)
     _check(entrants, elsewhere, seeds)
     splits = load_splits(dataset)
     scheme = _scheme(entrants, elsewhere)
@@ -89,7 +78,7 @@ def compare(
             try:
                 scores = checkpoint_scores(
                     entrant.name, str(run.folder), validation, shown, out,
-                    recipe=run.recipe, train_images=train_images, device=device, batch_size=batch_size,
+                    recipe=run.recipe, train_images=choices.train_images, device=device, batch_size=batch_size,
                 )  # fmt: skip
                 kept.append((run.seed, run.folder, run.minutes, scores))
             except (ValueError, OSError) as error:  # a checkpoint damaged since, say
@@ -104,7 +93,7 @@ def compare(
     for name, checkpoint in elsewhere.items():
         own = checkpoint_scores(name, checkpoint, validation, shown, out, device=device, batch_size=batch_size)
         contenders.append(Contender(name, CHECKPOINT, f"checkpoint {public_name(checkpoint)}", (), 0, checkpoint, None, (own,)))
-    if baselines:
+    if choices.baselines:
         for name, own in baseline_scores(splits, validation, shown, out, licences, resampling.seed).items():
             contenders.append(Contender(name, BASELINE, ABOUT[name], (), 0, None, None, (own,)))
     if not contenders:
@@ -112,10 +101,11 @@ def compare(
     costs, clockwork = model_costs({one.name: one.checkpoint for one in contenders if one.checkpoint}, cost_images(shown))
     validation_part = replace(parts_of(validation, [s.validation for one in contenders for s in one.scores])[-1], name="validation")
     parts = parts_of(shown, [s.shown for one in contenders for s in one.scores])
-    standings, neighbours = rank(contenders, validation_part, parts, costs, specificity, resampling, split, out)
+    standings, neighbours = rank(contenders, validation_part, parts, costs, choices.specificity, resampling, split, out)
     done = Comparison(
-        public_name(dataset), split, validation_part, tuple(parts), validation.sha256, shown.sha256, tuple(licences), scheme, tuple(seeds),
-        standings, neighbours, tuple(failures), settings_of(entrants), clockwork, specificity, resampling, train_images, command,
+        public_name(dataset), split, validation_part, tuple(parts), validation.sha256, shown.sha256, licences, scheme, seeds,
+        standings, neighbours, tuple(failures), settings_of(entrants), clockwork, choices.specificity, resampling,
+        choices.train_images, command,
     )  # fmt: skip
     write_tables(done, out)
     plot_leaderboard(done, out / "leaderboard.png")

@@ -17,6 +17,7 @@ import numpy as np
 
 from hf_bones.curate.splits.names import UNUSED, merge_groups
 from hf_bones.dataset.build import resolve_labels
+from hf_bones.dataset.choices import ReadingChoices
 from hf_bones.dataset.reading.detect import detect_kind, read_source
 from hf_bones.dataset.reading.sources import SourceRow
 from hf_bones.images.refusals import DEFAULT_LIMITS
@@ -61,7 +62,7 @@ def image_rows(
     chosen_kind = kind or detect_kind(str(place))
     if chosen_kind == "drawn":
         raise ValueError("drawn radiographs are as large as they are asked to be; build some first: hf-bones build drawn --output FOLDER")
-    found = read_source(str(place), chosen_kind).rows
+    found = read_source(str(place), ReadingChoices(kind=chosen_kind)).rows
     used = [row for row in found if row.split != UNUSED and (row.label or not labelled)]
     chosen = [row for row in used if not licences or row.licence in licences]
     if not chosen:

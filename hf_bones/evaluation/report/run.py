@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,6 +19,7 @@ from hf_bones.evaluation.report.baselines import (
     keep_licences,
     majority_probabilities,
 )
+from hf_bones.evaluation.report.choices import EvaluateChoices
 from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.evaluation.report.looks import count_look_somewhere
 from hf_bones.evaluation.report.report import evaluate_probabilities
@@ -28,7 +28,6 @@ from hf_bones.evaluation.report.rows import ScoredRows
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.inference.checkpoint import BUNDLED
 from hf_bones.labels import LabelScheme
-from hf_bones.metrics import SPECIFICITY
 from hf_bones.metrics.figures import Floats, Ints
 from hf_bones.record import public_name, sha256_rows
 
@@ -54,45 +53,35 @@ def evaluate_checkpoint(
     model: str | Path | Predictor,
     dataset: str | Path | DatasetDict,
     out_dir: str | Path,
+    choices: EvaluateChoices = EvaluateChoices(),  # noqa: B008 - frozen
     *,
-    split: str = "test",
-    batch_size: int = 16,
-    mirror: bool = False,
-    device: str | None = None,
-    revision: str | None = None,
-    specificity: float = SPECIFICITY,
-    repeats: int = 1000,
-    seed: int = 0,
-    baselines: bool = True,
-    baseline_licences: Sequence[str] | None = None,
-    worst: int = 40,
-    command: str | None = None,
+    command: str = "",
 ) -> Evaluation:
-    """Evaluates `model` ("bundled", a folder, a Hub id or a predictor) on `split` of `dataset` (a folder, a Hub id or a DatasetDict).
+    """Evaluates `model` ("bundled", a folder, a Hub id or a predictor) on a split of `dataset` (a folder, a Hub id or a DatasetDict).
 
-    mirror: score each image mirrored left-right as well and average the logits, which report.md and metrics.json then say.
-    baselines: also fit the trivial baselines on the train split of the same dataset; `baseline_licences` limits them to rows of these
-    licences (a model trained on those alone should be compared with baselines of the same rows). worst: at most this many errors are
-    shown. command: what the report says was run; by default the `hf-bones evaluate` line that does the same. Files: see
-    `evaluate_probabilities`. A look at a split other than train and validation is counted in the record.json of a checkpoint folder;
-    for the bundled model, a Hub id or a read-only folder in test_looks.json of `out_dir`.
+    command: what the report says was run. Files: see `evaluate_probabilities`. A look at a split other than train and validation is
+    counted in the record.json of a checkpoint folder; for the bundled model, a Hub id or a read-only folder in test_looks.json of
+    `out_dir`.
 
     Raises ValueError for a split or licence that is not there, a dataset with labelled rows of a class that the checkpoint lacks, or
     no row to score.
     """
-    data = load_splits(dataset)
+    data, split = load_splits(dataset), choices.split
     if split not in data:
         raise ValueError(f"{_name_of(dataset)}: no split {split!r}; it has {sorted(data)}")
-    predictor = _load_predictor(model, revision, device)
+    predictor = _load_predictor(model, choices.revision, choices.device)
     scheme, part = predictor.scheme, data[split]
     labels = scheme_labels(part, scheme, f"{_name_of(dataset)}, split {split!r}")
-    findings = predict_rows(predictor, part, batch_size, mirror=mirror)
+    findings = predict_rows(predictor, part, choices.batch_size, mirror=choices.mirror)
     rows, left_out = _scored(part, labels, findings, scheme)
     fingerprint = sha256_rows(
         (s, label, g) for s, label, g in zip(text_column(part, "sha256"), labels, text_column(part, "group"), strict=True)
     )
     kept = [index for index, (label, finding) in enumerate(zip(labels, findings, strict=True)) if label >= 0 and finding.readable]
-    fitted, notes = fit_baselines(data, part.select(kept), scheme, baseline_licences, seed) if baselines else ({}, [])
+    fitted: dict[str, Floats] = {}
+    notes: list[str] = []
+    if choices.baselines:
+        fitted, notes = fit_baselines(data, part.select(kept), scheme, choices.baseline_licences or None, choices.seed)
     out = Path(out_dir)
     looks, looks_in = None, ""
     if split not in OPEN_SPLITS:
@@ -102,18 +91,20 @@ def evaluate_checkpoint(
         checkpoint=public_name(findings[0].checkpoint),
         revision=findings[0].revision,
         calibrated=findings[0].calibrated,
-        mirror=mirror,
+        mirror=choices.mirror,
         dataset=_name_of(dataset),
         split=split,
         dataset_sha256=fingerprint,
-        command=command or _command(model, dataset, split, out, mirror, baseline_licences),
+        command=command,
         looks=looks,
         looks_in=looks_in,
         left_out=left_out,
         notes=tuple(notes),
     )
-    resampling = Resampling(repeats=repeats, seed=seed)
-    return evaluate_probabilities(rows, out, about, baselines=fitted, specificity=specificity, resampling=resampling, worst=worst)
+    resampling = Resampling(repeats=choices.repeats, seed=choices.seed)
+    return evaluate_probabilities(
+        rows, out, about, baselines=fitted, specificity=choices.specificity, resampling=resampling, worst=choices.worst
+    )
 
 
 def load_splits(dataset: str | Path | DatasetDict) -> DatasetDict:
@@ -263,11 +254,3 @@ def own_folder(model: str | Path | Predictor) -> Path | None:
 
 def _name_of(dataset: object) -> str:
     return public_name(dataset) if isinstance(dataset, (str, Path)) else "dataset in memory"
-
-
-def _command(model: object, dataset: object, split: str, out: Path, mirror: bool, licences: Sequence[str] | None) -> str:
-    if not isinstance(model, (str, Path)) or not isinstance(dataset, (str, Path)):
-        return ""
-    words = ["hf-bones", "evaluate", public_name(model), public_name(dataset), "--split", split, "--out", public_name(out)]
-    words += ["--mirror"] * mirror
-    return shlex.join(words + [word for licence in licences or () for word in ("--baseline-licence", licence)])

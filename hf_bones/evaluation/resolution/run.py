@@ -20,7 +20,9 @@ import numpy as np
 from tqdm import tqdm
 
 from hf_bones.curate.recipe import OpinionSettings
+from hf_bones.dataset.command import parse_label_map
 from hf_bones.evaluation.opinions.image_rows import ImageRow, image_rows, spread_sample, with_hashes
+from hf_bones.evaluation.resolution.choices import ResolutionChoices
 from hf_bones.evaluation.resolution.header_sizes import header_size
 from hf_bones.evaluation.resolution.results import Measured, Resolution, Shapes
 from hf_bones.evaluation.resolution.shapes import (
@@ -41,56 +43,33 @@ _COST_SAMPLE = 16  # images of which the cost is measured
 def advise_resolution(
     place: str | Path,
     out: Path,
+    choices: ResolutionChoices = ResolutionChoices(),  # noqa: B008 - frozen
     *,
-    sizes: Sequence[int],
-    measure: bool = False,
-    model: str = "bundled",
-    revision: str | None = None,
-    keep_blocks: int | None = None,
-    device: str | None = None,
-    kind: str | None = None,
-    labels: str = "three-class",
-    label_map: dict[str, str] | None = None,
-    licences: Sequence[str] = (),
-    limit: int | None = None,
-    cache: Path | None = None,
     settings: OpinionSettings | None = None,
     command: str = "",
     progress: bool = True,
 ) -> Resolution:
     """Looks at the images at `place` (collection, dataset, folder or table) and writes report.md, resolution.json and plots into `out`.
 
-    `sizes` are the candidates, px; `licences` and `limit` choose among the images (`spread_sample`); `cache` is where features are kept, by
-    default `features` in `out`. Raises ValueError saying what is missing or cannot be measured.
+    `settings` say how to cross-validate. Raises ValueError saying what is missing or cannot be measured.
     """
     from hf_bones.evaluation.resolution.plots import plot_accuracy, plot_elbow, plot_sizes
     from hf_bones.evaluation.resolution.report import report_text
 
-    wanted = sorted(set(sizes))
+    wanted = sorted(set(choices.sizes))
     if not wanted or wanted[0] < 8:
-        raise ValueError(f"sizes {list(sizes)}: name one or more of 8 px or above")
-    scheme = load_scheme(labels)
-    rows = image_rows(place, kind=kind, scheme=scheme, label_map=label_map, licences=licences, labelled=measure)
-    if limit is not None:
-        rows = spread_sample(rows, limit)
+        raise ValueError(f"sizes {list(choices.sizes)}: name one or more of 8 px or above")
+    scheme, label_map = load_scheme(choices.labels), dict(parse_label_map(choices.label_map))
+    rows = image_rows(place, kind=choices.kind, scheme=scheme, label_map=label_map, licences=choices.licences, labelled=choices.measure)
+    if choices.limit is not None:
+        rows = spread_sample(rows, choices.limit)
     shapes = read_shapes(rows, wanted, progress=progress)
     measured, fingerprint = None, ""
-    if measure:
+    if choices.measure:
         rows = with_hashes(rows)
         fingerprint = sha256_rows((row.sha256, row.label, row.group) for row in rows)
-        measured = measure_sizes(
-            rows,
-            wanted,
-            scheme,
-            cache or out / "features",
-            model=model,
-            revision=revision,
-            keep_blocks=keep_blocks,
-            device=device,
-            settings=settings or OpinionSettings(),
-            progress=progress,
-        )
-    found = Resolution(public_name(place), fingerprint, tuple(licences), shapes, measured)
+        measured = measure_sizes(rows, wanted, scheme, choices.cache or out / "features", choices, settings or OpinionSettings(), progress)
+    found = Resolution(public_name(place), fingerprint, choices.licences, shapes, measured)
     out.mkdir(parents=True, exist_ok=True)
     plot_sizes(shapes, out / "sizes.png")
     plot_elbow(shapes.clusters, out / "elbow.png")
@@ -120,22 +99,18 @@ def measure_sizes(
     candidates: Sequence[int],
     scheme: LabelScheme,
     cache: Path,
-    *,
-    model: str,
-    revision: str | None,
-    keep_blocks: int | None,
-    device: str | None,
+    choices: ResolutionChoices,
     settings: OpinionSettings,
     progress: bool = True,
 ) -> Measured:
-    """Cross-validates at each size that `model` can take, measures its cost and chooses. `rows` have their hashes."""
+    """Cross-validates at each size that the model can take, measures its cost and chooses. `rows` have their hashes."""
     from hf_bones.evaluation.opinions.frozen import frozen_features, learnt_from, load_backbone
     from hf_bones.evaluation.resolution.costs import measure_costs
     from hf_bones.evaluation.resolution.measure import choose, compare_sizes, judge
 
-    backbones: dict[int, Backbone] = {}
+    model, backbones = choices.model, dict[int, Backbone]()
     for size in candidates:
-        backbone = load_backbone(model, size, keep_blocks=keep_blocks, revision=revision, device=device)
+        backbone = load_backbone(model, size, keep_blocks=choices.keep_blocks, revision=choices.revision, device=choices.device)
         backbones.setdefault(backbone.spec.size, backbone)
     images, hashes = [row.read for row in rows], [row.sha256 for row in rows]
     seconds, judged, kept = 0.0, [], None

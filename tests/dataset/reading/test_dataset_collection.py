@@ -10,6 +10,7 @@ from small_collection import bring, digest, jpeg, see, small_collection
 
 from hf_bones.collect.candidate import Candidate
 from hf_bones.curate.splits.names import GroupLeakError
+from hf_bones.dataset.choices import ReadingChoices
 from hf_bones.dataset.command import build_command
 from hf_bones.dataset.reading.collection import collection_rows
 from hf_bones.dataset.reading.detect import detect_kind, read_source
@@ -68,7 +69,7 @@ def test_what_the_manifest_knows_goes_into_the_row(tmp_path):
 def test_source_and_licence_given_by_hand_fill_in_what_is_not_known_and_change_nothing_else(tmp_path):
     add(tmp_path, 1, licence="unknown")
     add(tmp_path, 2, provider="commons", licence="CC0-1.0")
-    rows = read_source(str(tmp_path), source_name="mine", licence="CC-BY-4.0").rows
+    rows = read_source(str(tmp_path), ReadingChoices(source_name="mine", licence="CC-BY-4.0")).rows
     assert [(row.source, row.licence) for row in rows] == [("mine", "CC-BY-4.0"), ("commons", "CC0-1.0")]
     assert [row.licence for row in collection_rows(tmp_path).rows] == ["unknown", "CC0-1.0"]
     assert all(math.isnan(row.severity) for row in rows)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from hf_bones.curate.splits.names import SPLITS, find_leaks
 from hf_bones.dataset.build import BuildError
+from hf_bones.dataset.choices import BuildChoices
 from hf_bones.dataset.command import build_command
 from hf_bones.dataset.reading.detect import detect_kind
 from hf_bones.dataset.reading.importers import fracatlas_group, fracatlas_rows, grazpedwri_rows, mura_rows, read_row_list
@@ -97,7 +98,7 @@ def test_fracatlas_gives_labels_regions_views_and_boxes(fracatlas: Path) -> None
 
 def test_fracatlas_is_split_by_runs_of_25_numbers(fracatlas: Path, tmp_path: Path) -> None:
     assert [fracatlas_group(f"IMG{n:07d}.jpg") for n in (24, 25, 4374)] == ["fa000", "fa001", "fa174"]
-    data = build_command([str(fracatlas)], tmp_path / "out", labels="two-class", progress=False).dataset
+    data = build_command([str(fracatlas)], tmp_path / "out", BuildChoices(labels="two-class"), progress=False).dataset
     assert set(data) == set(SPLITS)
     assert {g for part in data.values() for g in part["group"]} == {f"fa{n:03d}" for n in range(8)}
 
@@ -107,7 +108,7 @@ def test_a_list_of_rows_gives_labels_and_splits_and_leaves_the_rest_out(fracatla
         "image_id,label,split,group,severity\nIMG0000000,beyond_repair,train,fa000,0.83\nIMG0000010,healthy,train,fa000,0\n"
         "IMG0000040,fractured,test,fa001,0.33\nIMG0000990,healthy,test,fa039,0\n"
     )
-    built = build_command([str(fracatlas)], tmp_path / "out", fracatlas_rows=str(tmp_path / "rows.csv"), progress=False)
+    built = build_command([str(fracatlas)], tmp_path / "out", BuildChoices(fracatlas_rows=str(tmp_path / "rows.csv")), progress=False)
     rows = {row["image_id"]: (split, row["label"]) for split, part in built.dataset.items() for row in part}
     assert rows["IMG0000040"] == ("test", 1)
     assert rows["IMG0000000"][1] == 2
@@ -147,12 +148,12 @@ def test_mura_words_are_refused_until_mapped_by_hand(mura: Path, tmp_path: Path)
     with pytest.raises(BuildError, match=r"38 × 'negative'.*any kind"):
         build_command([str(mura)], tmp_path / "out", progress=False)
     with pytest.raises(BuildError, match="not a fracture"):
-        build_command([str(mura)], tmp_path / "out", label_map=["negative=healthy"], progress=False)
+        build_command([str(mura)], tmp_path / "out", BuildChoices(label_map=("negative=healthy",)), progress=False)
 
 
 def test_mura_keeps_its_validation_patients_and_finds_a_test_split_in_train(mura: Path, tmp_path: Path) -> None:
     words = ["positive=fractured", "negative=healthy"]
-    data = build_command([str(mura)], tmp_path / "out", labels="two-class", label_map=words, progress=False).dataset
+    data = build_command([str(mura)], tmp_path / "out", BuildChoices(labels="two-class", label_map=words), progress=False).dataset
     assert set(data["validation"]["group"]) == {f"mura-patient{n:05d}" for n in range(100, 108)}
     patients = {split: set(data[split]["group"]) for split in SPLITS}
     assert len(patients["train"]) + len(patients["test"]) == 30  # both hands and wrists of a patient on one side

@@ -14,6 +14,7 @@ from small_films import build, encoded, picture, rows_of
 
 from hf_bones.curate.splits.names import SPLITS
 from hf_bones.dataset.build import load_bones
+from hf_bones.dataset.choices import BuildChoices
 from hf_bones.dataset.command import build_command, parse_label_map
 from hf_bones.dataset.reading.detect import detect_kind
 from hf_bones.dataset.reading.sources import dataset_rows, folder_rows, manifest_rows
@@ -52,19 +53,19 @@ def test_a_dataset_of_others_is_read_by_its_image_and_label_columns(tmp_path: Pa
     records = [{"image": {"bytes": encoded(picture(i)), "path": None}, "label": i % 2} for i in range(12)]
     (tmp_path / "hub" / "data").mkdir(parents=True)
     datasets.Dataset.from_list(records, features=features).to_parquet(str(tmp_path / "hub" / "data" / "train-00000-of-00001.parquet"))
-    built = build_command([str(tmp_path / "hub")], tmp_path / "out", labels="two-class", licence="MIT", progress=False)
+    built = build_command([str(tmp_path / "hub")], tmp_path / "out", BuildChoices(labels="two-class", licence="MIT"), progress=False)
     assert set(built.dataset) == set(SPLITS)  # a lone train split is no split
     assert built.dataset["train"].features["label"].names == ["healthy", "fractured"]
     assert set(built.dataset["train"]["licence"]) == {"MIT"}
 
 
 def test_drawn_radiographs_say_what_they_are(tmp_path: Path) -> None:
-    built = build_command(["drawn"], tmp_path / "out", count=12, drawn_size=96, progress=False)
+    built = build_command(["drawn"], tmp_path / "out", BuildChoices(count=12, drawn_size=96), progress=False)
     row = built.dataset["train"][0]
     assert (row["source"], row["licence"], row["synthetic"]) == ("drawn", "CC0-1.0", True)
     assert sum(len(part) for part in built.dataset.values()) == 12
     assert built.summary["synthetic"] == {"all": True, "rows": 12}
-    again = build_command(["drawn"], tmp_path / "again", count=12, drawn_size=96, progress=False)
+    again = build_command(["drawn"], tmp_path / "again", BuildChoices(count=12, drawn_size=96), progress=False)
     assert again.summary["data_sha256"] == built.summary["data_sha256"]
 
 

@@ -9,8 +9,8 @@ from broken_films import SIZE, film_with, transform_of
 from PIL import Image
 from typer.testing import CliRunner
 
-from hf_bones.cli.augment_check import parse_changes
 from hf_bones.cli.main import app
+from hf_bones.cli.measure import parse_changes
 from hf_bones.config.recipe import AugmentConfig, Recipe, RecipeError, load_recipe, override, recipe_names
 from hf_bones.evaluation.augmentation.check import Settings, check_augmentation
 from hf_bones.evaluation.augmentation.films import (

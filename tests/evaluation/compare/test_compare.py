@@ -11,10 +11,10 @@ import yaml
 from tiny import bar_dataset, tiny_checkpoint
 from typer.testing import CliRunner
 
-from hf_bones.cli.compare import gather_numbers, parse_checkpoints, parse_seeds
 from hf_bones.cli.main import app
 from hf_bones.config.recipe import RecipeError
 from hf_bones.evaluation.compare import runs as compare_runs
+from hf_bones.evaluation.compare.choices import CompareChoices, parse_checkpoints
 from hf_bones.evaluation.compare.figures import (
     ALL,
 )
@@ -56,8 +56,9 @@ def recipes(ground: Path, *names: str) -> list[str]:
 
 
 def compared(ground: Path, out: Path, *names: str, train=run, **more):
-    options = {"seeds": (0, 1), "resampling": FEW, "train_images": 12, "device": "cpu", **more}
-    return compare(recipes(ground, *names), str(ground / "dataset"), out, train=train, **options)
+    checkpoints = tuple(f"{name}={place}" for name, place in more.pop("checkpoints", {}).items())
+    options = {"seeds": (0, 1), "repeats": FEW.repeats, "train_images": 12, "device": "cpu", "checkpoints": checkpoints, **more}
+    return compare(recipes(ground, *names), str(ground / "dataset"), out, CompareChoices(**options), train=train)
 
 
 def untrained(recipe):
@@ -142,7 +143,7 @@ def test_a_finished_run_keeps_its_checkpoint_and_no_step_of_the_way(done, out):
 
 def test_another_setting_in_the_same_folder_is_an_error_before_anything_is_trained(done, out, ground):
     with pytest.raises(RecipeError, match=r"cnn-0 holds a run of 'cnn' whose weight_decay differ"):
-        compared(ground, out, "cnn", train=untrained, settings=["weight_decay=0.5"])
+        compared(ground, out, "cnn", train=untrained, settings=("weight_decay=0.5",))
 
 
 def test_json_and_csv_hold_what_the_table_shows(done, out):
@@ -260,19 +261,6 @@ def test_what_cannot_be_compared_is_said_before_training(ground, tmp_path):
         compared(ground, tmp_path / "out", train=untrained)
 
 
-def test_seeds_may_follow_their_option_as_words():
-    assert gather_numbers(["a", "--seeds", "0", "1", "2", "--out", "x"], "--seeds") == ["a", "--seeds", "0,1,2", "--out", "x"]
-    assert gather_numbers(["--seeds", "3", "b"], "--seeds") == ["--seeds", "3", "b"]
-    assert gather_numbers(["--seeds"], "--seeds") == ["--seeds"]
-    assert parse_seeds("0,1 2") == [0, 1, 2]
-    with pytest.raises(ValueError, match="whole numbers"):
-        parse_seeds("one")
-    assert parse_checkpoints(["mine=runs/mine"]) == {"mine": "runs/mine"}
-    for given in (["mine"], ["=x"], ["a=1", "a=2"]):
-        with pytest.raises(ValueError, match="--checkpoint"):
-            parse_checkpoints(given)
-
-
 def test_the_command_shows_the_ranking_and_ends_with_1_where_a_recipe_failed(done, out, ground):
     words = ["compare", *recipes(ground, "frozen", "broken"), "--dataset", str(ground / "dataset"), "--out", str(out), "--seeds", "0", "1"]
     result = CliRunner().invoke(app, [*words, "--repeats", "50", "--train-images", "12", "--device", "cpu", "--no-baselines"])
@@ -282,3 +270,10 @@ def test_the_command_shows_the_ranking_and_ends_with_1_where_a_recipe_failed(don
     assert "hf-bones compare frozen.yaml broken.yaml --dataset dataset" in text and str(ground) not in text.split("Command:")[1]
     result = CliRunner().invoke(app, ["compare", "smal-cnn", "--dataset", str(ground / "dataset"), "--out", str(out)])
     assert result.exit_code == 2 and "did you mean 'small-cnn'" in result.output
+
+
+def test_a_checkpoint_is_named_once_and_with_its_place():
+    assert parse_checkpoints(["mine=runs/mine"]) == {"mine": "runs/mine"}
+    for given in (["mine"], ["=x"], ["a=1", "a=2"]):
+        with pytest.raises(ValueError, match="--checkpoint"):
+            parse_checkpoints(given)

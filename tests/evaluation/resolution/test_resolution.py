@@ -19,6 +19,7 @@ from hf_bones.curate.recipe import OpinionSettings
 from hf_bones.dataset.subject import open_subject
 from hf_bones.evaluation.opinions import frozen
 from hf_bones.evaluation.opinions.image_rows import ImageRow, image_rows, spread_sample, with_hashes
+from hf_bones.evaluation.resolution.choices import ResolutionChoices
 from hf_bones.evaluation.resolution.header_sizes import header_size
 from hf_bones.evaluation.resolution.measure import Judged, SizeFigures, choose, compare_sizes
 from hf_bones.evaluation.resolution.report import advice_sentence
@@ -228,12 +229,12 @@ def test_measuring_writes_report_plots_and_figures_and_goes_on_where_it_stopped(
 
         stopping.setattr(frozen, "head_features", stops)
         with pytest.raises(KeyboardInterrupt):
-            advise_resolution(data, tmp_path, sizes=[30, 70], measure=True, model=model, settings=QUICK, progress=False)
+            advise_resolution(data, tmp_path, ResolutionChoices(sizes=(30, 70), measure=True, model=model), settings=QUICK, progress=False)
     seen = []
     monkeypatch.setattr(
         frozen, "head_features", lambda *arguments, **options: seen.append(arguments[1].size) or real(*arguments, **options)
     )
-    found = advise_resolution(data, tmp_path, sizes=[30, 70], measure=True, model=model, settings=QUICK, progress=False)
+    found = advise_resolution(data, tmp_path, ResolutionChoices(sizes=(30, 70), measure=True, model=model), settings=QUICK, progress=False)
     assert set(seen) == {70} and found.measured.asked == {28: 30, 70: 70}
     assert found.measured.rows == {"healthy": 18, "fractured": 18, "beyond_repair": 18} and found.measured.choice.advised in (28, 70)
     assert found.measured.costs[1].training_mb > found.measured.costs[0].training_mb > found.measured.costs[0].forward_mb > 0
@@ -258,6 +259,6 @@ def test_the_command_states_sizes_without_measuring_and_names_what_is_wrong(grou
     wrong = run.invoke(app, ["resolution", str(tmp_path / "films"), "--out", str(tmp_path / "out"), "--measure"])
     assert wrong.exit_code == 2 and "stand for no class" in wrong.output
     wrong = run.invoke(app, ["resolution", str(tmp_path / "films"), "--out", str(tmp_path / "out"), "--sizes", "big"])
-    assert wrong.exit_code == 2 and "expected whole numbers of pixels" in wrong.output
+    assert wrong.exit_code == 2 and "valid integer" in wrong.output
     wrong = run.invoke(app, ["resolution", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")])
     assert wrong.exit_code == 2 and "no such file or folder" in wrong.output

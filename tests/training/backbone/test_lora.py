@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import main, parse_recipe
 from safetensors.torch import load_file, save_file
 from tiny import bar_dataset, tiny_checkpoint
 from transformers import AutoModelForImageClassification, SwinConfig, SwinForImageClassification, TrainerCallback
 
 import hf_bones.training.trainer as trainer_module
 from hf_bones.config.recipe import ModelConfig, RecipeError
-from hf_bones.finetune import main, parse_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.training.backbone.loading import head_parameters, load_model, parameter_groups
 from hf_bones.training.backbone.lora import MATRICES, add_lora, attention_projections, lora_layers, merge_lora, plain_state

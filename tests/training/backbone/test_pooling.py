@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import main
 from PIL import Image
 from small_run import arguments
 from tiny import bar_dataset, bar_picture, tiny_checkpoint
 from transformers import AutoModelForImageClassification, Dinov2ForImageClassification, pipeline
 
 from hf_bones.config.recipe import ModelConfig, RecipeError
-from hf_bones.finetune import main
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS, TWO_CLASS
 from hf_bones.preprocess import stack_inputs

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from command_line import parse_recipe
 from small_run import arguments
 
-from hf_bones.finetune import parse_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.training.backbone.loading import load_model
 from hf_bones.training.build import make_trainer

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import main
 from kept_output import PLAIN, kept_rows, recipe_of
 from repository import ROOT
 from small_run import arguments, assert_same_weights, last_step, weights
 from transformers import AutoModelForImageClassification
 
 from hf_bones.config.recipe import RecipeError
-from hf_bones.finetune import main
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import stack_inputs
 from hf_bones.training.backbone.loading import load_model

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pytest
 import torch
 from accelerate.data_loader import prepare_data_loader
+from command_line import main, parse_recipe
 from hub_server import HubServer, hub  # noqa: F401 - a fixture
 from small_shards import arguments, config, rewritten
 
 from hf_bones.config.recipe import DataConfig, RecipeError
 from hf_bones.dataset.schema import DatasetSchemaError
 from hf_bones.dataset.streamed.shards import find_shards
-from hf_bones.finetune import main, parse_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.training.data.batches import TrainingRows
 from hf_bones.training.data.read_ahead import ReadAhead

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import main, parse_recipe
 from hub_server import HubServer
 from repository import ROOT
 from small_run import assert_same_weights, last_step
@@ -20,7 +21,7 @@ from two_processes import free_port, launch_environment
 
 from hf_bones.dataset.streamed.row_groups import RowGroupFiles
 from hf_bones.dataset.streamed.shards import commit_of, find_shards, kept_index, read_index
-from hf_bones.finetune import main, parse_recipe, shareable
+from hf_bones.finetune import public_places
 from hf_bones.record import read_json
 from hf_bones.training.data.read_ahead import ReadAhead
 from hf_bones.training.data.streaming import SHARDS_FILE, run_shards
@@ -141,7 +142,7 @@ def test_a_run_stopped_in_an_epoch_goes_on_with_the_shards_that_it_began_with(gr
 
 def test_the_folder_of_row_groups_stays_out_of_the_record(ground, tmp_path):
     recipe = parse_recipe(arguments(ground, tmp_path / "run"))
-    assert shareable(recipe).data.stream_dir == "groups"
+    assert public_places(recipe.data, recipe.model, recipe.distill)["stream_dir"] == "groups"
 
 
 PUSH = """

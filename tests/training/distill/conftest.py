@@ -1,10 +1,9 @@
 """What the tests of distill share."""
 
 import pytest
+from command_line import main
 from small_student import common, write_pictures
 from tiny import bar_dataset, tiny_checkpoint
-
-from hf_bones.finetune import main
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,11 @@
 from functools import partial
 from pathlib import Path
 
+from command_line import parse_recipe
 from PIL import Image
 from tiny import bar_picture
 
 from hf_bones.dataset.build import load_bones
-from hf_bones.finetune import parse_recipe
 from hf_bones.labels import THREE_CLASS
 from hf_bones.training.backbone.loading import load_model
 from hf_bones.training.build import make_trainer

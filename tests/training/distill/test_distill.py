@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import distill_main
 from PIL import Image
 from safetensors.torch import load_file
 from small_student import NAMES, arguments, hashes_of, recipe_of, trainer_of
@@ -14,7 +15,6 @@ from transformers import TrainerCallback
 
 from hf_bones.config.recipe import RecipeError, load_recipe
 from hf_bones.config.rules import check_rules
-from hf_bones.finetune import distill_main
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import InputSpec
 from hf_bones.record import read_json

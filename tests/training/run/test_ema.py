@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import main, parse_recipe
 from repository import ROOT
 from safetensors.torch import load_file
 from tiny import bar_dataset, tiny_checkpoint
@@ -13,7 +14,6 @@ from transformers import TrainerCallback
 
 import hf_bones.training.trainer as trainer_module
 from hf_bones.config.recipe import RecipeError
-from hf_bones.finetune import main, parse_recipe
 from hf_bones.logits import softmax
 from hf_bones.metrics import selection_score
 from hf_bones.training.run.checkpoints import last_complete_checkpoint

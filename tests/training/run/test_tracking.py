@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import small_run
+from command_line import main, parse_recipe
 from repository import ROOT
 
 from hf_bones.config.recipe import RecipeError
-from hf_bones.finetune import main, parse_recipe
 from hf_bones.record import read_json
 from hf_bones.training.run.tracking import LocalTensorBoard, run_name, trackers
 

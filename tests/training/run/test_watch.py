@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import small_run
 import torch
+from command_line import main, parse_recipe
 from tiny import bar_dataset
 from transformers import TrainerCallback
 
 from hf_bones.config.recipe import TrainConfig, load_recipe
-from hf_bones.finetune import main, parse_recipe
 from hf_bones.training.errors import DivergedError, LoaderDiedError, TooLittleMemoryError
 from hf_bones.training.run.arguments import training_arguments
 from hf_bones.training.run.checkpoints import last_complete_checkpoint
@@ -46,7 +46,7 @@ HUGE = ("--learning_rate", "1e30", "--head_learning_rate", "1e30")
 def test_a_learning_rate_that_gives_nan_ends_the_run_and_leaves_the_last_good_checkpoint(ground, tmp_path, capsys):
     # The first step of the warm-up changes nothing, and is validated and saved; the second one wrecks the network.
     output = tmp_path / "run"
-    assert main(arguments(ground, output, *HUGE, "--evaluations_per_epoch", "6")) == 2
+    assert main(arguments(ground, output, *HUGE, "--evaluations_per_epoch", "6")) == 1
     message = capsys.readouterr().err.splitlines()[-1]
     assert message.startswith("error: step 2: ") and "NaN or infinite" in message
     assert "lower learning_rate" in message and "learning_rate 1e+30" in message and "mixed_precision no" in message
@@ -152,7 +152,7 @@ def test_a_killed_loader_worker_ends_the_run_with_what_to_change_and_the_command
     killer.start()
     code = main(arguments(ground, output, "--data_loader_workers", "1", "--epochs", "40"))
     killer.join()
-    assert killed and code == 2
+    assert killed and code == 1
     message = capsys.readouterr().err.splitlines()[-1]
     assert message.startswith(f"error: data loader: worker process {killed[0]} ")
     for word in ("data_loader_workers (now 1;", "memory", "/dev/shm", "--shm-size", "The same command goes on from"):
@@ -183,7 +183,7 @@ def damaged_dataset(folder: Path, row: int) -> Path:
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_a_damaged_image_ends_the_run_in_one_line_that_names_it(ground, tmp_path, capsys, workers):
     dataset = damaged_dataset(tmp_path, row=17)
-    assert main(arguments(ground, tmp_path / "run", "--dataset", str(dataset), "--data_loader_workers", workers)) == 2
+    assert main(arguments(ground, tmp_path / "run", "--dataset", str(dataset), "--data_loader_workers", workers)) == 1
     message = capsys.readouterr().err.splitlines()[-1]
     assert message.startswith("error: dataset: image 'bar17' (source bars, sha256 000000000000…) cannot be read: ")
     assert "undecodable" in message and "hf-bones build" in message

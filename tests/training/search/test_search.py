@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import main
 from repository import ROOT
 from small_search import recipe_file, study_of
 
 from hf_bones.config.recipe import RecipeError, load_recipe
-from hf_bones.finetune import main
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import InputSpec
 from hf_bones.record import read_json
@@ -173,6 +173,6 @@ def test_a_search_stopped_by_ctrl_c_says_so_and_keeps_its_trial_open(ground, tmp
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with Ctrl-C ignored
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     assert main(["--recipe", str(recipe_file(ground, output)), "--search", "optuna"]) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "run the same command again" in capsys.readouterr().err
     (row,) = study_of(load_recipe(recipe_file(ground, output)), output).rows()
     assert row.state == "running" and len(row.curve) == 1 and row.minutes > 0

@@ -3,10 +3,10 @@
 import importlib.util
 
 import pytest
+from command_line import main
 from small_search import recipe_file, row, study_of
 
 from hf_bones.config.recipe import RecipeError, load_recipe, recipe_from_dict
-from hf_bones.finetune import main
 from hf_bones.training.errors import DamagedImageError
 from hf_bones.training.run.checkpoints import comparable
 from hf_bones.training.search.report import best_of, best_recipe, table_text

@@ -1,0 +1,163 @@
+"""`hf-bones predict`, `evaluate`, `compare`, `resolution` and `augment-check`: what a model, a size or a policy is worth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hf_bones.cli.commands import RecipeKeys
+from hf_bones.cli.errors import FAILED, STRICT
+from hf_bones.cli.options import BatchSize, Dataset, Device, Mirror, Model, ModelOption, Revision, Strict
+from hf_bones.cli.output import answer, wants_json
+from hf_bones.evaluation.augmentation.choices import Criteria, Settings
+from hf_bones.evaluation.compare.choices import CompareChoices
+from hf_bones.evaluation.report.choices import EvaluateChoices
+from hf_bones.evaluation.resolution.choices import ResolutionChoices
+from hf_bones.record import command_line, read_json
+
+# Keys of a recipe that a comparison decides, or gives another meaning to as an option of its own (--set still takes the latter).
+OF_A_COMPARISON = (
+    "dataset", "output_dir", "seed", "train_licences", "drawn_validation_images", "push_to_hub", "resume", "batch_size", "recipe",
+)  # fmt: skip
+
+
+def predict(
+    paths: Annotated[list[Path], typer.Argument(help="Images, or folders to walk through.")],
+    model: ModelOption = "bundled",
+    csv: Annotated[Path | None, typer.Option(help="Write one row an image here instead of printing.")] = None,
+    resume: Annotated[bool, typer.Option(help="Resume a CSV that is there, skipping the files it has.")] = False,
+    batch_size: BatchSize = 16,
+    mirror: Mirror = False,
+    device: Device = None,
+    revision: Revision = None,
+    strict: Strict = False,
+) -> None:
+    """Classify images. A file that cannot be read gets the verdict `unreadable` and the reason; the others go on."""
+    from hf_bones.inference.finding import UNREADABLE
+    from hf_bones.inference.folder import list_files, predict_paths
+    from hf_bones.inference.predictor import BonePredictor
+
+    predictor = BonePredictor.from_pretrained(model, revision=revision, device=device)
+    if csv is not None:
+        verdicts = predict_paths(predictor, paths, csv, resume=resume, batch_size=batch_size, mirror=mirror)
+        told = ", ".join(f"{verdict} {count}" for verdict, count in sorted(verdicts.items()))
+        answer({"csv": csv, "verdicts": verdicts}, [f"{csv}: {told}"])
+        unreadable = verdicts[UNREADABLE]
+    else:
+        found, unreadable = [], 0
+        for finding in predictor.predict_iter(list_files(paths), batch_size=batch_size, mirror=mirror):
+            unreadable += not finding.readable
+            if wants_json():
+                found.append(finding.to_dict())
+                continue
+            shares = " ".join(f"{name} {share:.2f}" for name, share in (finding.probabilities or {}).items())
+            answer(None, [f"{finding.source}: {finding.verdict}  {shares or '; '.join(finding.reasons)}"])
+        answer(found, [])
+    if strict and unreadable:
+        raise typer.Exit(STRICT)
+
+
+def evaluate(
+    model: Model,
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option(help="Folder for report.md, metrics.json, plots and worst_errors.html.")],
+    choices: EvaluateChoices,
+) -> None:
+    """Score a checkpoint on a split, with intervals, baselines, plots and its worst errors. Looks at test are counted."""
+    from hf_bones.evaluation.report.run import evaluate_checkpoint
+    from hf_bones.evaluation.report.summary import summary_text
+
+    done = evaluate_checkpoint(model, dataset, out, choices, command=command_line())
+    answer(read_json(done.metrics), [summary_text(done)])
+
+
+def compare(
+    recipes: Annotated[list[str] | None, typer.Argument(metavar="[RECIPE]...", help="Shipped recipes by name, or YAML files.")] = None,
+    *,
+    dataset: Annotated[str, typer.Option(help="A folder that `hf-bones build` wrote, or a Hub id; all recipes train on it.")],
+    out: Annotated[Path, typer.Option(help="Folder for the leaderboard, and for the runs, which are kept in it.")],
+    choices: CompareChoices,
+    keys: RecipeKeys,
+) -> None:
+    """Train recipes on one dataset and rank them by validation, test shown beside it. Run it again to resume.
+
+    Keys of a recipe that are given as options are changed in all recipes alike.
+    """
+    from dataclasses import replace
+
+    from hf_bones.evaluation.compare.report import terminal_lines
+    from hf_bones.evaluation.compare.run import compare as run_comparison
+    from hf_bones.finetune import run
+
+    alike = tuple(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in keys.items())
+    choices = replace(choices, settings=(*alike, *choices.settings))
+    done = run_comparison(recipes or [], dataset, out, choices, train=run, command=command_line())
+    lines = [*terminal_lines(done), f"leaderboard: {out / 'leaderboard.md'} (.csv, .json and .png beside it)"]
+    answer(read_json(out / "leaderboard.json"), lines)
+    if done.failures:
+        raise typer.Exit(FAILED)
+
+
+def resolution(
+    place: Annotated[str, typer.Argument(metavar="PLACE", help="Collection, built dataset, folder of images, CSV or Parquet table.")],
+    out: Annotated[Path, typer.Option(help="Folder for report.md, resolution.json, plots and kept features.")],
+    choices: ResolutionChoices,
+    recipe: Annotated[str, typer.Option(help="Its `opinions` say how to cross-validate: a shipped recipe's name, or a YAML file.")] = (
+        "radiographs"
+    ),
+) -> None:
+    """Which size to train at: what the images' sizes say and, with --measure, what each is worth and costs. Run it again to resume."""
+    from hf_bones.curate.recipe import load_curate_recipe
+    from hf_bones.evaluation.resolution.report import advice_sentence, caveats, figures_table
+    from hf_bones.evaluation.resolution.run import advise_resolution
+
+    found = advise_resolution(place, out, choices, settings=load_curate_recipe(recipe).opinions, command=command_line())
+    lines = [*figures_table(found)]
+    if found.measured is not None:
+        lines += ["", advice_sentence(found.measured), *(f"- {caveat}" for caveat in caveats(found))]
+    answer(read_json(out / "resolution.json"), [*lines, f"report: {out / 'report.md'}"])
+
+
+def augment_check(
+    choices: Settings,
+    criteria: Criteria,
+    datasets: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[DATASET]...", help="Folders that `hf-bones build` wrote, or Hub ids, with fracture boxes."),
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="Whose policy and input size: a shipped recipe's name, or a YAML file.")] = "bundled",
+    out: Annotated[Path, typer.Option(help="Folder for augment_check.md, augment_check.json, a plot and contact sheets.")] = Path(
+        "augment-check"
+    ),
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Another value for a recipe's key, such as zoom=2; may be repeated."),
+    ] = None,
+) -> None:
+    """Does augmentation keep the break in view, its contrast and its angles? Exits with 1 where the recipe's policy does not."""
+    from hf_bones.config.recipe import load_recipe, override
+    from hf_bones.evaluation.augmentation.check import DATA, MARKDOWN, check_augmentation
+    from hf_bones.evaluation.augmentation.report import remarks, short_table, verdict
+
+    chosen = override(load_recipe(recipe), parse_changes(change or ()), "--set")
+    found = check_augmentation(chosen, datasets or (), out, settings=choices, criteria=criteria, command=command_line())
+    lines = [*short_table(found), verdict(found), *(f"- {remark}" for remark in remarks(found)), f"report: {out / MARKDOWN}"]
+    answer(read_json(out / DATA), lines)
+    if not found.passes:
+        raise typer.Exit(FAILED)
+
+
+def parse_changes(changes: list[str] | tuple[str, ...]) -> dict[str, object]:
+    """Recipe keys and values from "KEY=VALUE", each value read as YAML. Raises ValueError naming what has no `=`."""
+    import yaml
+
+    found: dict[str, object] = {}
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise ValueError(f"--set {change!r}: expected KEY=VALUE, as in zoom=2")
+        found[key.strip()] = yaml.safe_load(value)
+    return found

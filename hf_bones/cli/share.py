@@ -1,0 +1,63 @@
+"""`hf-bones demo`, `review` and `push`: a model and its images before others' eyes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hf_bones.cli.options import Browser, Host, ModelOption, Place, Port, Revision
+from hf_bones.cli.output import answer
+
+
+def demo(
+    model: ModelOption = "bundled",
+    revision: Revision = None,
+    host: Host = None,
+    port: Port = None,
+    share: Annotated[bool, typer.Option(help="Also open a public gradio link.")] = False,
+    browser: Browser = True,
+) -> None:
+    """Open the web demo."""
+    from hf_bones.app import launch
+
+    launch(model, revision=revision, host=host, port=port, share=share, open_browser=browser)
+
+
+def review(
+    place: Place,
+    reviewer: Annotated[str, typer.Option(help="Your name, which signs your decisions; the page asks for it if left out.")] = "",
+    labels: Annotated[str, typer.Option(help="Classes to give: three-class, two-class or a YAML file.")] = "three-class",
+    model: ModelOption = "bundled",
+    host: Host = None,
+    port: Port = None,
+    browser: Browser = True,
+) -> None:
+    """Look through images: filter, see one large beside its near-duplicates, relabel, drop, restore; two reviewers and kappa."""
+    from hf_bones.app.review.page import launch_review
+
+    launch_review(place, reviewer=reviewer, labels=labels, model=model, host=host, port=port, open_browser=browser)
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(help="Checkpoint folder, as `hf-bones train` writes it.")],
+    repo_id: Annotated[str, typer.Argument(help="Model repository on the Hub: owner/name.")],
+    evaluation: Annotated[Path | None, typer.Option(help="Folder that `hf-bones evaluate` wrote: its figures go into the card.")] = None,
+    keep_card: Annotated[bool, typer.Option(help="Push README.md as it is instead of writing it anew.")] = False,
+    public: Annotated[bool, typer.Option(help="Make a new repository public.")] = False,
+    revision: Annotated[str | None, typer.Option(help="Branch to push to.")] = None,
+    message: Annotated[str | None, typer.Option(help="Commit message.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Write the card, check and list the files; send nothing.")] = False,
+) -> None:
+    """Write a checkpoint's card and push it to the Hub, in one commit. Needs `hf auth login` or HF_TOKEN."""
+    from hf_bones.hub.card import write_card
+    from hf_bones.hub.push import push_checkpoint
+
+    if keep_card and evaluation:
+        raise ValueError("--keep-card and --evaluation exclude each other: figures are put in by writing the card anew")
+    if not keep_card:
+        write_card(folder, name=repo_id, evaluation=evaluation)
+    pushed = push_checkpoint(folder, repo_id, private=not public, revision=revision, commit_message=message, dry_run=dry_run)
+    done = f"would push to {pushed.url}" if pushed.commit is None else f"pushed to {pushed.url} at {pushed.commit}"
+    answer(pushed, [*pushed.files, done])

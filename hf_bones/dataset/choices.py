@@ -1,0 +1,38 @@
+"""What is asked for where images are read and a dataset is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hf_bones.config.choices import choice
+
+
+@dataclass(frozen=True)
+class ReadingChoices:
+    """How sources are read: of which kind they are (None: detected), and what they mean or leave unsaid."""
+
+    kind: str | None = choice(None, "folder, collection, manifest, dataset, fracatlas, grazpedwri, mura or drawn; else detected.")
+    labels: str = choice("three-class", "Label scheme: three-class, two-class or a YAML file.")
+    label_map: tuple[str, ...] = choice((), "Their word for our class; may be repeated.", metavar="WORD=CLASS")
+    fracatlas_rows: str | None = choice(None, "Labels and splits from a list of rows: `packaged`, or a CSV.")
+    keep_uncertain: bool = choice(False, "GRAZPEDWRI-DX: keep films of uncertain diagnosis.")
+    source_name: str = choice("", "Name of the source, where the input does not state it.")
+    licence: str = choice("", "Licence of the images, where the input does not state it.")
+
+
+@dataclass(frozen=True)
+class BuildChoices(ReadingChoices):
+    """What `hf-bones build` is asked for. `curate_recipe` says what near-duplicates and salvageable files are."""
+
+    proportions: tuple[float, float, float] = choice((0.7, 0.15, 0.15), "Shares of train, validation and test.")
+    seed: int = choice(0, "Seed of the split and of drawn images.")
+    max_side: int | None = choice(None, "Shrink images to this long side, px.")
+    count: int = choice(300, "How many to draw (source `drawn`).")
+    drawn_size: int = choice(320, "Long side of drawn images, px.")
+    drawn_split: str = choice("", "Put all drawn images into this split.")
+    overwrite: bool = choice(False, "Replace the dataset folder that is there.")
+    find_copies: bool = choice(False, "Look for near-duplicates and keep them together; refuse given splits that tear them.")
+    salvage_truncated: bool = choice(False, "Take JPEGs that were cut off but have nearly all of their rows, marked so.")
+    salvage_rows: float | None = choice(None, "Share of the rows they must have; 0.99 if left out.", least=0)
+    curate_recipe: str | Path = "radiographs"
