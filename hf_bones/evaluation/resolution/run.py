@@ -108,7 +108,8 @@ def measure_sizes(
     from hf_bones.evaluation.resolution.costs import measure_costs
     from hf_bones.evaluation.resolution.measure import choose, compare_sizes, judge
 
-    model, backbones = choices.model, dict[int, Backbone]()
+    model = choices.model
+    backbones: dict[int, Backbone] = {}
     for size in candidates:
         backbone = load_backbone(model, size, keep_blocks=choices.keep_blocks, revision=choices.revision, device=choices.device)
         backbones.setdefault(backbone.spec.size, backbone)
