@@ -224,8 +224,8 @@ def terminal_lines(done: Comparison) -> Sequence[str]:
     for standing in done.standings:
         auroc = figure_cell(standing.shown[0].figures["auroc_abnormal"]).replace("\\", "")
         cost = [_number(standing.cost.milliseconds, 0), _number(standing.cost.megabytes, 1)] if standing.cost else [_NONE, _NONE]
-        body.append([str(standing.rank), standing.name, _number(standing.selection.value, 3), auroc, *cost])
-    head = ["", "model", "validation", f"{done.split}, {done.parts[0].name}: AUROC(abnormal)", "ms", "MB"]
-    lines = text_table(head, body, left=(1, 2, 3))
+        body.append([f"{standing.rank:>3} {standing.name}", _number(standing.selection.value, 3), auroc, *cost])
+    head = ["    model", "validation", f"{done.split}, {done.parts[0].name}: AUROC(abnormal)", "ms", "MB"]
+    lines = text_table(head, body, left=(0, 1, 2))
     lines += [f"failed: {failure.title}: {failure.reason}" for failure in done.failures]
     return lines
