@@ -14,6 +14,7 @@ from hf_bones.config.recipe import DataConfig
 from hf_bones.dataset.arrays.index import RECORD
 from hf_bones.dataset.arrays.reading import arrays_folder
 from hf_bones.dataset.arrays.writing import write_arrays
+from hf_bones.finetune import public_places
 from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json
 from hf_bones.training.data.batches import SquareCollator, TrainingRows
