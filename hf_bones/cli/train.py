@@ -49,7 +49,9 @@ def train(
         best = run_trials(chosen, partial(fit, finished=True))
         answer({"recipe": best}, [])
         return
-    _run(chosen)
+    from hf_bones.finetune import run
+
+    _say_trained(run(chosen))
 
 
 def distill(keys: RecipeKeys) -> None:
@@ -63,7 +65,9 @@ def distill(keys: RecipeKeys) -> None:
 
     chosen = recipe_of(keys, "distill")
     check_rules(chosen, "distill")
-    _run(chosen)
+    from hf_bones.finetune import run
+
+    _say_trained(run(chosen))
 
 
 def _say_needs(command: str, what: str, example: str) -> None:
@@ -84,11 +88,9 @@ def recipe_of(keys: RecipeKeys, default: str, trials: int | None = None) -> Reci
     return override(recipe, {key: value for key, value in keys.items() if key != "recipe"})
 
 
-def _run(recipe: Recipe) -> None:
-    from hf_bones.finetune import run
+def _say_trained(folder: Path) -> None:
     from hf_bones.record import read_json
 
-    folder = run(recipe)
     record = folder / "record.json"
     answer({"checkpoint": folder, "metrics": read_json(record)["metrics"] if record.is_file() else {}}, [])
 

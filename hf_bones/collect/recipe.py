@@ -187,7 +187,7 @@ def _provider_choices(data: object, source: str) -> list[ProviderChoice]:
     choices = []
     for name, given in checked_mapping(data, source, "providers and their options").items():
         where, options = f"{source}: {name}", dict(checked_mapping(given, f"{source}: {name}", "options (or nothing)"))
-        common = {key: options.pop(key) for key in ("enabled", "limit") if key in options}
+        common: dict[str, Any] = {key: options.pop(key) for key in ("enabled", "limit") if key in options}
         read: dict[str, Reader] = {"options": lambda checked, _where: checked}
         known: dict[str, Any] = {"name": str(name), "options": provider_options(str(name), options, source), **common}
         choices.append(dataclass_from_dict(ProviderChoice, known, where, read=read))

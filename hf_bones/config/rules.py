@@ -6,7 +6,7 @@ and the machine stand with these, ranges and choices of single keys beside the k
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -160,7 +160,7 @@ def check_rules(recipe: Recipe, run: str = "") -> None:
 
     `run` is the kind of run, "search" or "fsdp" for one; "distill" also holds for every recipe with something under `distill:`.
     """
-    values, runs = keys_of(recipe), {"", run, *(["distill"] if recipe.distill.is_on else [])}
+    values, runs = keys_of(vars(recipe)), {"", run, *(["distill"] if recipe.distill.is_on else [])}
     for rule in RULES:
         if rule.run in runs and rule.broken(values):
             said = " and ".join(f"{key}: {_yaml(getattr(values, key))}" for key in rule.keys)
@@ -170,10 +170,10 @@ def check_rules(recipe: Recipe, run: str = "") -> None:
             raise RecipeError(f"trainer: {entry}: a run goes by the recipe's own key {key}; set that, and take {entry} out of trainer")
 
 
-def keys_of(recipe: Recipe) -> SimpleNamespace:
-    """The recipe's keys by name, without the stages that they stand in; `space` is that of its search."""
-    keys = {key: value for stage in STAGES for key, value in vars(getattr(recipe, stage)).items()}
-    return SimpleNamespace(**keys, space=recipe.search.space if recipe.search else {})
+def keys_of(stages: Mapping[str, Any]) -> SimpleNamespace:
+    """A recipe's keys by name, from its stages by name; `space` is that of its search."""
+    keys = {key: value for stage in STAGES for key, value in vars(stages[stage]).items()}
+    return SimpleNamespace(**keys, space=stages["search"].space if stages["search"] else {})
 
 
 def _yaml(value: Any) -> str:

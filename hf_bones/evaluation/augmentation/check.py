@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from hf_bones.config.recipe import Recipe, RecipeError
+from hf_bones.config.recipe import AugmentConfig, Recipe, RecipeError
 from hf_bones.evaluation.augmentation.choices import Criteria, Settings
 from hf_bones.evaluation.augmentation.films import BrokenFilms, DrawnFilms, StoredFilms
 from hf_bones.evaluation.augmentation.measure import FilmFigures, measure_film, summarise
@@ -53,7 +53,7 @@ def check_augmentation(
         sets.append(DrawnFilms(settings.drawn, size, drawn_size=recipe.data.drawn_size, seed=settings.seed))
     if not sets:
         raise ValueError("no film to look at: name a dataset with fracture boxes, or ask for drawn radiographs")
-    found = [check_films(films, recipe, settings, criteria, progress=progress) for films in sets]
+    found = [check_films(films, recipe.augment, size, settings, criteria, progress=progress) for films in sets]
     off = tuple(each.name for each in AUGMENTATIONS if not each.is_on(recipe.augment))
     check = AugmentCheck(recipe, settings, criteria, tuple(found), off, sha256_rows([(each.name, each.sha256) for each in sets]), command)
     if out is not None:
@@ -61,9 +61,11 @@ def check_augmentation(
     return check
 
 
-def check_films(films: BrokenFilms, recipe: Recipe, settings: Settings, criteria: Criteria, *, progress: bool = True) -> FilmsFigures:
-    """Every transform of a recipe's policy, and the counter-examples, on one set of films."""
-    transforms = transforms_of(recipe.augment)
+def check_films(
+    films: BrokenFilms, policy: AugmentConfig, size: int, settings: Settings, criteria: Criteria, *, progress: bool = True
+) -> FilmsFigures:
+    """Every transform of a policy at an input `size` (px), and the counter-examples, on one set of films."""
+    transforms = transforms_of(policy)
     measured: list[list[FilmFigures]] = [[] for _ in transforms]
     names: list[str] = []
     groups: list[str] = []
@@ -74,7 +76,7 @@ def check_films(films: BrokenFilms, recipe: Recipe, settings: Settings, criteria
         film = films.film(index)
         draws = film_draws(settings.seed, index, settings.draws)
         for own, transform in zip(measured, transforms, strict=True):
-            own.append(measure_film(film, transform, recipe.model.image_size, draws, settings.looks))
+            own.append(measure_film(film, transform, size, draws, settings.looks))
         names.append(film.name)
         groups.append(film.group)
         labels.append(film.label)
@@ -134,7 +136,7 @@ def _write(check: AugmentCheck, sets: Sequence[BrokenFilms], out: Path) -> Augme
     for number, (films, figures) in enumerate(zip(sets, check.sets, strict=True), start=1):
         name = f"sheet_{number}.png" if check.settings.sheet_films else ""
         if name:
-            write_sheet(films, figures, check.recipe, check.settings, check.criteria, out / name)
+            write_sheet(films, figures, check, out / name)
         found.append(replace(figures, sheet=name))
     check = replace(check, sets=tuple(found))
     plot_check(check, out / PLOT)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from hf_bones.config.recipe import Recipe
 from hf_bones.evaluation.augmentation.choices import Criteria
 from hf_bones.evaluation.augmentation.films import BrokenFilm, BrokenFilms
 from hf_bones.evaluation.augmentation.measure import Floats, percent, share_inside, squared
@@ -17,26 +16,25 @@ from hf_bones.pages.palette import BLUE, ORANGE
 from hf_bones.pages.sheet import FAINT, Band, Cell, Words, draw_sheet
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.augmentation.choices import Settings
-    from hf_bones.evaluation.augmentation.results import FilmsFigures
+    from hf_bones.evaluation.augmentation.results import AugmentCheck, FilmsFigures
 
 _CELL = 168
 _SHOWN = 3  # draws of each film: the first ones, and the one that takes most of the break out of view
 
 
-def write_sheet(films: BrokenFilms, figures: FilmsFigures, recipe: Recipe, settings: Settings, criteria: Criteria, path: Path) -> None:
+def write_sheet(films: BrokenFilms, figures: FilmsFigures, check: AugmentCheck, path: Path) -> None:
     """A PNG: for each transform its verdict, and of each of `figures.shown` films the picture before and after `_SHOWN` draws."""
-    size = recipe.model.image_size
+    size, settings, criteria = check.recipe.model.image_size, check.settings, check.criteria
     shown = [(films.film(index), film_draws(settings.seed, index, settings.draws)) for index in figures.shown]
     bands = []
-    for transform, found in zip(transforms_of(recipe.augment), figures.transforms, strict=True):
+    for transform, found in zip(transforms_of(check.recipe.augment), figures.transforms, strict=True):
         said = (transform.setting, f"in view {percent(found.in_view.value)}", f"angles up to {found.bend[99]:.1f}°", found.judged)
         cells = [one for film, draws in shown for one in _cells(film, transform, size, draws, criteria)]
         bands.append(Band(transform.name, BLUE if found.passes else ORANGE, "   ·   ".join(filter(None, said)), cells))
     legend = (
         f"Outlined: known breaks. Blue: at least {percent(criteria.inside)} of each is in the frame; orange: less. Worst: of all draws."
     )
-    title = f"Augmentation of {recipe.name} on {figures.name}"
+    title = f"Augmentation of {check.recipe.name} on {figures.name}"
     draw_sheet(bands, title=title, subtitle=legend, columns=len(shown) * (_SHOWN + 1), cell=_CELL).save(path)
 
 

@@ -38,6 +38,7 @@ from hf_bones.evaluation.compare.scores import (
     checkpoint_scores,
     looks_at,
     split_rows,
+    training_sample,
 )
 from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.evaluation.report.run import load_splits
@@ -76,10 +77,10 @@ def compare(
         kept: list[tuple[int, Path, float, Scores]] = []
         for run in finished[entrant.name]:
             try:
+                sample = training_sample(run.recipe.data, run.recipe.training.seed, scheme, choices.train_images)
                 scores = checkpoint_scores(
-                    entrant.name, str(run.folder), validation, shown, out,
-                    recipe=run.recipe, train_images=choices.train_images, device=device, batch_size=batch_size,
-                )  # fmt: skip
+                    entrant.name, str(run.folder), validation, shown, out, sample=sample, device=device, batch_size=batch_size
+                )
                 kept.append((run.seed, run.folder, run.minutes, scores))
             except (ValueError, OSError) as error:  # a checkpoint damaged since, say
                 failures.append(Failure(entrant.name, run.seed, reason_of(error)))

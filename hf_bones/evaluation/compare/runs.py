@@ -15,6 +15,7 @@ import traceback
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def train_all(
         else:
             print(f"{title}: training into {folder}", flush=True)
             try:
-                _train_timed(recipe, folder, train)
+                _train_timed(partial(train, recipe), folder)
             except Exception as error:  # noqa: BLE001 - whatever one recipe trips over, the others are worth their hours
                 failures.append(Failure(entrant.name, seed, reason_of(error)))
                 (folder / ERROR_FILE).write_text(traceback.format_exc(), encoding="utf-8")
@@ -187,13 +188,13 @@ def reason_of(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def _train_timed(recipe: Recipe, folder: Path, train: Train) -> None:
+def _train_timed(train: Callable[[], object], folder: Path) -> None:
     """Trains to the end, notes the seconds of this try on top of those that it went on from, and clears what only resuming needs."""
     before, clock = _seconds_so_far(folder), {"finished": False}
     began, began_at = time.monotonic(), time.time()
     write_json(folder / CLOCK_FILE, {**clock, "seconds": before, "began": began_at})
     try:
-        train(recipe)
+        train()
         clock = {"finished": True}
     finally:
         write_json(folder / CLOCK_FILE, {**clock, "seconds": before + time.monotonic() - began})

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hf_bones.config.recipe import Recipe
+from hf_bones.config.recipe import DataConfig
 from hf_bones.evaluation.report.baselines import FOREST, MAJORITY, keep_licences
 from hf_bones.evaluation.report.looks import count_look_somewhere
 from hf_bones.evaluation.report.run import OPEN_SPLITS, fit_baselines, own_folder, predict_rows, scheme_labels, text_column
@@ -88,19 +88,17 @@ def checkpoint_scores(
     shown: SplitRows,
     out: Path,
     *,
-    recipe: Recipe | None = None,
-    train_images: int = 400,
+    sample: TrainingSample | None = None,
     device: str | None = None,
     batch_size: int = 16,
 ) -> Scores:
     """The scores of a folder, Hub id or `bundled`, called `name` here, from `out`/scores where they are kept there.
 
-    With the `recipe` that it was trained by, up to `train_images` of the rows that it learnt from are scored too. Raises ValueError where
+    With a `sample` of the rows that it learnt from, those are scored too. Raises ValueError where
     the checkpoint cannot be loaded or has other classes.
     """
     from hf_bones.inference.predictor import BonePredictor
 
-    sample = training_sample(recipe, validation.scheme, train_images) if recipe is not None else None
     key = "\n".join([str(FORMAT), fingerprint(checkpoint), validation.key, shown.split, shown.key, sample.key if sample else ""])
     path = out / "scores" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
     kept = _read(path)
@@ -182,12 +180,12 @@ class TrainingSample:
     key: str
 
 
-def training_sample(recipe: Recipe, scheme: LabelScheme, count: int) -> TrainingSample:
+def training_sample(data: DataConfig, seed: int, scheme: LabelScheme, count: int) -> TrainingSample:
     """About `count` rows that the recipe trains on, classes in their shares, the same for all recipes of the same rows.
 
     Drawings that a recipe adds are left out: beside films, they say nothing of how far films were learnt by heart.
     """
-    rows, _ = training_rows(recipe.data, scheme, recipe.training.seed)
+    rows, _ = training_rows(data, scheme, seed)
     films = np.array([origin != DRAWN for origin in rows.origins])
     usable = np.flatnonzero(films if films.any() else ~films)
     labels = np.array(rows.labels, dtype=np.int64)
