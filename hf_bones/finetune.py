@@ -135,4 +135,4 @@ def _report(folder: Path, metrics: dict[str, Any], data: dict[str, Any]) -> None
     print("validation  " + ", ".join(f"{key} {metrics[key]:{ALONE}}" for key in TRAINING))
     print(f"checkpoint  {folder} (record.json, README.md and, of a run with steps, curves.png beside it)")
     if data["synthetic_only"]:
-        print("note        it learnt from drawn radiographs only: a demonstration, of no worth on real ones")
+        print("note        it learnt from drawn radiographs only: a demonstration, useless on real ones")

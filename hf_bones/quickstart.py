@@ -1,4 +1,4 @@
-"""`hf-bones quickstart`: the whole way on drawn radiographs, in a few minutes on two cores, with nothing downloaded.
+"""`hf-bones quickstart`: the whole pipeline on drawn radiographs, in a few minutes on two cores, with nothing downloaded.
 
 Draws and builds a dataset, fine-tunes the bundled model under `accelerate launch`, evaluates, and says how to open the result.
 """
@@ -48,7 +48,7 @@ def closing_text(out: Path, done: Evaluation) -> str:
     """What was made and what to do with it."""
     checkpoint = out / "checkpoint"
     return f"""
-Done. This checkpoint learnt from drawn radiographs: it shows the way and says nothing about real films.
+Done. This checkpoint learnt from drawn radiographs: it shows how things work and says nothing about real films.
   report        {done.report} and the plots beside it; {done.errors}
   checkpoint    {checkpoint} (its card: {checkpoint / "README.md"})
   open the demo make demo MODEL={checkpoint}        or: hf-bones demo --model {checkpoint}
@@ -67,7 +67,7 @@ def _train(data: Path, checkpoint: Path, seed: int) -> None:
     environment = {"OMP_NUM_THREADS": str(os.cpu_count() or 1), **os.environ}
     sys.stdout.flush()
     if subprocess.run(command, env=environment, check=False, stdout=sys.stdout).returncode != 0:
-        raise RunEndedError("training failed; its own message stands above")
+        raise RunEndedError("training failed; its own message is above")
 
 
 def _step(number: int, text: str) -> None:

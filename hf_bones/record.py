@@ -1,6 +1,6 @@
 """record.json: what a run was made of and what came out, so that it can be repeated and checked.
 
-Layout (schema 1): `recipe`, `data` (name, hashes, counts, licences, whether all of it is synthetic), `environment` (versions, hardware),
+Layout (schema 1): `recipe`, `data` (name, hashes, counts, licences, whether all of it is drawn), `environment` (versions, hardware),
 `metrics` by split, `base_model`, `started`, `finished`, `test_looks`.
 """
 

@@ -1,4 +1,4 @@
-"""Takes a picture of the demo, or of the look-up page, for the docs: starts it, shows it an image, and saves what a browser shows.
+"""Takes a picture of the demo, or of the review page, for the docs: starts it, shows it an image, and saves what a browser shows.
 
     python scripts/demo_screenshot.py demo/screenshot.png [--model FOLDER] [--image wrist.png] [--width 390 --height 1500] [--dark]
     python scripts/demo_screenshot.py demo/review.png --review data/drawn --keys "ArrowRight d ArrowRight 2"   # decisions are written there
@@ -32,8 +32,8 @@ def main() -> None:
     parser.add_argument("--model", default="bundled", help="bundled, a folder or a Hub id")
     parser.add_argument("--image", type=Path, help="image to classify; without it a drawn example")
     parser.add_argument("--example", type=int, default=4, help="number of the drawn example, from 0")
-    parser.add_argument("--review", type=Path, help="collection or dataset: the look-up page instead of the demo")
-    parser.add_argument("--keys", default="", help="keys to press on the look-up page, with spaces between")
+    parser.add_argument("--review", type=Path, help="collection or dataset: the review page instead of the demo")
+    parser.add_argument("--keys", default="", help="keys to press on the review page, with spaces between")
     parser.add_argument("--width", type=int, default=1280)
     parser.add_argument("--height", type=int, default=880)
     parser.add_argument("--dark", action="store_true")

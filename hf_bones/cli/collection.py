@@ -18,7 +18,7 @@ Folder = Annotated[Path, typer.Argument(help="Folder of the collection.")]
 
 
 def status(folder: Folder) -> None:
-    """URLs by provider, label, licence and outcome; searches, copies, contradictory labels."""
+    """URLs by provider, label, licence and outcome; searches, identical files, contradictory labels."""
     from rich.console import Console
 
     from hf_bones.collect.upkeep.status import collection_status, status_lines, status_table
@@ -31,7 +31,7 @@ def status(folder: Folder) -> None:
 
 def add(
     source: Sources,
-    out: Annotated[Path, typer.Option(help="Folder of the collection; made, or added to.")],
+    out: Annotated[Path, typer.Option(help="Folder of the collection: a new one, or one to add to.")],
     choices: ReadingChoices,
     creator: Annotated[str, typer.Option(help="Who made the images, for the page of credits.")] = "",
 ) -> None:
@@ -43,15 +43,13 @@ def add(
 
     added = add_images(source, out, choices=choices, creator=creator, show_progress=True)
     result = added.result
-    lines = [
-        f"this run: {result.stored:,} added, {result.duplicates:,} copies of others, {result.refused:,} refused, {result.failed:,} failed"
-    ]
+    lines = [f"this run: {result.stored:,} added, {result.duplicates:,} duplicates, {result.refused:,} refused, {result.failed:,} failed"]
     lines += [f"  {count:,} × {reason}" for reason, count in sorted(added.reasons.items(), key=lambda item: -item[1])]
     left_out = Counter(row.reason for row in added.left_out)
-    lines += [f"left out by the source's reader: {count:,} × {reason}" for reason, count in left_out.most_common()]
+    lines += [f"left out by the importer: {count:,} × {reason}" for reason, count in left_out.most_common()]
     lines += [f"note: {text}" for text in added.notes]
     if added.conflicts:
-        lines.append(f"{added.conflicts:,} images stand there under several labels; a build leaves them out until somebody decides")
+        lines.append(f"{added.conflicts:,} images have several labels there; a build leaves them out until somebody decides")
     answer({"collection": out, **dataclasses.asdict(added)}, [*lines, f"collection: {out} (hf-bones collection status {out})"])
     for name, _, error in result.failed_searches:
         note(f"{name}: {error}")
@@ -62,7 +60,7 @@ def add(
 def export(
     folder: Folder,
     out: Annotated[list[Path], typer.Option(help="Table to write: .parquet or .jsonl; may be repeated.")],
-    columns: Annotated[str, typer.Option(help="`hf_bones` (a row an image) or `img2dataset` (a row a URL).")] = "hf_bones",
+    columns: Annotated[str, typer.Option(help="`hf_bones` (a row per image) or `img2dataset` (a row per URL).")] = "hf_bones",
 ) -> None:
     """Write the manifest as a table."""
     from hf_bones.collect.upkeep.export import export_collection
@@ -73,9 +71,9 @@ def export(
 
 def rebuild(
     manifest: Annotated[Path, typer.Argument(help="Collection, manifest.db, or an export (.parquet, .jsonl).")],
-    contact: Annotated[str, typer.Option(envvar="HF_BONES_CONTACT", help="E-mail address or page of yours, for the owners of sites.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the new collection; left out, a collection is mended in place.")] = None,
-    recipe: Annotated[str, typer.Option(help="Recipe whose `fetch` settings hold.")] = "bones",
+    contact: Annotated[str, typer.Option(envvar="HF_BONES_CONTACT", help="Your e-mail address or web page, for site owners.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the new collection; without it, a collection is repaired in place.")] = None,
+    recipe: Annotated[str, typer.Option(help="Recipe whose `fetch` settings apply.")] = "bones",
     allow_private: AllowPrivate = None,
 ) -> None:
     """Fetch the images again from a manifest alone and verify their hashes. Exits with 1 if one is missing."""
@@ -105,9 +103,9 @@ def forget(
 
     gone = forget(folder, what, reason, by)
     lines = [f"deleted: {name}" for name in gone.files] + [f"will not come back: {name}" for name in (*gone.hashes, *gone.urls)]
-    answer(gone, [*lines, "exports, credits pages and datasets made before still name it: make them anew"])
+    answer(gone, [*lines, "exports, credits pages and datasets made before still name it: make them again"])
     if not gone.cleared:
-        note("another program reads the manifest, whose log may still hold the words: close it and run the command again")
+        note("another program has the manifest open, and its log may still hold the deleted text: close it and run the command again")
         raise typer.Exit(FAILED)
 
 

@@ -25,16 +25,16 @@ def checks(
     place: Place,
     recipe: RecipeName = DEFAULT,
     report: Annotated[Path | None, typer.Option(help="Folder for checks.html (the worst of each kind) and checks.csv.")] = None,
-    salvage_truncated: Annotated[bool, typer.Option(help="Make images of refused JPEGs that were only cut off, marked so.")] = False,
+    salvage_truncated: Annotated[bool, typer.Option(help="Make images of refused JPEGs that were only cut off, and mark them.")] = False,
     salvage_rows: Annotated[float | None, typer.Option(help="Share of the rows they must have, instead of the recipe's.")] = None,
     drop: Annotated[
         list[str] | None, typer.Option(metavar="REASON", help="Drop what is flagged for this reason (see --report); may be repeated.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; as many as there are cores, if left out.", min=1)] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; by default as many as there are cores.", min=1)] = None,
 ) -> None:
     """Measure every image for eleven reasons to suspect it, and flag what is past the recipe's thresholds. Deletes nothing.
 
-    Images that are measured already are judged anew by their values, without opening them.
+    Images that are measured already are judged again by their values, without opening them.
     """
     from rich.console import Console
 
@@ -56,9 +56,9 @@ def checks(
 def split(
     place: Place,
     recipe: RecipeName = DEFAULT,
-    anew: Annotated[bool, typer.Option(help="Deal out every image; left out, splits that are there are kept.")] = False,
+    anew: Annotated[bool, typer.Option(help="Deal out every image again; without it, existing splits are kept.")] = False,
     seed: Annotated[int | None, typer.Option(help="Seed of the deal, instead of the recipe's.")] = None,
-    dry_run: Annotated[bool, typer.Option(help="Show what would be; write nothing to the manifest.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Show what would change; write nothing to the manifest.")] = False,
     regions: Annotated[bool, typer.Option(help="Show each region's share, too.")] = False,
     random_score: Annotated[bool, typer.Option(help="Also score what an image-level random split would have claimed.")] = False,
     model: ModelOption = "bundled",
@@ -66,7 +66,7 @@ def split(
 ) -> None:
     """Deal whole groups (patients, pages, near-duplicates) out to train, validation and test, and print the proof.
 
-    Exits with 1 where a group stands in two splits. With --random-score, the frozen features of --model are scored.
+    Exits with 1 where a group is in two splits. With --random-score, the frozen features of --model are scored.
     """
     from rich.console import Console
 
@@ -84,7 +84,7 @@ def split(
         if not wants_json():
             console.print(strata_table(done.proof, regions=regions), "", kinds_table(done.proof), "")
         lines = [*proof_lines(done.proof), *(f"note: {text}" for text in done.notes)]
-        lines.append(f"{done.changed:,} images have another split than before" + (" (dry run: nothing was written)" if dry_run else ""))
+        lines.append(f"{done.changed:,} images changed their split" + (" (dry run: nothing was written)" if dry_run else ""))
         data = {"command": command_line(), **done.proof.as_dict(), "changed": done.changed, "notes": done.notes}
         if random_score:
             from hf_bones.evaluation.opinions.frozen import learnt_from
@@ -108,9 +108,9 @@ def split(
 
 def agreement(
     place: Place,
-    first: Annotated[str | None, typer.Option(help="A reviewer; the busiest one if left out.")] = None,
-    second: Annotated[str | None, typer.Option(help="Another; `labels as they came` compares with those.")] = None,
-    use: Annotated[bool, typer.Option(help="Compare what to keep and what to drop, instead of labels.")] = False,
+    first: Annotated[str | None, typer.Option(help="A reviewer; by default the busiest one.")] = None,
+    second: Annotated[str | None, typer.Option(help="The other one; `labels as they came` compares with those.")] = None,
+    use: Annotated[bool, typer.Option(help="Compare decisions to keep or drop, instead of labels.")] = False,
 ) -> None:
     """How far two reviewers agree: Cohen's kappa with its interval, the table, and the images they differ on."""
     from hf_bones.curate.review.agreement import agreement_of_place, agreement_text
@@ -154,10 +154,11 @@ def suspects(
 def dedup(
     place: Place,
     recipe: RecipeName = DEFAULT,
-    report: Annotated[Path | None, typer.Option(help="Folder for a page with the copies side by side, and a table.")] = None,
-    drop: Annotated[bool, typer.Option(help="Drop all copies but the best, by a decision that can be undone.")] = True,
+    report: Annotated[Path | None, typer.Option(help="Folder for a page with near-duplicates side by side, and a table.")] = None,
+    drop: Annotated[bool, typer.Option(help="Drop all but the best of each group, by a decision that can be undone.")] = True,
     embedding: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Also ask the features of this checkpoint (`bundled`, a folder, a Hub id) in doubt.")
+        str | None,
+        typer.Option(metavar="MODEL", help="In doubt, also compare features of this checkpoint (`bundled`, a folder, a Hub id)."),
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes that open images.", min=1)] = 2,
 ) -> None:
@@ -188,12 +189,12 @@ def dedup(
     for sha256, why in done.unreadable.items():
         note(f"cannot be opened: {sha256[:12]}: {why}")
     if done.search.skipped:
-        note(f"{done.search.skipped:,} look-ups were passed over: see dedup.fullest in the recipe")
+        note(f"{done.search.skipped:,} lookups were skipped: see dedup.fullest in the recipe")
 
 
 def _dedup_lines(subject: Subject, done: Deduplicated, drop: bool) -> Iterator[str]:
     yield f"{done.images:,} images: {done.search.candidates:,} pairs looked alike, {len(done.search.links):,} are one picture"
-    yield f"{len(done.groups):,} groups of copies, {sum(len(group.members) for group in done.groups):,} images in them"
+    yield f"{len(done.groups):,} groups of near-duplicates, {sum(len(group.members) for group in done.groups):,} images in them"
     for group in done.groups:
         if group.is_contradictory:
             members = ", ".join(f"{record.title or record.file} ({record.final_label})" for record in group.members)
@@ -204,7 +205,7 @@ def _dedup_lines(subject: Subject, done: Deduplicated, drop: bool) -> Iterator[s
         yield f"different labels, to be reviewed: {name} and files identical to it: {', '.join(labels)}"
     if drop:
         taken_back = f", {done.undone:,} earlier drops taken back" if done.undone else ""
-        yield f"{done.dropped:,} copies dropped in favour of the best{taken_back}"
+        yield f"{done.dropped:,} near-duplicates dropped in favour of the best{taken_back}"
 
 
 COMMANDS = (checks, split, agreement, suspects, dedup)

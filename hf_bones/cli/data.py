@@ -1,4 +1,4 @@
-"""`hf-bones collect`, `build`, `cache` and `look`: from images elsewhere to a dataset, its arrays, and a picture of it."""
+"""`hf-bones collect`, `build`, `cache` and `look`: from images elsewhere to a dataset, its arrays, and its contact sheet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hf_bones.record import command_line
 def collect(
     out: Annotated[Path, typer.Option(help="Folder of the collection; made, or resumed.")],
     choices: Choices,
-    recipe: Annotated[str, typer.Option(help="Whom to ask for what: a shipped recipe's name, or a YAML file.")] = "bones",
+    recipe: Annotated[str, typer.Option(help="Which providers to ask for what: a shipped recipe's name, or a YAML file.")] = "bones",
     dry_run: Annotated[bool, typer.Option(help="List the candidates and their licences; fetch and write nothing.")] = False,
 ) -> None:
     """Collect images with their licences: search, fetch politely, decode, store by hash. Run it again to resume."""
@@ -34,7 +34,7 @@ def collect(
     lines.append("collection: " + (", ".join(f"{count} {state}" for state, count in sorted(result.states.items())) or "empty"))
     answer({"collection": out, **dataclasses.asdict(result)}, lines)
     for name, query, error in result.failed_searches:
-        note(f"search failed, asked again next time: {name} {query!r}: {error}")
+        note(f"search failed, tried again next time: {name} {query!r}: {error}")
     for host, seconds in result.held_hosts.items():
         note(f"{host} asks to wait {seconds:.0f} s: run the command again then")
     if result.failed_searches:
@@ -80,21 +80,21 @@ def build(
 
 def cache(
     dataset: Dataset,
-    size: Annotated[list[int] | None, typer.Option(metavar="N…", help="Training sizes, px; 224 if left out.", min=8)] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the caches; DATASET/arrays if left out.")] = None,
-    verify: Annotated[bool, typer.Option(help="Only check every image there; exit with 1 where something is wrong.")] = False,
+    size: Annotated[list[int] | None, typer.Option(metavar="N…", help="Training sizes, px; 224 by default.", min=8)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the array caches; DATASET/arrays by default.")] = None,
+    verify: Annotated[bool, typer.Option(help="Only check every image; exit with 1 if something is wrong.")] = False,
     export_npz: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the images to one compressed .npz.")] = None,
-    npz_channels: Annotated[int, typer.Option(help="Equal channels of its images: 1 or 3.")] = 3,
+    npz_channels: Annotated[int, typer.Option(help="Channels of its images, all equal: 1 or 3.")] = 3,
     npz_dtype: Annotated[str, typer.Option(help="float32 or float16 in [0, 1], or uint8.")] = "float32",
     npz_fit: Annotated[str, typer.Option(help="letterbox: padded as in training; squash: aspect ratio not kept.")] = "letterbox",
-    workers: Annotated[int | None, typer.Option(help="Threads that decode; one a CPU core if left out.", min=1)] = None,
+    workers: Annotated[int | None, typer.Option(help="Threads that decode; one per CPU core by default.", min=1)] = None,
 ) -> None:
-    """Decode a dataset once, so that training reads arrays. Run it again to resume, to catch up, or to repair."""
+    """Decode a dataset once into an array cache, which training reads. Run it again to resume, to catch up, or to repair."""
     from hf_bones.dataset.arrays.command import NpzChoices, cache_command, report_lines, verify_command
 
     sizes = size or [224]
     if verify and export_npz:
-        raise ValueError("--verify and --export-npz exclude each other: --verify writes nothing")
+        raise ValueError("--verify and --export-npz cannot be used together: --verify writes nothing")
     if verify:
         found = verify_command(dataset, sizes, out=out)
         lines = [f"{folder}: {'; '.join(problems) or 'every image is there and as it was written'}" for folder, problems in found.items()]
@@ -118,10 +118,10 @@ def look(
     region: Annotated[list[str] | None, typer.Option(help="Only this region; may be repeated.")] = None,
     dropped: Annotated[bool, typer.Option(help="Show images that were dropped, too.")] = False,
     seed: Annotated[int, typer.Option(help="Which images are chosen.")] = 0,
-    columns: Annotated[int, typer.Option(help="Images beside each other.", min=1)] = 6,
+    columns: Annotated[int, typer.Option(help="Images per row.", min=1)] = 6,
     cell: Annotated[int, typer.Option(help="Side of an image's square, px.", min=64)] = 220,
 ) -> None:
-    """Look at a set: one picture with some images of each label, their source, region and hash."""
+    """Make a contact sheet: one picture with some images of each label, their source, region and hash."""
     from hf_bones.curate.contact_sheet import contact_sheet, matching
     from hf_bones.dataset.subject import open_subject
 

@@ -56,7 +56,8 @@ def exit_code(error: BaseException) -> int | None:
         names = _names(cause)
         if names & _NOT_ON_THE_HUB:
             return WRONG_USE
-        if names & _NO_NETWORK or isinstance(cause, (ConnectionError, TimeoutError)) or _is_full(cause):
+        late = isinstance(cause, TimeoutError) and "Timeout" not in names  # filelock's: another run is at work
+        if names & _NO_NETWORK or late or isinstance(cause, ConnectionError) or _is_full(cause):
             return FAILED
         if isinstance(cause, _WRONG_PATHS):
             return WRONG_USE

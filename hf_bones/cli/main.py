@@ -57,7 +57,7 @@ def _commands(panel: str, *functions: Callable[..., Any]) -> None:
 
 _commands(DATA, data.collect, data.look, share.review, data.build, data.cache)
 _group("collection", "Look at a collection, export it, fetch it again, forget and credit images.", collection.COMMANDS)
-_group("curate", "Check, de-duplicate, split and question a collection or a built dataset.", curate.COMMANDS)
+_group("curate", "Check, dedup and split a collection or a built dataset, and find suspect labels.", curate.COMMANDS)
 _commands(TRAIN, train.quickstart, train.recipes, train.accelerate_config, train.train, train.distill)
 command(app, measure.compare, panel=MEASURE, without=measure.OF_A_COMPARISON)
 _commands(MEASURE, measure.evaluate, measure.resolution, measure.augment_check, measure.predict)

@@ -12,7 +12,7 @@ from hf_bones.cli.commands import RecipeKeys
 from hf_bones.cli.errors import FAILED, STRICT
 from hf_bones.cli.options import BatchSize, Dataset, Device, Mirror, Model, ModelOption, Revision, Strict
 from hf_bones.cli.output import answer, wants_json
-from hf_bones.evaluation.augmentation.choices import Criteria, Settings
+from hf_bones.evaluation.augmentation.choices import AugmentCheckSettings, Criteria
 from hf_bones.evaluation.compare.choices import CompareChoices
 from hf_bones.evaluation.report.choices import EvaluateChoices
 from hf_bones.evaluation.resolution.choices import ResolutionChoices
@@ -25,9 +25,9 @@ OF_A_COMPARISON = (
 
 
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="Images, or folders to walk through.")],
+    paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     model: ModelOption = "bundled",
-    csv: Annotated[Path | None, typer.Option(help="Write one row an image here instead of printing.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write one row per image here instead of printing.")] = None,
     resume: Annotated[bool, typer.Option(help="Resume a CSV that is there, skipping the files it has.")] = False,
     batch_size: BatchSize = 16,
     mirror: Mirror = False,
@@ -35,7 +35,7 @@ def predict(
     revision: Revision = None,
     strict: Strict = False,
 ) -> None:
-    """Classify images. A file that cannot be read gets the verdict `unreadable` and the reason; the others go on."""
+    """Classify images. A file that cannot be read gets the verdict `unreadable` and the reason; the rest are classified."""
     from hf_bones.inference.finding import UNREADABLE
     from hf_bones.inference.folder import list_files, predict_paths
     from hf_bones.inference.predictor import BonePredictor
@@ -105,7 +105,7 @@ def resolution(
     place: Annotated[str, typer.Argument(metavar="PLACE", help="Collection, built dataset, folder of images, CSV or Parquet table.")],
     out: Annotated[Path, typer.Option(help="Folder for report.md, resolution.json, plots and kept features.")],
     choices: ResolutionChoices,
-    recipe: Annotated[str, typer.Option(help="Its `opinions` say how to cross-validate: a shipped recipe's name, or a YAML file.")] = (
+    recipe: Annotated[str, typer.Option(help="Recipe whose `opinions` say how to cross-validate: a shipped name, or a YAML file.")] = (
         "radiographs"
     ),
 ) -> None:
@@ -122,19 +122,21 @@ def resolution(
 
 
 def augment_check(
-    choices: Settings,
+    choices: AugmentCheckSettings,
     criteria: Criteria,
     datasets: Annotated[
         list[str] | None,
         typer.Argument(metavar="[DATASET]...", help="Folders that `hf-bones build` wrote, or Hub ids, with fracture boxes."),
     ] = None,
-    recipe: Annotated[str, typer.Option(help="Whose policy and input size: a shipped recipe's name, or a YAML file.")] = "bundled",
+    recipe: Annotated[
+        str, typer.Option(help="Recipe whose policy and input size are checked: a shipped name, or a YAML file.")
+    ] = "bundled",
     out: Annotated[Path, typer.Option(help="Folder for augment_check.md, augment_check.json, a plot and contact sheets.")] = Path(
         "augment-check"
     ),
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Another value for a recipe's key, such as zoom=2; may be repeated."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe, such as zoom=2; may be repeated."),
     ] = None,
 ) -> None:
     """Does augmentation keep the break in view, its contrast and its angles? Exits with 1 where the recipe's policy does not."""

@@ -15,13 +15,13 @@ Sources = Annotated[
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="`bundled`, a checkpoint folder, or a Hub id.")]
 ModelOption = Annotated[str, typer.Option("--model", help="`bundled`, a checkpoint folder, or a Hub id.")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub checkpoint.")]
-Device = Annotated[str | None, typer.Option(help="torch device; a GPU where there is one, if left out.")]
+Device = Annotated[str | None, typer.Option(help="torch device; by default a GPU, if there is one.")]
 BatchSize = Annotated[int, typer.Option(help="Images per forward pass.", min=1)]
 Mirror = Annotated[bool, typer.Option(help="Score each image mirrored left-right too and average the logits; twice the time.")]
 Strict = Annotated[bool, typer.Option(help="Exit with 3 where an image could not be read.")]
 AllowPrivate = Annotated[
-    list[str] | None, typer.Option(metavar="ADDRESS", help="Your own server: an address, network or host name that may be private.")
+    list[str] | None, typer.Option(metavar="ADDRESS", help="A server of your own: address, network or host name that may be private.")
 ]
-Host = Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 if left out.")]
-Port = Annotated[int | None, typer.Option(help="Port to listen on; the first free one from 7860 if left out.")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 by default.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; by default the first free one from 7860.")]
 Browser = Annotated[bool, typer.Option(help="Open it in the browser.")]

@@ -27,7 +27,7 @@ def demo(
 
 def review(
     place: Place,
-    reviewer: Annotated[str, typer.Option(help="Your name, which signs your decisions; the page asks for it if left out.")] = "",
+    reviewer: Annotated[str, typer.Option(help="Your name, which signs your decisions; without it, the page asks.")] = "",
     labels: Annotated[str, typer.Option(help="Classes to give: three-class, two-class or a YAML file.")] = "three-class",
     model: ModelOption = "bundled",
     host: Host = None,
@@ -44,7 +44,7 @@ def push(
     folder: Annotated[Path, typer.Argument(help="Checkpoint folder, as `hf-bones train` writes it.")],
     repo_id: Annotated[str, typer.Argument(help="Model repository on the Hub: owner/name.")],
     evaluation: Annotated[Path | None, typer.Option(help="Folder that `hf-bones evaluate` wrote: its figures go into the card.")] = None,
-    keep_card: Annotated[bool, typer.Option(help="Push README.md as it is instead of writing it anew.")] = False,
+    keep_card: Annotated[bool, typer.Option(help="Push README.md as it is instead of rewriting it.")] = False,
     public: Annotated[bool, typer.Option(help="Make a new repository public.")] = False,
     revision: Annotated[str | None, typer.Option(help="Branch to push to.")] = None,
     message: Annotated[str | None, typer.Option(help="Commit message.")] = None,
@@ -55,7 +55,7 @@ def push(
     from hf_bones.hub.push import push_checkpoint
 
     if keep_card and evaluation:
-        raise ValueError("--keep-card and --evaluation exclude each other: figures are put in by writing the card anew")
+        raise ValueError("--keep-card and --evaluation cannot be used together: figures are put in by rewriting the card")
     if not keep_card:
         write_card(folder, name=repo_id, evaluation=evaluation)
     pushed = push_checkpoint(folder, repo_id, private=not public, revision=revision, commit_message=message, dry_run=dry_run)

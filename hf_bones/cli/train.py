@@ -55,7 +55,7 @@ def train(
 
 
 def distill(keys: RecipeKeys) -> None:
-    """Train a small network under larger ones, with labels and without. Options win over the recipe's values.
+    """Train a small network with larger ones as teachers, with labels and without. Options win over the recipe's values.
 
     A list takes several words; given bare, it is empty. Without --recipe it is `distill`.
     """
@@ -108,7 +108,7 @@ def recipes() -> None:
 
 
 def accelerate_config(
-    name: Annotated[str, typer.Argument(help="Which one; left out, all are listed with the machine that each is for.")] = "",
+    name: Annotated[str, typer.Argument(help="Which one; without it, all are listed with the machine that each is for.")] = "",
 ) -> None:
     """Print the path of a launch configuration: accelerate launch --config_file "$(hf-bones accelerate-config gpu)" scripts/train.py …"""
     from hf_bones.config.recipe import launch_config, recipe_names
@@ -127,7 +127,7 @@ def quickstart(
     images: Annotated[int, typer.Option(help="Radiographs to draw.", min=30)] = 300,
     seed: Annotated[int, typer.Option(help="Seed of the drawings and of training.")] = 0,
 ) -> None:
-    """The whole way in a few minutes on drawn radiographs: draw, build, fine-tune under accelerate, evaluate."""
+    """The whole pipeline in a few minutes on drawn radiographs: draw, build, fine-tune under accelerate, evaluate."""
     from hf_bones.evaluation.report.summary import summary_text
     from hf_bones.quickstart import closing_text, run
     from hf_bones.record import read_json

@@ -18,7 +18,7 @@ from hf_bones.collect.http.web import user_agent
 from hf_bones.collect.licences import LicencePolicy
 from hf_bones.collect.providers.registry import make_provider, provider_names
 from hf_bones.collect.queue import Search
-from hf_bones.collect.recipe import CollectRecipe, ProviderChoice, Query, expand_queries, load_collect_recipe
+from hf_bones.collect.recipe import CollectRecipe, ProviderChoice, SearchQuery, expand_queries, load_collect_recipe
 from hf_bones.collect.recording import CollectResult
 from hf_bones.collect.run import collect
 from hf_bones.config.recipe import RecipeError, nearest
@@ -108,11 +108,11 @@ def plan(recipe: CollectRecipe, api: Api, choices: Choices) -> list[Search]:
                 searches.append(_search(choice, provider, query, choices, recipe))
     for choice, provider in providers:
         if not provider.takes_queries:
-            searches.append(_search(choice, provider, Query("", ""), choices, recipe))
+            searches.append(_search(choice, provider, SearchQuery("", ""), choices, recipe))
     return searches
 
 
-def _search(choice: ProviderChoice, provider: Provider, query: Query, choices: Choices, recipe: CollectRecipe) -> Search:
+def _search(choice: ProviderChoice, provider: Provider, query: SearchQuery, choices: Choices, recipe: CollectRecipe) -> Search:
     limit = choices.limit if choices.limit is not None else recipe.limit_of(choice)
     options = json.dumps(dataclasses.asdict(choice.options), sort_keys=True)
     return Search(provider, query.text, query.label, query.subtype, query.region, limit, options)

@@ -1,4 +1,4 @@
-"""From bytes to an image on disk: decoded whole by `imaging.open_image`, stored by content hash. Runs in processes of its own.
+"""From bytes to an image on disk: decoded whole by `open_image`, stored by content hash. Runs in processes of its own.
 
 Decoders are C code fed with whatever the web serves. Here a crash or an endless loop takes down one worker, is traced to the file that
 caused it, and that file is refused. A file gets its final name only when it is complete and on the disk.
@@ -115,7 +115,7 @@ class Examiner:
             try:
                 return await self._run(lone, body, sha256, keep_refused)
             except BrokenProcessPool as error:
-                raise DecoderDiedError("the decoder crashed, or did not end, on this file") from error
+                raise DecoderDiedError("the decoder crashed or hung on this file") from error
             finally:
                 lone.shutdown(wait=False)
 

@@ -42,20 +42,20 @@ class FetchSettings(Checked):
     concurrency: int = option(32, "Downloads at a time, over all hosts.", within="[1, ∞)")
     per_host: int = option(2, "Downloads at a time from one host.", within="[1, ∞)")
     delay: float = option(0.5, "Seconds between the starts of two requests to one host; its robots.txt may ask for more.", within="[0, ∞]")
-    connect_timeout: float = option(15.0, "Seconds until a connection must stand.", within="[0.001, ∞]")
+    connect_timeout: float = option(15.0, "Seconds to wait for a connection.", within="[0.001, ∞]")
     file_timeout: float = option(90.0, "Seconds for one file, from the first attempt to its last byte.", within="[0.001, ∞]")
     max_bytes: int = option(64 * 2**20, "Largest file, bytes.", within="[1, ∞)")
     max_pixels: int = option(64_000_000, "Largest image, width × height.", within="[1, ∞)")
     max_redirects: int = option(5, "Redirects that are followed for one file.", within="[0, ∞)")
-    attempts: int = option(4, "How often a file is tried that fails for a passing reason (429, 5xx, a reset).", within="[1, ∞)")
+    attempts: int = option(4, "How often a file is tried that fails for a temporary reason (429, 5xx, a reset).", within="[1, ∞)")
     first_wait: float = option(1.0, "Seconds before the second attempt; doubled for each further one.", within="[0, ∞]")
     longest_wait: float = option(
         300.0, "Longest Retry-After that is waited for, s; a host that asks for more is left for a later run.", within="[0, ∞]"
     )
     refused_file_bytes: int = option(16 * 2**20, "Largest refused file whose bytes are kept under refused/, for salvage.", within="[0, ∞)")
-    refused_total_bytes: int = option(2**30, "Room for all refused files, bytes.", within="[0, ∞)")
-    min_free_bytes: int = option(256 * 2**20, "The run stops before the disk has less room than this, bytes.", within="[0, ∞)")
-    workers: int = option(0, "Processes that decode images; 0: one fewer than there are cores, at least one.", within="[0, ∞)")
+    refused_total_bytes: int = option(2**30, "Space for all refused files, bytes.", within="[0, ∞)")
+    min_free_bytes: int = option(256 * 2**20, "The run stops before the disk has less free space than this, bytes.", within="[0, ∞)")
+    workers: int = option(0, "Processes that decode images; 0: one less than there are cores, at least one.", within="[0, ∞)")
 
 
 @dataclass
@@ -89,7 +89,7 @@ class QuerySpec:
 
 
 @dataclass(frozen=True)
-class Query:
+class SearchQuery:
     """One search as it is asked, and the label, subtype and region that its finds get; "" where the recipe says nothing."""
 
     text: str
@@ -157,12 +157,12 @@ def collect_recipe_from_dict(data: object, source: str = "recipe", folder: Path 
     return recipe
 
 
-def expand_queries(recipe: CollectRecipe, source: str = "recipe") -> list[Query]:
+def expand_queries(recipe: CollectRecipe, source: str = "recipe") -> list[SearchQuery]:
     """Every search of a recipe, in its order, each text once: where two queries ask the same, the first stands.
 
     Raises `RecipeError` where one text stands under two labels, since its finds could have only one, and for "{bone}" without bones.
     """
-    by_text: dict[str, Query] = {}
+    by_text: dict[str, SearchQuery] = {}
     for index, spec in enumerate(recipe.queries):
         where = f"{source}: queries[{index}]"
         for term in spec.terms:
@@ -170,7 +170,7 @@ def expand_queries(recipe: CollectRecipe, source: str = "recipe") -> list[Query]
             if not fills:
                 raise RecipeError(f"{where}: {term!r} has {BONE}, but the recipe has no bones: add `bones: [hand, …]` or a region")
             for bone in fills:
-                query = Query(" ".join(term.replace(BONE, bone).split()), spec.label, spec.subtype, bone)
+                query = SearchQuery(" ".join(term.replace(BONE, bone).split()), spec.label, spec.subtype, bone)
                 first = by_text.setdefault(query.text.casefold(), query)
                 if first.label != query.label:
                     raise RecipeError(f"{where}: {query.text!r} stands under {first.label!r} and {query.label!r}; keep one of them")
@@ -224,10 +224,10 @@ def _in_scheme(spec: QuerySpec, where: str, scheme: LabelScheme) -> QuerySpec:
     label, subtype, word = spec.label, spec.subtype, normalise_name(spec.label)
     if word not in owner:
         refused = f" ({scheme.refused[word]})" if word in scheme.refused else nearest(word, owner)
-        raise RecipeError(f"{where}.label: {label!r} is no label of scheme {scheme.name!r}: {', '.join(scheme.names)}{refused}")
+        raise RecipeError(f"{where}.label: {label!r} is not a label of scheme {scheme.name!r}: {', '.join(scheme.names)}{refused}")
     found = scheme.subtype(subtype or label)
     if subtype and (found is None or owner[normalise_name(found)] != owner[word]):
         subtypes = next(c.subtypes for c in scheme.classes if c.name == owner[word])
         hint = nearest(subtype, subtypes)
-        raise RecipeError(f"{where}.subtype: {subtype!r} is no subtype of {owner[word]!r}: {', '.join(subtypes) or 'it has none'}{hint}")
+        raise RecipeError(f"{where}.subtype: {subtype!r} is not a subtype of {owner[word]!r}: {', '.join(subtypes) or 'it has none'}{hint}")
     return dataclasses.replace(spec, label=owner[word], subtype=found or "")

@@ -30,7 +30,7 @@ from hf_bones.collect.queue import Arrival, Search, Waiting
 from hf_bones.collect.reasons import FetchFailedError, FetchReason, FetchRefusedError, HostAsksToWaitError
 from hf_bones.collect.recipe import FetchSettings
 from hf_bones.collect.recording import CollectResult, Recorder, check_disk
-from hf_bones.collect.searching import Found, search_one_after_another
+from hf_bones.collect.searching import SearchBatch, search_one_after_another
 from hf_bones.collect.turns import Turns
 from hf_bones.collect.upkeep.forget import finish_forgetting
 from hf_bones.collect.upkeep.lock import CollectError, locked
@@ -53,11 +53,11 @@ def collect(
     local_only: bool = False,
     show_progress: bool = False,
 ) -> CollectResult:
-    """Runs the searches and fetches what they find into the collection `out`, going on where an earlier run stopped.
+    """Runs the searches and fetches what they find into the collection `out`, resuming where an earlier run stopped.
 
     `permits` decides on a licence (SPDX id or "unknown"), with `reconsider` also on those refused before; `agent` is the User-Agent.
-    With `local_only`, URLs that wait for the network go on waiting.
-    Raises `CollectError` where another run is at work there, or the disk takes no more; KeyboardInterrupt on Ctrl-C or SIGTERM, after
+    With `local_only`, URLs that wait for the network keep waiting.
+    Raises `CollectError` where another run is at work there, or cannot write to the disk; KeyboardInterrupt on Ctrl-C or SIGTERM, after
     everything has been put in order.
     """
     for part in (IMAGES, REFUSED, PARTIAL):
@@ -77,7 +77,7 @@ def collect(
             if not _is_disk_error(first):
                 raise first from error
             raise CollectError(
-                f"{out}: the disk takes no more ({first}). Nothing that was recorded is lost: make room and give the same command again"
+                f"{out}: cannot write to the disk ({first}). Nothing that was recorded is lost: make room and run the same command again"
             ) from first
         manifest.set_fact("interrupted", "no")
         run.result.states = queue.count_by_state(manifest)
@@ -166,10 +166,10 @@ class _Run:
         for search in searches:
             by_provider.setdefault(id(search.provider), []).append(search)
         self._progress.searches(0, len(searches))
-        handover: asyncio.Queue[Found] = asyncio.Queue(maxsize=4)
+        handover: asyncio.Queue[SearchBatch] = asyncio.Queue(maxsize=4)
         loop = asyncio.get_running_loop()
 
-        def hand_over(found: Found) -> None:
+        def hand_over(found: SearchBatch) -> None:
             asyncio.run_coroutine_threadsafe(handover.put(found), loop).result()
 
         done = {search.key for search in searches if search.provider.takes_queries and queue.start_search(self._manifest, search)[1]}
@@ -206,7 +206,7 @@ class _Run:
                 self._tasks.create_task(self._keep_local(queued, candidate.content))
         self._wake.set()
 
-    async def _end_search(self, search_id: int, found: Found) -> None:
+    async def _end_search(self, search_id: int, found: SearchBatch) -> None:
         for _ in range(2 * self._workers):  # its local files are all recorded before it counts as done
             await self._local_slots.acquire()
         for _ in range(2 * self._workers):

@@ -15,7 +15,7 @@ ENOUGH_FAILURES = 3  # searches in a row: the provider is down, or has had enoug
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class SearchBatch:
     """What a search thread hands over: candidates, and at the end how the search ended. `bug` is an error that is nobody's answer."""
 
     search: Search
@@ -25,12 +25,12 @@ class Found:
     bug: Exception | None = None
 
 
-def search_one_after_another(searches: Iterable[Search], hand_over: Callable[[Found], None], stop: threading.Event) -> None:
+def search_one_after_another(searches: Iterable[Search], hand_over: Callable[[SearchBatch], None], stop: threading.Event) -> None:
     """A provider's searches, in its thread, with their errors. One that fails several times in a row is left alone for this run."""
     failures = 0
     for search in searches:
         if failures >= ENOUGH_FAILURES:
-            hand_over(Found(search, [], ended=True, error=f"not asked: {search.provider.name} failed {failures} times in a row"))
+            hand_over(SearchBatch(search, [], ended=True, error=f"not asked: {search.provider.name} failed {failures} times in a row"))
             continue
         batch: list[Candidate] = []
         since = time.monotonic()
@@ -41,7 +41,7 @@ def search_one_after_another(searches: Iterable[Search], hand_over: Callable[[Fo
                 if stop.is_set():
                     return
                 if len(batch) >= BATCH or time.monotonic() - since > BATCH_SECONDS:
-                    hand_over(Found(search, batch))
+                    hand_over(SearchBatch(search, batch))
                     batch, since = [], time.monotonic()
         except ProviderError as failure:
             error = str(failure)
@@ -50,4 +50,4 @@ def search_one_after_another(searches: Iterable[Search], hand_over: Callable[[Fo
         failures = failures + 1 if error else 0
         if stop.is_set():
             return
-        hand_over(Found(search, batch, ended=True, error=error, bug=bug))
+        hand_over(SearchBatch(search, batch, ended=True, error=error, bug=bug))

@@ -56,13 +56,13 @@ class Range:
 class SearchConfig(Checked):
     """How long a search runs, and over what."""
 
-    trials: int = option(20, "Trials in all; those that were pruned or failed count.", within="[1, ∞)")
+    trials: int = option(20, "Trials in total, pruned and failed ones included.", within="[1, ∞)")
     startup_trials: int = option(
-        5, "The first trials: drawn at random, and never pruned before so many have run to their end.", within="[1, ∞)"
+        5, "The first trials are drawn at random; nothing is pruned before this many have finished.", within="[1, ∞)"
     )
     prune_after: int | None = option(
         2,
-        "Evaluations that every trial is given; from the next on, one whose best is under the median is stopped. Empty: none is.",
+        "Evaluations that every trial gets; after them, one whose best is under the median is stopped. Empty: none is.",
         within="[1, ∞)",
     )
     space: dict[str, Range] = field(default_factory=dict, metadata={"help": "Recipe key → {low, high, log, step} or {choices}."})
@@ -85,7 +85,7 @@ def _space(data: Any, stages: Iterable[type], source: str) -> dict[str, Range]:
         if is_removed(key, f"{source}.{key}"):
             continue
         if key not in keys:
-            raise RecipeError(f"{source}: {key!r} is no key of a recipe{nearest(str(key), keys)}")
+            raise RecipeError(f"{source}: {key!r} is not a key of a recipe{nearest(str(key), keys)}")
         if key in NOT_SEARCHED:
             raise RecipeError(f"{source}: {key} cannot be searched over: {NOT_SEARCHED[key]}")
         hint, described = keys[key]
@@ -132,5 +132,5 @@ def _choices(given: Mapping[str, Any], hint: Any, source: str) -> Range:
         raise RecipeError(f"{source}.choices: expected a list of two values or more, got {listed!r}")
     values = tuple(checked_value(value, hint, f"{source}.choices[{place}]") for place, value in enumerate(listed))
     if len(set(values)) < len(values):
-        raise RecipeError(f"{source}.choices: a value stands there twice: {list(values)}")
+        raise RecipeError(f"{source}.choices: a value is given twice: {list(values)}")
     return Range(choices=values)

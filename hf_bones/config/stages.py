@@ -127,7 +127,7 @@ class TrainConfig(Checked):
         choices=("uniform", "sqrt", "balanced"),
     )
     samples_per_epoch: int | None = option(
-        None, "With `balanced` or `sqrt` sampling, images drawn an epoch; empty: as many as rows.", within="[1, ∞)"
+        None, "With `balanced` or `sqrt` sampling, images drawn per epoch; empty: as many as rows.", within="[1, ∞)"
     )
     label_smoothing: float = option(0.0, "Share of each label that is spread over all classes.", within="[0, 1)")
     loss: str = option(
@@ -145,7 +145,7 @@ class TrainConfig(Checked):
     )
     extra_head_loss: float = option(0.3, "Weight of the loss of each of `extra_heads`.", within="[0, ∞)")
     ema_decay: float = option(
-        0.0, "Decay a step of the averaged weights, which are validated and kept; 0 keeps the trained weights.", within="[0, 1)"
+        0.0, "Decay per step of the averaged weights, which are validated and kept; 0 keeps the trained weights.", within="[0, 1)"
     )
     head_epochs: float = option(0.0, "First stage of a two-stage run: epochs in which only the head learns.", within="[0, ∞)")
     cached_views: int = option(
@@ -184,7 +184,7 @@ class TrainConfig(Checked):
     spike_factor: float = option(
         2.0, "End a run whose training loss stays over this many times its running median; 0 turns it off.", within="[0, ∞)"
     )
-    spike_logs: int = option(5, "Logs in a row (there are ten an epoch) over which it must stay there.", within="[1, ∞)")
+    spike_logs: int = option(5, "Logs in a row (ten per epoch) for which it must stay there.", within="[1, ∞)")
     skipped_steps: int = option(
         30, "End a run in fp16 after this many steps in a row whose gradients overflowed; 0 turns it off.", within="[0, ∞)"
     )

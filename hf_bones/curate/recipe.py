@@ -13,7 +13,7 @@ DEFAULT_RECIPE = "radiographs"
 
 @dataclass
 class CheckSettings(Checked):
-    """From which measured value on an image is suspect. Grey is measured at a long side of at most 512 px."""
+    """The measured value beyond which an image is suspect. Grey is measured at a long side of at most 512 px."""
 
     min_rows: float = option(1.0, "Share of the rows that are there, below which an image is truncated.", within="[0, 1]")
     min_side: float = option(96.0, "Short side in px, as stored, below which an image is too small.", within="[0, ∞]")
@@ -28,7 +28,7 @@ class CheckSettings(Checked):
     max_panel_score: float = option(1.8, "Sum of the cues of a gap or gutter, above which there are several panels.", within="[0, ∞]")
     max_marks: float = option(2.0, "Area of drawn marks in ten-thousandths of the picture, above which it is marked.", within="[0, ∞]")
     salvage_rows: float = option(
-        0.99, "Share of the rows from which on a cut-off JPEG is salvaged, where that is asked for.", within="[0, 1]"
+        0.99, "Least share of its rows with which a cut-off JPEG is salvaged, where that is requested.", within="[0, 1]"
     )
 
 
@@ -42,7 +42,7 @@ class DedupSettings(Checked):
         1000, "Cells of a table with more codes than this are passed over (blank pictures), and counted.", within="[0, ∞)"
     )
     nearest: int = option(
-        8, "Of each image's candidates only so many are registered, the likeliest first; bounds the work.", within="[1, ∞)"
+        8, "Only this many of each image's candidates are registered, the likeliest first; bounds the work.", within="[1, ∞)"
     )
     least_start: float = option(0.3, "Correlation at 32 px, less 0.01 for each bit of difference, from which a candidate is registered.")
     least_coarse: float = option(0.74, "Correlation at 32 px after alignment from which a pair is aligned more finely.")
@@ -52,12 +52,12 @@ class DedupSettings(Checked):
     least_likeness: float = option(0.93, "Median correlation of fine detail that a doubtful pair needs.")
     rigid: float = option(1.03, "How much a doubtful pair may be stretched: a limb that moved between two exposures is deformed.")
     least_agreement: float = option(0.55, "Share of the textured overlap whose fine detail agrees that every pair needs.")
-    least_textured: float = option(0.05, "Share of the overlap that must have texture: blank pictures are nobody's copies.")
+    least_textured: float = option(0.05, "Share of the overlap that must have texture: blank pictures are nobody's near-duplicates.")
     least_overlap: float = option(0.6, "Share of either picture that must lie within the other.")
-    most_turn: float = option(12.0, "Degrees by which a copy may be turned.")
-    most_stretch: float = option(1.25, "How much more a copy may be stretched along one axis than along the other.")
+    most_turn: float = option(12.0, "Degrees by which a near-duplicate may be turned.")
+    most_stretch: float = option(1.25, "How much more a near-duplicate may be stretched along one axis than the other.")
     least_embedding: float = option(0.9, "Cosine of the embeddings of a pair that is not sure, where embeddings are handed in.")
-    sources: list[str] = option([], "Sources whose copy is kept, best first; others come after them.")
+    sources: list[str] = option([], "Sources whose image is kept, best first; others come after them.")
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """What is curated: a manifest, and a way to the bytes of its images.
 
-Checks, near-duplicates, splits and the look-up all work on a `Subject`, whether its images are the files of a collection or the rows of a
+Checks, near-duplicates, splits and the review all work on a `Subject`, whether its images are the files of a collection or the rows of a
 built dataset (`dataset/subject.py` opens either).
 """
 
@@ -22,7 +22,7 @@ COLLECTION_KIND, DATASET_KIND = "collection", "dataset"
 class Subject:
     """A set of images under curation. Use as a context manager; closing it closes the manifest.
 
-    `read` gives the bytes of an image as they are stored (to be opened with `imaging.open_image`), of a salvaged one with an end marker put
+    `read` gives the bytes of an image as they are stored (to be opened with `open_image`), of a salvaged one with an end marker put
     on; it may be called from threads and raises OSError where they are not there. `kind` is "collection" or "dataset".
     """
 

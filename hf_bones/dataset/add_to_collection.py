@@ -72,7 +72,7 @@ def add_images(
 
     Licences may be unknown: it is the user's own file. Rows without a label are added without one. Raises ValueError (of several kinds)
     before anything is written: for a source that cannot be read, labels that stand for no class (each with its count), and an `out` that
-    is a dataset; `CollectError` as `collect` does. Given again, it goes on: names whose bytes are there are passed over.
+    is a dataset; `CollectError` as `collect` does. Run again, it resumes: names whose bytes are there are passed over.
     """
     if (out / DATASET_FILE).is_file():
         raise SourceError(f"{out} is a built dataset: choose another --out for the collection")

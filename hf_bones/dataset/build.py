@@ -44,7 +44,7 @@ __all__ = ["BuildError", "BuildResult", "build_dataset", "load_bones"]
 
 
 # Rows → the same rows with the near-duplicates that were found among them as `copy_group`, and notes.
-CopyFinder = Callable[[Sequence[SourceRow]], tuple[list[SourceRow], list[str]]]
+NearDuplicateFinder = Callable[[Sequence[SourceRow]], tuple[list[SourceRow], list[str]]]
 
 
 class BuildError(ValueError):
@@ -73,7 +73,7 @@ def build_dataset(
     max_side: int | None = None,
     limits: Limits | None = None,
     overwrite: bool = False,
-    find_copies: CopyFinder | None = None,
+    find_copies: NearDuplicateFinder | None = None,
     salvage_rows: float | None = None,
     left_out: Sequence[LeftOut] = (),
     notes: Sequence[str] = (),
@@ -209,7 +209,7 @@ def _require_free(output: Path, overwrite: bool) -> None:
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not overwrite:
-        raise BuildError(f"{output} is already there: choose another --output, or replace it with --overwrite")
+        raise BuildError(f"{output} already exists: choose another --output, or replace it with --overwrite")
     if not (output / "dataset_dict.json").is_file():
         raise BuildError(f"{output} is not a dataset folder (no dataset_dict.json), so it is not replaced: choose another --output")
 
@@ -232,7 +232,7 @@ def _require_no_twins(rows: Sequence[SourceRow], digests: Sequence[str]) -> None
             for digest in list(leaks)[:5]
         ]
         raise GroupLeakError(
-            f"{len(leaks)} file(s) stand in more than one split, byte for byte: {'; '.join(pairs)}. Mark all copies but one as 'unused'"
+            f"{len(leaks)} file(s) are in more than one split, byte for byte: {'; '.join(pairs)}. Mark all but one of them as 'unused'"
         )
 
 
@@ -252,7 +252,7 @@ def _twin_notes(digests: Sequence[str], labels: Sequence[str]) -> list[str]:
         words.setdefault(digest, []).append(label)
     twins = [given for given in words.values() if len(given) > 1]
     torn = sum(len(set(given)) > 1 for given in twins)
-    return [f"{len(twins)} files stand there more than once, byte for byte, {torn} of them under different labels"] if twins else []
+    return [f"{len(twins)} files are there more than once, byte for byte, {torn} of them under different labels"] if twins else []
 
 
 def _class_notes(labels: Sequence[str], splits: Sequence[str], scheme: LabelScheme) -> list[str]:

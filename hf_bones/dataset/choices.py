@@ -14,7 +14,7 @@ class ReadingChoices:
 
     kind: str | None = choice(None, "folder, collection, manifest, dataset, fracatlas, grazpedwri, mura or drawn; else detected.")
     labels: str = choice("three-class", "Label scheme: three-class, two-class or a YAML file.")
-    label_map: tuple[str, ...] = choice((), "Their word for our class; may be repeated.", metavar="WORD=CLASS")
+    label_map: tuple[str, ...] = choice((), "A source's word for one of our classes; may be repeated.", metavar="WORD=CLASS")
     fracatlas_rows: str | None = choice(None, "Labels and splits from a list of rows: `packaged`, or a CSV.")
     keep_uncertain: bool = choice(False, "GRAZPEDWRI-DX: keep films of uncertain diagnosis.")
     source_name: str = choice("", "Name of the source, where the input does not state it.")
@@ -31,8 +31,8 @@ class BuildChoices(ReadingChoices):
     count: int = choice(300, "How many to draw (source `drawn`).")
     drawn_size: int = choice(320, "Long side of drawn images, px.")
     drawn_split: str = choice("", "Put all drawn images into this split.")
-    overwrite: bool = choice(False, "Replace the dataset folder that is there.")
-    find_copies: bool = choice(False, "Look for near-duplicates and keep them together; refuse given splits that tear them.")
-    salvage_truncated: bool = choice(False, "Take JPEGs that were cut off but have nearly all of their rows, marked so.")
-    salvage_rows: float | None = choice(None, "Share of the rows they must have; 0.99 if left out.", least=0)
+    overwrite: bool = choice(False, "Replace an existing dataset folder.")
+    find_copies: bool = choice(False, "Look for near-duplicates and keep them together; refuse given splits that separate them.")
+    salvage_truncated: bool = choice(False, "Accept cut-off JPEGs that have nearly all of their rows, and mark them.")
+    salvage_rows: float | None = choice(None, "Share of the rows they must have; 0.99 by default.", least=0)
     curate_recipe: str | Path = "radiographs"

@@ -50,9 +50,11 @@ def build_command(
     notes = [*merged.notes, *decisions_kept(output, source)]
     copies = None
     if choices.find_copies:
-        from hf_bones.dataset.reading.find_copies import with_copies
+        from hf_bones.dataset.reading.find_near_duplicates import with_near_duplicates
 
-        copies = partial(with_copies, settings=load_curate_recipe(choices.curate_recipe).dedup, workplace=output.parent, progress=progress)
+        copies = partial(
+            with_near_duplicates, settings=load_curate_recipe(choices.curate_recipe).dedup, workplace=output.parent, progress=progress
+        )
     least_rows = None
     if choices.salvage_truncated:
         asked = choices.salvage_rows
@@ -60,7 +62,7 @@ def build_command(
     elif choices.salvage_rows is not None:
         raise ValueError("--salvage-rows says how much a cut-off file must have: give --salvage-truncated with it")
     if restored:
-        notes.append(f"{output.name} was put back first: a build that was to replace it had been cut short")
+        notes.append(f"{output.name} was restored first: a build that was replacing it had been interrupted")
     return build_dataset(
         merged.rows,
         output,

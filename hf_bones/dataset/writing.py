@@ -116,7 +116,7 @@ def put_in_place(folder: Path, output: Path) -> None:
     """Renames `folder` to `output`. Of what stood there the files of the earlier build go, once the new ones are in place; all else stays.
 
     So the manifest with its decisions moves over, and so do array caches, whose images are known by their content. It is moved, not copied:
-    a look-up app that has it open goes on writing to it. On any error the old dataset is put back.
+    a review app that has it open keeps writing to it. On any error the old dataset is put back.
     """
     if not output.exists():
         folder.rename(output)

@@ -179,7 +179,7 @@ def _count_in_segment(data: bytes, blocks: list[_Component], wanted: int) -> int
     """How many units can be read from `data`, at most `wanted`."""
     size = 8 * len(data)
     padded = np.frombuffer(data + bytes(4), np.uint8).astype(np.uint32)
-    # 24 bits from each byte on: any 16 bits are one look-up away.
+    # 24 bits from each byte on: any 16 bits are one lookup away.
     ahead: list[int] = (padded[:-2] << 16 | padded[1:-1] << 8 | padded[2:]).tolist()
     position = 0
     for unit in range(wanted):

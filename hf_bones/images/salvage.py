@@ -1,6 +1,6 @@
 """Salvaging JPEGs that were cut off: an end marker is put where their data ends, and the rows that are really theirs are counted.
 
-`imaging.open_image` refuses a cut-off file, and goes on doing so; what is made here opens like any other JPEG. The rows that are missing
+`open_image` refuses a cut-off file, and goes on doing so; what is made here opens like any other JPEG. The rows that are missing
 come out mid-grey, as the decoder leaves them, so that size, aspect ratio and boxes stay what they were. Pillow's global
 `LOAD_TRUNCATED_IMAGES` is never touched. Progressive JPEGs are not salvaged: what they lack is spread over the whole picture.
 

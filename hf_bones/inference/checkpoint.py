@@ -99,8 +99,8 @@ def _download(repo_id: str, revision: str | None) -> Checkpoint:
         ) from error
     except (HfHubHTTPError, EntryNotFoundError, httpx2.HTTPError) as error:
         if isinstance(error, HfHubHTTPError) and error.response.status_code == 401:
-            raise CheckpointError(f"the Hub refused the token sent for {repo_id}: log in with `hf auth login`, or mend HF_TOKEN") from error
-        raise CheckpointError(f"the Hub did not hand over {repo_id}{at}: {error}") from error
+            raise CheckpointError(f"the Hub refused the token sent for {repo_id}: log in with `hf auth login`, or fix HF_TOKEN") from error
+        raise CheckpointError(f"the Hub did not return {repo_id}{at}: {error}") from error
     return Checkpoint(repo_id, folder, folder.name if _COMMIT.fullmatch(folder.name) else revision)
 
 

@@ -27,7 +27,7 @@ TEMPERATURE_RANGE = (0.05, 20.0)
 
 
 @dataclass(frozen=True)
-class Decision:
+class DecisionRule:
     """What turns logits into a decision.
 
     temperature: divides the logits; > 0.
@@ -97,7 +97,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return 1 / (low * high) ** 0.5
 
 
-def calibrate(logits: np.ndarray, labels: np.ndarray, *, scheme: LabelScheme, image_size: int) -> Decision:
+def calibrate(logits: np.ndarray, labels: np.ndarray, *, scheme: LabelScheme, image_size: int) -> DecisionRule:
     """Fits the temperature on validation logits (N, C) and labels (N,), class ids in the order of `scheme`."""
     z = np.asarray(logits, dtype=np.float64)
     y = np.asarray(labels, dtype=np.int64)
@@ -105,7 +105,7 @@ def calibrate(logits: np.ndarray, labels: np.ndarray, *, scheme: LabelScheme, im
         raise ValueError(f"logits have shape {z.shape}, but the label scheme has {len(scheme.names)} classes {list(scheme.names)}")
     temperature = fit_temperature(z, y)
     counts = np.bincount(y, minlength=len(scheme.names))
-    return Decision(
+    return DecisionRule(
         temperature=temperature,
         scheme=scheme,
         image_size=image_size,
@@ -118,7 +118,7 @@ def calibrate(logits: np.ndarray, labels: np.ndarray, *, scheme: LabelScheme, im
     )
 
 
-def write_decision(decision: Decision, folder: Path) -> Path:
+def write_decision(decision: DecisionRule, folder: Path) -> Path:
     """Writes `folder`/decision.json and returns its path."""
     path = folder / FILE_NAME
     write_json(
@@ -135,7 +135,7 @@ def write_decision(decision: Decision, folder: Path) -> Path:
     return path
 
 
-def read_decision(folder: Path) -> Decision | None:
+def read_decision(folder: Path) -> DecisionRule | None:
     """The decision beside a checkpoint, or None when it has none. Raises ValueError naming the file and key of a malformed one."""
     path = folder / FILE_NAME
     if not path.is_file():
@@ -150,7 +150,7 @@ def read_decision(folder: Path) -> Decision | None:
     if thresholds is not None and not isinstance(thresholds, Mapping):
         raise ValueError(f"{path}: 'thresholds' must be null or map each class to a number")
     try:
-        return Decision(
+        return DecisionRule(
             temperature=float(data["temperature"]),
             scheme=scheme_from_dict(labels, f"{path}: labels"),
             image_size=int(data["image_size"]),

@@ -1,6 +1,6 @@
 """`BonePredictor`: images in, findings out, from the bundled model, a folder or a Hub id.
 
-Images go through `imaging.open_image` and `preprocess.to_input`, as they did in training. torch and transformers are imported when a
+Images go through `open_image` and `preprocess.to_input`, as they did in training. torch and transformers are imported when a
 model is loaded, so that a command line that only checks its arguments stays quick.
 
 Not here: the heat map's method (`explain.py`), calibration (`decision.py`), walking folders (`folder.py`).
@@ -18,7 +18,7 @@ from PIL import Image
 
 from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Limits, Radiograph, explain, open_image
 from hf_bones.inference import checkpoint as files
-from hf_bones.inference.decision import Decision, read_decision
+from hf_bones.inference.decision import DecisionRule, read_decision
 from hf_bones.inference.explain import class_evidence, to_image_size
 from hf_bones.inference.finding import REFER, UNREADABLE, Finding
 from hf_bones.labels import LabelScheme
@@ -44,7 +44,14 @@ class BonePredictor:
     """
 
     def __init__(
-        self, model: PreTrainedModel, spec: InputSpec, decision: Decision, *, calibrated: bool, checkpoint: str, revision: str | None = None
+        self,
+        model: PreTrainedModel,
+        spec: InputSpec,
+        decision: DecisionRule,
+        *,
+        calibrated: bool,
+        checkpoint: str,
+        revision: str | None = None,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.spec = spec
@@ -67,7 +74,7 @@ class BonePredictor:
         decision = read_decision(found.folder)
         calibrated = decision is not None
         if decision is None:
-            decision = Decision(temperature=1.0, scheme=files.scheme_of(config, str(found.folder)), image_size=spec.size)
+            decision = DecisionRule(temperature=1.0, scheme=files.scheme_of(config, str(found.folder)), image_size=spec.size)
         else:
             files.check_labels(decision.scheme, config, str(found.folder))
             if decision.image_size != spec.size:

@@ -32,7 +32,7 @@ def bootstrap_intervals(
     """(low, high) of every figure of `classification_metrics` that is not a count, from `repeats` resamples of groups.
 
     `groups` (N,) says which rows belong together; other arguments as in `classification_metrics`. The threshold of the
-    fixed-specificity figures is chosen anew in each resample. (NaN, NaN) where over 5 % of the resamples cannot define the figure.
+    fixed-specificity figures is chosen again in each resample. (NaN, NaN) where over 5 % of the resamples cannot define the figure.
     The answer does not depend on the order of rows. Raises ValueError for fewer than 2 groups, repeats < 1 or level outside (0, 1).
     """
     truth, scores = checked(labels, probabilities, names, normal_id)

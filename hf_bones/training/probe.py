@@ -16,14 +16,14 @@ from transformers import PreTrainedModel
 from hf_bones.config.recipe import AugmentConfig
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.backbone.loading import head_of
-from hf_bones.training.cached_views.rows import KeptRows, collate_kept
+from hf_bones.training.cached_views.rows import CachedViewRows, collate_cached_views
 from hf_bones.training.data.batches import SquareCollator, TrainingRows, batch_to_input
 
 
 def head_features(
     model: PreTrainedModel,
     spec: InputSpec,
-    rows: TrainingRows | KeptRows,
+    rows: TrainingRows | CachedViewRows,
     batch_size: int,
     device: torch.device,
     policy: AugmentConfig | None = None,
@@ -32,7 +32,7 @@ def head_features(
 ) -> np.ndarray:
     """What the head is given for each row: float32 (N, F). With a policy the images are augmented, each `view` in its own way.
 
-    Kept output of a frozen part stands for the images; of it the `view` is taken, whatever the policy.
+    Cached views stand for the images; of it the `view` is taken, whatever the policy.
     """
     kept: list[np.ndarray] = []
 
@@ -48,9 +48,9 @@ def head_features(
         with torch.inference_mode():
             for start in tqdm(range(0, len(rows), batch_size), desc="features of the frozen backbone", unit="batch", disable=hidden):
                 chosen = range(start, min(start + batch_size, len(rows)))
-                if isinstance(rows, KeptRows):
+                if isinstance(rows, CachedViewRows):
                     one_view = rows.of_view(view)
-                    model(kept=collate_kept([one_view[row] for row in chosen])["kept"].to(device))
+                    model(kept=collate_cached_views([one_view[row] for row in chosen])["kept"].to(device))
                     continue
                 batch = collate([rows[(row, view * len(rows) + row)] for row in chosen])
                 model(pixel_values=batch_to_input({key: value.to(device) for key, value in batch.items()}, spec, policy, None, channels))

@@ -44,7 +44,7 @@ def check_processes(config: TrainConfig) -> None:
     found = process_count()
     if config.processes is not None and found != config.processes:
         raise RecipeError(
-            f"processes: {config.processes} asked for, {found} running. For several processes on a CPU start with "
+            f"processes: {config.processes} requested, {found} running. For several processes on a CPU start with "
             f"`torchrun --nproc_per_node {config.processes} scripts/train.py …`; for GPUs with "
             f"`accelerate launch --multi_gpu --num_processes {config.processes} scripts/train.py …`"
         )

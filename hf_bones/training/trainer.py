@@ -51,7 +51,7 @@ def train(
 ) -> TrainedModel:
     """Runs a recipe to its best checkpoint; call it in each process that accelerate or torchrun started.
 
-    Goes on from the last complete checkpoint in `output_dir` when that is of the same recipe. Raises `RecipeError` for keys that do not
+    Resumes from the last complete checkpoint in `output_dir` when that is of the same recipe. Raises `RecipeError` for keys that do not
     go together, and when the number of processes is not the one asked for. `rows` are training and validation rows to take instead of
     those that the recipe names; `callbacks` go to the Trainer; `teach` is what distillation adds (`distill/run.py`). Raises
     `RunEndedError` for a run that cannot go on (`run/watch.py`).

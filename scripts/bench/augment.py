@@ -14,7 +14,7 @@ from harness import Bar, arguments, bar, write_result
 
 from hf_bones.config.recipe import load_recipe
 from hf_bones.evaluation.augmentation.check import check_augmentation
-from hf_bones.evaluation.augmentation.choices import Criteria, Settings
+from hf_bones.evaluation.augmentation.choices import AugmentCheckSettings, Criteria
 from hf_bones.evaluation.augmentation.films import DRAWN
 from hf_bones.evaluation.augmentation.measure import TransformFigures
 from hf_bones.evaluation.augmentation.report import remarks, verdict
@@ -33,7 +33,9 @@ def main() -> None:
 
     bars: list[Bar] = []
     for recipe in RECIPES[:1] if options.quick else RECIPES:
-        settings = Settings(drawn=8, draws=40, looks=2, limit=20) if options.quick else Settings(drawn=120, limit=None)
+        settings = (
+            AugmentCheckSettings(drawn=8, draws=40, looks=2, limit=20) if options.quick else AugmentCheckSettings(drawn=120, limit=None)
+        )
         datasets = [str(options.data)] if options.data else []
         found = check_augmentation(load_recipe(recipe), datasets, options.out / recipe, settings=settings, criteria=CRITERIA)
         print(verdict(found), *remarks(found), sep="\n")

@@ -2,7 +2,7 @@
 
     python scripts/bench/compare.py DATA --dinov2 facebook/dinov2-small
 
-Rows of CC BY and CC0 are learnt from. Runs are kept in --out: one that was stopped goes on.
+Rows of CC BY and CC0 are learnt from. Runs are kept in --out: one that was stopped resumes.
 Each checkpoint's first scoring counts as a look at test. The leaderboard itself stands in --out.
 """
 

@@ -29,7 +29,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from hf_bones.curate.duplicates.canonical import fingerprint
-from hf_bones.curate.duplicates.find import Link, find_links, groups
+from hf_bones.curate.duplicates.find import PairLink, find_links, groups
 from hf_bones.curate.duplicates.fingerprints import FingerprintStore
 from hf_bones.curate.recipe import load_curate_recipe
 from hf_bones.images.opening import ImageRefusedError, open_image
@@ -58,7 +58,7 @@ class Films:
 def main() -> None:
     parser = arguments(__doc__, data="a folder with manifest.csv and its films")
     parser.add_argument("--changed", type=int, default=500, help="films that are put through each of the eight changes")
-    parser.add_argument("--work", type=Path, help="folder for pictures and fingerprints, kept, so that a further run goes on")
+    parser.add_argument("--work", type=Path, help="folder for pictures and fingerprints, kept, so that a further run resumes")
     parser.add_argument("--peer-venv", type=Path, default=VENVS / "dedup-peers", help="where the peers are, or are to be installed")
     parser.add_argument("--part", action="append", choices=["copies", "scale"], help="only this part; the result is written for both only")
     options = parser.parse_args()
@@ -224,7 +224,7 @@ def _stated_bars(films: Films, pairs: set[Pair]) -> list[Bar]:
         for group in filter(None, names):
             stated[group] |= {digest} & numbers.keys()
     of_name = dict(films.hashes)
-    links = [Link(numbers[of_name[a]], numbers[of_name[b]], "", 1.0) for a, b in pairs if "~" not in a + b]
+    links = [PairLink(numbers[of_name[a]], numbers[of_name[b]], "", 1.0) for a, b in pairs if "~" not in a + b]
     joined = {number: place for place, members in enumerate(groups(len(numbers), links)) for number in members}
     # An image that is joined to none is by itself: its own hash tells it from all others.
     whole = [group for group, digests in stated.items() if len({joined.get(numbers[digest], digest) for digest in digests}) == 1]

@@ -34,7 +34,7 @@ _films: dict[str, list[Picture]] = {}
 
 
 def fill(store: Path, count: int, films: dict[str, list[Picture]], workers: int) -> None:
-    """Makes `count` fingerprints in `store`, going on where an earlier run stopped."""
+    """Makes `count` fingerprints in `store`, resuming where an earlier run stopped."""
     with FingerprintStore(store) as target:
         there = target.known()
         tasks = [start for start in range(0, count, _PER_TASK) if name_of(start + _PER_TASK - 1) not in there]

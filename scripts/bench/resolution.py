@@ -3,7 +3,7 @@
     python scripts/bench/resolution.py DATA
 
 DATA may also be a collection or a table of images; rows of CC BY and CC0 are used. Features are kept in --out, so that a run that was
-stopped goes on; the minutes are those of all runs together.
+stopped resumes; the minutes are those of all runs together.
 """
 
 from __future__ import annotations

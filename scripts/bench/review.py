@@ -1,4 +1,4 @@
-"""The look-up's bars: from a change of filters to the painted gallery in headless Chromium, and decisions over `kill -9`.
+"""The review page's bars: from a change of filters to the painted gallery in headless Chromium, and decisions over `kill -9`.
 
     python scripts/bench/review.py DATA
 

@@ -1,4 +1,5 @@
-"""The collection that the look-up's bench opens: the real images of a table, topped up with changed ones, and filled as curation fills it.
+"""The collection that the review page's bench opens: the real images of a table, topped up with changed ones, and filled as curation fills
+it.
 
 Checks, opinions and near-duplicates are drawn at random: the bench times looking through them, not finding them.
 """

@@ -3,6 +3,7 @@
 import errno
 import sqlite3
 
+import filelock
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -32,9 +33,11 @@ def caused(error, cause):
         (FileNotFoundError("no such file"), 2),
         (PermissionError(errno.EACCES, "denied"), 2),
         (OSError(errno.ENOSPC, "No space left on device"), 1),
-        (caused(ValueError("the disk takes no more"), OSError(errno.ENOSPC, "No space left")), 1),
+        (caused(ValueError("cannot write to the disk"), OSError(errno.ENOSPC, "No space left")), 1),
         (caused(ValueError("in the way"), NotADirectoryError(errno.ENOTDIR, "Not a directory")), 2),
         (ConnectionError("no network"), 1),
+        (TimeoutError("no answer"), 1),
+        (caused(ValueError("a run is collecting"), filelock.Timeout("a.lock")), 2),
         (LocalEntryNotFoundError("cannot be reached"), 1),
         (caused(ValueError("no checkpoint"), LocalEntryNotFoundError("cannot be reached")), 1),
         (caused(ValueError("no such model"), RepositoryNotFoundError("404")), 2),

@@ -101,4 +101,4 @@ def test_a_search_that_fails_is_named_and_ends_with_1(tmp_path, rogue, monkeypat
         "fetch: {attempts: 1, min_free_bytes: 0}\n"
     )
     done = collect("--recipe", recipe, "--out", tmp_path / "c", "--allow-private", "127.0.0.1")
-    assert done.exit_code == 1 and "search failed, asked again next time: searxng 'normal wrist'" in done.output, done.output
+    assert done.exit_code == 1 and "search failed, tried again next time: searxng 'normal wrist'" in done.output, done.output

@@ -15,7 +15,7 @@ from hf_bones.collect.providers.searxng import SearxngOptions
 from hf_bones.collect.recipe import (
     FetchSettings,
     LicenceSettings,
-    Query,
+    SearchQuery,
     collect_recipe_from_dict,
     collect_recipe_names,
     expand_queries,
@@ -33,7 +33,7 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def queries(*specs: dict[str, Any], **top: Any) -> list[Query]:
+def queries(*specs: dict[str, Any], **top: Any) -> list[SearchQuery]:
     return expand_queries(collect_recipe_from_dict({"queries": list(specs), **top}))
 
 
@@ -88,9 +88,9 @@ def test_what_bones_spells_out_is_what_holds_without_it() -> None:
 def test_a_term_with_a_bone_becomes_a_query_for_each_bone() -> None:
     asked = queries({"label": "normal", "terms": ["{bone}  x-ray", "bone x-ray"]}, bones=["hand", "foot"])
     assert asked == [
-        Query("hand x-ray", "healthy", "", "hand"),
-        Query("foot x-ray", "healthy", "", "foot"),
-        Query("bone x-ray", "healthy", "", ""),
+        SearchQuery("hand x-ray", "healthy", "", "hand"),
+        SearchQuery("foot x-ray", "healthy", "", "foot"),
+        SearchQuery("bone x-ray", "healthy", "", ""),
     ]
 
 
@@ -104,7 +104,7 @@ def test_a_text_is_asked_once_and_the_first_query_keeps_it() -> None:
         {"label": "fractured", "subtype": "spiral", "terms": ["Spiral fracture"]},
         {"label": "fractured", "terms": ["spiral  fracture", "break"]},
     )
-    assert asked == [Query("Spiral fracture", "fractured", "spiral"), Query("break", "fractured")]
+    assert asked == [SearchQuery("Spiral fracture", "fractured", "spiral"), SearchQuery("break", "fractured")]
 
 
 def test_a_text_under_two_labels_is_an_error() -> None:
@@ -113,8 +113,8 @@ def test_a_text_under_two_labels_is_an_error() -> None:
 
 
 def test_a_subtype_given_as_label_is_both() -> None:
-    assert queries({"label": "non-union", "terms": ["x"]}) == [Query("x", "beyond_repair", "non union")]
-    assert queries({"label": "beyond repair", "subtype": "Bone loss", "terms": ["x"]}) == [Query("x", "beyond_repair", "bone loss")]
+    assert queries({"label": "non-union", "terms": ["x"]}) == [SearchQuery("x", "beyond_repair", "non union")]
+    assert queries({"label": "beyond repair", "subtype": "Bone loss", "terms": ["x"]}) == [SearchQuery("x", "beyond_repair", "bone loss")]
 
 
 def test_bones_are_needed_where_a_term_asks_for_them() -> None:
@@ -159,7 +159,7 @@ def test_labels_can_be_of_a_scheme_beside_the_recipe(tmp_path: Path) -> None:
         "classes:\n- {name: whole, definition: a}\n- {name: worn, definition: b, subtypes: [mild]}\n", encoding="utf-8"
     )
     path = write(tmp_path, "labels: joints.yaml\nqueries:\n- {label: worn, subtype: mild, terms: [knee arthritis x-ray]}\n")
-    assert expand_queries(load_collect_recipe(path)) == [Query("knee arthritis x-ray", "worn", "mild")]
+    assert expand_queries(load_collect_recipe(path)) == [SearchQuery("knee arthritis x-ray", "worn", "mild")]
 
 
 @pytest.mark.parametrize(
@@ -190,8 +190,8 @@ def test_labels_can_be_of_a_scheme_beside_the_recipe(tmp_path: Path) -> None:
         ("queries: [{label: healthy}]", r"queries\[0\]: needs 'terms'"),
         ("queries: [{label: healthy, terms: []}, {label: helthy, terms: [x]}]", r"queries\[1\]\.label: 'helthy'.*did you mean 'healthy'"),
         ("queries: [{label: positive, terms: [x]}]", r"queries\[0\]\.label: 'positive'.*in MURA it means any abnormality"),
-        ("queries: [{label: fractured, subtype: spirall, terms: [x]}]", r"subtype: 'spirall' is no subtype.*did you mean 'spiral'"),
-        ("queries: [{label: healthy, subtype: spiral, terms: [x]}]", r"'spiral' is no subtype of 'healthy': it has none"),
+        ("queries: [{label: fractured, subtype: spirall, terms: [x]}]", r"subtype: 'spirall' is not a subtype.*did you mean 'spiral'"),
+        ("queries: [{label: healthy, subtype: spiral, terms: [x]}]", r"'spiral' is not a subtype of 'healthy': it has none"),
         ("queries: [{label: healthy, terms: ['{bones} x-ray']}]", r"terms: \{bones\} in .* is not known; did you mean '\{bone\}'"),
         ("queries: [{label: healthy, terms: ['{bone x-ray']}]", "is not known"),
         ("queries: [{label: healthy, terms: ['']}]", r"terms: expected a list of words"),

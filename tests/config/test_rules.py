@@ -125,7 +125,7 @@ def test_each_rule_names_its_keys_and_its_advice_helps(rule):
 
 def test_rules_of_one_kind_of_run_are_for_it_alone():
     check_rules(override(Recipe(), {"push_to_hub": "me/it", "epochs": 0}))
-    with pytest.raises(RecipeError, match="nobody teaches"):  # something under distill: is a distillation
+    with pytest.raises(RecipeError, match="there is no teacher"):  # something under distill: is a distillation
         check_rules(override(Recipe(), {"temperature": 3.0}))
 
 

@@ -230,7 +230,7 @@ def test_killed_it_goes_on_where_it_stopped(tmp_path):
     before = collection_status(out).images
     assert 0 < before < 400
     done = CliRunner().invoke(app, command[3:])
-    assert done.exit_code == 0 and f"this run: {400 - before:,} added, 0 copies of others, 0 refused, 0 failed" in done.output
+    assert done.exit_code == 0 and f"this run: {400 - before:,} added, 0 duplicates, 0 refused, 0 failed" in done.output
     status = collection_status(out)
     assert (status.images, status.missing, len(list(out.glob("images/*/*.png")))) == (400, 0, 400)
 

@@ -86,7 +86,7 @@ def test_without_groups_identical_files_stay_together(tmp_path: Path) -> None:
     built = build(rows, tmp_path / "out")
     split_of = {(row["sha256"], split) for split, part in built.dataset.items() for row in part}
     assert len(split_of) == 12
-    assert any("12 files stand there more than once" in note for note in built.notes)
+    assert any("12 files are there more than once" in note for note in built.notes)
 
 
 def test_an_interrupted_build_leaves_no_folder(tmp_path: Path) -> None:

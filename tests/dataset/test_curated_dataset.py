@@ -194,7 +194,8 @@ def test_killed_at_any_step_of_replacing_the_dataset_is_put_back_with_its_decisi
     code = f"""
 import os, signal
 from pathlib import Path
-from hf_bones.dataset.reading.detect import build_command
+from hf_bones.dataset.choices import BuildChoices
+from hf_bones.dataset.command import build_command
 whole, left = Path.rename, [{step}]
 def rename(self, target):
     if left[0] == 0:

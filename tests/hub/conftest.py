@@ -11,7 +11,7 @@ from saved_run import RECORD
 from tiny import telling_checkpoint
 
 from hf_bones.hub.card import write_card
-from hf_bones.inference.decision import Decision, write_decision
+from hf_bones.inference.decision import DecisionRule, write_decision
 from hf_bones.labels import THREE_CLASS
 from hf_bones.record import write_json
 
@@ -21,7 +21,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny checkpoint with decision, record and card, and files that must never leave the machine."""
     folder = tmp_path_factory.mktemp("saved") / "run"
     telling_checkpoint(folder)
-    write_decision(Decision(2.0, THREE_CLASS, 56, fitted_on={"n": 18}), folder)
+    write_decision(DecisionRule(2.0, THREE_CLASS, 56, fitted_on={"n": 18}), folder)
     write_json(folder / "record.json", RECORD)
     write_card(folder)
     Image.new("L", (8, 8)).save(folder / "roc.png")

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
 from hf_bones.evaluation.report.figures import Resampling
-from hf_bones.evaluation.report.report import Circumstances, evaluate_probabilities
+from hf_bones.evaluation.report.report import EvaluationSetup, evaluate_probabilities
 from hf_bones.evaluation.report.rows import ScoredRows
 from hf_bones.hub.card import card_text, write_card
 from hf_bones.hub.push import files_to_push
@@ -41,7 +41,7 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image_ids=[str(index) for index in range(120)],
         image=lambda index: Image.new("L", (40, 40)),
     )
-    about = Circumstances("run", "/home/ada/bones", "test", "ef" * 32, looks=2)
+    about = EvaluationSetup("run", "/home/ada/bones", "test", "ef" * 32, looks=2)
     baseline = {"majority": np.tile([0.9, 0.05, 0.05], (120, 1))}
     evaluate_probabilities(rows, folder, about, baselines=baseline, resampling=Resampling(repeats=50))
     return folder

@@ -12,7 +12,7 @@ from tiny import grey, telling_checkpoint
 from transformers import Dinov2Model
 
 from hf_bones.inference.checkpoint import CheckpointError
-from hf_bones.inference.decision import Decision, write_decision
+from hf_bones.inference.decision import DecisionRule, write_decision
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS
 
@@ -26,7 +26,7 @@ def test_without_a_decision_the_predictor_says_so(predictor: BonePredictor, chec
 
 def test_a_decision_calibrates_and_leaves_the_raw_probabilities_alone(tmp_path: Path, predictor: BonePredictor) -> None:
     folder = telling_checkpoint(tmp_path)
-    write_decision(Decision(4.0, THREE_CLASS, 56), folder)
+    write_decision(DecisionRule(4.0, THREE_CLASS, 56), folder)
     image = grey(80, 60)
     plain, calibrated = predictor.predict(image)[0], BonePredictor.from_pretrained(folder, device="cpu").predict(image)[0]
     assert calibrated.calibrated and calibrated.raw_probabilities == pytest.approx(plain.raw_probabilities, abs=1e-6)
@@ -39,7 +39,7 @@ def test_thresholds_turn_an_open_case_into_refer(tmp_path: Path) -> None:
     image = grey(80, 60)
 
     def verdict(threshold: float) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-        write_decision(Decision(1.0, THREE_CLASS, 56, dict.fromkeys(THREE_CLASS.names, threshold)), folder)
+        write_decision(DecisionRule(1.0, THREE_CLASS, 56, dict.fromkeys(THREE_CLASS.names, threshold)), folder)
         finding = BonePredictor.from_pretrained(folder, device="cpu").predict(image)[0]
         return finding.verdict, finding.prediction_set, finding.reasons
 
@@ -54,7 +54,7 @@ def test_thresholds_turn_an_open_case_into_refer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("broken", ["labels", "size"])
 def test_a_decision_of_another_checkpoint_is_refused(tmp_path: Path, broken: str) -> None:
     folder = telling_checkpoint(tmp_path)
-    write_decision(Decision(1.0, THREE_CLASS, 56 if broken == "labels" else 224), folder)
+    write_decision(DecisionRule(1.0, THREE_CLASS, 56 if broken == "labels" else 224), folder)
     if broken == "labels":
         config = json.loads((folder / "config.json").read_text())
         config["id2label"] = {"0": "fractured", "1": "healthy", "2": "beyond_repair"}

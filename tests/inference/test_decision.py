@@ -10,7 +10,7 @@ import pytest
 
 from hf_bones.inference.decision import (
     TEMPERATURE_RANGE,
-    Decision,
+    DecisionRule,
     calibrate,
     fit_temperature,
     negative_log_likelihood,
@@ -79,7 +79,7 @@ def test_calibrating_refuses_logits_of_another_scheme() -> None:
 
 @pytest.mark.parametrize("thresholds", [None, {"healthy": 0.3, "fractured": 0.25, "beyond_repair": 0.1}])
 def test_a_decision_survives_its_file(tmp_path: Path, thresholds: dict[str, float] | None) -> None:
-    written = Decision(1.7, THREE_CLASS, 224, thresholds, {"n": 12})
+    written = DecisionRule(1.7, THREE_CLASS, 224, thresholds, {"n": 12})
     write_decision(written, tmp_path)
     assert read_decision(tmp_path) == written
 
@@ -101,7 +101,7 @@ def test_no_file_means_no_decision(tmp_path: Path) -> None:
     ],
 )
 def test_a_malformed_file_is_refused_by_name(tmp_path: Path, key: str, value: object, message: str) -> None:
-    path = write_decision(Decision(1.0, THREE_CLASS, 224), tmp_path)
+    path = write_decision(DecisionRule(1.0, THREE_CLASS, 224), tmp_path)
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
     with pytest.raises(ValueError, match=message) as caught:
         read_decision(tmp_path)
@@ -109,18 +109,18 @@ def test_a_malformed_file_is_refused_by_name(tmp_path: Path, key: str, value: ob
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
-    path = write_decision(Decision(1.0, THREE_CLASS, 224), tmp_path)
+    path = write_decision(DecisionRule(1.0, THREE_CLASS, 224), tmp_path)
     path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "image_size"}))
     with pytest.raises(ValueError, match=r"image_size.*missing"):
         read_decision(tmp_path)
 
 
 def test_without_thresholds_the_set_is_the_likeliest_class() -> None:
-    assert Decision(1.0, THREE_CLASS, 224).prediction_set([0.4, 0.35, 0.25]) == ("healthy",)
+    assert DecisionRule(1.0, THREE_CLASS, 224).prediction_set([0.4, 0.35, 0.25]) == ("healthy",)
 
 
 def test_with_thresholds_the_set_holds_every_class_that_reaches_its_own() -> None:
-    decision = Decision(1.0, THREE_CLASS, 224, {"healthy": 0.5, "fractured": 0.3, "beyond_repair": 0.1})
+    decision = DecisionRule(1.0, THREE_CLASS, 224, {"healthy": 0.5, "fractured": 0.3, "beyond_repair": 0.1})
     assert decision.prediction_set([0.2, 0.3, 0.5]) == ("beyond_repair", "fractured")
     assert decision.prediction_set([0.49, 0.29, 0.09]) == ()
     assert decision.prediction_set([0.9, 0.05, 0.05]) == ("healthy",)

@@ -15,7 +15,7 @@ from transformers import (
     pipeline,
 )
 
-from hf_bones.inference.decision import Decision, write_decision
+from hf_bones.inference.decision import DecisionRule, write_decision
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import InputSpec, to_input
@@ -115,7 +115,7 @@ def test_a_heat_map_can_be_asked_for_any_class(predictor: BonePredictor) -> None
 @pytest.mark.parametrize("shape", [(90, 60), (60, 90), (40, 33)])
 def test_mirror_averages_the_logits_of_the_picture_and_of_the_picture_mirrored(tmp_path: Path, shape: tuple[int, int]) -> None:
     folder = telling_checkpoint(tmp_path)
-    write_decision(Decision(4.0, THREE_CLASS, 56), folder)
+    write_decision(DecisionRule(4.0, THREE_CLASS, 56), folder)
     predictor = BonePredictor.from_pretrained(folder, device="cpu")
     image = grey(*shape, seed=3)
     pair = [np.asarray(image), np.asarray(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))]

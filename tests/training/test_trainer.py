@@ -79,7 +79,7 @@ def test_accelerates_silent_single_process_is_stopped_where_two_were_asked_for(g
         [*command, *arguments(ground, tmp_path / "run", "--processes", "2")], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert done.returncode != 0
-    assert "processes: 2 asked for, 1 running" in done.stderr and "torchrun --nproc_per_node 2" in done.stderr
+    assert "processes: 2 requested, 1 running" in done.stderr and "torchrun --nproc_per_node 2" in done.stderr
 
 
 def test_the_number_of_processes_is_only_checked_when_asked(ground, monkeypatch):

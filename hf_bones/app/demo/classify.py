@@ -1,6 +1,6 @@
 """One image in, everything the page shows out. No gradio here, so that it can be read and tested without a page.
 
-The file's own bytes reach `imaging.open_image`, as in training; gradio's own image loading, which would convert 16-bit files badly and
+The file's own bytes reach `open_image`, as in training; gradio's own image loading, which would convert 16-bit files badly and
 fail on DICOM, has no part in it.
 """
 

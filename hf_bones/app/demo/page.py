@@ -24,7 +24,7 @@ Outputs = tuple[dict[str, Any] | None, str, dict[str, float] | None, Any, str, A
 
 
 class RadiographInput(gr.Image):
-    """gradio's image input that hands over the uploaded file untouched, whatever it holds: `imaging.open_image` is to judge it."""
+    """gradio's image input that hands over the uploaded file untouched, whatever it holds: `open_image` is to judge it."""
 
     is_template = True  # shown by gradio's own Image
 
@@ -86,7 +86,7 @@ def build_demo(model: str | Path = "bundled", *, revision: str | None = None) ->
                     format="png",
                     height=IMAGE_HEIGHT,
                     buttons=["fullscreen"],
-                    alt_text="The radiograph you gave, as the model sees it",
+                    alt_text="Your radiograph, as the model sees it",
                     elem_id="radiograph",
                 )
                 other = AnyFileButton("Open a file of another kind: DICOM, TIFF …", size="sm", elem_id="other-file")

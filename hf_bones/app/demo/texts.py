@@ -25,7 +25,7 @@ THUMBNAIL_SIDE = 200  # px
 HINT = "Drop, choose or paste a radiograph, or try one of the drawn examples."
 OTHER_VERDICTS = {
     REFER: ("Not sure", "More than one class, or none, is likely enough."),
-    NOT_A_BONE_XRAY: ("Not a bone radiograph", "The model was made for radiographs of bones; about this image it has nothing to say."),
+    NOT_A_BONE_XRAY: ("Not a bone radiograph", "The model was made for radiographs of bones; it has nothing to say about this image."),
 }
 
 

@@ -1,4 +1,4 @@
-"""How the look-up page asks and is answered: its query read from plain data, and errors that the reviewer can mend as sentences."""
+"""How the review page asks and is answered: its query read from plain data, and errors that the reviewer can fix as sentences."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
-from hf_bones.curate.review.lookup import BY_HASH, Query
+from hf_bones.curate.review.index import BY_HASH, ReviewQuery
 
 Asked = Mapping[str, Any]
 Answered = dict[str, Any]
@@ -33,10 +33,10 @@ def answering(function: Callable[[Any, Asked], Answered]) -> Callable[[Any, Aske
     return answered
 
 
-def query_of(data: Asked) -> Query:
+def query_of(data: Asked) -> ReviewQuery:
     """The page's query as one of ours: what is missing is empty, what is too long is cut."""
     chosen = data.get("chosen") if isinstance(data.get("chosen"), Mapping) else {}
-    return Query(
+    return ReviewQuery(
         {str(name): frozenset(map(str, values)) for name, values in (chosen or {}).items() if values},
         text_of(data.get("words")),
         str(data.get("order") or BY_HASH),

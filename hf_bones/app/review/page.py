@@ -1,4 +1,4 @@
-"""The look-up page: `hf-bones review` shows the images of a collection or a built dataset, and takes decisions about them.
+"""The review page: `hf-bones review` shows the images of a collection or a built dataset, and takes decisions about them.
 
 gradio serves the page; its one component calls the functions of `Review`. Pictures go through plain routes, so that a change of filters
 sends a little HTML and the browser fetches the thumbnails it has not seen. Only images that the manifest knows are served, by their hash,
@@ -59,10 +59,10 @@ def frame_html(review: Review) -> str:
 def build_review(review: Review) -> gr.Blocks:
     """The page of a review, to be served by `serve_review`."""
     functions = [review.look_up, review.show, review.decide, review.undo, review.agreement, review.ask_model, review.progress]
-    with gr.Blocks(title=f"{review.name}: look-up", analytics_enabled=False, fill_width=True) as page:
+    with gr.Blocks(title=f"{review.name}: review", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(
             frame_html(review),
-            label="Look-up",
+            label="Review",
             elem_id="review",
             js_on_load=call(f"{_BROWSER}/page.js", "element", "server", **{name: f"{_BROWSER}/{file}.js" for name, file in _PARTS.items()}),
             server_functions=[*map(_called, functions)],
@@ -115,7 +115,7 @@ def _picture(review: Review, sha256: str, make: Any) -> Response:
 
 
 async def _sheet(review: Review, request: Request) -> Response:
-    """The contact sheet of a look-up, as a PNG to download."""
+    """The contact sheet of the images found, as a PNG to download."""
 
     def draw() -> Response:
         try:
@@ -155,17 +155,17 @@ def launch_review(
     port: int | None = None,
     open_browser: bool = True,
 ) -> None:
-    """Opens the look-up of a collection or built dataset, and stays until it is stopped. Raises ValueError for a place that is neither."""
+    """Opens the review of a collection or built dataset, and stays until it is stopped. Raises ValueError for a place that is neither."""
     with open_subject(place) as subject:
         review = Review(subject, load_scheme(labels), reviewer=reviewer, model=model)
         stop = threading.Event()
-        records = [entry.record for entry in review.lookup.entries]
+        records = [entry.record for entry in review.index.entries]
         thumbnails = threading.Thread(target=review.pictures.make_all, args=(records, stop), daemon=True)
         thumbnails.start()
         try:
             page = build_review(review)
             address = serve_review(page, review, host=host, port=port, open_browser=open_browser)
-            print(f"{place}: {len(records):,} images at {address} (Ctrl-C ends it)", flush=True)
+            print(f"{place}: {len(records):,} images at {address} (Ctrl-C to stop)", flush=True)
             if host not in (None, HOST, "localhost", "::1"):
                 print(f"note: whoever can reach {host} can see the images and decide about them under any name", flush=True)
             page.block_thread()

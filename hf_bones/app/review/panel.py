@@ -73,7 +73,7 @@ def _facts(record: ImageRecord, blind: bool) -> list[Fact]:
         ("Severity", "" if record.severity is None else f"{record.severity:.2f}", ""),
         ("File", record.file, ""),
         ("Fetched", record.fetched_at, ""),
-        ("Drawn", "a drawing, not a film" if record.synthetic else "", ""),
+        ("Drawn", "drawn, not a real film" if record.synthetic else "", ""),
     ]
 
 

@@ -1,6 +1,6 @@
 """Pictures of images for the browser: small ones kept in `thumbnails/` beside the manifest, large ones made when they are looked at.
 
-Both come from `imaging.open_image`, so that a reviewer sees what the model sees. A thumbnail is named by its image's hash, as the images
+Both come from `open_image`, so that a reviewer sees what the model sees. A thumbnail is named by its image's hash, as the images
 are, and is written whole or not at all; `hf-bones collection forget` deletes it with its image. Whatever cannot be opened has no picture.
 """
 

@@ -1,4 +1,4 @@
-"""What the look-up page asks for and gets: lists, one image, decisions, undo, agreement, a model's finding. No gradio here.
+"""What the review page asks for and gets: lists, one image, decisions, undo, agreement, a model's finding. No gradio here.
 
 Each function of `Review` that the page calls takes plain data and gives plain data: {"ok": true, …}, or {"error": "what to do"}. A decision
 is committed and synced to disk before its answer leaves, so that what the page shows as saved survives whatever comes next.
@@ -17,7 +17,7 @@ from hf_bones.app.review.asking import Answered, Asked, ReviewError, answering, 
 from hf_bones.app.review.pictures import Pictures
 from hf_bones.curate.review.agreement import AS_THEY_CAME, agree, choose_pair, group_of_images, readings_of, reviewers
 from hf_bones.curate.review.facets import DROP, FACETS, KEEP, MINE, RELABEL, Entry
-from hf_bones.curate.review.lookup import CHECK_ORDER, Found, Lookup, Query
+from hf_bones.curate.review.index import CHECK_ORDER, Matches, ReviewIndex, ReviewQuery
 from hf_bones.curate.subject import Subject
 from hf_bones.inference.checkpoint import CheckpointError
 from hf_bones.inference.predictor import BonePredictor
@@ -26,11 +26,11 @@ from hf_bones.manifest.store import ImageRecord
 from hf_bones.pages.pictures import data_url
 
 PAGE_SIZES, DEFAULT_PAGE_SIZE = (30, 60, 120), 60
-_LISTS_KEPT = 64  # look-ups whose order is kept, so that pages stay where they are while decisions are made
+_LISTS_KEPT = 64  # lists whose order is kept, so that pages stay where they are while decisions are made
 
 
 class Review:
-    """The look-up of a subject for any number of reviewers at one server. Safe to call from threads."""
+    """The review of a subject for any number of reviewers at one server. Safe to call from threads."""
 
     def __init__(self, subject: Subject, scheme: LabelScheme, *, reviewer: str = "", model: str = "bundled") -> None:
         self.subject = subject
@@ -44,7 +44,7 @@ class Review:
         self._lists: OrderedDict[str, list[str]] = OrderedDict()
         # NORMAL would leave the last commits to the operating system; a reviewer's word is kept even over a power cut.
         subject.manifest.connection.execute("PRAGMA synchronous = FULL")
-        self.lookup = Lookup(subject.manifest)
+        self.index = ReviewIndex(subject.manifest)
 
     @property
     def name(self) -> str:
@@ -54,42 +54,42 @@ class Review:
     def record(self, sha256: str) -> ImageRecord | None:
         """The image of that hash, if the manifest knows it. Nothing else is ever served."""
         with self._lock:
-            entry = self.lookup.entry(sha256)
+            entry = self.index.entry(sha256)
             return None if entry is None else entry.record
 
     def listed(self, token: str) -> list[ImageRecord]:
-        """The images of a look-up, in its order. Raises `ReviewError` for one that is no longer kept."""
+        """The images of a list, in its order. Raises `ReviewError` for one that is no longer kept."""
         with self._lock:
             if token not in self._lists:
-                raise ReviewError("This list is no longer kept; look it up again.")
-            entries = [self.lookup.entry(sha) for sha in self._lists[token]]
+                raise ReviewError("This list is no longer kept; reload the page.")
+            entries = [self.index.entry(sha) for sha in self._lists[token]]
             return [entry.record for entry in entries if entry is not None]
 
     @answering
     def look_up(self, asked: Asked) -> Answered:
-        """A page of images. `query` as `query_of` reads it, `page` from 0, `size`; with the `token` of a look-up, a page of its list."""
+        """A page of images. `query` as `query_of` reads it, `page` from 0, `size`; with a `token`, a page of that list."""
         query = query_of(asked.get("query", {}))
         size = next((size for size in PAGE_SIZES if size == asked.get("size")), DEFAULT_PAGE_SIZE)
         with self._lock:
-            self.lookup.refresh()
+            self.index.refresh()
             found = self._find(query)
             token = str(asked.get("token", ""))
             if token not in self._lists:
                 token = token_hex(8)
-                self._lists[token] = [self.lookup.entries[place].record.sha256 for place in found.places]
+                self._lists[token] = [self.index.entries[place].record.sha256 for place in found.places]
                 if len(self._lists) > _LISTS_KEPT:
                     self._lists.popitem(last=False)
             self._lists.move_to_end(token)
             hashes = self._lists[token]
             pages = max(1, -(-len(hashes) // size))
             page = min(max(0, int(asked.get("page") or 0)), pages - 1)
-            entries = [self.lookup.entry(sha) for sha in hashes[page * size : (page + 1) * size]]
+            entries = [self.index.entry(sha) for sha in hashes[page * size : (page + 1) * size]]
             cards = "".join(self._card(entry, query) for entry in entries if entry is not None)
-            orders = [[f"{CHECK_ORDER}{reason}", reason] for reason in self.lookup.check_reasons()]
+            orders = [[f"{CHECK_ORDER}{reason}", reason] for reason in self.index.check_reasons()]
             return {
                 "token": token,
                 "total": len(hashes),
-                "of": len(self.lookup.entries),
+                "of": len(self.index.entries),
                 "page": page,
                 "pages": pages,
                 "cards": cards or texts.nothing_html(query.chosen, texts.command_that_fills(query.chosen, self.subject.folder)),
@@ -104,7 +104,7 @@ class Review:
         query = query_of(asked.get("query", {}))
         with self._lock:
             entry = self._entry(asked)
-            copies = [copy for sha in entry.copies if (copy := self.lookup.entry(sha)) is not None]
+            copies = [copy for sha in entry.copies if (copy := self.index.entry(sha)) is not None]
             return {
                 "sha": entry.record.sha256,
                 "panel": panel.panel_html(entry, copies, query.blind, query.reviewer, self.scheme, self.subject.folder),
@@ -124,7 +124,7 @@ class Review:
         with self._lock:
             entry = self._entry(asked)
             if self.subject.manifest.image(entry.record.sha256) is None:
-                raise ReviewError("This image is no longer in the manifest; look up again.")
+                raise ReviewError("This image is no longer in the manifest; reload the page.")
             if action == RELABEL:
                 self._check_label(label, subtype)
                 reason = "read without seeing labels" if query.blind else "relabelled" if label != entry.record.label else "confirmed"
@@ -150,10 +150,10 @@ class Review:
                 (by,),
             ).fetchone()[0]
             if last is None:
-                raise ReviewError(f"There is no decision of {by} left to take back.")
+                raise ReviewError(f"There is no decision of {by} left to undo.")
             decision = next(self.subject.manifest.decisions("d.id = ?", (last,)))
-            if self.lookup.entry(decision.sha256) is None:  # it came after this page was opened
-                self.lookup.load()
+            if self.index.entry(decision.sha256) is None:  # it came after this page was opened
+                self.index.load()
             entry = self._entry({"sha": decision.sha256})
             number = self.subject.manifest.undo(last, by)
             told = texts.decision_words(decision.decision, decision.label, decision.subtype, decision.reason)
@@ -173,7 +173,7 @@ class Review:
             return {"html": texts.no_agreement_html(), "names": names, "first": "", "second": "", "shas": []}
         found = agree(*pair, readings, categories=self.scheme.names, groups=groups)
         with self._lock:
-            known = [row for row in found.differing if self.lookup.entry(row[0]) is not None]
+            known = [row for row in found.differing if self.index.entry(row[0]) is not None]
         return {
             "html": texts.agreement_html(found, known, blind=query.blind),
             "names": names,
@@ -186,7 +186,7 @@ class Review:
     def ask_model(self, asked: Asked) -> Answered:
         """The finding of the model given to this review, and its heat map. The model is loaded when it is first asked."""
         if query_of(asked.get("query", {})).blind:
-            raise ReviewError("A model's view would lead you; read without hiding the labels to see it.")
+            raise ReviewError("The model's view would influence you; show the labels to see it.")
         with self._lock:
             entry = self._entry(asked)
         try:
@@ -208,19 +208,19 @@ class Review:
         """How far the thumbnails are."""
         return {"made": self.pictures.made, "wanted": self.pictures.wanted, "failed": self.pictures.failed}
 
-    def _find(self, query: Query) -> Found:
+    def _find(self, query: ReviewQuery) -> Matches:
         try:
-            return self.lookup.find(query)
+            return self.index.find(query)
         except ValueError as error:
             raise ReviewError(str(error)) from error
 
     def _entry(self, asked: Asked) -> Entry:
-        entry = self.lookup.entry(str(asked.get("sha", "")))
+        entry = self.index.entry(str(asked.get("sha", "")))
         if entry is None:
-            raise ReviewError("There is no such image here; look up again.")
+            raise ReviewError("There is no such image here; reload the page.")
         return entry
 
-    def _by(self, query: Query) -> str:
+    def _by(self, query: ReviewQuery) -> str:
         if not query.reviewer:
             raise ReviewError("First give your name, at the top: every decision is signed.")
         return query.reviewer
@@ -232,9 +232,9 @@ class Review:
         if subtype and subtype not in held:
             raise ReviewError(f"{label} has no subtype {subtype!r}.")
 
-    def _after(self, entry: Entry, query: Query, number: int, message: str) -> Answered:
+    def _after(self, entry: Entry, query: ReviewQuery, number: int, message: str) -> Answered:
         """What the page needs after a decision: the card as it is now, and the counts."""
-        after = self.lookup.reread(entry.record.sha256) or entry
+        after = self.index.reread(entry.record.sha256) or entry
         card = self._card(after, query)
         return {
             "number": number,
@@ -244,10 +244,10 @@ class Review:
             "facets": self._facets(self._find(query)),
         }
 
-    def _card(self, entry: Entry, query: Query) -> str:
+    def _card(self, entry: Entry, query: ReviewQuery) -> str:
         return texts.card_html(entry, query.blind, query.reviewer)
 
-    def _facets(self, found: Found) -> list[dict[str, Any]]:
+    def _facets(self, found: Matches) -> list[dict[str, Any]]:
         """Facets for the page, each with its values as [value, words, count]."""
         titles = {MINE: "My reading", **{facet.name: facet.title for facet in FACETS}}
         return [

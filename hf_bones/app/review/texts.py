@@ -1,4 +1,4 @@
-"""The words of the look-up page, as HTML: cards, captions, agreement.
+"""The words of the review page, as HTML: cards, captions, agreement.
 
 `blind` leaves out whatever would tell a second reviewer the label. The template is `texts.html.j2`. Not here: the panel (`panel.py`).
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hf_bones.curate.review.agreement import Agreement
 from hf_bones.curate.review.facets import DROP, KEEP, NOT_ASKED, RELABEL, Entry
-from hf_bones.curate.review.lookup import BY_ARRIVAL, BY_COPIES, BY_DECISION, BY_HASH, BY_SUSPICION
+from hf_bones.curate.review.index import BY_ARRIVAL, BY_COPIES, BY_DECISION, BY_HASH, BY_SUSPICION
 from hf_bones.pages.templates import fragment
 from hf_bones.pages.text import words
 

@@ -74,7 +74,7 @@ def read_number_form(host: str) -> Address | None:
     try:
         return ipaddress.IPv4Address(socket.inet_aton(text.rstrip(".")))
     except OSError as error:
-        raise AddressRefusedError(f"{host!r} looks like an address and is none") from error
+        raise AddressRefusedError(f"{host!r} looks like an address but is not one") from error
 
 
 def parse_allowed(texts: Iterable[str]) -> tuple[frozenset[str], tuple[Network, ...]]:

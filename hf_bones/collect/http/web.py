@@ -34,7 +34,7 @@ class TooLargeError(ValueError):
 
 
 class EncodedError(ValueError):
-    """A body in a content encoding that was not asked for and is not read."""
+    """A body in a content encoding that was not requested and is not read."""
 
 
 def user_agent(contact: str) -> str:
@@ -140,7 +140,7 @@ async def read_body(response: httpx2.Response, most: int, into: bytearray | None
     """
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
-        raise EncodedError(f"content encoding {encoding!r} was not asked for")
+        raise EncodedError(f"content encoding {encoding!r} was not requested")
     length = str(response.headers.get("content-length", ""))
     if length.isdigit() and int(length) > most:
         raise TooLargeError(f"{length} bytes announced, over the limit of {most}")

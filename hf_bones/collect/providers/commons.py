@@ -51,7 +51,7 @@ class CommonsOptions:
     page_size: int = option(50, "Files a page, 1 to 500.")
     maxlag: int = option(5, "Seconds that the databases may lag; 0: do not ask.")
     lag_wait: float = option(5.0, "Seconds to wait when they lag more; Wikimedia asks for 5 or more.")
-    lag_attempts: int = option(5, "How often a request is made that is turned away for lag.")
+    lag_attempts: int = option(5, "How often a request is tried that is refused for lag.")
     pause: float = option(1.0, "Seconds between requests.")
 
 

@@ -40,7 +40,7 @@ class OpenIOptions:
     endpoint: str = option("https://openi.nlm.nih.gov", "Address of the server.")
     it: str = option("x", "Image types, a comma list; `x` is X-ray by most accounts (see the module). Empty: every type.")
     coll: str = option("", "Collections, a comma list (pmc, mpx, cxr …); empty: all of them.")
-    page_size: int = option(30, "Figures a request; from about 60 on answers take long.")
+    page_size: int = option(30, "Figures a request; over about 60 answers are slow.")
     pause: float = option(2.0, "Seconds between requests.")
 
 

@@ -151,7 +151,9 @@ class _Backend:
             self._ready = time.monotonic() + self._options.pause
         if response.status_code in _LIMITED:
             # Every further question would be an affront, and make the refusal last: there is none in this run.
-            self._limited = ProviderError(f"{url}: answered {response.status_code}: it limits or refuses us; go on tomorrow", status=429)
+            self._limited = ProviderError(
+                f"{url}: answered {response.status_code}: it limits or refuses us; try again tomorrow", status=429
+            )
             raise self._limited
         if response.status_code != 200:
             raise ProviderError(f"{url}: answered {response.status_code}", status=response.status_code)

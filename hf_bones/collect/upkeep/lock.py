@@ -21,7 +21,7 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise CollectError(
-            f"{folder}: another run is collecting into this folder; wait for it, or stop it (it can go on afterwards), and try again"
+            f"{folder}: another run is collecting into this folder; wait for it, or stop it (it can be resumed afterwards), and try again"
         ) from error
     try:
         yield

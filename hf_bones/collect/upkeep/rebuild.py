@@ -2,7 +2,7 @@
 
 Links rot and files change: the outcome of each image is one of `there` (its file is in place, and whole), `rebuilt`, `changed` (its URLs
 answer with other bytes, which are kept under refused/) and `gone` (with the reason). An image seen at several URLs is tried at each of them
-in turn. Labels, provenance, decisions and tombstones are carried over. Given again, only what is missing is asked for.
+in turn. Labels, provenance, decisions and tombstones are carried over. Run again, only what is missing is requested.
 
 In place, nothing is deleted: what can be fetched again takes the place of a damaged file, which moves to damaged/; the rest stays as it is.
 """

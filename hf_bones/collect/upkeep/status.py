@@ -1,4 +1,4 @@
-"""How a collection stands: URLs by provider, label, licence and outcome; searches; copies; labels that contradict each other."""
+"""How a collection stands: URLs by provider, label, licence and outcome; searches; identical files; labels that contradict each other."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def status_lines(status: Status) -> list[str]:
     searches = ", ".join(f"{count} {state}" for state, count in sorted(status.searches.items())) or "none"
     lines = [
         f"images: {status.images:,} ({status.bytes / 2**20:,.1f} MiB; the whole folder {status.bytes_on_disk / 2**20:,.1f} MiB), "
-        f"{status.copies:,} URLs brought copies of them",
+        f"{status.copies:,} URLs brought identical files",
         f"searches: {searches}",
     ]
     lines += [f"  failed: {provider} {query!r}: {error}" for provider, query, error in status.failed_searches]

@@ -1,6 +1,6 @@
 """A small picture in colour, for measures of colour and for thumbnails: the one place where an image is opened in another way than grey.
 
-`imaging.open_image` makes grey of everything, and what it gives is what every other stage sees. It must have opened the image before: its
+`open_image` makes grey of everything, and what it gives is what every other stage sees. It must have opened the image before: its
 limits and its look at the header are what makes the second opening here safe.
 """
 

@@ -52,7 +52,7 @@ def checks_command(subject: Subject, settings: CheckSettings, choices: CheckChoi
     salvaged: list[str] = []
     if choices.salvage_truncated:
         if subject.kind != COLLECTION_KIND:
-            anew = "build it anew with: hf-bones build … --salvage-truncated"
+            anew = "rebuild it with: hf-bones build … --salvage-truncated"
             raise ValueError(f"{subject.folder}: a built dataset has no refused files to salvage; {anew}")
         salvaged = salvage_refused(subject.manifest, settings.salvage_rows)
     run = run_checks(subject, settings, workers=choices.workers or os.cpu_count() or 1, show_progress=show_progress)

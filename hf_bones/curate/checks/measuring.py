@@ -18,14 +18,14 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Measured:
+class CheckValue:
     """What was measured, None where it could not be; `detail` in words."""
 
     value: float | None
     detail: str = ""
 
 
-def measure(data: bytes, rows: float = 1.0, limits: Limits = DEFAULT_LIMITS) -> Mapping[Reason, Measured]:
+def measure(data: bytes, rows: float = 1.0, limits: Limits = DEFAULT_LIMITS) -> Mapping[Reason, CheckValue]:
     """A value for each reason. `rows` is the share of the rows that the file came with. Never raises for bad bytes: they are unreadable."""
     try:
         opened = open_image(data, limits)
@@ -40,21 +40,21 @@ def measure(data: bytes, rows: float = 1.0, limits: Limits = DEFAULT_LIMITS) -> 
         colour, coloured = measures.mean_colour(untinted), marks.coloured_share(untinted)
     drawn = marks.drawn_share(grey)
     return {
-        Reason.UNREADABLE: Measured(0.0),
-        Reason.TRUNCATED: Measured(rows),
-        Reason.TOO_SMALL: Measured(float(min(width, height)), f"{width} x {height} px"),
-        Reason.ODD_ASPECT: Measured(max(width, height) / min(width, height), f"{width} x {height} px"),
-        Reason.BLANK: Measured(measures.grey_range(grey)),
-        Reason.LOW_INFORMATION: Measured(measures.entropy(grey)),
-        Reason.BLURRY: Measured(measures.fine_detail(grey)),
-        Reason.COLOUR_PHOTOGRAPH: Measured(colour, opened.source_mode),
-        Reason.DIAGRAM: Measured(measures.flat_share(grey)),
-        Reason.MULTI_PANEL: Measured(panel_score(grey)),
-        Reason.BURNT_IN_MARKS: Measured(drawn + coloured, f"bright {drawn:.2f}, coloured {coloured:.2f}"),
+        Reason.UNREADABLE: CheckValue(0.0),
+        Reason.TRUNCATED: CheckValue(rows),
+        Reason.TOO_SMALL: CheckValue(float(min(width, height)), f"{width} x {height} px"),
+        Reason.ODD_ASPECT: CheckValue(max(width, height) / min(width, height), f"{width} x {height} px"),
+        Reason.BLANK: CheckValue(measures.grey_range(grey)),
+        Reason.LOW_INFORMATION: CheckValue(measures.entropy(grey)),
+        Reason.BLURRY: CheckValue(measures.fine_detail(grey)),
+        Reason.COLOUR_PHOTOGRAPH: CheckValue(colour, opened.source_mode),
+        Reason.DIAGRAM: CheckValue(measures.flat_share(grey)),
+        Reason.MULTI_PANEL: CheckValue(panel_score(grey)),
+        Reason.BURNT_IN_MARKS: CheckValue(drawn + coloured, f"bright {drawn:.2f}, coloured {coloured:.2f}"),
     }
 
 
-def unreadable(reason: str, detail: str) -> Mapping[Reason, Measured]:
+def unreadable(reason: str, detail: str) -> Mapping[Reason, CheckValue]:
     """What is said of an image that cannot be opened, and why."""
-    why = Measured(None, f"not measured: {reason}")
-    return {kind: Measured(1.0, f"{reason}: {detail}") if kind is Reason.UNREADABLE else why for kind in Reason}
+    why = CheckValue(None, f"not measured: {reason}")
+    return {kind: CheckValue(1.0, f"{reason}: {detail}") if kind is Reason.UNREADABLE else why for kind in Reason}

@@ -48,7 +48,7 @@ class Rule:
     meaning: str
 
     def threshold(self, settings: CheckSettings) -> float:
-        """The value from which on (exclusive) images are flagged."""
+        """The value beyond which images are flagged."""
         return float(getattr(settings, self.setting)) if self.setting else 0.0
 
     def is_flagged(self, value: float | None, threshold: float) -> bool:

@@ -1,9 +1,10 @@
 """Checks of all images of a collection or a built dataset: what each reason measures goes into the manifest, and what is past its threshold
 is flagged.
 
-Every value of every image is kept, so that changed thresholds judge anew without opening anything, and a run that was stopped goes on where
-it was. Nothing is deleted, and nothing is decided unless reasons to drop for are named. Refused files of a collection are judged too: as
-truncated where they were only cut off, else as unreadable. Not here: measures (`measuring.py`), salvage (`upkeep/salvaging.py`), report.
+Every value of every image is kept, so that changed thresholds judge again without opening anything, and a run that was stopped resumes
+where it was. Nothing is deleted, and nothing is decided unless reasons to drop for are named. Refused files of a collection are judged
+too: as truncated where they were only cut off, else as unreadable. Not here: measures (`measuring.py`), salvage (`upkeep/salvaging.py`),
+report.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from hf_bones.collect.examine import worker_pool
 from hf_bones.collect.upkeep.salvaging import RefusedFile, read_cut_off, refused_files
-from hf_bones.curate.checks.measuring import VERSION, Measured, measure, unreadable
+from hf_bones.curate.checks.measuring import VERSION, CheckValue, measure, unreadable
 from hf_bones.curate.checks.reasons import RULES, Reason
 from hf_bones.curate.recipe import CheckSettings
 from hf_bones.curate.subject import COLLECTION_KIND, Subject
@@ -32,7 +33,7 @@ _AT_ONCE = 16  # images a task, and a transaction
 _AHEAD = 3  # tasks a worker that are read before their turn
 _TOO_FEW = 3 * _AT_ONCE  # images for which starting processes takes longer than measuring
 
-_Values = Mapping[Reason, Measured]
+_Values = Mapping[Reason, CheckValue]
 _Row = tuple[str, _Values]
 _WORDS = ", ".join(f"'{reason}'" for reason in Reason)
 _MEASURED = f"""
@@ -159,8 +160,8 @@ def _measure_all(subject: Subject, records: Sequence[ImageRecord], workers: int,
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
         raise ValueError(
-            f"{subject.folder}: a process that measures images died: out of memory, or a decoder crashed. What was measured is kept; give "
-            "the command again with --workers 1 to see at which image"
+            f"{subject.folder}: a process that measures images died: out of memory, or a decoder crashed. What was measured is kept; run "
+            "it again with --workers 1 to see at which image"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -211,8 +212,8 @@ def _look_at_refused(file: RefusedFile) -> _Values:
     try:
         _, salvaged = read_cut_off(file)
     except NotSalvageableError as error:
-        return {Reason.UNREADABLE: Measured(1.0, f"{file.detail}; {error}")}
-    return {Reason.TRUNCATED: Measured(salvaged.share, f"{salvaged.rows} of {salvaged.height} rows are there")}
+        return {Reason.UNREADABLE: CheckValue(1.0, f"{file.detail}; {error}")}
+    return {Reason.TRUNCATED: CheckValue(salvaged.share, f"{salvaged.rows} of {salvaged.height} rows are there")}
 
 
 def _judge_all(manifest: Manifest, settings: CheckSettings) -> None:

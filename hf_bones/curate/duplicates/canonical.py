@@ -1,4 +1,4 @@
-"""The form in which two copies of one picture look alike: squashed, freed of frames and thin marks, and described by its low frequencies.
+"""The form in which two near-duplicates look alike: squashed, freed of frames and thin marks, and described by its low frequencies.
 
 A copy may have been compressed, scaled, framed, cropped, mirrored, inverted, turned a little or drawn upon. What each does here:
 
@@ -58,7 +58,7 @@ class Fingerprint:
 
 
 def fingerprint(pixels: npt.NDArray[np.uint8]) -> Fingerprint:
-    """The fingerprint of a grey (H, W) uint8 picture, as `imaging.open_image` gives it."""
+    """The fingerprint of a grey (H, W) uint8 picture, as `open_image` gives it."""
     height, width = pixels.shape
     left, top, right, bottom = trim_box(pixels)
     inside = pixels[top:bottom, left:right]

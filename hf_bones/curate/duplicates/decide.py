@@ -1,6 +1,6 @@
-"""What becomes of near-duplicates: groups in the manifest, the best copy kept, the others dropped by an appended decision.
+"""What becomes of near-duplicates: groups in the manifest, the best of each kept, the others dropped by an appended decision.
 
-A group whose copies carry different labels is nobody's to settle but a person's: nothing of it is dropped, and a build leaves all of it out
+A group whose images carry different labels is nobody's to settle but a person's: nothing of it is dropped, and a build leaves all of it out
 until somebody has decided. What a person decided about an image stays, whatever its group. Run again, only what changed is written.
 """
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from hf_bones.collect.candidate import UNKNOWN_LICENCE
 from hf_bones.collect.upkeep.status import label_conflicts
-from hf_bones.curate.duplicates.find import Embed, Link, Search, find_links, groups
+from hf_bones.curate.duplicates.find import Embed, PairLink, PairSearch, find_links, groups
 from hf_bones.curate.duplicates.fingerprints import FingerprintStore, FingerprintTable, make_fingerprints
 from hf_bones.curate.recipe import DedupSettings
 from hf_bones.curate.splits.names import UNUSED
@@ -29,8 +29,8 @@ _LICENCES = ("CC0-*", "CC-PD*", "LicenseRef-Public-Domain", "CC-BY-[0-9]*", "Lic
 
 
 @dataclass(frozen=True)
-class CopyLink:
-    """A confirmed pair of a group, by hashes; `change` and `score` as in `near_duplicates.Link`."""
+class NearDuplicateLink:
+    """A confirmed pair of a group, by hashes; `change` and `score` as in `find.PairLink`."""
 
     first: str
     second: str
@@ -39,14 +39,14 @@ class CopyLink:
 
 
 @dataclass(frozen=True)
-class CopyGroup:
+class NearDuplicateGroup:
     """Images that are one picture. `members` are best first; `kept` is the one to keep, "" where their `labels` contradict each other."""
 
     name: str
     members: tuple[ImageRecord, ...]
     kept: str
     labels: tuple[str, ...]
-    links: tuple[CopyLink, ...]
+    links: tuple[NearDuplicateLink, ...]
 
     @property
     def is_contradictory(self) -> bool:
@@ -60,9 +60,9 @@ class Deduplicated:
     `identical` are images whose very bytes were seen under different labels (hash → labels).
     """
 
-    groups: tuple[CopyGroup, ...]
+    groups: tuple[NearDuplicateGroup, ...]
     identical: dict[str, list[str]]
-    search: Search
+    search: PairSearch
     images: int
     unreadable: dict[str, str]
     dropped: int
@@ -89,16 +89,16 @@ def deduplicate(
         by_hash = {record.sha256: record for record in records}
         by_name: Embed | None = None if embed is None else lambda hashes: embed([by_hash[sha256] for sha256 in hashes])
         search = find_links(table, store, settings, embed=by_name, workers=workers, progress=progress)
-    found = copy_groups(table, search.links, by_hash, settings)
+    found = near_duplicate_groups(table, search.links, by_hash, settings)
     with subject.manifest.transaction():
         _write_links(subject.manifest, table, search.links, found)
         dropped, undone = _decide(subject.manifest, found) if drop else (0, 0)
     return Deduplicated(tuple(found), label_conflicts(subject.manifest), search, len(table), unreadable, dropped, undone)
 
 
-def copy_groups(
-    table: FingerprintTable, links: Sequence[Link], records: dict[str, ImageRecord], settings: DedupSettings
-) -> list[CopyGroup]:
+def near_duplicate_groups(
+    table: FingerprintTable, links: Sequence[PairLink], records: dict[str, ImageRecord], settings: DedupSettings
+) -> list[NearDuplicateGroup]:
     """The groups that links join, contradictory ones first, then by size."""
     sizes = dict(zip(table.hashes, table.sizes.prod(axis=1).tolist(), strict=True))
     order = {sha256: place for place, sha256 in enumerate(records)}
@@ -109,7 +109,7 @@ def copy_groups(
 
     joined = groups(len(table), links)
     group_of = {number: place for place, numbers in enumerate(joined) for number in numbers}
-    links_of: list[list[Link]] = [[] for _ in joined]
+    links_of: list[list[PairLink]] = [[] for _ in joined]
     for link in links:
         links_of[group_of[link.first]].append(link)
     found = []
@@ -118,12 +118,12 @@ def copy_groups(
         candidates = [record for record in members if not _dropped_by_others(record)]
         labels = tuple(sorted({record.final_label for record in candidates if record.final_label}))
         found.append(
-            CopyGroup(
+            NearDuplicateGroup(
                 name=f"copies-{min(record.sha256 for record in members)[:12]}",
                 members=tuple(members),
                 kept=candidates[0].sha256 if candidates and len(labels) < 2 else "",
                 labels=labels,
-                links=tuple(CopyLink(table.hashes[one.first], table.hashes[one.second], one.change, one.score) for one in within),
+                links=tuple(NearDuplicateLink(table.hashes[one.first], table.hashes[one.second], one.change, one.score) for one in within),
             )
         )
     return sorted(found, key=lambda group: (not group.is_contradictory, -len(group.members), group.name))
@@ -140,7 +140,7 @@ def _dropped_by_others(record: ImageRecord) -> bool:
     return record.decision == "drop" and record.decided_by != BY
 
 
-def _write_links(manifest: Manifest, table: FingerprintTable, links: Sequence[Link], found: Sequence[CopyGroup]) -> None:
+def _write_links(manifest: Manifest, table: FingerprintTable, links: Sequence[PairLink], found: Sequence[NearDuplicateGroup]) -> None:
     at = now()
     connection = manifest.connection
     connection.execute("DELETE FROM links")
@@ -165,7 +165,7 @@ def _write_links(manifest: Manifest, table: FingerprintTable, links: Sequence[Li
     )
 
 
-def _decide(manifest: Manifest, found: Sequence[CopyGroup]) -> tuple[int, int]:
+def _decide(manifest: Manifest, found: Sequence[NearDuplicateGroup]) -> tuple[int, int]:
     """Appends what is to be dropped, and takes back earlier drops of ours that no longer hold. Returns how many of each."""
     wanted: dict[str, str] = {}
     for group in found:

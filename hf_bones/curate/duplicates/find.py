@@ -37,7 +37,7 @@ _AT_ONCE = (256, 32, 8)  # pairs aligned together at each level: about what the 
 
 
 @dataclass(frozen=True)
-class Link:
+class PairLink:
     """A confirmed pair: numbers of the two images, what was done to one ("mirrored, cropped"), and their correlation in [0, 1]."""
 
     first: int
@@ -47,10 +47,10 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Search:
-    """What a search found: `links`, and how many pairs each step passed on; `skipped` counts look-ups of cells that were too full."""
+class PairSearch:
+    """What a search found: `links`, and how many pairs each step passed on; `skipped` counts lookups of cells that were too full."""
 
-    links: tuple[Link, ...]
+    links: tuple[PairLink, ...]
     candidates: int
     registered: int
     skipped: int
@@ -64,13 +64,13 @@ def find_links(
     embed: Embed | None = None,
     workers: int = 2,
     progress: bool = True,
-) -> Search:
+) -> PairSearch:
     """The pairs of images in `table` that are one picture. `store` holds their probes and thumbs.
 
     `embed` gives (N, F) embeddings of images by their hashes; with it a pair that is not sure needs their likeness too.
     """
     if len(table) < 2:
-        return Search((), 0, 0, 0)
+        return PairSearch((), 0, 0, 0)
     found = candidates(table, store, settings, workers=workers, progress=progress)
     pairs = _Pairs(table, store, found, workers, progress)
     chosen, signs = _likeliest(pairs, settings)
@@ -86,13 +86,13 @@ def find_links(
     if embed is not None:
         good &= sure | (_cosines(embed, table, found, chosen) >= settings.least_embedding)
     links = [
-        Link(
+        PairLink(
             int(found.first[pair]), int(found.second[pair]), change(judged, place, bool(found.mirrored[pair])), float(judged.coarse[place])
         )
         for place, pair in enumerate(chosen)
         if good[place]
     ]
-    return Search(tuple(links), len(found), registered, found.skipped)
+    return PairSearch(tuple(links), len(found), registered, found.skipped)
 
 
 def candidates(
@@ -124,7 +124,7 @@ def candidates(
     )
 
 
-def groups(count: int, links: Sequence[Link]) -> list[list[int]]:
+def groups(count: int, links: Sequence[PairLink]) -> list[list[int]]:
     """The images, by number, that links join, however long the chain; each of two or more, in order."""
     if not links:
         return []

@@ -1,6 +1,6 @@
 """Fingerprints of a set of images, on disk: made once an image, kept in an SQLite file beside the manifest.
 
-A run that is stopped goes on where it was; an image whose fingerprint is of an older version is done again. The file can be deleted at any
+A run that is stopped resumes where it was; an image whose fingerprint is of an older version is done again. The file can be deleted at any
 time: it holds nothing that cannot be made anew.
 """
 

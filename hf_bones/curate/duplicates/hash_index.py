@@ -1,4 +1,4 @@
-"""From descriptions to pairs that may be copies of each other, in time that grows little faster than the number of images.
+"""From descriptions to pairs that may be near-duplicates, in time that grows little faster than the number of images.
 
 Descriptions (`canonical.py`) are whitened, so that what all radiographs of a hand share weighs no more than what tells two of them
 apart, and their signs are taken as a code of 128 bits (Gong and Lazebnik, "Iterative Quantization", CVPR 2011, without the iteration).
@@ -57,7 +57,7 @@ class CodeTable:
 @dataclass(frozen=True, eq=False)
 class Candidates:
     """Pairs worth a closer look, each once: image `first` in the form (`probe`, `mirrored`) looks like image `second` in form `entry`
-    (0 whole, -1 trimmed); `distance` is the Hamming distance of their codes. `skipped` counts look-ups of cells too full to be read."""
+    (0 whole, -1 trimmed); `distance` is the Hamming distance of their codes. `skipped` counts lookups of cells too full to be read."""
 
     first: npt.NDArray[np.int32]
     second: npt.NDArray[np.int32]
@@ -219,7 +219,7 @@ def _near(
 
 
 def _best(entries: CodeTable, part: CodeTable, packed: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
-    """first, second, probe, mirrored, entry, distance of the nearest look-up of each pair of images."""
+    """first, second, probe, mirrored, entry, distance of the nearest lookup of each pair of images."""
     query, entry = packed >> 32, packed & 0xFFFFFFFF
     distance = np.bitwise_count(entries.codes[entry] ^ part.codes[query]).sum(axis=1, dtype=np.int64)
     columns = (part.owner[query], entries.owner[entry], part.probe[query], part.mirrored[query], entries.probe[entry], distance)

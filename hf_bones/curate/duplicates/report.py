@@ -1,6 +1,6 @@
-"""The report of near-duplicates: one self-contained HTML page with the copies side by side, and a CSV of the groups.
+"""The report of near-duplicates: one self-contained HTML page with near-duplicates side by side, and a CSV of the groups.
 
-Contradictory groups stand first. Not here: finding copies (`find.py`) and deciding about them (`decide.py`).
+Contradictory groups stand first. Not here: finding near-duplicates (`find.py`) and deciding about them (`decide.py`).
 """
 
 from __future__ import annotations

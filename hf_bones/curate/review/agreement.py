@@ -86,7 +86,7 @@ def agree(
 
     Raises ValueError for a reviewer without readings, naming those who have some.
     """
-    from sklearn.metrics import cohen_kappa_score  # a second to import, and the look-up page should open at once
+    from sklearn.metrics import cohen_kappa_score  # a second to import, and the review page should open at once
 
     for name in (first, second):
         if name not in readings:

@@ -1,6 +1,6 @@
 """What images can be filtered by: each facet says which of its values an image has. Values are the manifest's own words.
 
-Not here: counting and filtering (`lookup.py`), and how values are shown (`app/review/texts.py`).
+Not here: counting and filtering (`index.py`), and how values are shown (`app/review/texts.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ DROP, KEEP, RELABEL = "drop", "keep", "relabel"
 UNDECIDED, KEPT, DROPPED, RELABELLED, CONFIRMED = "undecided", "kept", "dropped", "relabelled", "confirmed"
 UNREAD, READ = "not yet", "done"
 NOT_CHECKED, NOTHING_FLAGGED = "not checked", "nothing flagged"
-NO_COPIES, COPIES, CONTRADICTORY, TORN = "no copies", "has copies", "labels contradict", "in two splits"
+NO_COPIES, COPIES, CONTRADICTORY, TORN = "no near-duplicates", "has near-duplicates", "labels contradict", "in two splits"
 SEVERAL_LABELS, ONE_LABEL = "several labels", "one label"
 NOT_ASKED = "not asked"
 # Lower ends of the bands that suspicion is shown in, from the most suspect down.
@@ -34,7 +34,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Link:
+class NeighbourLink:
     """A near-duplicate of an image: its hash, by which change one is made of the other, and how alike they are (0 to 1)."""
 
     other: str
@@ -62,7 +62,7 @@ class Entry:
 
     record: ImageRecord
     checks: tuple[Check, ...] = ()
-    links: tuple[Link, ...] = ()
+    links: tuple[NeighbourLink, ...] = ()
     copies: tuple[str, ...] = ()
     opinion: Opinion | None = None
     decisions: tuple[Decision, ...] = ()

@@ -42,7 +42,7 @@ def split_subject(subject: Subject, settings: SplitSettings, *, anew: bool = Fal
     """Deals the images of `subject` out to train, validation and test and writes that, unless `dry_run`.
 
     Splits that are there are kept, and only images without one are dealt out; `anew` deals out all. `unused` stays. Raises
-    `GroupLeakError` where the splits that are there tear a group, naming what is torn, and ValueError for an unknown split, for bad
+    `GroupLeakError` where the existing splits break up a group, naming what is torn, and ValueError for an unknown split, for bad
     proportions, and where there is no image to split.
     """
     targets = check_proportions({TRAIN: settings.train, VALIDATION: settings.validation, TEST: settings.test})
@@ -114,6 +114,6 @@ def _require_whole(
     torn = [f"{kind.in_two_splits:,} of {kind.kind} (such as {kind.examples[0]})" for kind in proof.kinds if kind.in_two_splits]
     chained = [] if torn else ["no single key, but chains of them"]
     raise GroupLeakError(
-        f"{subject.folder}: the splits that are there tear {proof.groups_in_two_splits:,} groups: {'; '.join(torn + chained)}. "
-        "Drop the images that are in the wrong split or mark them 'unused', or deal all images out anew with --anew"
+        f"{subject.folder}: the existing splits break up {proof.groups_in_two_splits:,} groups: {'; '.join(torn + chained)}. "
+        "Drop the images that are in the wrong split or mark them 'unused', or deal all images out again with --anew"
     )

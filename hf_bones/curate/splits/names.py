@@ -1,4 +1,4 @@
-"""The splits by name, groups made of shared keys, and the check that no group stands in two splits.
+"""The splits by name, groups made of shared keys, and the check that no group is in two splits.
 
 A group is whatever must stay together: a patient, a study, a run of image numbers where patient ids are missing, copies of one picture.
 
@@ -72,7 +72,7 @@ def merge_groups(*columns: Sequence[str]) -> list[str]:
 
 
 def find_leaks(groups: Sequence[str], splits: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Groups that stand in more than one split, each with its splits in alphabetical order. Rows without a split do not count."""
+    """Groups that are in more than one split, each with its splits in alphabetical order. Rows without a split do not count."""
     seen: dict[str, set[str]] = defaultdict(set)
     for group, split in zip(groups, splits, strict=True):
         if split:
@@ -81,14 +81,14 @@ def find_leaks(groups: Sequence[str], splits: Sequence[str]) -> dict[str, tuple[
 
 
 def require_no_leaks(groups: Sequence[str], splits: Sequence[str]) -> None:
-    """Raises `GroupLeakError` naming the groups (ten of them at most) that stand in more than one split."""
+    """Raises `GroupLeakError` naming the groups (ten of them at most) that are in more than one split."""
     leaks = find_leaks(groups, splits)
     if leaks:
         shown = "; ".join(f"{group!r} in {' and '.join(names)}" for group, names in sorted(leaks.items())[:10])
         more = f"; and {len(leaks) - 10} more" if len(leaks) > 10 else ""
         raise GroupLeakError(
-            f"{len(leaks)} group(s) stand in more than one split: {shown}{more}. Give all rows of a group the same split, "
-            "mark rows as 'unused' or drop them, or have the split made anew: leave it out, or give hf-bones curate split --anew"
+            f"{len(leaks)} group(s) are in more than one split: {shown}{more}. Give all rows of a group the same split, "
+            "mark rows as 'unused' or drop them, or have the split made again: leave it out, or run hf-bones curate split --anew"
         )
 
 

@@ -154,7 +154,7 @@ def strata_table(proof: SplitProof, *, regions: bool = False) -> Table:
 def proof_lines(proof: SplitProof) -> list[str]:
     """The proof in words, a line each."""
     torn = [f"  {kind.kind}: {example}" for kind in proof.kinds for example in kind.examples]
-    lines = [f"{proof.groups_in_two_splits:,} of {proof.groups:,} groups stand in two splits ({proof.images:,} images)", *torn]
+    lines = [f"{proof.groups_in_two_splits:,} of {proof.groups:,} groups are in two splits ({proof.images:,} images)", *torn]
     if proof.left_out:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(proof.left_out.items(), key=lambda item: -item[1]))
         lines.append(f"not dealt out: {reasons}")

@@ -59,7 +59,7 @@ def cache_command(
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise ArrayCacheError(f"{folder}: {error}. What was written is kept; --out puts the cache elsewhere") from error
+            raise ArrayCacheError(f"{folder}: {error}. What was written is kept; --out puts the array cache elsewhere") from error
         yield report
         if export:
             states, parts = folder_states(dataset), load_bones(dataset)

@@ -105,7 +105,7 @@ def _squares(parts: Mapping[str, Any], rows: Mapping[str, np.ndarray], arrays: D
             square = np.zeros((len(some), size, size), dtype=np.uint8)
             for place, image in enumerate(arrays.splits[split].read(some.tolist())):
                 if image is None:
-                    raise ArrayCacheError(f"{arrays.folder}: an image of {split} is damaged; give the command again to repair it")
+                    raise ArrayCacheError(f"{arrays.folder}: an image of {split} is damaged; run the command again to repair it")
                 square[place, : image.shape[0], : image.shape[1]] = image
             yield square
 

@@ -1,4 +1,4 @@
-"""Writing an array cache, going on with one that was interrupted, and repairing one that is damaged or stale: all the same run.
+"""Writing an array cache, resuming one that was interrupted, and repairing one that is damaged or stale: all the same run.
 
 Each run checks every image that is there, keeps those that the dataset still has, and decodes the others. Pixels are appended and flushed
 before the records that point at them, a chunk at a time, so that a run killed at any moment loses one chunk at most. Pixels that no row
@@ -121,20 +121,20 @@ def write_arrays(
 
 
 def _usable_index(folder: Path, size: int, report: CacheReport) -> Index | None:
-    """The index of a cache that can be gone on with; otherwise None, and a note says why."""
+    """The index of a cache that can be resumed; otherwise None, and a note says why."""
     try:
         index = read_index(folder)
     except FileNotFoundError:
         return None
     except (ArrayCacheError, OSError, ValueError, KeyError, TypeError) as error:
-        report.notes.append(f"written anew: {error}")
+        report.notes.append(f"rewritten: {error}")
         return None
     changed = differences(index.header.preprocessing, preprocessing_key(size))
     if changed:
-        report.notes.append("written anew: it was written with " + ", ".join(changed))
+        report.notes.append("rewritten: it was written with " + ", ".join(changed))
         return None
     if not (folder / index.header.pixels).is_file():
-        report.notes.append(f"written anew: {index.header.pixels} is gone")
+        report.notes.append(f"rewritten: {index.header.pixels} is gone")
         return None
     return index
 

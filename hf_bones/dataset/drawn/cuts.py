@@ -29,7 +29,7 @@ class Break:
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
+class BoneCut:
     """A jagged line across a bone: u = at + slope * v + jag(v), one for the near and one for the far half."""
 
     at: float
@@ -58,11 +58,11 @@ def jag(rng: np.random.Generator, amplitude: float, calibre: float) -> Array:
     return rough
 
 
-def make_cut(rng: np.random.Generator, at: float, slope: float, calibre: float, apart: float, rough: float = 0.12) -> Cut:
+def make_cut(rng: np.random.Generator, at: float, slope: float, calibre: float, apart: float, rough: float = 0.12) -> BoneCut:
     """A cut at `at` mm; `apart` is how far (in calibres) the far line may lie from the near one, `rough` the jag in calibres."""
     shift = rng.normal(0, apart) * calibre
     lines = (jag(rng, rough * calibre, calibre), jag(rng, rough * calibre, calibre) + np.float32(shift))
-    return Cut(at, (slope, slope + rng.normal(0, apart * 0.5)), lines)
+    return BoneCut(at, (slope, slope + rng.normal(0, apart * 0.5)), lines)
 
 
 def width_at(bone: Bone, u: float) -> tuple[float, float]:

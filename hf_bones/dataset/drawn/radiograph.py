@@ -4,7 +4,7 @@
 random streams, so the same seed with another label is the same limb on the same film with or without its break (unless a dislocation was
 asked for and the first film showed no joint).
 
-Not here: the limbs (`limb_arm`, `limb_leg`), the breaks (`synthetic_breaks`), the film (`synthetic_film`). What these pictures are worth
+Not here: the limbs (`arm.py`, `leg.py`), the breaks (`breaks.py`), the film (`film.py`). What these pictures are worth
 for training has to be measured on real ones; they are crude.
 """
 

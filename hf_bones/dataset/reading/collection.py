@@ -37,7 +37,7 @@ def collection_rows(folder: Path, *, source: str = "", licence: str = "") -> Rea
             guessed += record.label_basis == "query" and not record.reviewed_label
             rows.append(_row(folder, record, groups.get(record.sha256, ""), source, licence))
     if not rows and not left_out:
-        raise SourceError(f"{folder}: the collection holds no image yet; go on with: hf-bones collect --out {folder}")
+        raise SourceError(f"{folder}: the collection holds no image yet; collect some with: hf-bones collect --out {folder}")
     notes = []
     if guessed:
         notes.append(f"{guessed} of {len(rows)} labels are search terms that nobody has checked against the picture")

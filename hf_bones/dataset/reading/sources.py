@@ -231,7 +231,7 @@ def _image_bytes(part: Any, index: int, column: str) -> bytes:
 
 
 def drawn_rows(count: int, *, seed: int = 0, size: int = 320, split: str = "", progress: bool = False) -> Reading:
-    """`count` radiographs drawn by the project itself (`synthetic.draw_set`), PNG-encoded; licence CC0-1.0, one group per drawing.
+    """`count` radiographs drawn by the project itself (`draw_set`), PNG-encoded; licence CC0-1.0, one group per drawing.
 
     `size` is the long side in pixels; `split` puts all of them into one split, "" leaves that to the build.
     """

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hf_bones.config.recipe import AugmentConfig, Recipe, RecipeError
-from hf_bones.evaluation.augmentation.choices import Criteria, Settings
+from hf_bones.evaluation.augmentation.choices import AugmentCheckSettings, Criteria
 from hf_bones.evaluation.augmentation.films import BrokenFilms, DrawnFilms, StoredFilms
 from hf_bones.evaluation.augmentation.measure import FilmFigures, measure_film, summarise
 from hf_bones.evaluation.augmentation.results import AugmentCheck, FilmsFigures
@@ -32,7 +32,7 @@ def check_augmentation(
     datasets: Sequence[str | Path] = (),
     out: Path | None = None,
     *,
-    settings: Settings | None = None,
+    settings: AugmentCheckSettings | None = None,
     criteria: Criteria | None = None,
     command: str = "",
     progress: bool = True,
@@ -40,9 +40,9 @@ def check_augmentation(
     """Checks a recipe's policy on films with known breaks: those of `datasets` (folders of `hf-bones build`, or Hub ids) and drawn ones.
 
     Writes report, data, plot and contact sheets to `out`, where given. Raises `RecipeError` for a recipe that does not augment, ValueError
-    where there is no film to look at.
+    where there is no film to check.
     """
-    settings, criteria = settings or Settings(), criteria or Criteria()
+    settings, criteria = settings or AugmentCheckSettings(), criteria or Criteria()
     if not recipe.augment.augment:
         raise RecipeError(f"recipe {recipe.name!r}: augment: false, so there is no policy to check")
     size = recipe.model.image_size
@@ -52,7 +52,7 @@ def check_augmentation(
     if settings.drawn:
         sets.append(DrawnFilms(settings.drawn, size, drawn_size=recipe.data.drawn_size, seed=settings.seed))
     if not sets:
-        raise ValueError("no film to look at: name a dataset with fracture boxes, or ask for drawn radiographs")
+        raise ValueError("no film to check: name a dataset with fracture boxes, or ask for drawn radiographs")
     found = [check_films(films, recipe.augment, size, settings, criteria, progress=progress) for films in sets]
     off = tuple(each.name for each in AUGMENTATIONS if not each.is_on(recipe.augment))
     check = AugmentCheck(recipe, settings, criteria, tuple(found), off, sha256_rows([(each.name, each.sha256) for each in sets]), command)
@@ -62,7 +62,7 @@ def check_augmentation(
 
 
 def check_films(
-    films: BrokenFilms, policy: AugmentConfig, size: int, settings: Settings, criteria: Criteria, *, progress: bool = True
+    films: BrokenFilms, policy: AugmentConfig, size: int, settings: AugmentCheckSettings, criteria: Criteria, *, progress: bool = True
 ) -> FilmsFigures:
     """Every transform of a policy at an input `size` (px), and the counter-examples, on one set of films."""
     transforms = transforms_of(policy)

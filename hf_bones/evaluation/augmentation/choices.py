@@ -8,14 +8,14 @@ from hf_bones.config.choices import choice
 
 
 @dataclass(frozen=True)
-class Settings:
+class AugmentCheckSettings:
     """How much is looked at: `drawn` radiographs; `draws` of each transform on each film, of which `looks` in pixels; at most `limit` films
     of each dataset's `split`; `sheet_films` on a contact sheet."""
 
-    drawn: int = choice(40, "Drawn radiographs to look at, 0 for none.", least=0)
+    drawn: int = choice(40, "Drawn radiographs to check, 0 for none.", least=0)
     draws: int = choice(100, "Random draws of each transform on each film.", least=1)
-    looks: int = choice(4, "How many of them are also looked at in pixels, for contrast.", least=0)
-    limit: int | None = choice(400, "At most so many films of each dataset.", least=1)
+    looks: int = choice(4, "How many of them are also measured in pixels, for contrast.", least=0)
+    limit: int | None = choice(400, "At most this many films of each dataset.", least=1)
     split: str = choice("train", "Split of the datasets.")
     seed: int = choice(0, "Seed of draws, drawn radiographs, choice of films and bootstrap.", least=0)
     sheet_films: int = 2

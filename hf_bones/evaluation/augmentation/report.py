@@ -75,7 +75,7 @@ def remarks(check: AugmentCheck) -> list[str]:
                 f"{percent(blind.in_view.value)}{_span(blind.in_view)} of the draws, where breaks lie as in {plain(films.name)}."
             )
     if check.turned_off:
-        said.append(f"Off in this recipe, and not looked at: {', '.join(check.turned_off)}.")
+        said.append(f"Off in this recipe, and not checked: {', '.join(check.turned_off)}.")
     return said
 
 
@@ -135,7 +135,7 @@ def _head(check: AugmentCheck) -> list[str]:
         lines.append(f"{plain(films.name)}: {films.films:,} films ({labels}) with {films.breaks:,} known breaks")
     settings = check.settings
     lines.append(
-        f"Draws of each transform on each film: {settings.draws}, of which {settings.looks} looked at in pixels; seed {settings.seed}"
+        f"Draws of each transform on each film: {settings.draws}, of which {settings.looks} measured in pixels; seed {settings.seed}"
     )
     lines.append(f"Films SHA-256: {check.data_sha256[:16]}")
     if check.command:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hf_bones.config.recipe import Recipe
-from hf_bones.evaluation.augmentation.choices import Criteria, Settings
+from hf_bones.evaluation.augmentation.choices import AugmentCheckSettings, Criteria
 from hf_bones.evaluation.augmentation.measure import TransformFigures
 from hf_bones.evaluation.augmentation.transforms import ALONE, COUNTER_EXAMPLE, POLICY
 from hf_bones.record import now
@@ -45,7 +45,7 @@ class AugmentCheck:
     """What the check found. It passes when the recipe's whole policy passes on every set of films."""
 
     recipe: Recipe
-    settings: Settings
+    settings: AugmentCheckSettings
     criteria: Criteria
     sets: tuple[FilmsFigures, ...]
     turned_off: tuple[str, ...]

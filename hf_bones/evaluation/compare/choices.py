@@ -17,15 +17,15 @@ class CompareChoices:
         (), "Change a key of one recipe, or of all; may be repeated.", name="set", metavar="[RECIPE:]KEY=VALUE"
     )
     checkpoints: tuple[str, ...] = choice(
-        (), "A row for a folder, Hub id or `bundled` that is trained already; may be repeated.", name="checkpoint", metavar="NAME=PATH"
+        (), "Add a finished checkpoint: a folder, Hub id or `bundled`; may be repeated.", name="checkpoint", metavar="NAME=PATH"
     )
-    licences: tuple[str, ...] = choice((), "Learn from and choose by rows of this licence only; may be repeated.", name="licence")
-    split: str = choice("test", "Split to show. It ranks nothing; looks at it are counted.")
-    baselines: bool = choice(True, "Rows for the majority class and the statistics-only forest.")
-    specificity: float = choice(0.85, "Specificity of the recalls.")
+    licences: tuple[str, ...] = choice((), "Train and validate on rows of this licence only; may be repeated.", name="licence")
+    split: str = choice("test", "Split to report. It does not change the ranking; looks at it are counted.")
+    baselines: bool = choice(True, "Add the majority class and the statistics-only forest.")
+    specificity: float = choice(0.85, "Specificity at which recalls are given.")
     repeats: int = choice(1000, "Bootstrap resamples.", least=20)
     train_images: int = choice(400, "Training rows that the overfit gap is measured on.", least=10)
-    device: str | None = choice(None, "torch device to score on; a GPU where there is one, if left out.")
+    device: str | None = choice(None, "torch device to score on; by default a GPU, if there is one.")
     batch_size: int = choice(16, "Images per forward pass while scoring.", least=1)
 
 

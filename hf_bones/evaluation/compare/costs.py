@@ -10,7 +10,7 @@ import numpy as np
 from hf_bones.dataset.schema import image_bytes
 from hf_bones.evaluation.compare.scores import SplitRows
 from hf_bones.evaluation.opinions.frozen import Backbone, ImageBytes
-from hf_bones.evaluation.resolution.costs import Circumstances, measure_costs
+from hf_bones.evaluation.resolution.costs import CostSetup, measure_costs
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.inference.checkpoint import find_checkpoint
 from hf_bones.inference.predictor import BonePredictor
@@ -31,7 +31,7 @@ class ModelCost:
     forward_range: tuple[float, float]
 
 
-def model_costs(checkpoints: Mapping[str, str], images: Sequence[ImageBytes]) -> tuple[dict[str, ModelCost], Circumstances | None]:
+def model_costs(checkpoints: Mapping[str, str], images: Sequence[ImageBytes]) -> tuple[dict[str, ModelCost], CostSetup | None]:
     """The cost of each named checkpoint (folder, Hub id or `bundled`) on the CPU, one image at a time, all models in turn.
 
     Medians over rounds through all `images`, after one to warm up. All models are in memory at once: a slow moment of the machine then

@@ -185,12 +185,12 @@ def _method(done: Comparison) -> str:
         f"Seeds: {', '.join(map(str, done.seeds))}. Each figure is computed for each seed and averaged (no ensemble); ± is the standard "
         "deviation between seeds, which the intervals do not hold.",
         f"Intervals: {level}, from {resampling.repeats} resamples of whole groups (seed {resampling.seed}), the same draws for every "
-        "model. The threshold of a recall at a specificity is chosen on the rows themselves, anew in each resample.",
+        "model. The threshold of a recall at a specificity is chosen on the rows themselves, again in each resample.",
         "Neighbours: the difference in each draw, so that what both find hard counts once. p is two-sided and of each pair by itself; "
         "of many pairs some fall under 0.05 by chance.",
         f"Gap: AUROC(abnormal) on about {done.train_images} rows that the recipe learnt from less that on validation.",
         "Train minutes are those of one seed, tries that were stopped included, with the file that it leaves calibrated.",
-        f"{_title(done)} was looked at as often as the table says; a command that is given again reads kept predictions: no further look.",
+        f"{_title(done)} was scored as often as the table says; a command that is run again reads kept predictions: no further look.",
     ]
     if clock is not None:
         points.append(

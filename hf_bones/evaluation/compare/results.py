@@ -17,7 +17,7 @@ from hf_bones.evaluation.compare.scores import (
 )
 from hf_bones.evaluation.report.baselines import FOREST, MAJORITY
 from hf_bones.evaluation.report.figures import Figure, Resampling
-from hf_bones.evaluation.resolution.costs import Circumstances as Clockwork
+from hf_bones.evaluation.resolution.costs import CostSetup as Clockwork
 from hf_bones.labels import LabelScheme
 
 RECIPE, CHECKPOINT, BASELINE = "recipe", "checkpoint", "baseline"

@@ -2,7 +2,7 @@
 
 Trains each recipe with each seed, scores what came out on the same rows beside checkpoints from elsewhere and the trivial baselines, and
 writes one leaderboard. The order is that of validation; the shown split (test) is only shown. Everything finished is kept under `out`: the
-same command goes on where it was stopped, and trains and predicts nothing twice.
+same command resumes, and trains and predicts nothing twice.
 
 Not here: training (handed in as a function), a search over settings.
 """

@@ -36,7 +36,7 @@ _OWN = {
     "dataset": "--dataset", "output_dir": "--out", "seed": "--seeds", "train_licences": "--licence",
     "drawn_validation_images": "nowhere: all are chosen on the same validation rows",
     "push_to_hub": "nowhere: push the one that you choose, afterwards",
-    "resume": "nowhere: a comparison always goes on",
+    "resume": "nowhere: a comparison always resumes",
 }  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def check_folders(entrants: Sequence[Entrant], seeds: Sequence[int], out: Path) 
                 if differing:
                     raise RecipeError(
                         f"{folder} holds a run of {entrant.name!r} whose {', '.join(differing)} differ; "
-                        "compare into another --out, or remove that folder to train it anew"
+                        "choose another --out, or remove that folder to train it again"
                     )
 
 
@@ -189,7 +189,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def _train_timed(train: Callable[[], object], folder: Path) -> None:
-    """Trains to the end, notes the seconds of this try on top of those that it went on from, and clears what only resuming needs."""
+    """Trains to the end, notes the seconds of this try on top of those that it resumed from, and clears what only resuming needs."""
     before, clock = _seconds_so_far(folder), {"finished": False}
     began, began_at = time.monotonic(), time.time()
     write_json(folder / CLOCK_FILE, {**clock, "seconds": before, "began": began_at})
@@ -204,7 +204,7 @@ def _train_timed(train: Callable[[], object], folder: Path) -> None:
 
 
 def _seconds_so_far(folder: Path) -> float:
-    """What the tries took that a run goes on from; of one that was killed outright, the time up to its last checkpoint."""
+    """What the tries took that a run resumes from; of one that was killed outright, the time up to its last checkpoint."""
     latest = last_complete_checkpoint(folder)
     if (latest is None and not (folder / START).is_dir()) or not (folder / CLOCK_FILE).is_file():
         return 0.0

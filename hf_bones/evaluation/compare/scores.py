@@ -1,4 +1,4 @@
-"""What each checkpoint of a comparison says of the same rows, kept on disk, so that a command that is given again predicts nothing twice.
+"""What each checkpoint of a comparison says of the same rows, kept on disk, so that a command that is run again predicts nothing twice.
 
 A look at test is counted where predictions of its rows are made, before they are kept; reading kept ones is no new look.
 """

@@ -1,7 +1,7 @@
 """Features of a frozen backbone, kept on disk, and the opinions of a linear head on them from outside of the rows that it learnt from.
 
 The features of an image are what the network's own head is given (for DINOv2 the class token beside the mean of the patches). They are
-kept in small files by the backbone, the input size and the hash of the image's bytes: a run that was killed goes on, and a further run on
+kept in small files by the backbone, the input size and the hash of the image's bytes: a run that was killed resumes, and a further run on
 other rows of the same images computes nothing twice.
 
 Not here: what the opinions are compared with (`suspects.py`), and figures made of them (`evaluation/resolution/measure.py`).

@@ -19,7 +19,7 @@ class EvaluateChoices:
     split: str = choice("test", "Split to score.")
     batch_size: int = choice(16, "Images per forward pass.", least=1)
     mirror: bool = choice(False, "Score each image mirrored left-right too and average the logits; twice the time.")
-    device: str | None = choice(None, "torch device; a GPU where there is one, if left out.")
+    device: str | None = choice(None, "torch device; by default a GPU, if there is one.")
     revision: str | None = choice(None, "Branch, tag or commit of a Hub checkpoint.")
     specificity: float = choice(0.85, "Healthy specificity of the threshold figures.")
     repeats: int = choice(1000, "Bootstrap resamples.", least=1)

@@ -16,7 +16,7 @@ from hf_bones.pages.tables import markdown_table
 from hf_bones.pages.text import NOTICE, bullets, plain
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.report.results import Circumstances
+    from hf_bones.evaluation.report.results import EvaluationSetup
 
 # Said wherever figures of such an evaluation are shown: they are not those of the checkpoint on upright images.
 MIRRORED = "The checkpoint scored each image upright and mirrored left-right (--mirror); its figures are of the mean of the two logits"
@@ -24,7 +24,7 @@ MIRRORED = "The checkpoint scored each image upright and mirrored left-right (--
 
 def report_text(
     rows: ScoredRows,
-    about: Circumstances,
+    about: EvaluationSetup,
     tables: Sequence[SliceFigures],
     calibration: Mapping[str, Mapping[str, Figure]],
     specificity: float,
@@ -85,7 +85,7 @@ def _interval(figure: Figure) -> str:
     return f"{figure.interval[0]:{IN_CELL}}–{figure.interval[1]:{IN_CELL}}{', rough' if (figure.reason or '').startswith(ROUGH) else ''}"
 
 
-def _head(rows: ScoredRows, about: Circumstances, overall: SliceFigures) -> str:
+def _head(rows: ScoredRows, about: EvaluationSetup, overall: SliceFigures) -> str:
     classes = ", ".join(f"{count} {plain(name)} in {overall.class_groups[name]}" for name, count in overall.supports.items())
     revision = f" at {plain(about.revision)}" if about.revision else ""
     lines = [
@@ -180,7 +180,7 @@ def _method(rows: ScoredRows, abnormal: Sequence[str], specificity: float, resam
         f"The threshold of specificity {specificity:g} is on 1 − P({normal}), chosen on these same rows: the lowest that leaves at least "
         f"{specificity * 100:g} % of the {normal} rows at or below it. It flatters a little; a threshold to use must come from other rows.",
         f"Intervals: percentiles of {resampling.repeats} bootstrap resamples of whole groups (seed {resampling.seed}), the threshold "
-        f"chosen anew in each. Where a figure rests on fewer than {MIN_ROWS} rows, or on rows of fewer than {MIN_GROUPS} groups, there is "
+        f"chosen again in each. Where a figure rests on fewer than {MIN_ROWS} rows, or on rows of fewer than {MIN_GROUPS} groups, there is "
         f"no interval; rough: its rows sit in fewer than {ENOUGH_GROUPS} groups, so that the interval is itself uncertain.",
         "A figure that the rows cannot define is –, with the reason; it is null in metrics.json.",
         "Baselines see no bone: the majority class answers with the class shares of the training rows; the statistics-only forest sees "

@@ -10,7 +10,7 @@ from typing import Any
 from hf_bones.evaluation.report.figures import CHECKPOINT, Figure, Resampling, SliceFigures, figures_of
 from hf_bones.evaluation.report.markdown import report_text
 from hf_bones.evaluation.report.plots import confusion_counts, plot_confusion, plot_reliability, plot_roc
-from hf_bones.evaluation.report.results import Circumstances, Evaluation
+from hf_bones.evaluation.report.results import Evaluation, EvaluationSetup
 from hf_bones.evaluation.report.rows import ScoredRows, slices_of
 from hf_bones.evaluation.report.worst import worst_rows, write_page, write_sheet
 from hf_bones.metrics import CALIBRATION_BINS, SPECIFICITY
@@ -27,7 +27,7 @@ _MAX_PANELS = 3
 def evaluate_probabilities(
     rows: ScoredRows,
     out_dir: str | Path,
-    about: Circumstances,
+    about: EvaluationSetup,
     *,
     baselines: Mapping[str, Floats] | None = None,
     specificity: float = SPECIFICITY,
@@ -79,7 +79,7 @@ def evaluate_probabilities(
     return Evaluation(folder / "report.md", folder / "metrics.json", errors, measured, about.mirror)
 
 
-def _versions(rows: ScoredRows, about: Circumstances) -> dict[str, Floats]:
+def _versions(rows: ScoredRows, about: EvaluationSetup) -> dict[str, Floats]:
     """The probabilities before and after calibration, or the only ones there are."""
     if rows.raw_probabilities is None or not about.calibrated:
         return {"as given" if about.calibrated else "not calibrated": rows.probabilities}
@@ -88,7 +88,7 @@ def _versions(rows: ScoredRows, about: Circumstances) -> dict[str, Floats]:
 
 def _as_json(
     rows: ScoredRows,
-    about: Circumstances,
+    about: EvaluationSetup,
     tables: tuple[SliceFigures, ...],
     confusions: Mapping[str, Any],
     calibration: Mapping[str, Mapping[str, Figure]],

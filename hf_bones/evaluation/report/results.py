@@ -10,7 +10,7 @@ from hf_bones.evaluation.report.figures import CHECKPOINT, SliceFigures
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class EvaluationSetup:
     """What was evaluated, for the head of the report and for metrics.json.
 
     left_out: image id → why a row has no figures (unreadable, unlabelled). looks: how often this split was looked at, None where it
@@ -34,7 +34,7 @@ class Circumstances:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation wrote and found. `tables[0]` is the checkpoint on all rows; mirror: as in `Circumstances`."""
+    """What an evaluation wrote and found. `tables[0]` is the checkpoint on all rows; mirror: as in `EvaluationSetup`."""
 
     report: Path
     metrics: Path

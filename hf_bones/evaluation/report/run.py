@@ -23,7 +23,7 @@ from hf_bones.evaluation.report.choices import EvaluateChoices
 from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.evaluation.report.looks import count_look_somewhere
 from hf_bones.evaluation.report.report import evaluate_probabilities
-from hf_bones.evaluation.report.results import Circumstances, Evaluation
+from hf_bones.evaluation.report.results import Evaluation, EvaluationSetup
 from hf_bones.evaluation.report.rows import ScoredRows
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.inference.checkpoint import BUNDLED
@@ -87,7 +87,7 @@ def evaluate_checkpoint(
     if split not in OPEN_SPLITS:
         looks, ledger = count_look_somewhere(own_folder(model), out / "test_looks.json", split, fingerprint)
         looks_in = ledger.name if ledger.parent == out else f"the checkpoint's {ledger.name}"
-    about = Circumstances(
+    about = EvaluationSetup(
         checkpoint=public_name(findings[0].checkpoint),
         revision=findings[0].revision,
         calibrated=findings[0].calibrated,

@@ -43,7 +43,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class CostSetup:
     """How costs were measured. `processor_share` is what the process got of its threads' time in the forward passes: near 1 when nobody
     else was at work on the machine; NaN on a GPU."""
 
@@ -58,7 +58,7 @@ class Circumstances:
 
 def measure_costs(
     backbones: Sequence[Backbone], images: Sequence[ImageBytes], *, batch_size: int = BATCH_SIZE, repeats: int = 5
-) -> tuple[list[Cost], Circumstances]:
+) -> tuple[list[Cost], CostSetup]:
     """The cost at each backbone's size, from `images` that can all be opened; each pass is made once more, first, to warm up."""
     bodies = [read() for read in images]
     prepare = np.zeros((len(backbones), repeats + 1))
@@ -87,7 +87,7 @@ def measure_costs(
         )
         for place, backbone in enumerate(backbones)
     ]
-    return costs, Circumstances(len(bodies), batch_size, repeats, str(device), threads, os.cpu_count() or 1, min(float(share), 1.0))
+    return costs, CostSetup(len(bodies), batch_size, repeats, str(device), threads, os.cpu_count() or 1, min(float(share), 1.0))
 
 
 def _forward_seconds(backbone: Backbone, inputs: Sequence[np.ndarray], batch_size: int) -> float:

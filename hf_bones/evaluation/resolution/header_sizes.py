@@ -1,6 +1,6 @@
 """The size of an image from its header: no pixel is decoded.
 
-Held to the same limits and checks as `imaging.open_image`, so that a size is only stated for what could be opened as far as the header
+Held to the same limits and checks as `open_image`, so that a size is only stated for what could be opened as far as the header
 tells; whether the pixels behind it are whole is not looked at.
 """
 

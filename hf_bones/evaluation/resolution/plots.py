@@ -16,7 +16,7 @@ from hf_bones.pages.palette import GRID, SERIES
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.resolution.measure import Choice
-    from hf_bones.evaluation.resolution.results import Measured, Shapes
+    from hf_bones.evaluation.resolution.results import Shapes, SizeMeasurements
 
 
 def plot_sizes(shapes: Shapes, path: Path) -> None:
@@ -77,7 +77,7 @@ def plot_elbow(clusters: SizeClusters, path: Path) -> None:
     save_figure(figure, path)
 
 
-def plot_accuracy(measured: Measured, path: Path) -> None:
+def plot_accuracy(measured: SizeMeasurements, path: Path) -> None:
     """Balanced accuracy and AUROC(abnormal) with their intervals against milliseconds and megabytes an image."""
     figure = Canvas(figsize=(10.4, 7.4), layout="constrained")
     axes = figure.subplots(2, 2, sharey="row", sharex="col")

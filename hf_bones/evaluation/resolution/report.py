@@ -10,7 +10,7 @@ from hf_bones.pages.tables import markdown_table, text_table
 from hf_bones.pages.text import NOTICE, bullets, plain
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.resolution.results import Measured, Resolution, Shapes
+    from hf_bones.evaluation.resolution.results import Resolution, Shapes, SizeMeasurements
     from hf_bones.evaluation.resolution.shapes import Letterboxing
 
 # Below this share of its threads' time, a process had to wait for others.
@@ -24,7 +24,7 @@ def report_text(found: Resolution, command: str) -> str:
     if measured is not None:
         sections += [f"**{advice_sentence(measured)}**", "Beside it:", *(f"- {plain(caveat)}" for caveat in caveats(found))]
     else:
-        sections.append("Sizes alone say what is lost, not what it matters: `--measure` cross-validates at each candidate size.")
+        sections.append("Sizes alone say what is lost, not how much it matters: `--measure` cross-validates at each candidate size.")
     sections += [
         "## What was looked at",
         _head(found, command),
@@ -52,7 +52,7 @@ def _joined(sections: Sequence[str]) -> list[str]:
     return blocks
 
 
-def advice_sentence(measured: Measured) -> str:
+def advice_sentence(measured: SizeMeasurements) -> str:
     """The advice, in one sentence with the figures that it rests on."""
     choice = measured.choice
     rows, costs = {row.size: row for row in measured.figures}, {cost.size: cost for cost in measured.costs}
@@ -105,7 +105,7 @@ def caveats(found: Resolution) -> list[str]:
     )
     for size, asked in measured.asked.items():
         if size != asked:
-            said.append(f"{asked} px is no whole number of the network's patches: measured at {size} px.")
+            said.append(f"{asked} px is not a whole number of the network's patches: measured at {size} px.")
     edge = (min(measured.settings.strengths), max(measured.settings.strengths))
     every = [strength for row in measured.figures for strength in row.strengths]
     at_edge = sum(strength in edge for strength in every)
@@ -113,9 +113,9 @@ def caveats(found: Resolution) -> list[str]:
         said.append(f"{at_edge} of {len(every)} heads have a strength at an end of the range tried; widen `strengths` in the recipe.")
     if measured.circumstances.processor_share < _UNDISTURBED:
         said.append(
-            "Others were at work on the machine while costs were measured (this process got "
+            "Other programs were running while costs were measured (this process got "
             f"{measured.circumstances.processor_share:.0%} of its threads' time): milliseconds are too high. The same command measures "
-            "them anew in a minute."
+            "them again in a minute."
         )
     return said + list(measured.notes)
 
@@ -206,7 +206,7 @@ def _box(each: Letterboxing) -> str:
     return "–" if each.box_side is None else f"{each.box_side:.1f} ({each.boxes:,} boxes)"
 
 
-def _figures(measured: Measured) -> str:
+def _figures(measured: SizeMeasurements) -> str:
     names = list(measured.rows)
     head = ["size, px", TITLES["balanced_accuracy"], "standard error", "less the best", TITLES["auroc_abnormal"], "less the best"]
     head += [f"sensitivity, {plain(name)}" for name in names]
@@ -238,7 +238,7 @@ def _span(interval: tuple[float, float] | None, form: str) -> str:
     return "" if interval is None else f" ({interval[0]:{form}} to {interval[1]:{form}})"
 
 
-def _costs(measured: Measured, shapes: Shapes) -> str:
+def _costs(measured: SizeMeasurements, shapes: Shapes) -> str:
     head = ["size, px", "ms, opening and scaling", "ms, forward (least – greatest)", "ms, both", "MB, input tensor"]
     head += ["MB, forward pass", "MB, kept for the backward pass", "MB, cached grey pixels"]
     grey = {each.size: each.megabytes for each in shapes.candidates}

@@ -14,7 +14,7 @@ from hf_bones.evaluation.resolution.shapes import (
 from hf_bones.metrics.figures import Ints
 
 if TYPE_CHECKING:
-    from hf_bones.evaluation.resolution.costs import Circumstances, Cost
+    from hf_bones.evaluation.resolution.costs import Cost, CostSetup
     from hf_bones.evaluation.resolution.measure import Choice, SizeFigures
 
 
@@ -30,7 +30,7 @@ class Shapes:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class SizeMeasurements:
     """What cross-validation and the clock say. `asked` maps each size that the network took to the one asked for.
 
     `rows` counts the images by class; `seconds` is what features, heads, comparison and costs took, in whichever run that was.
@@ -40,7 +40,7 @@ class Measured:
     asked: dict[int, int]
     figures: tuple[SizeFigures, ...]
     costs: tuple[Cost, ...]
-    circumstances: Circumstances
+    circumstances: CostSetup
     choice: Choice
     rows: dict[str, int]
     groups: int
@@ -57,4 +57,4 @@ class Resolution:
     data_sha256: str
     licences: tuple[str, ...]
     shapes: Shapes
-    measured: Measured | None
+    measured: SizeMeasurements | None

@@ -2,7 +2,7 @@
 
 Sizes come from the headers alone. With `measure`, a head on frozen features is cross-validated at each candidate size, an image's cost
 is measured, and the cheapest size within one standard error of the best is advised. Features and opinions are kept on disk as they are
-made: the same command goes on where it was stopped.
+made: the same command resumes.
 
 Not here: fine-tuning at several sizes, which would answer more and cost days.
 """
@@ -24,7 +24,7 @@ from hf_bones.dataset.command import parse_label_map
 from hf_bones.evaluation.opinions.image_rows import ImageRow, image_rows, spread_sample, with_hashes
 from hf_bones.evaluation.resolution.choices import ResolutionChoices
 from hf_bones.evaluation.resolution.header_sizes import header_size
-from hf_bones.evaluation.resolution.results import Measured, Resolution, Shapes
+from hf_bones.evaluation.resolution.results import Resolution, Shapes, SizeMeasurements
 from hf_bones.evaluation.resolution.shapes import (
     aspect_percentiles,
     letterboxing,
@@ -102,7 +102,7 @@ def measure_sizes(
     choices: ResolutionChoices,
     settings: OpinionSettings,
     progress: bool = True,
-) -> Measured:
+) -> SizeMeasurements:
     """Cross-validates at each size that the model can take, measures its cost and chooses. `rows` have their hashes."""
     from hf_bones.evaluation.opinions.frozen import frozen_features, learnt_from, load_backbone
     from hf_bones.evaluation.resolution.costs import measure_costs
@@ -139,7 +139,7 @@ def measure_sizes(
             "sizes; one that stores more of them may do better there."
         )
     counts = Counter(row.label for row in own)
-    return Measured(
+    return SizeMeasurements(
         model=public_name(model) if model != "bundled" else model,
         asked={size: backbone.asked_size for size, backbone in backbones.items()},
         figures=tuple(figures),

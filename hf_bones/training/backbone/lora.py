@@ -2,7 +2,7 @@
 
 Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022, arXiv 2106.09685; the layers are peft's. They stand in the
 network while it trains only. Each checkpoint has the sum of both as plain weights in its `model.safetensors`, which loads like any other
-and needs no peft, and the matrices in a file beside it, from which a killed run goes on. The finished network has the sums alone.
+and needs no peft, and the matrices in a file beside it, from which a killed run resumes. The finished network has the sums alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The frozen part of a network by itself: where it ends, running it alone, and running only what lies above it.
 
 With `trainable: head` or `last:K` everything below the first part that learns gives the same output for the same pixels in every epoch.
-`trunk_output` keeps that output on disk; here the network learns to go on from it. The modules stay those of the whole network, so
+`fill.py` keeps that output on disk; here the network learns from there. The modules stay those of the whole network, so
 optimiser, averaging, checkpoints and several processes see nothing of it.
 """
 
@@ -22,7 +22,7 @@ from hf_bones.training.backbone.loading import blocks_of, head_modules, head_of
 
 
 @dataclass(frozen=True)
-class Cut:
+class NetworkCut:
     """Where the frozen part ends: at the input of block `first` of the module list `blocks`, or, without blocks, of the head.
 
     A head whose pooling learns begins with that.
@@ -51,11 +51,11 @@ class _Handover(torch.nn.Module):
         return (self.kept,) if self.as_tuple else self.kept
 
 
-def find_cut(model: PreTrainedModel, trainable: str) -> Cut:
+def find_cut(model: PreTrainedModel, trainable: str) -> NetworkCut:
     """Where the part that `trainable` leaves frozen ends. Raises `RecipeError` naming the keys where there is no such part."""
     if trainable == "head":
         head_of(model)
-        return Cut("", 0)
+        return NetworkCut("", 0)
     if not trainable.startswith("last:"):
         raise RecipeError(
             f"cached_views and trainable: {trainable}: nothing is frozen, so nothing can be kept; set trainable to head or last:K"
@@ -65,10 +65,10 @@ def find_cut(model: PreTrainedModel, trainable: str) -> Cut:
     except ValueError as error:
         raise RecipeError(f"cached_views and model: {error}") from error
     name = next(name for name, module in model.named_modules() if module is blocks)
-    return Cut(name, len(blocks) - int(trainable.partition(":")[2]))
+    return NetworkCut(name, len(blocks) - int(trainable.partition(":")[2]))
 
 
-def frozen_output(model: PreTrainedModel, cut: Cut, pixel_values: torch.Tensor) -> torch.Tensor:
+def frozen_output(model: PreTrainedModel, cut: NetworkCut, pixel_values: torch.Tensor) -> torch.Tensor:
     """What the frozen part gives for (B, C, S, S): hidden states (B, T, D) or a map (B, D, H, W), or features (B, F)."""
 
     def stop(_module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
@@ -89,10 +89,10 @@ def _pooling_learns(model: PreTrainedModel) -> bool:
     return any(True for module in head_modules(model)[1:] for _ in module.parameters())
 
 
-def run_above(model: PreTrainedModel, cut: Cut, kept: torch.Tensor, size: int, as_tuple: bool = False, **more: Any) -> Any:
-    """The network's output from kept output of its frozen part; gradients reach what lies above only.
+def run_above(model: PreTrainedModel, cut: NetworkCut, kept: torch.Tensor, size: int, as_tuple: bool = False, **more: Any) -> Any:
+    """The network's output from cached views; gradients reach what lies above only.
 
-    The network's own forward pass runs with one blank image of `size` px, and the kept output takes over where the frozen blocks stood.
+    The network's own forward pass runs with one blank image of `size` px, and the cached views take over where the frozen blocks stood.
     """
     kept = kept.to(head_of(model).weight.dtype)
     if not cut.blocks:
@@ -103,7 +103,7 @@ def run_above(model: PreTrainedModel, cut: Cut, kept: torch.Tensor, size: int, a
 
 
 @contextmanager
-def _without_frozen_blocks(model: PreTrainedModel, cut: Cut, handover: _Handover) -> Iterator[None]:
+def _without_frozen_blocks(model: PreTrainedModel, cut: NetworkCut, handover: _Handover) -> Iterator[None]:
     owner, _, name = cut.blocks.rpartition(".")
     siblings = model.get_submodule(owner)._modules
     whole: Any = siblings[name]
@@ -115,7 +115,7 @@ def _without_frozen_blocks(model: PreTrainedModel, cut: Cut, handover: _Handover
         siblings[name] = whole
 
 
-def go_on_from_kept(model: PreTrainedModel, cut: Cut, pixel_values: torch.Tensor) -> torch.Tensor:
+def start_at_cut(model: PreTrainedModel, cut: NetworkCut, pixel_values: torch.Tensor) -> torch.Tensor:
     """Lets `model(kept=…)` run only what lies above the cut; `model(pixel_values=…)` stays as it was.
 
     Returns what the frozen part gives for `pixel_values` (B, C, S, S), after comparing both ways on them. Raises `RecipeError` where the
@@ -151,7 +151,7 @@ def go_on_from_kept(model: PreTrainedModel, cut: Cut, pixel_values: torch.Tensor
     return kept
 
 
-def _gives_tuples(model: PreTrainedModel, cut: Cut, pixel_values: torch.Tensor) -> bool:
+def _gives_tuples(model: PreTrainedModel, cut: NetworkCut, pixel_values: torch.Tensor) -> bool:
     """Whether a block gives its hidden states inside a tuple."""
     if not cut.blocks:
         return False

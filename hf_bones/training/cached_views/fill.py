@@ -1,7 +1,7 @@
 """The frozen part's output for every training and validation image: computed once, kept in files, read in every epoch.
 
 Training images are kept in N views: view 0 is the image itself, each other one an augmentation of it. A file holds one view of one
-split, in whole chunks, so that a stopped run goes on where it was. Folder and file are named by a hash of all that the values depend on:
+split, in whole chunks, so that a stopped run resumes where it was. Folder and file are named by a hash of all that the values depend on:
 another network has another folder, other rows and another augmentation have other files.
 """
 
@@ -23,8 +23,8 @@ from transformers import DataCollator, PreTrainedModel, Trainer, TrainingArgumen
 from hf_bones.config.recipe import AugmentConfig, RecipeError, TrainConfig
 from hf_bones.preprocess import InputSpec
 from hf_bones.record import write_json
-from hf_bones.training.cached_views.cut import Cut, find_cut, frozen_output, go_on_from_kept
-from hf_bones.training.cached_views.rows import CHUNK, KeptFile, KeptRows, collate_kept, view_position
+from hf_bones.training.cached_views.cut import NetworkCut, find_cut, frozen_output, start_at_cut
+from hf_bones.training.cached_views.rows import CHUNK, CachedViewFile, CachedViewRows, collate_cached_views, view_position
 from hf_bones.training.data.batches import SquareCollator, TrainingRows, batch_to_input
 
 FOLDER = "kept"
@@ -41,7 +41,7 @@ class Keeping:
     policy: AugmentConfig
     model: PreTrainedModel
     spec: InputSpec
-    cut: Cut
+    cut: NetworkCut
     arguments: TrainingArguments
 
 
@@ -53,11 +53,11 @@ def keep_frozen_output(
     spec: InputSpec,
     hashes: dict[str, list[str]],
     epoch_length: int | None = None,
-) -> tuple[KeptRows, KeptRows, DataCollator]:
+) -> tuple[CachedViewRows, CachedViewRows, DataCollator]:
     """Computes what is not on disk yet; the trainer's network then goes on from kept output.
 
     Returns the training and validation rows to read it from, and their collator. `hashes` are those of the images of `train` and
-    `validation`; for `epoch_length` see `KeptRows`. In a run of several processes each computes its share of the chunks. Raises
+    `validation`; for `epoch_length` see `CachedViewRows`. In a run of several processes each computes its share of the chunks. Raises
     `RecipeError` for rows and networks that do not go with it, and before any work where the disk is too small.
     """
     if not isinstance(trainer.train_dataset, TrainingRows):
@@ -68,20 +68,22 @@ def keep_frozen_output(
     keeping = Keeping(config, policy, model, spec, find_cut(model, trainable), arguments)
     model.to(arguments.device)
     first = SquareCollator(spec.size)([rows["validation"][row] for row in range(min(CHECKED, len(rows["validation"])))])
-    sample = go_on_from_kept(model, keeping.cut, _pixels(first, keeping, 0))
+    sample = start_at_cut(model, keeping.cut, _pixels(first, keeping, 0))
     folder = _folder(keeping)
     files = {
-        (split, view): KeptFile(folder / _file_name(keeping, split, hashes[split], view), len(rows[split]), tuple(sample.shape[1:]), dtype)
+        (split, view): CachedViewFile(
+            folder / _file_name(keeping, split, hashes[split], view), len(rows[split]), tuple(sample.shape[1:]), dtype
+        )
         for split, view in [("validation", 0), *(("train", view) for view in range(config.cached_views))]
     }
-    sides = {split: KeptFile(files[split, 0].path.with_suffix(".sides"), len(rows[split]), (2,), "int32") for split in rows}
+    sides = {split: CachedViewFile(files[split, 0].path.with_suffix(".sides"), len(rows[split]), (2,), "int32") for split in rows}
     _say(files, rows, keeping)
     for (split, view), file in files.items():
         _fill(file, sides[split], rows[split], view, keeping)
     trainer.accelerator.wait_for_everyone()
     views = [files["train", view] for view in range(config.cached_views)]
-    train = KeptRows(rows["train"], views, epoch_length, sides["train"])
-    return train, KeptRows(rows["validation"], [files["validation", 0]]), collate_kept
+    train = CachedViewRows(rows["train"], views, epoch_length, sides["train"])
+    return train, CachedViewRows(rows["validation"], [files["validation", 0]]), collate_cached_views
 
 
 def _pixels(batch: dict[str, torch.Tensor], keeping: Keeping, view: int) -> torch.Tensor:
@@ -121,7 +123,7 @@ def _hash(known: Any) -> Any:
     return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode())
 
 
-def _say(files: dict[tuple[str, int], KeptFile], rows: dict[str, TrainingRows], keeping: Keeping) -> None:
+def _say(files: dict[tuple[str, int], CachedViewFile], rows: dict[str, TrainingRows], keeping: Keeping) -> None:
     """Checks the disk, and says what is kept where."""
     config = keeping.config
     folder = files["validation", 0].path.parent
@@ -158,7 +160,7 @@ def _size(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def _fill(file: KeptFile, sides: KeptFile, rows: TrainingRows, view: int, keeping: Keeping) -> None:
+def _fill(file: CachedViewFile, sides: CachedViewFile, rows: TrainingRows, view: int, keeping: Keeping) -> None:
     """Computes this process's share of the chunks that are missing."""
     model, arguments, dtype = keeping.model, keeping.arguments, keeping.config.cached_dtype
     # By number, since others may be writing already; by the processes of this machine, since each machine may have a disk of its own.

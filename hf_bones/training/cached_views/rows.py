@@ -1,4 +1,4 @@
-"""Kept output of a network's frozen part as rows of a training set: files on disk, views of an image, batches.
+"""Cached views, the output of a network's frozen part, as rows of a training set: files on disk, views of an image, batches.
 
 Not here: computing it (`fill.py`), and what the network does with it (`cut.py`).
 """
@@ -20,7 +20,7 @@ from hf_bones.training.data.batches import TrainingRows, collate_described
 CHUNK = 32  # rows that are computed and marked as done together
 
 
-class KeptFile:
+class CachedViewFile:
     """An array (rows, *shape) on disk, filled in chunks of `CHUNK` rows; beside it one byte a chunk says whether it is there."""
 
     def __init__(self, path: Path, rows: int, shape: tuple[int, ...], dtype: str) -> None:
@@ -72,8 +72,8 @@ def _write_at(path: Path, offset: int, content: bytes) -> None:
         os.close(handle)
 
 
-class KeptRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
-    """Kept output with labels, asked for as `TrainingRows` are: by row, or by (row, position in the run), which decides the view.
+class CachedViewRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """Cached views with labels, requested as `TrainingRows` are: by row, or by (row, position in the run), which decides the view.
 
     With `epoch_length`, the positions of an epoch in which no row comes twice, a row's views take turns from epoch to epoch, and rows
     start at different ones, so that each batch mixes them. Without it (rows are drawn with replacement) the views take turns by position.
@@ -81,7 +81,7 @@ class KeptRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
     """
 
     def __init__(
-        self, rows: TrainingRows, views: Sequence[KeptFile], epoch_length: int | None = None, sides: KeptFile | None = None
+        self, rows: TrainingRows, views: Sequence[CachedViewFile], epoch_length: int | None = None, sides: CachedViewFile | None = None
     ) -> None:
         self.rows, self.views, self.epoch_length, self.sides = rows, list(views), epoch_length, sides
         self.labels = rows.labels
@@ -94,9 +94,9 @@ class KeptRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
     def __len__(self) -> int:
         return len(self.rows)
 
-    def of_view(self, view: int) -> KeptRows:
+    def of_view(self, view: int) -> CachedViewRows:
         """The same rows, always in one view."""
-        return KeptRows(self.rows, self.views[view : view + 1], self.epoch_length, self.sides)
+        return CachedViewRows(self.rows, self.views[view : view + 1], self.epoch_length, self.sides)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         row, position = key if isinstance(key, tuple) else (key, 0)
@@ -121,8 +121,8 @@ def view_position(rows: TrainingRows, row: int, view: int) -> int:
     return view * len(rows) + row
 
 
-def collate_kept(rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """Kept output (B, …), what else `collate` gives for such rows, and of the pixels only the sides."""
+def collate_cached_views(rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    """Cached views (B, …), what else `collate` gives for such rows, and of the pixels only the sides."""
     batch = {"kept": torch.from_numpy(np.stack([row["kept"] for row in rows]))} | collate_described(rows)
     if "draw" in rows[0]:
         batch["draws"] = torch.from_numpy(np.stack([row["draw"] for row in rows]))

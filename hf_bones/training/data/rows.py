@@ -54,7 +54,7 @@ class StoredImages:
             known = self.rows.select_columns(["image_id", "source", "sha256"])[row]
             raise DamagedImageError(
                 f"dataset: image {known['image_id']!r} (source {known['source']}, sha256 {known['sha256'][:12]}…) cannot be read: {error}. "
-                "It was whole when the dataset was built; build it anew with hf-bones build"
+                "It was whole when the dataset was built; rebuild it with hf-bones build"
             ) from error
 
     def boxes(self, row: int) -> Boxes | None:
@@ -133,7 +133,7 @@ def training_rows(
             )
     shared = set(train.groups) & set(validation.groups)
     if shared:
-        raise RecipeError(f"dataset: {len(shared)} groups are in both train and validation ({sorted(shared)[:3]} …); build it anew")
+        raise RecipeError(f"dataset: {len(shared)} groups are in both train and validation ({sorted(shared)[:3]} …); rebuild it")
     return train, validation
 
 
@@ -160,9 +160,9 @@ def arrays_line(train: Rows, validation: Rows, config: DataConfig, size: int) ->
         return "not used (use_arrays: false)"
     stored = sum(len(source) for rows in (train, validation) for source in rows.sources if isinstance(source, StoredImages))
     if train.arrays is None:
-        return f"none at {size} px: each epoch decodes the images anew (hf-bones cache {config.dataset} --size {size} writes them once)"
+        return f"none at {size} px: each epoch decodes the images again (hf-bones cache {config.dataset} --size {size} writes them once)"
     matched = ", each matched by its hash" if train.arrays.hashed else ""
-    return f"{train.from_arrays + validation.from_arrays:,} of {stored:,} images from the cache {train.arrays.folder}{matched}"
+    return f"{train.from_arrays + validation.from_arrays:,} of {stored:,} images from the array cache {train.arrays.folder}{matched}"
 
 
 def _add_stored(

@@ -58,7 +58,7 @@ class StreamedImages:
             image = self.stream.files.images(shard, group)[place].as_py()
         except OSError as error:
             raise ShardsOutOfReachError(
-                f"dataset: row group {group} of {Path(shard).name} could not be fetched: {error}. Once it can, the same command goes on "
+                f"dataset: row group {group} of {Path(shard).name} could not be fetched: {error}. Once it can, the same command resumes "
                 "from the last checkpoint"
             ) from error
         try:
@@ -177,7 +177,7 @@ def add_streamed(rows: Rows, shards: Mapping[str, list[str]], split: str, config
         return [other if value is None else value for value, other in zip(found, otherwise, strict=True)]
 
     if "group" not in table.column_names and int(os.environ.get("RANK", "0")) == 0:
-        log.warning("%s has no column 'group': nobody can say whether copies of an image are in training and in validation", place)
+        log.warning("%s has no column 'group': nobody can say whether near-duplicates are in training and in validation", place)
     own = [f"{split}-{row}" for row in chosen]
     rows.stream = stream
     rows.sources.append(StreamedImages(stream, chosen, np.array([name == scheme.normal for name in names])))

@@ -76,7 +76,7 @@ def read_probabilities(path: str | Path, scheme: LabelScheme) -> ProbabilityFile
     rows = {digest: row for row, digest in enumerate(hashes)}
     if len(rows) < len(hashes):
         twice = next(digest for row, digest in enumerate(hashes) if rows[digest] != row)
-        raise RecipeError(f"{where}: image {twice} stands in it twice; leave one of its rows out")
+        raise RecipeError(f"{where}: image {twice} is in it twice; leave one of its rows out")
     return ProbabilityFile(path, sha256_file(path), rows, values)
 
 

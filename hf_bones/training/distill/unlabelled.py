@@ -55,7 +55,7 @@ class FolderImages:
         try:
             return open_image(self.files[row]).pixels
         except ImageRefusedError as error:
-            raise DamagedImageError(f"unlabelled: {error}. Take the file away, or put it right") from error
+            raise DamagedImageError(f"unlabelled: {error}. Remove the file, or fix it") from error
 
 
 @dataclass
@@ -207,7 +207,7 @@ def _choose(found: Sequence[_Found], data: DataConfig, labelled: set[str], outpu
 def _held_out_copies(reads: Mapping[str, Read], data: DataConfig, output: Path, progress: bool) -> tuple[dict[str, str], set[str]]:
     """Of images by hash: why some cannot be opened, and those that are copies of validation or test images of the run's dataset.
 
-    Fingerprints are kept in `output` while the search is on, so that one that was stopped goes on.
+    Fingerprints are kept in `output` while the search is on, so that one that was stopped resumes.
     """
     held_out = dict(_held_out_reads(data))
     every = {**reads, **held_out}

@@ -44,7 +44,7 @@ OPTIMISER_FILES = ("optimizer.pt", SPLIT_OPTIMISER)  # one of them
 @dataclass(frozen=True)
 class Earlier:
     """What earlier runs left in a run's folder: the checkpoint to resume from, if any, whether there is a fitted start, and folders that
-    a run which starts over is to delete: stopped itself, it would go on from theirs."""
+    a run which starts over is to delete: stopped itself, it would resume from theirs."""
 
     start: Path
     checkpoint: Path | None
@@ -60,7 +60,7 @@ class Earlier:
                 shutil.rmtree(folder)
         if self.outdated:
             print(
-                f"starting    over in {self.start.parent}: what an earlier run had kept to go on from is deleted "
+                f"starting    over in {self.start.parent}: what an earlier run had kept to resume from is deleted "
                 f"({len(self.outdated)} folders)"
             )
 
@@ -99,7 +99,7 @@ def prepare_output(run: Mapping[str, Any], output: Path, resume: bool) -> Path |
 
 
 def earlier_checkpoints(output: Path) -> list[Path]:
-    """Folders that a run in `output` kept to go on from; ask before `prepare_output`, and nothing where no run has been."""
+    """Folders that a run in `output` kept to resume from; ask before `prepare_output`, and nothing where no run has been."""
     if not (output / RUN_FILE).is_file():
         return []
     return [path for path in (*output.glob("checkpoint-*"), output / START) if path.is_dir()]

@@ -2,7 +2,7 @@
 
 Training itself goes on with the weights that the optimiser left. Both sets are in each checkpoint: the averages as its
 `model.safetensors`, so that whoever loads a checkpoint gets what was validated, and the trained weights in a file beside it, so that a
-killed run goes on as if it had not been. Averages of weights along one run: Polyak and Juditsky 1992; with exponential forgetting, as
+killed run resumes as if it had not been. Averages of weights along one run: Polyak and Juditsky 1992; with exponential forgetting, as
 here, Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017, arXiv 1703.01780.
 """
 
@@ -98,7 +98,7 @@ class AveragedWeights(TrainerCallback):
         """
         if not (folder / TRAINED_WEIGHTS).is_file():
             raise RecipeError(
-                f"ema_decay: {folder} has no {TRAINED_WEIGHTS}, only averaged weights, from which training cannot go on as it was; "
+                f"ema_decay: {folder} has no {TRAINED_WEIGHTS}, only averaged weights, from which training cannot resume as it was; "
                 "delete that folder to resume from an earlier checkpoint, or start over with --resume false"
             )
         tensors = dict(model.named_parameters()) | dict(model.named_buffers())
@@ -120,7 +120,7 @@ class AveragingTrainer(Trainer):
         self.add_callback(self.averaged)
 
     def resume_averages(self, folder: Path) -> None:
-        """Call it when the weights of a checkpoint were read into the model to go on from there."""
+        """Call it when the weights of a checkpoint were read into the model to resume from there."""
         if self.averaged is not None:
             self.averaged.resume(self.model, folder)
 

@@ -32,7 +32,7 @@ def prepare_sharding(trainer: Trainer, resume_from: Path | None) -> bool:
     plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
     if plugin is None and os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
         raise RecipeError(
-            "distributed_type: FSDP splits networks over GPUs; on these processes accelerate would train whole copies without a word. "
+            "distributed_type: FSDP splits networks over GPUs; on these processes accelerate would silently train whole copies. "
             "Use the launch configuration multi_cpu.yaml, or gpu.yaml for a single GPU"
         )
     if resume_from is not None and (resume_from / SPLIT_OPTIMISER).is_file() != (plugin is not None):

@@ -1,7 +1,7 @@
 """`report_to`: the curves of a run while it goes on, in trackio or TensorBoard, kept on this machine.
 
 trackio writes to its own store (TRACKIO_DIR, by default in the cache of Hugging Face), project `hf-bones`; TensorBoard's files lie in
-the run's folder. A resumed run goes on under its name. Nothing is sent anywhere: a Space or server that trackio is told of elsewhere is
+the run's folder. A resumed run keeps its name. Nothing is sent anywhere: a Space or server that trackio is told of elsewhere is
 refused, and its question to the Hub who is logged in is not asked.
 """
 

@@ -211,7 +211,7 @@ def says_what_to_change(train: Callable[P, T]) -> Callable[P, T]:
 def loader_advice(message: str, config: TrainConfig) -> str | None:
     """What to do about an error of the data loader; None where it is none."""
     kept = last_complete_checkpoint(Path(config.output_dir))
-    again = f"The same command goes on from {kept}; data_loader_workers may differ" if kept else "Then give the same command again"
+    again = f"The same command resumes from {kept}; data_loader_workers may differ" if kept else "Then run the same command again"
     workers = f"data_loader_workers (now {config.data_loader_workers}; 0 decodes in the training process)"
     dead = _DEAD_WORKER.search(message)
     if dead is not None:

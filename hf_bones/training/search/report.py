@@ -57,7 +57,7 @@ def write_report(rows: Sequence[TrialRow], data: Mapping[str, Any], space: Mappi
         print(f"\nbest        trial {best.number}: validation selection {best.score:.4f} ± {best.standard_error:.4f} (standard error)")
         print(f"table       {output / TABLE}, {CSV}; plot {PLOT}")
         print(f"checkpoint  {output / best.folder} (finished: weights, record, card)")
-        print(f"recipe      {output / BEST_FILE}; to train it anew:\n            {shlex.join(line)}")
+        print(f"recipe      {output / BEST_FILE}; to train it again:\n            {shlex.join(line)}")
     return output / BEST_FILE
 
 

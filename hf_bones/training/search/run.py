@@ -5,7 +5,7 @@ Each trial is a whole run of its own in `output_dir/trial-NNN`, trained as any r
 random; the rest are proposed by a tree-structured Parzen estimator (Bergstra et al., "Algorithms for Hyper-Parameter Optimization",
 NeurIPS 2011). After `prune_after` evaluations a trial whose best is under the median of the finished ones at that evaluation is stopped.
 
-The study lies in `search.db` (SQLite). A trial that was killed goes on from its last checkpoint when the same command is given again, and
+The study lies in `search.db` (SQLite). A trial that was killed resumes from its last checkpoint when the same command is run again, and
 what is proposed depends on the trials there alone. Several processes may search at once, one a GPU: each takes a trial that nobody
 holds (a lock file says who does), so trials, and not batches, are shared out; a trial itself runs in one process.
 
@@ -100,7 +100,7 @@ def check_search() -> None:
     """Raises `RecipeError` for what keeps this process from searching."""
     if process_count() > 1:
         raise RecipeError(
-            f"--search: a trial runs in one process, and {process_count()} were started. For several GPUs give the command without a "
+            f"--search: a trial runs in one process, and {process_count()} were started. For several GPUs run the command without a "
             "launcher, once for each of them, with CUDA_VISIBLE_DEVICES=0, 1, …: they share out the trials"
         )
     if importlib.util.find_spec("optuna") is None:
@@ -132,7 +132,7 @@ def prepare_search(search: Mapping[str, Any], output: Path, resume: bool) -> Non
 
 
 def run_claimed(trial: optuna.Trial, run: Callable[[Sequence[TrainerCallback]], TrainedModel]) -> None:
-    """Runs a trial and tells the study how it ended; one that is interrupted stays open, and is gone on with later.
+    """Runs a trial and tells the study how it ended; one that is interrupted stays open, and is resumed later.
 
     Settings that the network or the machine cannot take end the trial; where no trial has been finished yet, the search too.
     """
@@ -189,7 +189,7 @@ class TrialWatch(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         import optuna
 
-        # All of them from the log, since a trial that goes on from a checkpoint had some in its earlier life.
+        # All of them from the log, since a trial that resumes from a checkpoint had some in its earlier life.
         scores = [entry["eval_selection"] for entry in state.log_history if "eval_selection" in entry and entry["step"] > 0]
         for number, score in enumerate(scores[self.reported :], start=self.reported + 1):
             self.trial.report(score, number)

@@ -42,7 +42,7 @@ class TrialRow:
 
 
 def trial_rows(trials: Iterable[FrozenTrial]) -> list[TrialRow]:
-    """The trials of a study, by number; one that was interrupted and gone on with is one row, its last."""
+    """The trials of a study, by number; one that was interrupted and resumed is one row, its last."""
     rows: dict[str, TrialRow] = {}
     for trial in sorted(trials, key=lambda trial: trial.number):
         folder = trial.user_attrs.get("folder")
@@ -118,7 +118,7 @@ class Study:
             if len(rows) >= self.config.trials and not any(trial.state == TrialState.WAITING for trial in trials):
                 return None
             claimed = self.open(len(rows)).ask(distributions(self.config.space))
-            # Numbers are ours: optuna counts a trial that was killed and gone on with twice.
+            # Numbers are ours: optuna counts a trial that was killed and resumed twice.
             folder = claimed.user_attrs.get("folder") or f"trial-{max((row.number for row in rows), default=-1) + 1:03d}"
             (self.output / folder).mkdir(exist_ok=True)
             lock = lock_of(self.output / folder)

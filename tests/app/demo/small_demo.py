@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tiny import telling_checkpoint
 
-from hf_bones.inference.decision import Decision, write_decision
+from hf_bones.inference.decision import DecisionRule, write_decision
 from hf_bones.labels import THREE_CLASS
 from hf_bones.record import write_json
 
@@ -17,7 +17,7 @@ def save_checkpoint(
     """One that may be calibrated, and may say what it has learnt from."""
     telling_checkpoint(folder, seed=3)
     if calibrated:
-        write_decision(Decision(temperature=2.0, scheme=THREE_CLASS, image_size=56, thresholds=thresholds), folder)
+        write_decision(DecisionRule(temperature=2.0, scheme=THREE_CLASS, image_size=56, thresholds=thresholds), folder)
     if drawn is not None:
         write_json(folder / "record.json", {"data": {"synthetic_only": drawn}})
     return folder

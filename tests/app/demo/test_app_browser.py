@@ -84,7 +84,7 @@ def test_an_uploaded_image_is_answered_and_can_be_taken_away(page: Page, film: P
     expect(page.locator("#heat")).to_be_hidden()
     page.locator("#radiograph input[type=file]").set_input_files(film)
     expect_answer(page)
-    expect(page.locator("#radiograph img")).to_have_attribute("alt", "The radiograph you gave, as the model sees it")
+    expect(page.locator("#radiograph img")).to_have_attribute("alt", "Your radiograph, as the model sees it")
     page.get_by_label("Remove Image").click()
     expect(page.locator(".verdict")).to_have_attribute("data-state", "empty", timeout=WAIT)
     expect(page.locator("#heat")).to_be_hidden()

@@ -1,4 +1,4 @@
-"""What the look-up page is given, its pictures and its guard, without a browser: `python -m pytest tests/app/review/test_review_app.py`."""
+"""What the review page is given, its pictures and its guard, without a browser: `python -m pytest tests/app/review/test_review_app.py`."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_pages_stay_where_they_are_while_decisions_are_made(review, tmp_path):
     with open_manifest(tmp_path) as manifest:
         for seed in range(100, 170):
             add_film(manifest, seed)
-    review.lookup.load()
+    review.index.load()
     query = {"reviewer": "ada", "chosen": {"decision": ["undecided"]}}
     first = review.look_up({"query": query, "page": 0, "size": 30})
     assert (first["total"], first["pages"], first["next"]) == (82, 3, listed(review.look_up({"query": query, "page": 1, "size": 30})))
@@ -126,7 +126,7 @@ def test_a_second_reviewer_who_hides_labels_is_not_led(review, hashes):
     for word in ("Healthy", "Fractured", "Beyond repair", "fractured", "film", "broken bone", "ada", "labels contradict", "0.33"):
         assert not any(word in text for text in seen), word
     assert review.show({"sha": hashes[4], "query": blind})["boxes"] == [] and review.show({"sha": hashes[4], "query": ADA})["boxes"]
-    assert "would lead you" in review.ask_model({"sha": hashes[4], "query": blind})["error"]
+    assert "would influence you" in review.ask_model({"sha": hashes[4], "query": blind})["error"]
     decide(review, hashes[4], "relabel", blind, label="fractured")
     assert "Fractured" in review.look_up({"query": blind})["cards"]  # one's own reading is shown
     assert review.record(hashes[4]).final_label == "fractured"
@@ -153,7 +153,7 @@ def test_words_from_the_web_are_escaped_and_links_lead_to_the_web_only(review, t
         sha = add_film(manifest, 200, **bad)
         add_film(manifest, 201, **bad)
         manifest.decide(sha, "drop", "<u>no</u>", "<em>eve")
-    review.lookup.load()
+    review.index.load()
     answer = review.show({"sha": sha, "query": ADA})
     html = "".join([answer["panel"], answer["caption"], *answer["captions"].values(), review.look_up({"query": ADA})["cards"]])
     for raw in ("<script", "<img onerror", "<svg", "<b>src", "<i>", "<u>", "<em>", 'href="javascript'):
@@ -175,7 +175,7 @@ def test_thumbnails_are_made_once_small_and_go_with_a_forgotten_image(client, ha
 def test_thumbnails_are_made_in_the_background_and_an_unreadable_image_stops_nothing(review, client, hashes, tmp_path):
     (tmp_path / review.record(hashes[0]).file).unlink()
     (tmp_path / review.record(hashes[1]).file).write_bytes(b"not an image at all")
-    review.pictures.make_all([entry.record for entry in review.lookup.entries], threading.Event())
+    review.pictures.make_all([entry.record for entry in review.index.entries], threading.Event())
     assert len(list((tmp_path / "thumbnails").rglob("*.jpg"))) == 10
     assert review.progress({}) == {"ok": True, "made": 12, "wanted": 12, "failed": 2}
     assert client.get(f"/pictures/thumbnail/{hashes[0]}").status_code == 422
@@ -188,7 +188,7 @@ def test_a_large_image_is_shrunk_unless_all_of_it_is_asked_for(review, client, t
     Image.new("L", (3000, 1500), 90).save(stream, "PNG")
     with open_manifest(tmp_path) as manifest:
         sha = add_film(manifest, 300, stream.getvalue())
-    review.lookup.load()
+    review.index.load()
     sizes = [Image.open(io.BytesIO(client.get(f"/pictures/view/{sha}{more}").content)).size for more in ("", "?full=1")]
     assert sizes == [(1280, 640), (3000, 1500)]
 

@@ -1,4 +1,4 @@
-"""The look-up page in headless Chromium: `python -m pytest tests/app/review/test_review_browser.py`.
+"""The review page in headless Chromium: `python -m pytest tests/app/review/test_review_browser.py`.
 
 Needs `chromium` on the path and says so where it is missing; with HF_BONES_REQUIRE_BROWSER=1 that is a failure.
 """

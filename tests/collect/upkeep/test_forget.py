@@ -171,7 +171,7 @@ def test_a_reader_does_not_stop_it_and_what_the_log_still_holds_is_said(tmp_path
     reader.execute("BEGIN")
     assert reader.execute("SELECT count(*) FROM images").fetchone()[0] == 3
     done = CliRunner().invoke(app, ["collection", "forget", str(tmp_path), ADA])
-    assert done.exit_code == 1 and "another program reads the manifest" in done.output
+    assert done.exit_code == 1 and "another program has the manifest open" in done.output
     assert traces(tmp_path)[:2] == ([], 0)
     reader.close()
     assert CliRunner().invoke(app, ["collection", "forget", str(tmp_path), ADA]).exit_code == 0

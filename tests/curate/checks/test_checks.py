@@ -1,4 +1,4 @@
-"""Running the checks: values in the manifest, judged anew, gone on with, dropped for.
+"""Running the checks: values in the manifest, judged again, resumed, dropped for.
 
 Run: pytest tests/curate/checks/test_checks.py
 """

@@ -7,7 +7,7 @@ import pytest
 from copied_films import CHANGES, film
 
 from hf_bones.curate.duplicates.canonical import VERSION, fingerprint
-from hf_bones.curate.duplicates.find import Link, find_links, groups
+from hf_bones.curate.duplicates.find import PairLink, find_links, groups
 from hf_bones.curate.duplicates.fingerprints import FingerprintStore, make_fingerprints
 from hf_bones.curate.recipe import load_curate_recipe
 from hf_bones.curate.subject import Subject
@@ -61,7 +61,7 @@ def test_a_link_says_what_was_done(found):
 
 
 def test_groups_are_what_links_join_however_long_the_chain():
-    links = [Link(1, 2, "", 1.0), Link(2, 5, "", 1.0), Link(7, 8, "", 1.0), Link(5, 1, "", 1.0)]
+    links = [PairLink(1, 2, "", 1.0), PairLink(2, 5, "", 1.0), PairLink(7, 8, "", 1.0), PairLink(5, 1, "", 1.0)]
     assert groups(10, links) == [[1, 2, 5], [7, 8]] and groups(10, []) == []
 
 

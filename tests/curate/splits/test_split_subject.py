@@ -216,7 +216,7 @@ def test_the_command_prints_the_proof_writes_it_and_the_build_keeps_the_splits(t
     dry = CliRunner().invoke(app, [*command, "--dry-run", "--regions"])
     assert dry.exit_code == 0 and "dry run" in dry.output and set(splits(tmp_path / "c")) == {""}
     done = CliRunner().invoke(app, command)
-    assert done.exit_code == 0 and "0 of 20 groups stand in two splits (60 images)" in done.output
+    assert done.exit_code == 0 and "0 of 20 groups are in two splits (60 images)" in done.output
     proof = json.loads((tmp_path / "proof.json").read_text())
     assert proof["holds"] and proof["images_by_split"]["train"] == splits(tmp_path / "c").count("train")
     assert sorted(row.split for row in collection_rows(tmp_path / "c").rows) == sorted(splits(tmp_path / "c"))

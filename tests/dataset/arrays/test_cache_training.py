@@ -72,7 +72,7 @@ def test_the_cache_is_used_by_itself_and_changes_nothing_of_the_result(ground, w
 
     monkeypatch.setattr(sources, "open_image", never)
     record = run(ground, tmp_path / "run", "--data_loader_workers", workers)
-    assert f"arrays      {ROWS} of {ROWS} images from the cache {arrays_folder(ground / 'dataset', SIZE)}" in capsys.readouterr().out
+    assert f"arrays      {ROWS} of {ROWS} images from the array cache {arrays_folder(ground / 'dataset', SIZE)}" in capsys.readouterr().out
     assert record["data"]["arrays"]["images"] == ROWS
     assert record["data"]["arrays"]["preprocessing"]["size"] == "56 px"
     assert_same_run(tmp_path / "run", without[0])
@@ -103,7 +103,7 @@ def test_a_cache_of_another_preprocessing_is_named_once_and_not_used(ground, wit
     index = read_index(folder)
     write_index(folder, Header({**index.header.preprocessing, "Pillow": "9.0"}, index.header.splits, index.header.pixels), index.records)
     record = run(copy, tmp_path / "run")
-    assert f"arrays      0 of {ROWS} images from the cache" in capsys.readouterr().out
+    assert f"arrays      0 of {ROWS} images from the array cache" in capsys.readouterr().out
     warnings = [entry.getMessage() for entry in caplog.records if "array cache" in entry.getMessage()]
     assert len(warnings) == 1 and "Pillow 9.0 (now " in warnings[0] and f"hf-bones cache {copy / 'dataset'} --size 56" in warnings[0]
     assert record["data"]["arrays"]["images"] == 0
@@ -114,14 +114,14 @@ def test_without_a_cache_the_command_that_makes_one_is_named(ground, tmp_path, c
     copy = shutil.copytree(ground, tmp_path / "ground")
     shutil.rmtree(copy / "dataset" / "arrays")
     run(copy, tmp_path / "run")
-    assert f"arrays      none at 56 px: each epoch decodes the images anew (hf-bones cache {copy / 'dataset'}" in capsys.readouterr().out
+    assert f"arrays      none at 56 px: each epoch decodes the images again (hf-bones cache {copy / 'dataset'}" in capsys.readouterr().out
 
 
 def test_a_cache_elsewhere_is_found_and_its_folder_stays_out_of_the_record(ground, tmp_path, capsys):
     copy = shutil.copytree(ground, tmp_path / "ground")
     shutil.move(copy / "dataset" / "arrays", tmp_path / "far" / "arrays")
     record = run(copy, tmp_path / "run", "--arrays_dir", str(tmp_path / "far" / "arrays"))
-    assert f"{ROWS} of {ROWS} images from the cache {tmp_path / 'far' / 'arrays' / '56'}" in capsys.readouterr().out
+    assert f"{ROWS} of {ROWS} images from the array cache {tmp_path / 'far' / 'arrays' / '56'}" in capsys.readouterr().out
     assert record["recipe"]["data"]["arrays_dir"] == "arrays"
 
 

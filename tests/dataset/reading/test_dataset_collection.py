@@ -124,7 +124,7 @@ def test_a_split_that_tears_a_page_a_patient_or_near_duplicates_is_refused(tmp_p
     with open_manifest(tmp_path / "c") as manifest:
         for sha256 in (hashes[0], hashes[6]):  # both healthy, in train and in test
             manifest.set_columns(sha256, shared)
-    with pytest.raises(GroupLeakError, match=r"1 group\(s\) stand in more than one split: .* in test and train"):
+    with pytest.raises(GroupLeakError, match=r"1 group\(s\) are in more than one split: .* in test and train"):
         build_command([str(tmp_path / "c")], tmp_path / "d", progress=False)
     assert not (tmp_path / "d").exists()
     with open_manifest(tmp_path / "c") as manifest:

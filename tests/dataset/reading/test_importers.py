@@ -122,7 +122,7 @@ def test_the_packaged_list_has_the_rows_of_the_published_figures() -> None:
     counts = Counter((row["split"], row["label"]) for row in rows)
     assert [counts["test", name] for name in ("healthy", "fractured", "beyond_repair")] == [512, 93, 22]
     assert [counts["validation", name] for name in ("healthy", "fractured", "beyond_repair")] == [409, 71, 17]
-    # The shipped model learnt from two more, found later to be copies of validation films; they are left out now.
+    # The shipped model learnt from two more, found later to be near-duplicates of validation films; they are left out now.
     assert [counts["train", name] for name in ("healthy", "fractured", "beyond_repair")] == [1715, 301, 48]
     assert sorted(row["image_id"] for row in rows if row["split"] == "unused") == ["IMG0004113", "IMG0004117"]
     used = [row for row in rows if row["split"] != "unused"]

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from hf_bones.cli.main import app
 from hf_bones.cli.measure import parse_changes
 from hf_bones.config.recipe import AugmentConfig, Recipe, RecipeError, load_recipe, override, recipe_names
-from hf_bones.evaluation.augmentation.check import Settings, check_augmentation
+from hf_bones.evaluation.augmentation.check import AugmentCheckSettings, check_augmentation
 from hf_bones.evaluation.augmentation.films import (
     DrawnFilms,
     StoredFilms,
@@ -33,7 +33,7 @@ from hf_bones.evaluation.augmentation.transforms import POLICY, film_draws, tran
 from hf_bones.labels import THREE_CLASS
 from hf_bones.training.data.augment import AUGMENTATIONS
 
-QUICK = Settings(drawn=4, draws=20, looks=2, sheet_films=1, repeats=50)
+QUICK = AugmentCheckSettings(drawn=4, draws=20, looks=2, sheet_films=1, repeats=50)
 
 
 def boxed_dataset(folder, places, size=(80, 60)):
@@ -249,13 +249,13 @@ def test_the_command_passes_without_a_dataset(tmp_path):
     options += ["--contrast", "0.25"]
     done = CliRunner().invoke(app, ["augment-check", "--out", str(tmp_path / "out"), *options])
     assert done.exit_code == 0, done.output
-    assert "The policy passes" in done.output and "Off in this recipe, and not looked at: zoom." in done.output
+    assert "The policy passes" in done.output and "Off in this recipe, and not checked: zoom." in done.output
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--drawn", "0"], "no film to look at"),
+        (["--drawn", "0"], "no film to check"),
         (["--set", "shfit=0.1"], "did you mean 'shift'"),
         (["--set", "shift"], "expected KEY=VALUE"),
         (["--set", "augment=false"], "no policy to check"),

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from hf_bones.evaluation.report.figures import Resampling
-from hf_bones.evaluation.report.report import Circumstances
+from hf_bones.evaluation.report.report import EvaluationSetup
 from hf_bones.evaluation.report.rows import ScoredRows
 from hf_bones.labels import THREE_CLASS
 
@@ -34,4 +34,4 @@ def scored(rows: int = 120, seed: int = 0, **changes: object) -> ScoredRows:
     return ScoredRows(**(given | changes))  # type: ignore[arg-type]
 
 
-ABOUT = Circumstances("a checkpoint", "data/bones", "test", dataset_sha256="ab" * 32, looks=3, looks_in="record.json")
+ABOUT = EvaluationSetup("a checkpoint", "data/bones", "test", dataset_sha256="ab" * 32, looks=3, looks_in="record.json")

@@ -29,7 +29,7 @@ from hf_bones.evaluation.report.looks import count_look, count_look_somewhere
 from hf_bones.evaluation.report.report import evaluate_probabilities
 from hf_bones.evaluation.report.run import evaluate_checkpoint, scheme_labels
 from hf_bones.hub.card_figures import measured_table
-from hf_bones.inference.decision import Decision, write_decision
+from hf_bones.inference.decision import DecisionRule, write_decision
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS, TWO_CLASS
 from hf_bones.preprocess import InputSpec, image_processor
@@ -113,7 +113,7 @@ def checkpoint_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "checkpoint"
     Dinov2ForImageClassification(config).save_pretrained(folder)
     image_processor(InputSpec(28)).save_pretrained(folder)
-    write_decision(Decision(temperature=2.0, scheme=THREE_CLASS, image_size=28), folder)
+    write_decision(DecisionRule(temperature=2.0, scheme=THREE_CLASS, image_size=28), folder)
     return folder
 
 

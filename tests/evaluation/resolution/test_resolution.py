@@ -244,7 +244,7 @@ def test_measuring_writes_report_plots_and_figures_and_goes_on_where_it_stopped(
     stored = json.loads((tmp_path / "resolution.json").read_text())
     assert stored["measured"]["advice"] == advice_sentence(found.measured) and len(stored["measured"]["figures"]) == 2
     report = (tmp_path / "report.md").read_text()
-    assert advice_sentence(found.measured) in report and "30 px is no whole number of the network's patches" in report
+    assert advice_sentence(found.measured) in report and "30 px is not a whole number of the network's patches" in report
     assert "stored for 56 px" in report
 
 

@@ -19,7 +19,7 @@ def recipe_of(ground: Path, output: Path, *more: str):
 
 
 def kept_rows(ground: Path, output: Path, *more: str):
-    """A trainer whose rows are kept output, its recipe, and the rows it had before."""
+    """A trainer whose rows are cached views, its recipe, and the rows it had before."""
     recipe = recipe_of(ground, output, *more)
     rows, validation = training_rows(recipe.data, THREE_CLASS, 0, 56)
     model, spec = load_model(recipe.model, THREE_CLASS)

@@ -12,14 +12,14 @@ from hf_bones.config.recipe import RecipeError
 from hf_bones.config.rules import check_rules
 from hf_bones.labels import THREE_CLASS
 from hf_bones.training.backbone.loading import load_model
-from hf_bones.training.cached_views import fill as trunk_output
-from hf_bones.training.cached_views import rows as kept_rows_module
+from hf_bones.training.cached_views import fill as fill_module
+from hf_bones.training.cached_views import rows as rows_module
 from hf_bones.training.cached_views.cut import find_cut, frozen_output
-from hf_bones.training.cached_views.rows import KeptFile
+from hf_bones.training.cached_views.rows import CachedViewFile
 
 
 def test_a_stopped_pass_goes_on_with_the_chunk_where_it_stopped(ground, tmp_path, monkeypatch):
-    for module in (trunk_output, kept_rows_module):
+    for module in (fill_module, rows_module):
         monkeypatch.setattr(module, "CHUNK", 8)
     whole, _, _ = kept_rows(ground, tmp_path / "whole", "--trainable", "last:1", "--cached_views", "1")
     chunks = []
@@ -30,7 +30,7 @@ def test_a_stopped_pass_goes_on_with_the_chunk_where_it_stopped(ground, tmp_path
         chunks.append(len(pixel_values))
         return frozen_output(model, cut, pixel_values)
 
-    monkeypatch.setattr(trunk_output, "frozen_output", stops)
+    monkeypatch.setattr(fill_module, "frozen_output", stops)
     with pytest.raises(KeyboardInterrupt):
         kept_rows(ground, tmp_path / "run", "--trainable", "last:1", "--cached_views", "1")
     chunks.append(0)  # the sixth: from here on nothing stops it
@@ -41,17 +41,17 @@ def test_a_stopped_pass_goes_on_with_the_chunk_where_it_stopped(ground, tmp_path
 
 
 def test_a_chunk_that_was_not_marked_is_computed_again(tmp_path):
-    file = KeptFile(tmp_path / "x.float32", 70, (2, 3), "float32")
+    file = CachedViewFile(tmp_path / "x.float32", 70, (2, 3), "float32")
     assert file.missing() == [0, 1, 2]
     values = np.arange(70 * 6, dtype=np.float32).reshape(70, 2, 3)
     file.write(2, values[64:])
     file.write(0, values[:32])
     assert file.missing() == [1] and file.bytes_to_come() < file.bytes
     file.write(1, values[32:64])
-    assert KeptFile(tmp_path / "x.float32", 70, (2, 3), "float32").missing() == []
+    assert CachedViewFile(tmp_path / "x.float32", 70, (2, 3), "float32").missing() == []
     assert all(np.array_equal(file[row], values[row]) for row in range(70))
     (tmp_path / "x.float32").unlink()
-    assert KeptFile(tmp_path / "x.float32", 70, (2, 3), "float32").missing() == [0, 1, 2]
+    assert CachedViewFile(tmp_path / "x.float32", 70, (2, 3), "float32").missing() == [0, 1, 2]
 
 
 def files_of(ground: Path, output: Path, *more: str) -> list[Path]:
@@ -93,7 +93,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_computed(ground, tm
 
 
 def test_values_beyond_the_type_on_disk_are_refused(ground, tmp_path, monkeypatch):
-    monkeypatch.setattr(trunk_output, "frozen_output", lambda *given: frozen_output(*given) * 1e6)
+    monkeypatch.setattr(fill_module, "frozen_output", lambda *given: frozen_output(*given) * 1e6)
     with pytest.raises(RecipeError, match=r"cached_dtype: dinov2's frozen part gives values up to .* set cached_dtype to float32"):
         kept_rows(ground, tmp_path, "--trainable", "last:1", "--cached_views", "1")
 

@@ -154,7 +154,7 @@ def test_features_of_other_architectures_teach_and_learn(ground, tmp_path, kind)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"teacher": []}, "nobody teaches"),
+        ({"teacher": []}, "there is no teacher"),
         ({"temperature": 0.0}, "temperature: expected a number in"),
         ({"label_weight": 1.5}, "label_weight: expected"),
         ({"label_weight": 1.0}, "label_weight: 1 and feature_weight: 0: the teacher has no say"),

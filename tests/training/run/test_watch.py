@@ -155,7 +155,7 @@ def test_a_killed_loader_worker_ends_the_run_with_what_to_change_and_the_command
     assert killed and code == 1
     message = capsys.readouterr().err.splitlines()[-1]
     assert message.startswith(f"error: data loader: worker process {killed[0]} ")
-    for word in ("data_loader_workers (now 1;", "memory", "/dev/shm", "--shm-size", "The same command goes on from"):
+    for word in ("data_loader_workers (now 1;", "memory", "/dev/shm", "--shm-size", "The same command resumes from"):
         assert word in message
     assert last_complete_checkpoint(output) is not None
 

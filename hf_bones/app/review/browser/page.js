@@ -20,7 +20,7 @@
     let answer;
     try { answer = await server[name]({ query: query(), ...data }); } catch (error) { answer = null; }
     if (!answer || (!answer.ok && typeof answer.error !== "string")) {
-      say("The server does not answer: nothing was saved. Start it again (hf-bones review), then go on here.", "error");
+      say("The server does not answer: nothing was saved. Start hf-bones review again, then continue here.", "error");
       return null;
     }
     if (answer.error) { say(answer.error, "error"); return null; }

@@ -1,4 +1,4 @@
-"""Kept output of a frozen backbone gives what the images give. Run: pytest tests/training/cached_views/test_trunk.py"""
+"""Kept output of a frozen backbone gives what the images give. Run: pytest tests/training/cached_views/test_cached_views.py"""
 
 import shutil
 import subprocess
@@ -19,11 +19,11 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import stack_inputs
 from hf_bones.training.backbone.loading import load_model
 from hf_bones.training.build import make_trainer
-from hf_bones.training.cached_views import cut as trunk
-from hf_bones.training.cached_views import fill as trunk_output
-from hf_bones.training.cached_views.cut import Cut, find_cut, frozen_output, go_on_from_kept
+from hf_bones.training.cached_views import cut as cut_module
+from hf_bones.training.cached_views import fill as fill_module
+from hf_bones.training.cached_views.cut import NetworkCut, find_cut, frozen_output, start_at_cut
 from hf_bones.training.cached_views.fill import keep_frozen_output
-from hf_bones.training.cached_views.rows import KeptRows, collate_kept
+from hf_bones.training.cached_views.rows import CachedViewRows, collate_cached_views
 from hf_bones.training.data.batches import batch_matrices, batch_to_input, collate
 from hf_bones.training.data.rows import training_rows
 from hf_bones.training.trainer import train
@@ -68,7 +68,7 @@ def test_the_frozen_part_is_computed_once_for_all_epochs(ground, tmp_path, monke
         rows.append(len(pixel_values))
         return frozen_output(model, cut, pixel_values)
 
-    monkeypatch.setattr(trunk_output, "frozen_output", counted)
+    monkeypatch.setattr(fill_module, "frozen_output", counted)
     trained(ground, tmp_path / "run", "--trainable", "head", "--epochs", "3", "--augment", "true", "--cached_views", "2")
     assert sum(rows) == 2 * 48 + 18
 
@@ -106,7 +106,7 @@ def test_a_rows_views_take_turns_over_the_epochs_and_a_batch_mixes_them(ground, 
 def test_a_network_that_cannot_be_cut_is_said_so(ground):
     model, _ = load_model(recipe_of(ground, Path("x"), "--trainable", "last:1").model, THREE_CLASS)
     cut = find_cut(model, "last:1")
-    assert cut == Cut("dinov2.encoder.layer", 2)
+    assert cut == NetworkCut("dinov2.encoder.layer", 2)
     pixels = torch.randn(2, 3, 56, 56)
 
     class Reminder(torch.nn.Module):
@@ -123,10 +123,10 @@ def test_a_network_that_cannot_be_cut_is_said_so(ground):
     layers = model.dinov2.encoder.layer
     layers[2] = Reminder(layers[2], model.dinov2.embeddings)
     with pytest.raises(RecipeError, match=r"cached_views and model: cut at block 2 .* says something else"):
-        go_on_from_kept(model, cut, pixels)
+        start_at_cut(model, cut, pixels)
     layers[2] = torch.nn.Bilinear(32, 32, 32)
     with pytest.raises(RecipeError, match="cached_views and model: Dinov2ForImageClassification cannot be cut at block 2"):
-        go_on_from_kept(model, cut, pixels)
+        start_at_cut(model, cut, pixels)
 
 
 def test_a_whole_network_is_left_as_it_was_after_each_step(ground):
@@ -134,11 +134,14 @@ def test_a_whole_network_is_left_as_it_was_after_each_step(ground):
     before, pixels = list(model.state_dict()), torch.randn(2, 3, 56, 56)
     with torch.no_grad():
         whole = model(pixel_values=pixels).logits
-        kept = go_on_from_kept(model, find_cut(model, "last:1"), pixels)
+        kept = start_at_cut(model, find_cut(model, "last:1"), pixels)
         torch.testing.assert_close(model(kept=kept).logits, whole, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(model(pixel_values=pixels).logits, whole)
     assert list(model.state_dict()) == before and len(model.dinov2.encoder.layer) == 3
-    with pytest.raises(RuntimeError), trunk._without_frozen_blocks(model, Cut("dinov2.encoder.layer", 2), trunk._Handover(kept, False)):
+    with (
+        pytest.raises(RuntimeError),
+        cut_module._without_frozen_blocks(model, NetworkCut("dinov2.encoder.layer", 2), cut_module._Handover(kept, False)),
+    ):
         raise RuntimeError
     assert len(model.dinov2.encoder.layer) == 3
 
@@ -185,7 +188,7 @@ def test_box_loss_and_extra_heads_learn_from_kept_output_as_from_images(ground, 
         expected = collate([before[(row, view * len(before) + row)] for row in range(4)], 56)
         keys = [(row, 48 * ((view - row) % 2)) for row in range(4)]
         assert [trainer.train_dataset.view_at(*key) for key in keys] == [view] * 4
-        batch = collate_kept([trainer.train_dataset[key] for key in keys])
+        batch = collate_cached_views([trainer.train_dataset[key] for key in keys])
         torch.testing.assert_close(batch_matrices(batch, recipe.augment), batch_matrices(expected, policy))
         for key in ("heights", "widths", "boxes", "boxes_known", "labels", "region_label"):
             torch.testing.assert_close(batch[key], expected[key])
@@ -224,7 +227,7 @@ def test_a_run_on_kept_output_is_resumed_and_ends_with_a_plain_checkpoint(ground
     model = AutoModelForImageClassification.from_pretrained(copy).eval()
     assert type(model).__name__ == "Dinov2ForImageClassification"
     assert_close(model.state_dict(), result.model.state_dict(), atol=1e-6)
-    # Whoever loads it and gives it the images themselves hears what was validated on kept output.
+    # Whoever loads it and gives it the images themselves hears what was validated on cached views.
     _, validation = training_rows(recipe_of(ground, whole).data, THREE_CLASS, 0, 56)
     pixels = stack_inputs([validation.sources[0].pixels(row) for row in range(18)], result.spec)
     with torch.no_grad():
@@ -246,9 +249,14 @@ def test_two_processes_share_the_pass_and_reach_what_one_does(ground, tmp_path, 
 
 def test_kept_rows_are_read_by_loader_workers_too(ground, tmp_path):
     trainer, _, _ = kept_rows(ground, tmp_path, "--trainable", "last:1", "--cached_views", "1")
-    rows: KeptRows = trainer.train_dataset
+    rows: CachedViewRows = trainer.train_dataset
     read = [
-        torch.cat([batch["kept"] for batch in torch.utils.data.DataLoader(rows, batch_size=16, collate_fn=collate_kept, num_workers=count)])
+        torch.cat(
+            [
+                batch["kept"]
+                for batch in torch.utils.data.DataLoader(rows, batch_size=16, collate_fn=collate_cached_views, num_workers=count)
+            ]
+        )
         for count in (0, 2)
     ]
     assert torch.equal(read[0], read[1]) and read[0].shape == (48, 17, 32)

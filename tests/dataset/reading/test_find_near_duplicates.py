@@ -1,4 +1,4 @@
-"""Near-duplicates among the rows of a build: `python -m pytest tests/dataset/reading/test_find_copies.py`."""
+"""Near-duplicates among the rows of a build: `python -m pytest tests/dataset/reading/test_find_near_duplicates.py`."""
 
 import dataclasses
 import io
@@ -13,7 +13,7 @@ from hf_bones.cli.main import app
 from hf_bones.curate.recipe import load_curate_recipe
 from hf_bones.curate.splits.names import GroupLeakError
 from hf_bones.dataset.build import build_dataset
-from hf_bones.dataset.reading.find_copies import with_copies
+from hf_bones.dataset.reading.find_near_duplicates import with_near_duplicates
 from hf_bones.dataset.reading.sources import SourceRow, drawn_rows
 
 
@@ -34,7 +34,7 @@ def smaller_copy(row: SourceRow, **known) -> SourceRow:
 
 
 def found(rows, folder):
-    return with_copies(rows, load_curate_recipe().dedup, folder, progress=False)
+    return with_near_duplicates(rows, load_curate_recipe().dedup, folder, progress=False)
 
 
 def test_a_smaller_re_compressed_copy_joins_its_original_and_other_films_do_not(drawn, tmp_path):

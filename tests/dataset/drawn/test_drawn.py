@@ -1,6 +1,6 @@
 """Drawn radiographs are repeatable, honestly labelled, and give their label away only by the break.
 
-pytest tests/dataset/drawn/test_synthetic.py -q
+pytest tests/dataset/drawn/test_drawn.py -q
 """
 
 from __future__ import annotations

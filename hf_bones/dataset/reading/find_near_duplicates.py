@@ -23,7 +23,7 @@ from hf_bones.manifest.store import FINGERPRINTS_NAME, ImageRecord, open_manifes
 _NAMED = 5  # of the groups that are torn, or whose labels contradict each other
 
 
-def with_copies(
+def with_near_duplicates(
     rows: Sequence[SourceRow], settings: DedupSettings, workplace: Path, *, progress: bool = True
 ) -> tuple[list[SourceRow], list[str]]:
     """The rows with the near-duplicates that were found among them as `copy_group`, and notes on what was found.
@@ -65,8 +65,8 @@ def _require_whole(rows: Sequence[SourceRow], members_of: Sequence[Sequence[int]
         pairs = "; ".join(" = ".join(f"{rows[place].name} ({rows[place].split})" for place in members) for members in torn[:_NAMED])
         more = f"; and {len(torn) - _NAMED:,} more" if len(torn) > _NAMED else ""
         raise GroupLeakError(
-            f"{len(torn):,} group(s) of near-duplicates stand in more than one split: {pairs}{more}. Mark all copies but one as 'unused' "
-            "or drop them, or have the split made anew: leave it out, or give hf-bones curate split --anew"
+            f"{len(torn):,} group(s) of near-duplicates are in more than one split: {pairs}{more}. Mark all but one of them as 'unused' "
+            "or drop them, or have the split made again: leave it out, or run hf-bones curate split --anew"
         )
 
 

@@ -1,7 +1,7 @@
-"""Looking up images of a manifest: filters with counts, words and orders, over an index in memory.
+"""The index behind the review of a manifest: filters with counts, words and orders, over an index in memory.
 
 The counts beside a facet's values are those of the images that the *other* facets leave, as in any shop. `refresh` notices what other
-processes wrote; what this process decides is followed with `reread`. Good for tens of thousands of images: a look-up is a few boolean
+processes wrote; what this process decides is followed with `reread`. Good for tens of thousands of images: a filter is a few boolean
 operations on arrays. One thread at a time.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hf_bones.collect.upkeep.status import label_conflicts
-from hf_bones.curate.review.facets import BLIND_FACETS, FACETS, MINE, READ, UNREAD, Check, Entry, Facet, Link, Opinion
+from hf_bones.curate.review.facets import BLIND_FACETS, FACETS, MINE, READ, UNREAD, Check, Entry, Facet, NeighbourLink, Opinion
 from hf_bones.manifest.store import Decision, Manifest
 
 # Orders beside "check:REASON", which brings the most extreme values of a check first.
@@ -32,7 +32,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Query:
+class ReviewQuery:
     """What is looked for. `chosen`: facet → values, any of which an image must have; a facet without values lets all through.
 
     `words` must all stand in an image's title, query, page, creator, source or region, or begin its hash. `reviewer` is who asks (for the
@@ -47,14 +47,14 @@ class Query:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """`places` in `Lookup.entries`, in order; `counts` of each value of each facet, given the other filters."""
+class Matches:
+    """`places` in `ReviewIndex.entries`, in order; `counts` of each value of each facet, given the other filters."""
 
     places: npt.NDArray[np.int64]
     counts: dict[str, dict[str, int]]
 
 
-class Lookup:
+class ReviewIndex:
     """The index. `entries` are in the order in which the images came."""
 
     def __init__(self, manifest: Manifest) -> None:
@@ -82,11 +82,11 @@ class Lookup:
         entry.record = record
         entry.decisions = tuple(self.manifest.decisions("d.sha256 = ?", (sha256,)))
         for other in {sha256, *entry.copies}:
-            self._compare_copies(self.entries[self._places[other]])
+            self._compare_near_duplicates(self.entries[self._places[other]])
             self._follow(self._places[other])
         return entry
 
-    def find(self, query: Query) -> Found:
+    def find(self, query: ReviewQuery) -> Matches:
         """The images that fit, in order, and the counts. Raises ValueError for an unknown facet or order."""
         facets = {facet.name: facet for facet in FACETS if not query.blind or facet.name in BLIND_FACETS}
         unknown = set(query.chosen) - facets.keys() - {MINE}
@@ -102,7 +102,7 @@ class Lookup:
             name: {value: int((has & (within == ~masks[name])).sum()) for value, has in table.items()} for name, table in tables.items()
         }
         order = self._order(BY_HASH if query.blind and query.order not in (BY_HASH, BY_ARRIVAL) else query.order)
-        return Found(order[(within == 0)[order]], counts)
+        return Matches(order[(within == 0)[order]], counts)
 
     def check_reasons(self) -> list[str]:
         """Every check that measured something, by name."""
@@ -116,10 +116,10 @@ class Lookup:
         checks: dict[str, list[Check]] = defaultdict(list)
         for sha, reason, value, threshold, flagged, detail in rows("SELECT sha256, reason, value, threshold, flagged, detail FROM checks"):
             checks[sha].append(Check(reason, value, threshold, bool(flagged), detail))
-        links: dict[str, list[Link]] = defaultdict(list)
+        links: dict[str, list[NeighbourLink]] = defaultdict(list)
         for first, second, change, score in rows("SELECT first, second, change, score FROM links ORDER BY score DESC"):
-            links[first].append(Link(second, change, score))
-            links[second].append(Link(first, change, score))
+            links[first].append(NeighbourLink(second, change, score))
+            links[second].append(NeighbourLink(first, change, score))
         opinions: dict[str, Opinion] = {}
         for sha, model, label, shares, suspicion in rows(
             # The last that says how suspect the label is, else the last.
@@ -146,7 +146,7 @@ class Lookup:
             known = (*(link.other for link in entry.links), *groups.get(entry.record.copy_group, ()))
             entry.copies = tuple(dict.fromkeys(other for other in known if other != own and other in self._places))
         for entry in self.entries:
-            self._compare_copies(entry)
+            self._compare_near_duplicates(entry)
         self._rank = np.argsort(np.argsort(np.array([entry.record.sha256 for entry in self.entries], dtype=str)))
         self._words: dict[bool, list[str]] = {}
         self._of_facet: dict[str, dict[str, Bools]] = {}
@@ -157,7 +157,7 @@ class Lookup:
         """SQLite's counter of what *other* connections committed."""
         return int(self.manifest.connection.execute("PRAGMA data_version").fetchone()[0])
 
-    def _compare_copies(self, entry: Entry) -> None:
+    def _compare_near_duplicates(self, entry: Entry) -> None:
         """Dropping one of two copies settles what stood between them, so dropped images do not count."""
         others = [self.entries[self._places[sha]] for sha in entry.copies]
         used = [other.record for other in (entry, *others) if not other.dropped]

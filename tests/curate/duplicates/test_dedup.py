@@ -1,4 +1,4 @@
-"""What becomes of near-duplicates in a manifest: `python -m pytest tests/curate/duplicates/test_copies.py`."""
+"""What becomes of near-duplicates in a manifest: `python -m pytest tests/curate/duplicates/test_dedup.py`."""
 
 import csv
 import dataclasses
