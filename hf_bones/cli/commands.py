@@ -23,7 +23,7 @@ from hf_bones.cli.output import printing
 from hf_bones.record import stating_command
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
-OTHER_NAMES = {"--output": "--out", "--output-dir": "--out"}
+OTHER_NAMES = {"--output": "--out", "--output-dir": "--out", "--find-copies": "--find-near-duplicates"}
 SEVERAL = "…"  # ends the metavar of an option that takes several words
 _WHOLE = 1000  # characters: a first sentence is never cut
 _TRUTH = {"true": True, "false": False}
@@ -190,7 +190,7 @@ def _keys(values: dict[str, Any]) -> RecipeKeys:
 
 
 def spelled(words: Sequence[str], params: Sequence[Any]) -> list[str]:
-    """Words of a command line as Typer wants them: `--a_b` is `--a-b`, `--output` and `--output-dir` are `--out`, `--flag false` is
+    """Words of a command line as Typer wants them: `--a_b` is `--a-b`, earlier names are today's (`OTHER_NAMES`), `--flag false` is
     `--no-flag`, `--list a b` is `--list a --list b` (bare: one empty word), `--numbers 1 2` and `--numbers 1,2` likewise."""
     options = {name: param for param in params for name in (*param.opts, *param.secondary_opts) if name.startswith("-")}
     found: list[str] = []

@@ -73,7 +73,7 @@ def build_dataset(
     max_side: int | None = None,
     limits: Limits | None = None,
     overwrite: bool = False,
-    find_copies: NearDuplicateFinder | None = None,
+    find_near_duplicates: NearDuplicateFinder | None = None,
     salvage_rows: float | None = None,
     left_out: Sequence[LeftOut] = (),
     notes: Sequence[str] = (),
@@ -84,7 +84,7 @@ def build_dataset(
     """Builds the dataset of `rows` in the folder `output`.
 
     Rows whose split is `unused` are left out and counted. Given splits are kept; where there are none, whole groups are dealt out by
-    `proportions` and `seed`. Rows without a group stand alone, together with byte-identical files; `find_copies` finds near-duplicates,
+    `proportions` and `seed`. Rows without a group stand alone, together with byte-identical files; `find_near_duplicates` finds near-duplicates,
     which stay together too. `max_side` shrinks images to that long side in pixels. JPEGs that were cut off are taken where they have
     `salvage_rows` of their rows (a share; None: never), and listed in salvaged.csv. `left_out`, `notes` and `made_with` (the command) go
     into summary and card.
@@ -100,8 +100,8 @@ def build_dataset(
         raise BuildError(f"no rows to build from: {len(every)} rows, all marked {UNUSED!r}" if every else "no rows to build from")
     labels = resolve_labels(used, scheme, label_map)
     every_note = list(notes)
-    if find_copies is not None:
-        used, found = find_copies(used)
+    if find_near_duplicates is not None:
+        used, found = find_near_duplicates(used)
         every_note += found
     # Checked before any image is opened, so that hours of decoding do not end in an error that was there from the start.
     alone = [f"row {index}" for index in range(len(used))]

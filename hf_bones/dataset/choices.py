@@ -32,7 +32,7 @@ class BuildChoices(ReadingChoices):
     drawn_size: int = choice(320, "Long side of drawn images, px.")
     drawn_split: str = choice("", "Put all drawn images into this split.")
     overwrite: bool = choice(False, "Replace an existing dataset folder.")
-    find_copies: bool = choice(False, "Look for near-duplicates and keep them together; refuse given splits that separate them.")
+    find_near_duplicates: bool = choice(False, "Look for near-duplicates and keep them together; refuse given splits that separate them.")
     salvage_truncated: bool = choice(False, "Accept cut-off JPEGs that have nearly all of their rows, and mark them.")
     salvage_rows: float | None = choice(None, "Share of the rows they must have; 0.99 by default.", least=0)
     curate_recipe: str | Path = "radiographs"

@@ -49,7 +49,7 @@ def build_command(
     merged = merge_readings(readings)
     notes = [*merged.notes, *decisions_kept(output, source)]
     copies = None
-    if choices.find_copies:
+    if choices.find_near_duplicates:
         from hf_bones.dataset.reading.find_near_duplicates import with_near_duplicates
 
         copies = partial(
@@ -73,7 +73,7 @@ def build_command(
         max_side=choices.max_side,
         limits=Limits(),
         overwrite=choices.overwrite,
-        find_copies=copies,
+        find_near_duplicates=copies,
         salvage_rows=least_rows,
         left_out=merged.left_out,
         notes=notes,

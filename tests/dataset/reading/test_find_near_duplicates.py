@@ -60,7 +60,7 @@ def test_contradictory_labels_are_named(drawn, tmp_path):
 
 def test_a_copy_in_another_given_split_is_refused_and_one_without_a_split_follows_its_original(drawn, tmp_path):
     def build(*copies, name):
-        return build_dataset([*drawn, *copies], tmp_path / name, find_copies=lambda rows: found(rows, tmp_path), progress=False)
+        return build_dataset([*drawn, *copies], tmp_path / name, find_near_duplicates=lambda rows: found(rows, tmp_path), progress=False)
 
     with pytest.raises(GroupLeakError, match=r"film 4 \(validation\) = film 4 again \(test\)"):
         build(smaller_copy(drawn[4], split="test"), name="torn")
