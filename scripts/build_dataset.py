@@ -1,10 +1,10 @@
 """Builds a dataset folder from images: the same as `hf-bones build`.
 
-python scripts/build_dataset.py films/ --output data/films                       # films/healthy/*.png, films/fractured/*.png
-python scripts/build_dataset.py manifest.csv --output data/mine                  # a table with file, label, split, group, …
-python scripts/build_dataset.py FracAtlas --fracatlas-rows packaged --output data/fracatlas
-python scripts/build_dataset.py MURA-v1.1 --label-map positive=fractured --label-map negative=healthy --output data/mura
-python scripts/build_dataset.py drawn --count 300 --output data/drawn
+python scripts/build_dataset.py films/ --out data/films                       # films/healthy/*.png, films/fractured/*.png
+python scripts/build_dataset.py manifest.csv --out data/mine                  # a table with file, label, split, group, …
+python scripts/build_dataset.py FracAtlas --fracatlas-rows packaged --out data/fracatlas
+python scripts/build_dataset.py MURA-v1.1 --label-map positive=fractured --label-map negative=healthy --out data/mura
+python scripts/build_dataset.py drawn --count 300 --out data/drawn
 """
 
 import sys

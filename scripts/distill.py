@@ -1,8 +1,8 @@
-"""Distil a small bone classifier from larger ones; `--with_baseline true` also trains it from the labels alone and compares the two.
+"""Distil a small bone classifier from larger ones; `--with-baseline` also trains it from the labels alone and compares the two.
 
-accelerate launch scripts/distill.py --teacher runs/vit-base --dataset data/bones --output_dir runs/distilled
-accelerate launch scripts/distill.py --teacher runs/vit-base runs/convnext --unlabelled more/films --unlabelled_licences CC-BY-4.0
-accelerate launch scripts/distill.py --teacher_probabilities out-of-fold.npz --teacher runs/vit-base --feature_weight 1
+accelerate launch scripts/distill.py --teacher runs/vit-base --dataset data/bones --out runs/distilled
+accelerate launch scripts/distill.py --teacher runs/vit-base runs/convnext --unlabelled more/films --unlabelled-licences CC-BY-4.0
+accelerate launch scripts/distill.py --teacher-probabilities out-of-fold.npz --teacher runs/vit-base --feature-weight 1
 """
 
 import sys

@@ -84,8 +84,8 @@ def build_dataset(
     """Builds the dataset of `rows` in the folder `output`.
 
     Rows whose split is `unused` are left out and counted. Given splits are kept; where there are none, whole groups are dealt out by
-    `proportions` and `seed`. Rows without a group stand alone, together with byte-identical files; `find_near_duplicates` finds near-duplicates,
-    which stay together too. `max_side` shrinks images to that long side in pixels. JPEGs that were cut off are taken where they have
+    `proportions` and `seed`. Rows without a group stand alone, together with byte-identical files; `find_near_duplicates` finds what else
+    stays together. `max_side` shrinks images to that long side in pixels. JPEGs that were cut off are taken where they have
     `salvage_rows` of their rows (a share; None: never), and listed in salvaged.csv. `left_out`, `notes` and `made_with` (the command) go
     into summary and card.
 
