@@ -20,18 +20,14 @@ from packaging.requirements import Requirement
 from transformers import PreTrainedModel, Trainer
 from transformers.integrations import TensorBoardCallback, TrackioCallback
 
+from hf_bones.training.bone_trainer import PRIVATE_HOOKS
 from hf_bones.training.distill.trainer import DistillTrainer
 
-# Overridden or called in training: name → parameters after self.
+# Overridden in training: name → parameters after self.
 TRAINER = {
-    "_evaluate": ("trial", "ignore_keys_for_eval", "skip_scheduler"),
-    "_get_output_dir": ("trial",),
     "_get_train_sampler": ("train_dataset",),
     "_load_best_model": (),
     "_load_from_checkpoint": ("resume_from_checkpoint", "model"),
-    "_prepare_inputs": ("inputs",),
-    "_save": ("output_dir", "state_dict"),
-    "_save_checkpoint": ("model", "trial"),
 }
 METHODS = [
     *((Trainer, name, parameters) for name, parameters in TRAINER.items()),
@@ -72,9 +68,10 @@ def test_transformers_asks_a_model_class_what_attention_it_takes(name):
     assert hasattr(PreTrainedModel, name)
 
 
-def test_our_trainers_override_no_private_method_of_the_trainer_that_is_not_listed():
+def test_our_trainers_override_the_listed_private_methods_of_the_trainer_and_no_others():
     ours = [kind for kind in DistillTrainer.__mro__ if kind.__module__.startswith("hf_bones.")]
-    assert {name for kind in ours for name in vars(kind) if name.startswith("_") and not name.startswith("__")} <= set(TRAINER)
+    overridden = {name for kind in ours for name in vars(kind) if name.startswith("_") and not name.startswith("__")}
+    assert overridden == set(PRIVATE_HOOKS) == set(TRAINER)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
