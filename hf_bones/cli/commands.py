@@ -149,11 +149,16 @@ def recipe_options(taken: Iterable[str] = ()) -> list[inspect.Parameter]:
                 *_names(key.name, hint),
                 help=help,
                 metavar=f"WORD{SEVERAL}" if typing.get_origin(hint) is list else "|".join(choices) or None,
-                autocompletion=functools.partial(list, choices) if choices else None,
+                autocompletion=_always(choices) if choices else None,
                 rich_help_panel=f"{stage.capitalize()} (recipe)",
             )
             found.append(_parameter(key.name, hint | None, info, None))
     return found
+
+
+def _always(choices: list[str]) -> Callable[[], list[str]]:
+    """A completion that offers the same words each time; Typer reads the parameters of a function."""
+    return lambda: choices
 
 
 def _parameter(name: str, annotation: Any, info: Any, default: Any) -> inspect.Parameter:

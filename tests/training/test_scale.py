@@ -18,7 +18,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils import FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
-from command_line import parse_recipe
+from command_line import main, parse_recipe
 from fsdp_on_cpu import ENVIRONMENT, run_split
 from repository import ROOT
 from small_run import assert_same_weights, last_step, weights
@@ -27,7 +27,7 @@ from transformers import AutoModelForImageClassification
 from two_processes import run_two
 from typer.testing import CliRunner
 
-from hf_bones.cli.main import app, main
+from hf_bones.cli.main import app
 from hf_bones.config.recipe import RecipeError, launch_config, recipe_names
 from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json

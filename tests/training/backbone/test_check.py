@@ -3,7 +3,7 @@
 import pytest
 from tiny import tiny_checkpoint
 
-from hf_bones.config.recipe import Recipe, RecipeError, override
+from hf_bones.config.recipe import Recipe, RecipeError, TrainConfig, override
 from hf_bones.labels import THREE_CLASS
 from hf_bones.training.backbone.check import check_network
 from hf_bones.training.backbone.loading import load_model
@@ -12,11 +12,11 @@ from hf_bones.training.backbone.loading import load_model
 def test_a_network_that_cannot_recompute_its_activations_is_refused_by_key_and_model(tmp_path):
     recipe = override(Recipe(), {"model": str(tiny_checkpoint(tmp_path / "c", "convnextv2")), "image_size": 56})
     model, _ = load_model(recipe.model, THREE_CLASS)
-    check_network(recipe, model)
+    check_network(model, recipe.model, recipe.training)
     with pytest.raises(RecipeError, match=r"gradient_checkpointing: true and model: .*ConvNextV2ForImageClassification cannot"):
-        check_network(override(recipe, {"gradient_checkpointing": True}), model)
+        check_network(model, recipe.model, TrainConfig(gradient_checkpointing=True))
     vit = override(recipe, {"gradient_checkpointing": True, "model": str(tiny_checkpoint(tmp_path / "v", "vit"))})
-    check_network(vit, load_model(vit.model, THREE_CLASS)[0])
+    check_network(load_model(vit.model, THREE_CLASS)[0], vit.model, vit.training)
 
 
 @pytest.mark.parametrize(
@@ -26,10 +26,10 @@ def test_a_size_that_patches_do_not_cover_is_refused_with_the_nearest_ones(tmp_p
     recipe = override(Recipe(), {"model": str(tiny_checkpoint(tmp_path / kind, kind)), "image_size": size})
     model, _ = load_model(recipe.model, THREE_CLASS)
     if not fitting:
-        check_network(recipe, model)
+        check_network(model, recipe.model, recipe.training)
         return
     with pytest.raises(RecipeError, match=rf"^image_size: {size} and model: .*{kind}: patches of 14 px .*; set image_size to {fitting}$"):
-        check_network(recipe, model)
+        check_network(model, recipe.model, recipe.training)
 
 
 def test_a_size_that_patches_do_not_cover_is_refused_of_a_pooled_and_of_a_new_network_too(tmp_path):
@@ -37,4 +37,4 @@ def test_a_size_that_patches_do_not_cover_is_refused_of_a_pooled_and_of_a_new_ne
     new = override(Recipe(), {"model": "vit-tiny", "from_scratch": True, "image_size": 60})
     for recipe, fitting in ((pooled, "56 or 70"), (new, "48 or 64")):
         with pytest.raises(RecipeError, match=f"set image_size to {fitting}"):
-            check_network(recipe, load_model(recipe.model, THREE_CLASS)[0])
+            check_network(load_model(recipe.model, THREE_CLASS)[0], recipe.model, recipe.training)

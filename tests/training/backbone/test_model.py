@@ -17,7 +17,7 @@ from transformers import (
     SiglipForImageClassification,
 )
 
-from hf_bones.config.recipe import ModelConfig, Recipe, override
+from hf_bones.config.recipe import ModelConfig, TrainConfig
 from hf_bones.labels import THREE_CLASS, TWO_CLASS
 from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.training.backbone.check import check_network
@@ -130,7 +130,7 @@ def other_network(folder, kind):
 def test_positions_that_cannot_be_resized_keep_the_network_at_its_own_size(tmp_path, kind):
     folder = other_network(tmp_path / kind, kind)
     model, spec = load_model(ModelConfig(model=folder, image_size=64), THREE_CLASS)
-    check_network(override(Recipe(), {"model": folder, "image_size": 64}), model)
+    check_network(model, ModelConfig(model=folder, image_size=64), TrainConfig())
     save_checkpoint(model, spec, tmp_path / "again")
     again = AutoModelForImageClassification.from_pretrained(tmp_path / "again")
     torch.testing.assert_close(probabilities(again, 64), probabilities(model, 64))
