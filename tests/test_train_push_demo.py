@@ -11,10 +11,10 @@ from tiny import bar_dataset, bar_picture, tiny_checkpoint
 
 TRAIN_AND_OPEN = """
 import json, sys
-from command_line import main
+from hf_bones.cli.main import run
 
 start, data, output, picture = sys.argv[1:]
-code = main(["--recipe", "quickstart", "--cpu", "true", "--model", start, "--image_size", "56", "--dataset", data, "--drawn_images", "0",
+code = run(*["train", "--recipe", "quickstart", "--cpu", "true", "--model", start, "--image_size", "56", "--dataset", data, "--drawn_images", "0",
              "--drawn_validation_images", "0", "--output_dir", output, "--epochs", "1", "--push_to_hub", "ada/bars"])
 assert code == 0, code
 

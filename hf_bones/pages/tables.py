@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right_from: int | None = None) -> str:
     """A table whose cells are Markdown already; columns from `right_from` on stand at the right, as numbers do."""
     rule = ["---" if right_from is None or place < right_from else "---:" for place in range(len(head))]
-    first, *body = (f"| {' | '.join(line)} |" for line in [head, *rows])
+    first, *body = ("|" + "".join(f" {cell} |" if cell else " |" for cell in line) for line in [head, *rows])
     return "\n".join([first, f"|{'|'.join(rule)}|", *body])
 
 

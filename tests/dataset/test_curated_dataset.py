@@ -214,7 +214,7 @@ build_command([{str(place)!r}], Path({str(place)!r}), BuildChoices(overwrite=Tru
     assert set(rows(place)) == set(before) - {"i4"}
     with open_manifest(place) as manifest:
         assert [(decision.decision, decision.reason) for decision in manifest.decisions()] == [("drop", "blurred")]
-    assert Counter(note.startswith("films was put back first") for note in done.notes)[True] == (killed and step in (1, 2))
+    assert Counter(note.startswith("films was restored first") for note in done.notes)[True] == (killed and step in (1, 2))
     if killed and step in (1, 2):
         assert not list(tmp_path.glob(".films.*"))  # the workspace of the killed build is gone
 

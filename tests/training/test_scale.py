@@ -29,6 +29,7 @@ from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
 from hf_bones.config.recipe import RecipeError, launch_config, recipe_names
+from hf_bones.config.rules import check_rules
 from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json
 from hf_bones.training import processes
@@ -261,4 +262,5 @@ def test_a_folder_that_only_one_machine_sees_is_named(tmp_path, monkeypatch):
 
 
 def prepare(trainer, recipe, resume_from):
-    prepare_sharding(trainer, recipe.training, recipe.model, resume_from)
+    if prepare_sharding(trainer, resume_from):
+        check_rules(recipe, "fsdp")

@@ -26,7 +26,8 @@ def kept_rows(ground: Path, output: Path, *more: str):
     trainer = make_trainer(recipe, model, spec, THREE_CLASS, rows, validation)
     before = trainer.train_dataset
     hashes = {"train": rows.hashes, "validation": validation.hashes}
+    length = len(trainer.sampler) if recipe.training.sampling == "uniform" else None
     trainer.train_dataset, trainer.eval_dataset, trainer.data_collator = keep_frozen_output(
-        trainer, recipe.training, recipe.model.trainable, recipe.augment, spec, hashes, len(trainer.sampler)
+        trainer, recipe.training, recipe.model.trainable, recipe.augment, spec, hashes, length
     )
     return trainer, recipe, before

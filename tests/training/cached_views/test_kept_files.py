@@ -108,7 +108,7 @@ def test_values_beyond_the_type_on_disk_are_refused(ground, tmp_path, monkeypatc
         (("--cached_views", "3"), "cached_views: 3 and augment: false"),
         (("--cached_views", "-1"), "expected a number in"),
         (("--cached_dtype", "int8"), "cached_dtype: expected"),
-        (("--head_start", "probe", "--probe_views", "2"), "probe_views: 2 and cached_views: 1"),
+        (("--head_start", "probe", "--probe_views", "2", "--augment", "true"), "probe_views: 2 and cached_views: 1"),
     ],
 )
 def test_keys_that_do_not_go_together_are_named(ground, tmp_path, more, message):

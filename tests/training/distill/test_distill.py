@@ -177,7 +177,12 @@ def test_nothing_to_learn_in_or_from_is_named():
             check_rules(replace(recipe, training=replace(recipe.training, **change)), "distill")
     with pytest.raises(RecipeError, match="streaming to false"):
         check_rules(replace(recipe, data=replace(recipe.data, streaming=True)), "distill")
-    frozen = replace(recipe, model=replace(recipe.model, trainable="head"), distill=replace(recipe.distill, feature_weight=1.0))
+    frozen = replace(
+        recipe,
+        model=replace(recipe.model, trainable="head"),
+        training=replace(recipe.training, layer_decay=1.0),
+        distill=replace(recipe.distill, feature_weight=1.0),
+    )
     with pytest.raises(RecipeError, match="feature_weight: 1 and trainable: head"):
         check_rules(frozen, "distill")
 

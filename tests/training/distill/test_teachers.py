@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from small_student import NAMES, hashes_of, recipe_of, trainer_of
 from tiny import bar_picture, tiny_checkpoint
 
-from hf_bones.config.recipe import RecipeError, load_recipe, recipe_names
+from hf_bones.config.recipe import RecipeError, load_recipe, override, recipe_names
 from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec, to_input
@@ -127,7 +127,7 @@ def test_a_teacher_without_class_names_gives_features_only(ground, tmp_path):
     lesson = ask(plain, torch.zeros(2, 3, 56, 56), "tokens")
     assert lesson.probabilities is None and lesson.features is not None and lesson.features.shape == (2, 4, 4, 32)
     with pytest.raises(RecipeError, match="class names"):
-        trainer_of(recipe_of(ground, tmp_path / "run", "--teacher", str(tmp_path / "plain")))
+        trainer_of(override(recipe_of(ground, tmp_path / "run"), {"teacher": [str(tmp_path / "plain")]}))
 
 
 # Files of probabilities
@@ -162,7 +162,7 @@ def test_an_image_that_a_file_lacks_is_named_with_the_file(ground, tmp_path):
     ("values", "hashes", "message"),
     [
         ([[0.5, 0.2, 0.1]], ["a"], "image a has .*sum is 1"),
-        ([[0.5, 0.5, 0.0]] * 2, ["a", "a"], "image a stands in it twice"),
+        ([[0.5, 0.5, 0.0]] * 2, ["a", "a"], "image a is in it twice"),
         ([[np.nan, 0.5, 0.5]], ["a"], "image a has"),
     ],
 )
