@@ -204,8 +204,8 @@ def test_networks_are_split_by_their_blocks(ground):
 @pytest.mark.parametrize(
     ("more", "settings", "message"),
     [
-        (["--epochs", "0"], {}, "epochs: 0: nothing is trained"),
-        (["--cached_views", "1"], {}, "cached_views: 1: .*needs the whole network"),
+        (["--epochs", "0", "--label_smoothing", "0", "--head_start", "probe"], {}, "epochs: 0: nothing is trained"),
+        (["--cached_views", "1", "--trainable", "head"], {}, "cached_views: 1: .*needs the whole network"),
         (["--extra_heads", "region"], {}, "extra_heads: .*FSDP splits"),
         (["--lora_rank", "4"], {}, "lora_rank: 4: .*FSDP"),
         (["--torch_compile", "whole"], {}, "torch_compile: whole: .*blocks or off"),
