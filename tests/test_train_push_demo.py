@@ -14,8 +14,8 @@ import json, sys
 from hf_bones.cli.main import run
 
 start, data, output, picture = sys.argv[1:]
-code = run(*["train", "--recipe", "quickstart", "--cpu", "true", "--model", start, "--image_size", "56", "--dataset", data, "--drawn_images",
-             "0", "--drawn_validation_images", "0", "--output_dir", output, "--epochs", "1", "--push_to_hub", "ada/bars"])
+code = run(*["train", "--recipe", "quickstart", "--cpu", "true", "--model", start, "--image_size", "56", "--dataset", data,
+             "--drawn_images", "0", "--drawn_validation_images", "0", "--output_dir", output, "--epochs", "1", "--push_to_hub", "ada/bars"])
 assert code == 0, code
 
 from gradio_client import Client, handle_file
