@@ -66,7 +66,7 @@ class Root(Group):
             return super().main(words, *rest, **settings)
 
     def invoke(self, ctx: Any) -> Any:
-        with plain_errors():
+        with plain_errors(lambda: ctx.invoked_subcommand):
             return super().invoke(ctx)
 
 

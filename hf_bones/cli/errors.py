@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
@@ -22,13 +22,23 @@ _NO_NETWORK = {"HTTPError", "HfHubHTTPError", "LocalEntryNotFoundError", "Offlin
 _NO_ROOM = ("database or disk is full", "disk I/O error", "database is locked")
 
 
+_RESUMED_BY = {
+    **dict.fromkeys(("train", "distill", "compare", "resolution", "collect", "cache"), "run the same command again to resume"),
+    "predict": "run it again with --resume to go on with its CSV file",
+}
+"""Command → how it is resumed, for those that keep what they have done."""
+
+
 @contextmanager
-def plain_errors() -> Iterator[None]:
-    """Ends the program with a line on stderr and its exit code where the user or the machine is at fault."""
+def plain_errors(command: Callable[[], str | None] = lambda: None) -> Iterator[None]:
+    """Ends the program with a line on stderr and its exit code where the user or the machine is at fault.
+
+    `command` gives the name of the command that runs, once it is known.
+    """
     try:
         yield
     except KeyboardInterrupt as error:
-        typer.echo("\nstopped; run the same command again to resume", err=True)
+        typer.echo("\n" + "; ".join(filter(None, ["stopped", _RESUMED_BY.get(command() or "")])), err=True)
         raise typer.Exit(INTERRUPTED) from error
     except Exception as error:
         code = exit_code(error)

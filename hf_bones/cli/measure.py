@@ -103,7 +103,7 @@ def compare(
 
 def resolution(
     place: Annotated[str, typer.Argument(metavar="PLACE", help="Collection, built dataset, folder of images, CSV or Parquet table.")],
-    out: Annotated[Path, typer.Option(help="Folder for report.md, resolution.json, plots and kept features.")],
+    out: Annotated[Path, typer.Option(help="Folder for report.md, resolution.json, plots and frozen features.")],
     choices: ResolutionChoices,
     recipe: Annotated[str, typer.Option(help="Recipe whose `opinions` say how to cross-validate: a shipped name, or a YAML file.")] = (
         "radiographs"

@@ -32,7 +32,8 @@ def train(
 ) -> None:
     """Fine-tune from a recipe, in this process (several GPUs: accelerate launch). Options win over the recipe's values.
 
-    A list takes several words; given bare, it is empty. Without --recipe it is `quickstart`, which trains on drawn radiographs.
+    A list takes several words; given bare, it is empty. Without --recipe, but with another option, it is `quickstart`, which trains on
+    drawn radiographs.
     """
     if not keys and not search and not trials:
         what = "a recipe, and for all but the quickstart's drawn radiographs a dataset"

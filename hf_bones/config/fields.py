@@ -124,7 +124,7 @@ def dataclass_from_dict(
 def is_removed(key: str, where: str) -> bool:
     """Whether recipes once had this key; warns, naming `where` it stands, that it is ignored."""
     if key in REMOVED:
-        log.warning("%s is ignored: recipes have this key no more; %s", where, REMOVED[key])
+        log.warning("%s is ignored: this key was removed; %s", where, REMOVED[key])
     return key in REMOVED
 
 

@@ -93,7 +93,7 @@ def build_dataset(
     image of a class is refused; `curate.splits.GroupLeakError` where a group stands in two given splits.
     """
     check_proportions(proportions)
-    _require_free(output, overwrite)
+    require_free(output, overwrite)
     every = list(rows)
     used = [row for row in every if row.split != UNUSED]
     if not used:
@@ -205,13 +205,14 @@ def _squeezed(word: str) -> str:
     return normalise_name(word).replace("_", "")
 
 
-def _require_free(output: Path, overwrite: bool) -> None:
+def require_free(output: Path, overwrite: bool) -> None:
+    """Raises `BuildError` where a dataset cannot be put into `output`, since something else is there."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not overwrite:
-        raise BuildError(f"{output} already exists: choose another --output, or replace it with --overwrite")
+        raise BuildError(f"{output} already exists: choose another --out, or replace it with --overwrite")
     if not (output / "dataset_dict.json").is_file():
-        raise BuildError(f"{output} is not a dataset folder (no dataset_dict.json), so it is not replaced: choose another --output")
+        raise BuildError(f"{output} is not a dataset folder (no dataset_dict.json), so it is not replaced: choose another --out")
 
 
 def _require_classes(labels: Sequence[str], kept: Mapping[int, str], refused: Sequence[RefusedImage]) -> None:

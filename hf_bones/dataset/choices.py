@@ -27,9 +27,9 @@ class BuildChoices(ReadingChoices):
 
     proportions: tuple[float, float, float] = choice((0.7, 0.15, 0.15), "Shares of train, validation and test.")
     seed: int = choice(0, "Seed of the split and of drawn images.")
-    max_side: int | None = choice(None, "Shrink images to this long side, px.")
-    count: int = choice(300, "How many to draw (source `drawn`).")
-    drawn_size: int = choice(320, "Long side of drawn images, px.")
+    max_side: int | None = choice(None, "Shrink images to this long side, px.", least=8)
+    count: int = choice(300, "How many to draw (source `drawn`).", least=1)
+    drawn_size: int = choice(320, "Long side of drawn images, px.", least=32)
     drawn_split: str = choice("", "Put all drawn images into this split.")
     overwrite: bool = choice(False, "Replace an existing dataset folder.")
     find_near_duplicates: bool = choice(False, "Look for near-duplicates and keep them together; refuse given splits that separate them.")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hf_bones.curate.recipe import load_curate_recipe
 from hf_bones.curate.splits.names import SPLITS
-from hf_bones.dataset.build import BuildResult, build_dataset
+from hf_bones.dataset.build import BuildResult, build_dataset, require_free
 from hf_bones.dataset.choices import BuildChoices
 from hf_bones.dataset.reading import sources
 from hf_bones.dataset.reading.curated import decisions_kept
@@ -35,6 +35,7 @@ def build_command(
     restored = restore_interrupted(output)
     if not source:
         raise SourceError(f"no source given: name a folder, a CSV or Parquet file, a dataset, or 'drawn' (kinds: {', '.join(KINDS)})")
+    require_free(output, choices.overwrite)
     mapping = parse_label_map(choices.label_map)
     if len(choices.proportions) != len(SPLITS):
         raise ValueError(f"proportions {list(choices.proportions)} must be three numbers: {', '.join(SPLITS)}")

@@ -66,9 +66,12 @@ def load_any(path_or_id: str, revision: str | None = None) -> DatasetDict:
         else:
             loaded = datasets.load_dataset(str(folder))
     elif folder.exists() or path_or_id.startswith((".", "/", "~")) or path_or_id.count("/") > 1:
-        raise FileNotFoundError(f"{path_or_id}: no such dataset folder (write one with: hf-bones build SOURCE --output {path_or_id})")
+        raise FileNotFoundError(f"{path_or_id}: no such dataset folder (write one with: hf-bones build SOURCE --out {path_or_id})")
     else:
-        loaded = datasets.load_dataset(path_or_id, revision=revision)
+        try:
+            loaded = datasets.load_dataset(path_or_id, revision=revision)
+        except ConnectionError as error:
+            raise ConnectionError(f"{path_or_id}: no such folder, and the Hub cannot be asked: {error}") from error
     return loaded if isinstance(loaded, datasets.DatasetDict) else datasets.DatasetDict(train=loaded)
 
 
@@ -83,11 +86,11 @@ def load_bones(path_or_id: str | Path, revision: str | None = None) -> DatasetDi
         if missing:
             raise DatasetSchemaError(
                 f"{path_or_id} ({split}) lacks the columns {', '.join(missing)}; it has {', '.join(part.features)}. "
-                f"Bring it into the form that training reads with: hf-bones build {path_or_id} --output FOLDER"
+                f"Bring it into the form that training reads with: hf-bones build {path_or_id} --out FOLDER"
             )
         if not getattr(part.features["label"], "names", None):
             raise DatasetSchemaError(
                 f"{path_or_id} ({split}): column 'label' holds {part.features['label']}, not classes by name. "
-                f"Rebuild it with: hf-bones build {path_or_id} --output FOLDER"
+                f"Rebuild it with: hf-bones build {path_or_id} --out FOLDER"
             )
     return loaded

@@ -52,7 +52,7 @@ def predict_paths(
     done: dict[str, str] = {}
     if target.exists():
         if not resume:
-            raise FileExistsError(f"{target} exists: add --resume to continue it, or name another file")
+            raise FileExistsError(f"{target} exists: add --resume to resume it, or name another file")
         done = _read_done(target, columns)
     pending = [path for path in dict.fromkeys(list_files(paths)) if str(path) not in done and path.resolve() != target.resolve()]
     verdicts = Counter(done.values())

@@ -65,7 +65,7 @@ def decisions_kept(output: Path, sources: Sequence[str]) -> list[str]:
         return [f"{dropped:,} dropped images are no longer in {output.name}, and can only be had again from its source"] if dropped else []
     return [
         f"decisions about {len(decided):,} images were kept in {output.name}/{MANIFEST_NAME} but not applied; apply them with: "
-        f"hf-bones build {output.name} --output {output.name} --overwrite"
+        f"hf-bones build {output.name} --out {output.name} --overwrite"
     ]
 
 

@@ -61,7 +61,7 @@ def image_rows(
     """
     chosen_kind = kind or detect_kind(str(place))
     if chosen_kind == "drawn":
-        raise ValueError("drawn radiographs are as large as they are asked to be; build some first: hf-bones build drawn --output FOLDER")
+        raise ValueError("drawn radiographs are as large as they are asked to be; build some first: hf-bones build drawn --out FOLDER")
     found = read_source(str(place), ReadingChoices(kind=chosen_kind)).rows
     used = [row for row in found if row.split != UNUSED and (row.label or not labelled)]
     chosen = [row for row in used if not licences or row.licence in licences]
