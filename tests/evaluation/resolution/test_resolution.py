@@ -3,14 +3,13 @@
 Run: pytest tests/evaluation/resolution/test_resolution.py
 """
 
-import io
 import json
 from collections import Counter
 
 import numpy as np
 import pytest
 from PIL import Image
-from small_films import build, picture, rows_of, write_films, write_manifest
+from small_films import build, encoded, picture, rows_of, write_films, write_manifest
 from tiny import bar_dataset, tiny_checkpoint
 from typer.testing import CliRunner
 
@@ -32,11 +31,9 @@ from hf_bones.metrics import bootstrap_intervals
 QUICK = OpinionSettings(folds=2, inner_folds=2, repeats=2, strengths=[1e-2, 1.0])
 
 
-def encoded(size: tuple[int, int], kind: str, **options) -> bytes:
+def film(size: tuple[int, int], kind: str, **options) -> bytes:
     """A grey image of (width, height) in a file format."""
-    stream = io.BytesIO()
-    Image.fromarray(picture(1, size[::-1])).save(stream, kind, **options)
-    return stream.getvalue()
+    return encoded(picture(1, size[::-1]), kind, **options)
 
 
 def undecodable(monkeypatch):
@@ -46,7 +43,7 @@ def undecodable(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP"])
 def test_a_size_is_read_without_decoding(kind, monkeypatch):
-    body = encoded((90, 64), kind)
+    body = film((90, 64), kind)
     undecodable(monkeypatch)
     assert header_size(lambda: body) == (90, 64)
 
@@ -55,7 +52,7 @@ def test_a_size_is_read_without_decoding(kind, monkeypatch):
 def test_a_size_is_that_of_the_image_once_it_stands_upright(kind):
     exif = Image.Exif()
     exif[274] = 6
-    body = encoded((90, 64), kind, exif=exif)
+    body = film((90, 64), kind, exif=exif)
     assert header_size(lambda: body) == open_image(body).pixels.shape[::-1] == (64, 90)
 
 
@@ -86,9 +83,9 @@ def test_of_a_dicom_file_only_the_header_is_read(tmp_path):
     [
         (b"", "not_an_image"),
         (b"<html></html>", "not_an_image"),
-        (encoded((300, 40), "PNG")[:20], "undecodable_or_truncated"),
+        (film((300, 40), "PNG")[:20], "undecodable_or_truncated"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\1\0\0\0\1\0\0\x08\0\0\0\0" + b"\0" * 30, "decompression_bomb"),
-        (encoded((16, 16), "PNG"), "too_small"),
+        (film((16, 16), "PNG"), "too_small"),
     ],
 )
 def test_what_its_header_refuses_has_no_size(body, reason):
