@@ -13,22 +13,8 @@ from hf_bones.cli.main import app
 from hf_bones.cli.measure import parse_changes
 from hf_bones.config.recipe import AugmentConfig, Recipe, RecipeError, load_recipe, override, recipe_names
 from hf_bones.evaluation.augmentation.check import AugmentCheckSettings, check_augmentation
-from hf_bones.evaluation.augmentation.films import (
-    DrawnFilms,
-    StoredFilms,
-    fitted_mask,
-    mask_points,
-)
-from hf_bones.evaluation.augmentation.measure import (
-    Criteria,
-    FilmFigures,
-    measure_film,
-    percent,
-    percentiles,
-    share,
-    summarise,
-    wilson,
-)
+from hf_bones.evaluation.augmentation.films import DrawnFilms, StoredFilms, fitted_mask, mask_points
+from hf_bones.evaluation.augmentation.measure import Criteria, FilmFigures, measure_film, percent, percentiles, share, summarise, wilson
 from hf_bones.evaluation.augmentation.transforms import POLICY, film_draws, transforms_of
 from hf_bones.training.data.augment import AUGMENTATIONS
 

@@ -8,7 +8,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from grey_images import dicom
 from PIL import Image
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 from small_films import build, encoded, picture, rows_of, write_films, write_manifest
 from tiny import bar_dataset, tiny_checkpoint
 from typer.testing import CliRunner
@@ -57,23 +59,11 @@ def test_a_size_is_that_of_the_image_once_it_stands_upright(kind):
 
 
 def test_of_a_dicom_file_only_the_header_is_read(tmp_path):
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
-
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1", "1.2.3"
-    film = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    film.Rows, film.Columns, film.SamplesPerPixel, film.BitsAllocated, film.BitsStored = 64, 90, 1, 8, 8
-    film.HighBit, film.PixelRepresentation, film.PhotometricInterpretation = 7, 0, "MONOCHROME2"
-    film.PixelData = picture(1, (64, 90)).tobytes()
-    film.save_as(tmp_path / "film.dcm", enforce_file_format=True)
-    body = (tmp_path / "film.dcm").read_bytes()
+    body = dicom(picture(1, (64, 90)))
     assert header_size(lambda: body) == (90, 64)
     (tmp_path / "film.dcm").write_bytes(body[:-5000])  # the pixels are gone, the header is not
     assert header_size(lambda: pytest.fail("the whole file was read"), tmp_path / "film.dcm") == (90, 64)
-    meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    film.save_as(tmp_path / "deflated.dcm", enforce_file_format=True)
+    (tmp_path / "deflated.dcm").write_bytes(dicom(picture(1, (64, 90)), DeflatedExplicitVRLittleEndian))
     with pytest.raises(ImageRefusedError, match="deflated"):
         header_size((tmp_path / "deflated.dcm").read_bytes, tmp_path / "deflated.dcm")
 
