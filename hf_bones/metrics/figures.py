@@ -98,12 +98,16 @@ def selection_score(labels: npt.ArrayLike, probabilities: npt.ArrayLike, normal_
     """
     width = np.asarray(probabilities).shape[-1]
     truth, scores = checked(labels, probabilities, [f"class_{index}" for index in range(width)], normal_id)
-    once = np.ones((1, len(truth)))
-    abnormal = weighted_auroc(truth != normal_id, 1.0 - scores[:, normal_id], once)[0]
-    against_rest = np.array([weighted_auroc(truth == index, scores[:, index], once)[0] for index in range(width)])
-    if np.isnan(against_rest).all() or np.isnan(abnormal):
-        return float("nan")
-    return float((abnormal + np.nanmean(against_rest)) / 2)
+    return float(weighted_selection(truth, scores, np.ones((1, len(truth))), normal_id)[0])
+
+
+def weighted_selection(truth: Ints, scores: Floats, weights: Floats, normal_id: int) -> Floats:
+    """`selection_score` for each of R weightings, (R,): `truth` (N,), `scores` (N, C), `weights` (R, N), already checked."""
+    abnormal = weighted_auroc(truth != normal_id, 1.0 - scores[:, normal_id], weights)
+    each = np.stack([weighted_auroc(truth == index, scores[:, index], weights) for index in range(scores.shape[1])], axis=1)
+    defined = (~np.isnan(each)).sum(axis=1)
+    mean = np.divide(np.nansum(each, axis=1), defined, out=np.full(len(weights), np.nan), where=defined > 0)
+    return np.asarray((abnormal + mean) / 2)
 
 
 def is_count(key: str) -> bool:

@@ -46,6 +46,16 @@ def plain(text: object) -> str:
     return _LINKS.sub(r"\\", started)
 
 
+def span(interval: tuple[float, float] | None, form: str, joint: str = "–") -> str:
+    """` (0.78–0.86)`, to stand behind a figure; nothing where there is no interval."""
+    return "" if interval is None else f" ({interval[0]:{form}}{joint}{interval[1]:{form}})"
+
+
+def command_point(command: str) -> list[str]:
+    """What was run, as a point of a list; no point where it is not known."""
+    return [f"Command: `{command.replace('`', '')}`"] if command else []
+
+
 def bullets(points: Iterable[str]) -> str:
     """A Markdown list."""
     return "\n".join(f"- {point}" for point in points)

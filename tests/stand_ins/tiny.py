@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from hf_bones.labels import THREE_CLASS, LabelScheme
 from hf_bones.preprocess import InputSpec, image_processor
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 def tiny_checkpoint(folder: Path, kind: str = "dinov2", scheme: LabelScheme | None = THREE_CLASS, size: int = 56, blocks: int = 3) -> Path:
@@ -82,33 +87,45 @@ def bar_picture(label: int, seed: int, height: int = 64, width: int = 48) -> np.
     return pixels
 
 
-def bar_dataset(folder: Path, train: int = 48, held_out: int = 18) -> Path:
-    """A dataset as `hf-bones build` writes it, of bar pictures, classes in turn."""
-    from datasets import Dataset, DatasetDict
+def bone_row(pixels: np.ndarray, index: int, **changes: Any) -> dict[str, Any]:
+    """A row as `hf-bones build` writes it, of a grey picture; its class comes in turn."""
+    row = {
+        "image": {"bytes": png(Image.fromarray(pixels)), "path": None},
+        "label": index % 3,
+        "subtype": "",
+        "group": f"g{index}",
+        "source": "",
+        "region": "hand",
+        "view": "frontal",
+        "licence": "CC0-1.0",
+        "sha256": f"{index:064x}",
+        "boxes": [],
+        "severity": float("nan"),
+        "synthetic": True,
+        "image_id": f"image{index}",
+    }
+    return row | changes
+
+
+def bone_rows(rows: Iterable[dict[str, Any]]) -> Dataset:
+    """One split of such rows."""
+    from datasets import Dataset
 
     from hf_bones.dataset.schema import bone_features
 
+    return Dataset.from_list(list(rows), features=bone_features(THREE_CLASS.names))
+
+
+def bar_dataset(folder: Path, train: int = 48, held_out: int = 18) -> Path:
+    """A dataset as `hf-bones build` writes it, of bar pictures, classes in turn."""
+    from datasets import DatasetDict
+
     def part(count: int, start: int) -> Dataset:
-        rows = []
-        for index in range(start, start + count):
-            rows.append(
-                {
-                    "image": {"bytes": png(Image.fromarray(bar_picture(index % 3, index))), "path": None},
-                    "label": index % 3,
-                    "subtype": "",
-                    "group": f"g{index}",
-                    "source": "bars",
-                    "region": "hand",
-                    "view": "frontal",
-                    "licence": "CC0-1.0" if index % 2 else "CC-BY-4.0",
-                    "sha256": f"{index:064x}",
-                    "boxes": [],
-                    "severity": float("nan"),
-                    "synthetic": True,
-                    "image_id": f"bar{index}",
-                }
-            )
-        return Dataset.from_list(rows, features=bone_features(THREE_CLASS.names))
+        licences = ("CC-BY-4.0", "CC0-1.0")
+        return bone_rows(
+            bone_row(bar_picture(index % 3, index), index, source="bars", licence=licences[index % 2], image_id=f"bar{index}")
+            for index in range(start, start + count)
+        )
 
     DatasetDict(train=part(train, 0), validation=part(held_out, 1000), test=part(held_out, 2000)).save_to_disk(str(folder))
     return folder

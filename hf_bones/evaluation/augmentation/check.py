@@ -67,21 +67,14 @@ def check_films(
     """Every transform of a policy at an input `size` (px), and the counter-examples, on one set of films."""
     transforms = transforms_of(policy)
     measured: list[list[FilmFigures]] = [[] for _ in transforms]
-    names: list[str] = []
-    groups: list[str] = []
-    labels: list[str] = []
-    distances: list[float] = []
-    breaks = 0
+    told = []
     for index in tqdm(range(len(films)), desc=films.name, unit="film", disable=None if progress else True):
         film = films.film(index)
         draws = film_draws(settings.seed, index, settings.draws)
         for own, transform in zip(measured, transforms, strict=True):
             own.append(measure_film(film, transform, size, draws, settings.looks))
-        names.append(film.name)
-        groups.append(film.group)
-        labels.append(film.label)
-        distances.append(film.edge_distance)
-        breaks += len(film.boxes)
+        told.append((film.name, film.group, film.label, film.edge_distance, len(film.boxes)))
+    names, groups, labels, distances, breaks = zip(*told, strict=True)
     figures = tuple(
         summarise(transform, own, groups, criteria, repeats=settings.repeats, seed=settings.seed)
         for transform, own in zip(transforms, measured, strict=True)
@@ -90,7 +83,7 @@ def check_films(
     order = [int(place) for place in np.argsort(kept, kind="stable")[:_WORST] if kept[place] < 1]
     counts = {label: labels.count(label) for label in sorted(set(labels))}
     worst = tuple((names[place], float(kept[place]), distances[place]) for place in order)
-    return FilmsFigures(films.name, len(films), breaks, counts, figures, worst, _spread_films(distances, settings.sheet_films))
+    return FilmsFigures(films.name, len(films), sum(breaks), counts, figures, worst, _spread_films(distances, settings.sheet_films))
 
 
 def _spread_films(distances: Sequence[float], count: int) -> tuple[int, ...]:

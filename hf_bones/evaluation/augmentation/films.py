@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -57,17 +56,6 @@ class BrokenFilm:
         """How near a box comes to the film's edge, as a share of the side: 0 where one touches it."""
         low, high = self.boxes[:, :2] - self.boxes[:, 2:] / 2, self.boxes[:, :2] + self.boxes[:, 2:] / 2
         return float(min(low.min(), (1 - high).min()))
-
-
-class BrokenFilms(Protocol):
-    """A set of films with known breaks."""
-
-    name: str
-    sha256: str
-
-    def __len__(self) -> int: ...
-
-    def film(self, index: int) -> BrokenFilm: ...
 
 
 class StoredFilms:
@@ -141,6 +129,9 @@ class DrawnFilms:
             np.stack([fitted_mask(mask, pixels.shape) for mask in masks]),
             fit_to(whole.pixels, self.size),
         )  # fmt: skip
+
+
+BrokenFilms = StoredFilms | DrawnFilms
 
 
 def inside_boxes(boxes: Sequence[Sequence[float]]) -> npt.NDArray[np.float32]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from hf_bones.evaluation.augmentation.measure import Measure, percent
 from hf_bones.evaluation.augmentation.transforms import ALONE, BLIND, COUNTER_EXAMPLE
 from hf_bones.pages.tables import markdown_table, text_table
-from hf_bones.pages.text import NOTICE, bullets, plain
+from hf_bones.pages.templates import render
+from hf_bones.pages.text import NOTICE, bullets, command_point, plain, span
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.augmentation.results import AugmentCheck, FilmsFigures
@@ -33,8 +34,8 @@ def report_text(check: AugmentCheck) -> str:
             sections += ["Films that the whole policy takes out of view most often:", _worst(films)]
         if films.sheet:
             sections.append(f"![Contact sheet of before and after]({films.sheet})")
-    sections.append("## How this was made\n\n" + bullets(_method(check)))
-    return "\n\n".join(section for section in sections if section) + "\n"
+    sections.append(render("evaluation/augmentation/method.md.j2", check=check, criteria=check.criteria, share=percent))
+    return "\n\n".join(section for section in sections if section)
 
 
 def verdict(check: AugmentCheck) -> str:
@@ -138,39 +139,11 @@ def _head(check: AugmentCheck) -> list[str]:
         f"Draws of each transform on each film: {settings.draws}, of which {settings.looks} measured in pixels; seed {settings.seed}"
     )
     lines.append(f"Films SHA-256: {check.data_sha256[:16]}")
-    if check.command:
-        lines.append(f"Command: `{check.command.replace('`', '')}`")
-    return lines
-
-
-def _method(check: AugmentCheck) -> list[str]:
-    criteria = check.criteria
-    return [
-        "Pictures and matrices are those of training (`affine_matrices` and `augment_batch`), each image scaled to the training size "
-        "first; the counter-examples exist only in this check.",
-        f"In view: at least {percent(criteria.inside)} of the break is within the frame that the network sees, without its padding; of "
-        "several breaks, all. Of a real film, the break is the area of its box; of a drawn one, the pixels of its mask. To pass: at least "
-        f"{percent(criteria.in_view)} of the draws.",
-        f"Angles: the most by which the angle between any two lines on the film changes, from the singular values s ≥ t of the map: "
-        f"2 asin((s − t) / (s + t)). To pass: at least {percent(criteria.unbent)} of the draws change none by more than "
-        f"{criteria.bend_degrees:g}°. "
-        + ("That is half of " if criteria.bend_degrees == 5 else "For comparison: ")
-        + "the 10° of dorsal tilt above which a broken wrist is advised to be operated on (AAOS and ASSH, Management of Distal Radius "
-        "Fractures, 2020): a transform that bends bones that far can turn one label into another, though the break is in view.",
-        "Contrast of a drawn break: root mean square, over its mask, of the film less the same film without the break, both changed by the "
-        "same draw; nothing else can pass for it. Of a real one: standard deviation of the grey values inside its box. After ÷ before, of "
-        f"the break that fares worst. To pass: the 5th percentile is {criteria.contrast:g} or more. Resampling alone takes some: a thin "
-        "line that is turned is blurred. Left out: draws out of view, and films with a break of under 4 px or under one grey level.",
-        "Newly black or white: the share of a break's pixels at 0 or 1 after, less before, which no network can bring back.",
-        f"Intervals: percentiles of {check.settings.repeats} bootstrap resamples of whole groups of films; where all draws agree, Wilson's "
-        "interval with one trial a group.",
-    ]  # fmt: skip
+    return lines + command_point(check.command)
 
 
 def _ratio(measure: Measure | None) -> str:
-    if measure is None:
-        return "–"
-    return f"{measure.value:.2f}" + ("" if measure.interval is None else f" ({measure.interval[0]:.2f}–{measure.interval[1]:.2f})")
+    return "–" if measure is None else f"{measure.value:.2f}{span(measure.interval, '.2f')}"
 
 
 def _span(measure: Measure) -> str:

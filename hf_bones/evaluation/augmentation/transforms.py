@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import kornia
 import numpy as np
@@ -54,29 +53,6 @@ def film_draws(seed: int, index: int, count: int) -> Draws:
     return Draws(torch.from_numpy(policy), np.random.default_rng([seed, 1, index]).random((count, 2 * _CROP_TRIES + 2)))
 
 
-class Transform(Protocol):
-    """One way of changing a film at random."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def setting(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-
-    def matrices(self, film: BrokenFilm, size: int, draws: Draws) -> torch.Tensor:
-        """Float32 (M, 2, 3): where each pixel of the film goes, pixel centres at whole numbers."""
-        ...
-
-    def frame(self, film: BrokenFilm, size: int) -> tuple[int, int]:
-        """Height and width, px, of what the network sees of it afterwards; the rest of the square is padding."""
-        ...
-
-    def pictures(self, grey: torch.Tensor, film: BrokenFilm, draws: Draws, matrices: torch.Tensor) -> torch.Tensor:
-        """The changed (M, 1, size, size) of `grey`, the padded film in [0, 1], of the same shape."""
-        ...
-
-
 @dataclass(frozen=True)
 class PolicyTransform:
     """A policy, whole or with all but one of its transforms turned off, as training applies it where boxes are known, or unknown."""
@@ -88,6 +64,7 @@ class PolicyTransform:
     boxes_known: bool = True
 
     def matrices(self, film: BrokenFilm, size: int, draws: Draws) -> torch.Tensor:
+        """Float32 (M, 2, 3): where each pixel of the film goes, pixel centres at whole numbers."""
         count = len(draws.policy)
         heights, widths = (torch.full((count,), float(side)) for side in film.shape)
         if not self.boxes_known:
@@ -96,16 +73,19 @@ class PolicyTransform:
         return affine_matrices(named_draws(draws.policy), heights, widths, self.policy, boxes, torch.ones(count, dtype=torch.bool))
 
     def frame(self, film: BrokenFilm, size: int) -> tuple[int, int]:
+        """Height and width, px, of what the network sees of it afterwards; the rest of the square is padding."""
         return film.shape
 
     def pictures(self, grey: torch.Tensor, film: BrokenFilm, draws: Draws, matrices: torch.Tensor) -> torch.Tensor:
+        """The changed (M, 1, size, size) of `grey`, the padded film in [0, 1], of the same shape."""
         heights, widths = (torch.full((len(grey),), side) for side in film.shape)
         return augment_batch(grey, heights, widths, named_draws(draws.policy), self.policy, matrices)
 
 
 @dataclass(frozen=True)
 class CounterExample:
-    """A transform that the policy leaves out on purpose; `place` gives its matrices, and it fills the whole square if `fills`."""
+    """A transform that the policy leaves out on purpose, with the methods of `PolicyTransform`; `place` gives its matrices, and it fills
+    the whole square if `fills`."""
 
     name: str
     setting: str
@@ -125,6 +105,9 @@ class CounterExample:
             grey, matrices, dsize=side, mode="bilinear", padding_mode="zeros", align_corners=True
         )
         return warped.clamp(0, 1)
+
+
+Transform = PolicyTransform | CounterExample
 
 
 def shear(shape: tuple[int, int], size: int, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

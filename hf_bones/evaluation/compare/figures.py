@@ -125,15 +125,6 @@ def seed_figures(part: Part, tables: Sequence[Floats], specificity: float, resam
     return SeedFigures(part.name, found, spread, counts, part.supports)
 
 
-def selection(labels: Ints, probabilities: Floats, weights: Floats, normal_id: int) -> Floats:
-    """`metrics.selection_score` for each of R weightings: the mean of AUROC(abnormal) and macro one-against-rest AUROC."""
-    abnormal = weighted_auroc(labels != normal_id, 1 - probabilities[:, normal_id], weights)
-    each = np.array([weighted_auroc(labels == index, probabilities[:, index], weights) for index in range(probabilities.shape[1])])
-    defined = ~np.isnan(each)
-    mean = np.divide(np.nansum(each, axis=0), defined.sum(axis=0), out=np.full(len(weights), np.nan), where=defined.any(axis=0))
-    return np.asarray((abnormal + mean) / 2)
-
-
 @dataclass(frozen=True, eq=False)
 class ScoreDraws:
     """One score of a model: its value, mean over seeds, and the same of each resample (R,).
@@ -185,8 +176,3 @@ def difference(first: ScoreDraws, second: ScoreDraws, level: float) -> Differenc
 def abnormal_score(normal_id: int) -> Score:
     """AUROC(abnormal) as a score."""
     return lambda labels, probabilities, weights: weighted_auroc(labels != normal_id, 1 - probabilities[:, normal_id], weights)
-
-
-def selection_of(normal_id: int) -> Score:
-    """The selection score as a score."""
-    return lambda labels, probabilities, weights: selection(labels, probabilities, weights, normal_id)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hf_bones.evaluation.compare.figures import Difference, Part, SeedFigures
-from hf_bones.evaluation.report.markdown import figure_cell
-from hf_bones.metrics import MIN_ROWS
+from hf_bones.evaluation.report.markdown import count_cell, figure_cell
 from hf_bones.metrics.figures import specificity_suffix
 from hf_bones.metrics.headlines import TABLE, TITLES
 from hf_bones.pages.tables import markdown_table, text_table
-from hf_bones.pages.text import NOTICE, bullets, plain
+from hf_bones.pages.templates import render
+from hf_bones.pages.text import NOTICE, plain, span
 from hf_bones.record import public_name
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def leaderboard_text(done: Comparison) -> str:
         sections += ["## Neighbours", _neighbours(done)]
     if any(done.settings.values()):
         sections += ["## What differs between the recipes", _settings(done)]
-    sections += ["## How it was made", _method(done)]
-    return "\n\n".join(sections) + "\n"
+    return "\n\n".join([*sections, _method(done)])
 
 
 def ranking_table(done: Comparison) -> str:
@@ -101,14 +100,7 @@ def _with_spread(shown: SeedFigures, key: str) -> str:
 
 
 def _count_cell(shown: SeedFigures, count_key: str, figure_key: str, name: str) -> str:
-    """`72 of 93: 0.77 (0.68–0.85)`; the mean over seeds, with a decimal where it is no whole number."""
-    count, figure, support = shown.counts[count_key], shown.figures[figure_key], shown.supports[name]
-    if count is None or not support:
-        return f"{_NONE} ({plain(figure.reason)})" if support else _NONE
-    counts = f"{count:.0f} of {support}" if count == int(count) else f"{count:.1f} of {support}"
-    if figure.value is None or support < MIN_ROWS:
-        return counts
-    return f"{counts}: {figure_cell(figure)}"
+    return count_cell(shown.counts[count_key], shown.figures[figure_key], shown.supports[name], with_reason=True)
 
 
 def _recalls(done: Comparison, place: int) -> str:
@@ -156,8 +148,7 @@ def _neighbours(done: Comparison) -> str:
 def _difference(found: Difference) -> str:
     if found.value != found.value:
         return _NONE
-    span = f" ({found.interval[0]:+.3f} to {found.interval[1]:+.3f})" if found.interval else ""
-    return f"{found.value:+.3f}{span}"
+    return f"{found.value:+.3f}{span(found.interval, '+.3f', ' to ')}"
 
 
 def _settings(done: Comparison) -> str:
@@ -175,39 +166,9 @@ def setting_text(value: object) -> str:
 
 
 def _method(done: Comparison) -> str:
-    resampling, clock = done.resampling, done.clockwork
-    level = f"{resampling.level * 100:g} %"
-    rows = f"rows of {' or '.join(plain(licence) for licence in done.licences)}" if done.licences else "all rows"
-    points = [
-        f"Every recipe trains and is chosen on {rows} of the same train and validation splits (validation: {_rows(done.validation)}); "
-        "a recipe may add drawn images or limit itself by its own `train_licences`.",
-        "Validation score: the mean of AUROC(abnormal) and macro one-against-rest AUROC, by which training chooses its checkpoint too.",
-        f"Seeds: {', '.join(map(str, done.seeds))}. Each figure is computed for each seed and averaged (no ensemble); ± is the standard "
-        "deviation between seeds, which the intervals do not hold.",
-        f"Intervals: {level}, from {resampling.repeats} resamples of whole groups (seed {resampling.seed}), the same draws for every "
-        "model. The threshold of a recall at a specificity is chosen on the rows themselves, again in each resample.",
-        "Neighbours: the difference in each draw, so that what both find hard counts once. p is two-sided and of each pair by itself; "
-        "of many pairs some fall under 0.05 by chance.",
-        f"Gap: AUROC(abnormal) on about {done.train_images} rows that the recipe learnt from less that on validation.",
-        "Train minutes are those of one seed, tries that were stopped included, with the file that it leaves calibrated.",
-        f"{_title(done)} was scored as often as the table says; a command that is run again reads kept predictions: no further look.",
-    ]
-    if clock is not None:
-        points.append(
-            f"Milliseconds: one image at a time on the CPU ({clock.threads} threads of {clock.cores} cores), warm: opening, scaling and a "
-            f"forward pass, median of {clock.repeats} rounds of {clock.images} images, models in turn. The process had "
-            f"{clock.processor_share * 100:.0f} % of its threads' time."
-        )
-    if any(standing.contender.kind == "checkpoint" for standing in done.standings):
-        points.append(
-            "Checkpoints from elsewhere: what they learnt from is for their own cards to say; if it was these rows, they are flattered."
-        )
-    points.append(
-        f"Dataset {plain(done.dataset)}, {plain(done.split)} SHA-256 {done.shown_sha256[:16]}, validation {done.validation_sha256[:16]}."
-    )
-    if done.command:
-        points.append(f"Command: `{done.command.replace('`', '')}`")
-    return bullets(points)
+    elsewhere = any(standing.contender.kind == "checkpoint" for standing in done.standings)
+    values = {"title": _title(done), "validation": _rows(done.validation), "from_elsewhere": elsewhere}
+    return render("evaluation/compare/method.md.j2", done=done, **values)
 
 
 def _number(value: float | None, digits: int) -> str:

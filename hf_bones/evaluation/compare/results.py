@@ -6,15 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hf_bones.evaluation.compare.costs import ModelCost
-from hf_bones.evaluation.compare.figures import (
-    Difference,
-    Part,
-    SeedFigures,
-)
+from hf_bones.evaluation.compare.figures import Difference, Part, SeedFigures
 from hf_bones.evaluation.compare.runs import Failure
-from hf_bones.evaluation.compare.scores import (
-    Scores,
-)
+from hf_bones.evaluation.compare.scores import Scores
 from hf_bones.evaluation.report.baselines import FOREST, MAJORITY
 from hf_bones.evaluation.report.figures import Figure, Resampling
 from hf_bones.evaluation.resolution.costs import CostSetup as Clockwork

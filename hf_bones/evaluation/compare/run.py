@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,6 @@ from hf_bones.evaluation.compare.figures import (
     parts_of,
     score_draws,
     seed_figures,
-    selection_of,
 )
 from hf_bones.evaluation.compare.results import ABOUT, BASELINE, CHECKPOINT, RECIPE, Comparison, Contender, Neighbours, Standing
 from hf_bones.evaluation.compare.runs import Entrant, Failure, Train, entrants_of, reason_of, settings_of, train_all
@@ -43,6 +43,7 @@ from hf_bones.evaluation.compare.scores import (
 from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.evaluation.report.run import load_splits
 from hf_bones.labels import LabelScheme, load_scheme
+from hf_bones.metrics.figures import weighted_selection
 from hf_bones.record import public_name
 
 
@@ -124,7 +125,8 @@ def rank(
     out: Path,
 ) -> tuple[tuple[Standing, ...], tuple[Neighbours, ...]]:
     """Orders the contenders by their selection score on validation, best first, and compares each with the next."""
-    by_selection, by_abnormal = selection_of(validation.normal_id), abnormal_score(validation.normal_id)
+    by_selection = partial(weighted_selection, normal_id=validation.normal_id)
+    by_abnormal = abnormal_score(validation.normal_id)
     scored: list[tuple[Contender, ScoreDraws]] = [
         (one, score_draws(validation, [s.validation for s in one.scores], by_selection, SELECTION, resampling)) for one in contenders
     ]

@@ -6,7 +6,6 @@ A look at test is counted where predictions of its rows are made, before they ar
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hf_bones.config.recipe import DataConfig
+from hf_bones.evaluation.opinions.stored_arrays import read_arrays, write_arrays
 from hf_bones.evaluation.report.baselines import FOREST, MAJORITY, keep_licences
 from hf_bones.evaluation.report.looks import count_look_somewhere
 from hf_bones.evaluation.report.run import OPEN_SPLITS, fit_baselines, own_folder, predict_rows, scheme_labels, text_column
@@ -24,7 +24,6 @@ from hf_bones.labels import LabelScheme
 from hf_bones.metrics.figures import Floats, Ints, weighted_auroc
 from hf_bones.record import read_json, sha256_file, sha256_rows
 from hf_bones.training.data.batches import PixelSource
-from hf_bones.training.data.row_table import Rows
 from hf_bones.training.data.rows import training_rows
 
 if TYPE_CHECKING:
@@ -197,15 +196,8 @@ def training_sample(data: DataConfig, seed: int, scheme: LabelScheme, count: int
         chosen.append(random.permutation(own)[: max(1, round(share * len(own)))])
     picked = np.sort(np.concatenate(chosen))
     key = hashlib.sha256("\n".join(f"{rows.hashes[row]} {rows.labels[row]}" for row in picked).encode()).hexdigest()[:24]
-    return TrainingSample(tuple(_place(rows, int(row)) for row in picked), labels[picked], scheme.normal_id, key)
-
-
-def _place(rows: Rows, row: int) -> tuple[PixelSource, int]:
-    for source in rows.sources:
-        if row < len(source):
-            return source, row
-        row -= len(source)
-    raise IndexError(f"row {row} is beyond the last source")
+    places = [(source, place) for source in rows.sources for place in range(len(source))]
+    return TrainingSample(tuple(places[row] for row in picked), labels[picked], scheme.normal_id, key)
 
 
 def _train_auroc(predictor: BonePredictor, sample: TrainingSample, batch_size: int) -> float:
@@ -225,19 +217,13 @@ def _table(findings: Sequence[Finding], scheme: LabelScheme) -> Floats:
 
 
 def _read(path: Path) -> Scores | None:
-    try:
-        with np.load(path) as stored:
-            train_auroc = float(stored["train_auroc"])
-            return Scores(stored["validation"], stored["shown"], None if np.isnan(train_auroc) else train_auroc)
-    except FileNotFoundError:
+    stored = read_arrays(path, "validation", "shown", "train_auroc")
+    if stored is None:
         return None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return None  # half a file of a machine that went down: scored again
+    validation, shown, train_auroc = stored
+    return Scores(validation, shown, None if np.isnan(train_auroc) else float(train_auroc))
 
 
 def _write(path: Path, scores: Scores) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part.npz")
     train_auroc = float("nan") if scores.train_auroc is None else scores.train_auroc
-    np.savez(part, validation=scores.validation, shown=scores.shown, train_auroc=train_auroc)
-    part.replace(path)
+    write_arrays(path, validation=scores.validation, shown=scores.shown, train_auroc=train_auroc)

@@ -10,14 +10,10 @@ Not here: what the opinions are compared with (`suspects.py`), and figures made 
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +23,7 @@ from transformers import AutoConfig, PreTrainedModel
 from transformers.image_processing_base import ImageProcessingMixin
 
 from hf_bones.config.recipe import ModelConfig
+from hf_bones.evaluation.opinions.stored_arrays import read_arrays, write_arrays
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import InputSpec, spec_from_processor
@@ -175,7 +172,8 @@ def frozen_features(
             refused_hashes |= {hashes[chunk[place]]: why for place, why in source.refused.items()}
             fresh = {hashes[chunk[place]]: values[place] for place in good}
             if folder is not None and fresh:
-                _write_chunk(folder, fresh, took)
+                name = hashlib.sha256("".join(fresh).encode()).hexdigest()[:24]
+                write_arrays(folder / f"{name}.npz", hashes=list(fresh), features=list(fresh.values()), seconds=took)
             known |= fresh
             seconds |= dict.fromkeys(fresh, took)
             bar.update(len(chunk))
@@ -214,23 +212,11 @@ def _read_cache(folder: Path | None, wanted: set[str]) -> tuple[dict[str, npt.ND
     known: dict[str, npt.NDArray[np.float32]] = {}
     seconds: dict[str, float] = {}
     for path in sorted(folder.glob("*.npz")) if folder is not None else ():
-        try:
-            with np.load(path) as chunk:
-                found, values, took = chunk["hashes"].tolist(), chunk["features"], float(chunk["seconds"])
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-            continue  # half a file of a machine that went down: its images are computed again
-        for place, digest in enumerate(found):
+        chunk = read_arrays(path, "hashes", "features", "seconds")
+        if chunk is None:
+            continue  # its images are computed again
+        found, values, took = chunk
+        for place, digest in enumerate(found.tolist()):
             if digest in wanted:
-                known[digest], seconds[digest] = values[place], took
+                known[digest], seconds[digest] = values[place], float(took)
     return known, seconds
-
-
-def _write_chunk(folder: Path, features: dict[str, npt.NDArray[np.float32]], seconds: float) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    name = hashlib.sha256("".join(features).encode()).hexdigest()[:24]
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".part", delete=False) as stream:
-        content: dict[str, Any] = {"hashes": np.array(list(features)), "features": np.stack(list(features.values())), "seconds": seconds}
-        np.savez(stream, **content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    Path(stream.name).replace(folder / f"{name}.npz")

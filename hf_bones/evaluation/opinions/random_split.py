@@ -31,6 +31,7 @@ from hf_bones.metrics import bootstrap_intervals, classification_metrics
 from hf_bones.metrics.figures import Floats, Ints
 from hf_bones.metrics.headlines import ALONE, TITLES
 from hf_bones.pages.tables import rich_table
+from hf_bones.pages.text import span
 
 GROUPED, RANDOM = "this split", "random split"
 REGRESSION, NEAREST = "logistic regression", "nearest neighbour"
@@ -183,7 +184,7 @@ def score_table(score: RandomScore) -> Table:
 
 
 def _cell(claim: Claim) -> str:
-    return f"{claim.value:{ALONE}}" + (f" ({claim.interval[0]:{ALONE}}–{claim.interval[1]:{ALONE}})" if claim.interval else "")
+    return f"{claim.value:{ALONE}}{span(claim.interval, ALONE)}"
 
 
 def score_lines(score: RandomScore) -> list[str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -61,10 +60,6 @@ class SliceFigures:
     class_groups: dict[str, int]
     counts: dict[str, int | None]
     figures: dict[str, Figure]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for metrics.json."""
-        return asdict(self)
 
 
 def figures_of(

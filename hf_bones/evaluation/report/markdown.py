@@ -13,7 +13,8 @@ from hf_bones.metrics import CALIBRATION_BINS, MIN_ROWS
 from hf_bones.metrics.figures import specificity_suffix
 from hf_bones.metrics.headlines import IN_CELL, TABLE, TITLES
 from hf_bones.pages.tables import markdown_table
-from hf_bones.pages.text import NOTICE, bullets, plain
+from hf_bones.pages.templates import render
+from hf_bones.pages.text import NOTICE, bullets, command_point, plain
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.report.results import EvaluationSetup
@@ -58,7 +59,7 @@ def report_text(
         sheet = "\n\n![Contact sheet of the worst errors](worst_errors.png)" if (folder / "worst_errors.png").exists() else ""
         sections.append(f"## Worst errors\n\n[The {errors_shown} worst errors, with pictures](worst_errors.html){sheet}")
     sections.append(_method(rows, abnormal, specificity, resampling))
-    return "\n\n".join(section for section in sections if section) + "\n"
+    return "\n\n".join(section for section in sections if section)
 
 
 def figure_cell(figure: Figure) -> str:
@@ -70,14 +71,17 @@ def figure_cell(figure: Figure) -> str:
     return f"{figure.value:{IN_CELL}} ({_interval(figure)})"
 
 
-def count_cell(hits: int | None, figure: Figure, support: int) -> str:
-    """`72 of 93: 0.77 (0.68–0.85)`; only `5 of 7` where the rows are too few for more."""
+def count_cell(hits: float | None, figure: Figure, support: int, *, with_reason: bool = False) -> str:
+    """`72 of 93: 0.77 (0.68–0.85)`; only `5 of 7` where the rows are too few for more.
+
+    Hits that are a mean have a decimal where it is no whole number; `with_reason` says why there is no interval.
+    """
     if hits is None or support == 0:
         return f"– ({plain(figure.reason)})" if support else "–"
-    counts = f"{hits} of {support}"
+    counts = f"{hits:.0f} of {support}" if hits == int(hits) else f"{hits:.1f} of {support}"
     if figure.value is None or support < MIN_ROWS:
         return counts
-    return f"{counts}: {figure.value:{IN_CELL}}" + (f" ({_interval(figure)})" if figure.interval else "")
+    return f"{counts}: {figure_cell(figure) if figure.interval or with_reason else format(figure.value, IN_CELL)}"
 
 
 def _interval(figure: Figure) -> str:
@@ -101,9 +105,7 @@ def _head(rows: ScoredRows, about: EvaluationSetup, overall: SliceFigures) -> st
     if about.looks is not None:
         times = "1 time" if about.looks == 1 else f"{about.looks} times"
         lines.append(f"Looks at {plain(about.split)} so far, this one included: {times}, counted in {plain(about.looks_in)}")
-    if about.command:
-        lines.append(f"Command: `{about.command.replace('`', '')}`")
-    return bullets([*lines, *map(plain, about.notes)])
+    return bullets([*lines, *command_point(about.command), *map(plain, about.notes)])
 
 
 def _table(rows: ScoredRows, tables: Sequence[SliceFigures], specificity: float, *, with_model: bool) -> str:
@@ -174,16 +176,6 @@ def _verdicts(rows: ScoredRows, verdicts: Sequence[str]) -> str:
 
 
 def _method(rows: ScoredRows, abnormal: Sequence[str], specificity: float, resampling: Resampling) -> str:
-    normal = plain(rows.normal)
-    points = [
-        f"AUROC(abnormal) scores 1 − P({normal}); abnormal is {' or '.join(plain(name) for name in abnormal)}.",
-        f"The threshold of specificity {specificity:g} is on 1 − P({normal}), chosen on these same rows: the lowest that leaves at least "
-        f"{specificity * 100:g} % of the {normal} rows at or below it. It flatters a little; a threshold to use must come from other rows.",
-        f"Intervals: percentiles of {resampling.repeats} bootstrap resamples of whole groups (seed {resampling.seed}), the threshold "
-        f"chosen again in each. Where a figure rests on fewer than {MIN_ROWS} rows, or on rows of fewer than {MIN_GROUPS} groups, there is "
-        f"no interval; rough: its rows sit in fewer than {ENOUGH_GROUPS} groups, so that the interval is itself uncertain.",
-        "A figure that the rows cannot define is –, with the reason; it is null in metrics.json.",
-        "Baselines see no bone: the majority class answers with the class shares of the training rows; the statistics-only forest sees "
-        "size, brightness percentiles and borders. They are measured on the same rows.",
-    ]
-    return "## How the figures were made\n\n" + bullets(points)
+    limits = {"min_rows": MIN_ROWS, "min_groups": MIN_GROUPS, "enough_groups": ENOUGH_GROUPS}
+    template = "evaluation/report/method.md.j2"
+    return render(template, normal=rows.normal, abnormal=abnormal, specificity=specificity, resampling=resampling, **limits)

@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
+from sklearn.metrics import confusion_matrix, roc_curve
 
 from hf_bones.evaluation.report.figures import SliceFigures
 from hf_bones.evaluation.report.rows import ScoredRows, Slice
 from hf_bones.metrics import MIN_ROWS
 from hf_bones.metrics.figures import CALIBRATION_BINS, Floats, calibration_bins
 from hf_bones.pages.palette import GRID, SERIES, class_colour
+from hf_bones.pages.text import span
 
 _STYLES = ("-", "--", "-.", ":")  # differ beside the colours, for print
 _DPI = 130
@@ -25,18 +26,7 @@ _PALETTE = 64
 
 def confusion_counts(rows: ScoredRows, part: Slice) -> np.ndarray:
     """(C, C) int64: rows are the true class, columns the predicted one."""
-    count = len(rows.names)
-    cells = rows.labels[part.mask] * count + rows.predicted[part.mask]
-    return np.bincount(cells, minlength=count * count).reshape(count, count)
-
-
-def roc_points(positive: npt.NDArray[np.bool_], score: Floats) -> tuple[Floats, Floats]:
-    """False and true positive rates at every threshold, from (0, 0) to (1, 1); equal scores make one step. Both sides must have rows."""
-    order = np.argsort(-score, kind="stable")
-    last_of_ties = np.r_[np.diff(score[order]) != 0, True]
-    true = np.cumsum(positive[order])[last_of_ties] / positive.sum()
-    false = np.cumsum(~positive[order])[last_of_ties] / (~positive).sum()
-    return np.r_[0.0, false], np.r_[0.0, true]
+    return np.asarray(confusion_matrix(rows.labels[part.mask], rows.predicted[part.mask], labels=range(len(rows.names))))
 
 
 def plot_confusion(rows: ScoredRows, parts: Sequence[Slice], path: Path) -> None:
@@ -74,9 +64,8 @@ def plot_roc(rows: ScoredRows, parts: Sequence[tuple[Slice, SliceFigures]], path
             if not 0 < positive.sum() < len(positive):
                 continue
             found = figures.figures[key]
-            interval = f" ({found.interval[0]:.2f}–{found.interval[1]:.2f})" if found.interval else ""
-            label = f"{_words(name)} ({int(positive.sum())} of {len(positive)}): {found.value:.2f}{interval}"
-            false, true = roc_points(positive, score)
+            label = f"{_words(name)} ({int(positive.sum())} of {len(positive)}): {found.value:.2f}{span(found.interval, '.2f')}"
+            false, true, _ = roc_curve(positive, score, drop_intermediate=False)
             width = 2.6 if index == 0 else 1.5
             axis.plot(
                 false, true, label=label, color="black" if index == 0 else class_colour(name, index - 1),

@@ -117,7 +117,7 @@ def _as_json(
             "calibration_bins": CALIBRATION_BINS,
             "calibration_binning": "equal width, top label",
         },
-        "slices": [table.as_dict() for table in tables],
+        "slices": [asdict(table) for table in tables],
         "confusion_rows_true": confusions,
         "calibration": {name: {key: asdict(figure) for key, figure in figures.items()} for name, figures in calibration.items()},
     }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hf_bones.evaluation.report.figures import CHECKPOINT, SliceFigures
+from hf_bones.evaluation.report.figures import SliceFigures
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,3 @@ class Evaluation:
     errors: Path | None
     tables: tuple[SliceFigures, ...]
     mirror: bool = False
-
-    @property
-    def overall(self) -> SliceFigures:
-        return self.tables[0]
-
-    def of(self, name: str, model: str = CHECKPOINT) -> SliceFigures:
-        """The figures of `model` on the slice called `name` ("all", a source or a region). Raises KeyError naming the slices there are."""
-        for table in self.tables:
-            if table.name == name and table.model == model:
-                return table
-        raise KeyError(f"no figures of {model!r} on {name!r}; slices: {sorted({table.name for table in self.tables})}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,22 +35,14 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
     from hf_bones.inference.finding import Finding
+    from hf_bones.inference.predictor import BonePredictor
 
 # Splits that are there to be looked at; a look at any other one is counted.
 OPEN_SPLITS = ("train", "validation")
 
 
-class Predictor(Protocol):
-    """The part of `BonePredictor` that an evaluation uses."""
-
-    @property
-    def scheme(self) -> LabelScheme: ...
-
-    def predict(self, images: Sequence[bytes | str], *, batch_size: int = ..., mirror: bool = ...) -> list[Finding]: ...
-
-
 def evaluate_checkpoint(
-    model: str | Path | Predictor,
+    model: str | Path | BonePredictor,
     dataset: str | Path | DatasetDict,
     out_dir: str | Path,
     choices: EvaluateChoices = EvaluateChoices(),  # noqa: B008 - frozen
@@ -116,7 +108,7 @@ def load_splits(dataset: str | Path | DatasetDict) -> DatasetDict:
     return load_bones(dataset)
 
 
-def _load_predictor(model: str | Path | Predictor, revision: str | None, device: str | None) -> Predictor:
+def _load_predictor(model: str | Path | BonePredictor, revision: str | None, device: str | None) -> BonePredictor:
     if not isinstance(model, (str, Path)):
         return model
     from hf_bones.inference.predictor import BonePredictor
@@ -151,7 +143,7 @@ def _source(image: Mapping[str, Any]) -> bytes | str:
     return bytes(found) if isinstance(found, bytes) else str(found)
 
 
-def predict_rows(predictor: Predictor, part: Dataset, batch_size: int, *, mirror: bool = False) -> list[Finding]:
+def predict_rows(predictor: BonePredictor, part: Dataset, batch_size: int, *, mirror: bool = False) -> list[Finding]:
     """A finding for each row of `part`, with a progress bar."""
     from tqdm import tqdm
 
@@ -244,7 +236,7 @@ def text_column(part: Dataset, column: str) -> list[str]:
     return [str(value) if value is not None else "" for value in part[column][:]]
 
 
-def own_folder(model: str | Path | Predictor) -> Path | None:
+def own_folder(model: str | Path | BonePredictor) -> Path | None:
     """The checkpoint's folder where the caller named one; "bundled" is the package's own and is never written to."""
     if not isinstance(model, (str, Path)) or str(model) == BUNDLED:
         return None

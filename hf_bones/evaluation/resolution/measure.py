@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy.typing as npt
 from hf_bones.curate.recipe import OpinionSettings
 from hf_bones.evaluation.opinions.frozen import Backbone
 from hf_bones.evaluation.opinions.out_of_fold import deals
+from hf_bones.evaluation.opinions.stored_arrays import read_arrays, write_arrays
 from hf_bones.labels import LabelScheme
 from hf_bones.metrics import SPECIFICITY
 from hf_bones.metrics.figures import Floats, Ints, weighted_auroc, weighted_figures
@@ -89,12 +89,10 @@ def judge(
     rows = "\n".join(f"{digest} {label} {group}" for digest, label, group in zip(hashes, labels, groups, strict=True))
     key = hashlib.sha256(f"{backbone.key} {scheme.names} {scheme.normal_id} {asdict(settings)}\n{rows}".encode()).hexdigest()[:24]
     path = None if cache is None else cache / "judged" / f"{key}.npz"
-    if path is not None and path.is_file():
-        try:
-            with np.load(path) as stored:
-                return Judged(backbone.spec.size, stored["probabilities"], tuple(stored["strengths"].tolist()), float(stored["seconds"]))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-            path.unlink()  # half a file: judged anew
+    kept = read_arrays(path, "probabilities", "strengths", "seconds") if path is not None else None
+    if kept is not None:
+        probabilities, strengths, seconds = kept
+        return Judged(backbone.spec.size, probabilities, tuple(strengths.tolist()), float(seconds))
     began = time.perf_counter()
     found = list(deals(features, labels, groups, scheme.names, settings, normal_id=scheme.normal_id))
     judged = Judged(
@@ -104,10 +102,7 @@ def judge(
         time.perf_counter() - began,
     )
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part.npz")
-        np.savez(part, probabilities=judged.probabilities, strengths=judged.strengths, seconds=judged.seconds)
-        part.replace(path)
+        write_arrays(path, probabilities=judged.probabilities, strengths=judged.strengths, seconds=judged.seconds)
     return judged
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hf_bones.metrics.headlines import ALONE, TITLES
 from hf_bones.pages.tables import markdown_table, text_table
-from hf_bones.pages.text import NOTICE, bullets, plain
+from hf_bones.pages.templates import render
+from hf_bones.pages.text import NOTICE, bullets, command_point, plain, span
 
 if TYPE_CHECKING:
     from hf_bones.evaluation.resolution.results import Resolution, Shapes, SizeMeasurements
@@ -22,7 +22,7 @@ def report_text(found: Resolution, command: str) -> str:
     measured, shapes = found.measured, found.shapes
     sections = [f"# Which size to train at: {plain(found.data)}", f"**{NOTICE}**"]
     if measured is not None:
-        sections += [f"**{advice_sentence(measured)}**", "Beside it:", *(f"- {plain(caveat)}" for caveat in caveats(found))]
+        sections += [f"**{advice_sentence(measured)}**", "Beside it:", bullets(map(plain, caveats(found)))]
     else:
         sections.append("Sizes alone say what is lost, not how much it matters: `--measure` cross-validates at each candidate size.")
     sections += [
@@ -37,19 +37,7 @@ def report_text(found: Resolution, command: str) -> str:
     if measured is not None:
         sections += ["## What each size is worth", _figures(measured), "![Accuracy against cost](accuracy.png)"]
         sections += ["## What an image costs", _costs(measured, shapes)]
-    sections.append(_method(found))
-    return "\n\n".join(_joined(sections)) + "\n"
-
-
-def _joined(sections: Sequence[str]) -> list[str]:
-    """List items that follow each other stand in one block."""
-    blocks: list[str] = []
-    for section in sections:
-        if section.startswith("- ") and blocks and blocks[-1].startswith("- "):
-            blocks[-1] += f"\n{section}"
-        else:
-            blocks.append(section)
-    return blocks
+    return "\n\n".join([*sections, _method(found)])
 
 
 def advice_sentence(measured: SizeMeasurements) -> str:
@@ -136,8 +124,8 @@ def figures_table(found: Resolution) -> list[str]:
         costs = {cost.size: cost for cost in found.measured.costs}
         body = []
         for row in found.measured.figures:
-            accuracy = f"{row.balanced_accuracy:{ALONE}}{_span(row.interval, ALONE)}"
-            auroc = f"{row.auroc:{ALONE}}{_span(row.auroc_interval, ALONE)}"
+            accuracy = f"{row.balanced_accuracy:{ALONE}}{span(row.interval, ALONE, ' to ')}"
+            auroc = f"{row.auroc:{ALONE}}{span(row.auroc_interval, ALONE, ' to ')}"
             spent = [f"{costs[row.size].milliseconds:.1f}", f"{costs[row.size].training_mb:.0f}"]
             body.append([str(row.size), accuracy, auroc, *spent])
         head = ["px", TITLES["balanced_accuracy"], TITLES["auroc_abnormal"], "ms", "MB"]
@@ -171,9 +159,7 @@ def _head(found: Resolution, command: str) -> str:
             f"Cross-validated: {classes}, in {measured.groups:,} groups; rows SHA-256 {found.data_sha256[:16]}",
             f"Time for features, heads and costs, over all runs: {measured.seconds / 60:.1f} minutes",
         ]
-    if command:
-        lines.append(f"Command: `{command.replace('`', '')}`")
-    return bullets(lines)
+    return bullets([*lines, *command_point(command)])
 
 
 def _clusters(shapes: Shapes) -> str:
@@ -219,10 +205,10 @@ def _figures(measured: SizeMeasurements) -> str:
         body.append(
             [
                 title + mark.get(row.size, ""),
-                f"{row.balanced_accuracy:{ALONE}}{_span(row.interval, ALONE)}",
+                f"{row.balanced_accuracy:{ALONE}}{span(row.interval, ALONE, ' to ')}",
                 f"{row.standard_error:.3f}",
                 _difference(row.behind_best, row.behind_best_interval),
-                f"{row.auroc:{ALONE}}{_span(row.auroc_interval, ALONE)}",
+                f"{row.auroc:{ALONE}}{span(row.auroc_interval, ALONE, ' to ')}",
                 _difference(row.auroc_behind_best, row.auroc_behind_best_interval),
                 *(f"{row.sensitivities[name]:.2f} of {measured.rows[name]:,}" for name in names),
             ]
@@ -231,11 +217,7 @@ def _figures(measured: SizeMeasurements) -> str:
 
 
 def _difference(value: float, interval: tuple[float, float] | None) -> str:
-    return f"{value:+.3f}{_span(interval, '+.3f')}" if value else "–"
-
-
-def _span(interval: tuple[float, float] | None, form: str) -> str:
-    return "" if interval is None else f" ({interval[0]:{form}} to {interval[1]:{form}})"
+    return f"{value:+.3f}{span(interval, '+.3f', ' to ')}" if value else "–"
 
 
 def _costs(measured: SizeMeasurements, shapes: Shapes) -> str:
@@ -259,26 +241,5 @@ def _costs(measured: SizeMeasurements, shapes: Shapes) -> str:
 
 
 def _method(found: Resolution) -> str:
-    points = [
-        "Sizes are read from headers, upright (EXIF); no pixel is decoded for them.",
-        "Clusters: KMeans of width and height in pixels; their number is the elbow, the point of the inertia furthest below the chord from "
-        "its first to its last value, both axes scaled to [0, 1] (Satopää et al. 2011).",
-        "Scaling keeps the aspect ratio: the long side becomes the size, the rest of the square is padding. Pixels lost: of all that are "
-        "stored, those that scaling down leaves no room for. A box's side is the root of its area after scaling.",
-    ]
-    measured = found.measured
-    if measured is not None:
-        settings = measured.settings
-        points += [
-            f"Features: what {plain(measured.model)} hands its own head, weights frozen, position embeddings interpolated to each size.",
-            f"Heads: multinomial regression on standardised features, class weights {settings.class_weights}, {settings.folds} folds of "
-            f"whole groups, classes spread evenly, dealt {settings.repeats} times; the strength is chosen among "
-            f"{', '.join(f'{strength:g}' for strength in settings.strengths)} by {settings.inner_folds} folds within the training rows.",
-            "Figures are means over the deals. Intervals and standard errors: 1,000 bootstrap resamples of whole groups, the same for "
-            "every size, so that differences are taken resample by resample. They hold the heads fixed.",
-            "Advice: the cheapest size whose balanced accuracy is at most one standard error (of the best) below the best (Breiman et al. "
-            "1984).",
-            "MB of the forward pass: the most that activations hold at a time, from the allocations that torch reports. MB kept for the "
-            "backward pass: what autograd saves of one image when the whole network learns, without the weights.",
-        ]
-    return "## How this was made\n\n" + bullets(points)
+    strengths = ", ".join(f"{strength:g}" for strength in found.measured.settings.strengths) if found.measured else ""
+    return render("evaluation/resolution/method.md.j2", measured=found.measured, strengths=strengths)

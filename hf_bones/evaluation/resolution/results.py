@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hf_bones.curate.recipe import OpinionSettings
-from hf_bones.evaluation.resolution.shapes import (
-    Letterboxing,
-    SizeClusters,
-)
+from hf_bones.evaluation.resolution.shapes import Letterboxing, SizeClusters
 from hf_bones.metrics.figures import Ints
 
 if TYPE_CHECKING:

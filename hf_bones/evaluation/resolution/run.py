@@ -25,11 +25,7 @@ from hf_bones.evaluation.opinions.image_rows import ImageRow, image_rows, spread
 from hf_bones.evaluation.resolution.choices import ResolutionChoices
 from hf_bones.evaluation.resolution.header_sizes import header_size
 from hf_bones.evaluation.resolution.results import Resolution, Shapes, SizeMeasurements
-from hf_bones.evaluation.resolution.shapes import (
-    aspect_percentiles,
-    letterboxing,
-    size_clusters,
-)
+from hf_bones.evaluation.resolution.shapes import aspect_percentiles, letterboxing, size_clusters
 from hf_bones.images.opening import ImageRefusedError
 from hf_bones.labels import LabelScheme, load_scheme
 from hf_bones.record import now, public_name, sha256_rows, write_json
@@ -174,20 +170,6 @@ def as_data(found: Resolution) -> dict[str, Any]:
         "candidates": [asdict(candidate) for candidate in found.shapes.candidates],
         "measured": None,
     }
-    measured = found.measured
-    if measured is not None:
-        data["measured"] = {
-            "advice": advice_sentence(measured),
-            "model": measured.model,
-            "rows": measured.rows,
-            "groups": measured.groups,
-            "asked": measured.asked,
-            "choice": asdict(measured.choice),
-            "figures": [asdict(row) for row in measured.figures],
-            "costs": [asdict(cost) for cost in measured.costs],
-            "circumstances": asdict(measured.circumstances),
-            "settings": asdict(measured.settings),
-            "seconds": measured.seconds,
-            "notes": measured.notes,
-        }
+    if found.measured is not None:
+        data["measured"] = {"advice": advice_sentence(found.measured), **asdict(found.measured)}
     return data

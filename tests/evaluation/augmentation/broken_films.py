@@ -4,17 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from hf_bones.evaluation.augmentation.films import (
-    BrokenFilm,
-    box_points,
-    box_region,
-    inside_boxes,
-)
-from hf_bones.evaluation.augmentation.transforms import (
-    POLICY,
-    STILL,
-    PolicyTransform,
-)
+from hf_bones.evaluation.augmentation.films import BrokenFilm, box_points, box_region, inside_boxes
+from hf_bones.evaluation.augmentation.transforms import POLICY, STILL, PolicyTransform
 
 SIZE = 64
 

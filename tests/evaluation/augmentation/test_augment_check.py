@@ -1,36 +1,21 @@
 """Whether a break survives augmentation, by figures and as a whole. Run: pytest tests/evaluation/augmentation/test_augment_check.py"""
 
-import io
 import json
 
 import numpy as np
 import pytest
 from broken_films import SIZE, film_with, transform_of
 from PIL import Image
+from tiny import bone_row, bone_rows
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
 from hf_bones.cli.measure import parse_changes
 from hf_bones.config.recipe import AugmentConfig, Recipe, RecipeError, load_recipe, override, recipe_names
 from hf_bones.evaluation.augmentation.check import AugmentCheckSettings, check_augmentation
-from hf_bones.evaluation.augmentation.films import (
-    DrawnFilms,
-    StoredFilms,
-    fitted_mask,
-    mask_points,
-)
-from hf_bones.evaluation.augmentation.measure import (
-    Criteria,
-    FilmFigures,
-    measure_film,
-    percent,
-    percentiles,
-    share,
-    summarise,
-    wilson,
-)
+from hf_bones.evaluation.augmentation.films import DrawnFilms, StoredFilms, fitted_mask, mask_points
+from hf_bones.evaluation.augmentation.measure import Criteria, FilmFigures, measure_film, percent, percentiles, share, summarise, wilson
 from hf_bones.evaluation.augmentation.transforms import POLICY, film_draws, transforms_of
-from hf_bones.labels import THREE_CLASS
 from hf_bones.training.data.augment import AUGMENTATIONS
 
 QUICK = AugmentCheckSettings(drawn=4, draws=20, looks=2, sheet_films=1, repeats=50)
@@ -38,33 +23,14 @@ QUICK = AugmentCheckSettings(drawn=4, draws=20, looks=2, sheet_films=1, repeats=
 
 def boxed_dataset(folder, places, size=(80, 60)):
     """A dataset of patchwork films with a box each at `places`, and one healthy film without any."""
-    from datasets import Dataset, DatasetDict
-
-    from hf_bones.dataset.schema import bone_features
+    from datasets import DatasetDict
 
     rows = []
     for index, box in enumerate([*places, None]):
-        stream = io.BytesIO()
         patches = np.random.default_rng(index).integers(40, 200, (size[0] // 5, size[1] // 5), dtype=np.uint8)
-        Image.fromarray(np.kron(patches, np.ones((5, 5), np.uint8))).save(stream, "PNG")
-        rows.append(
-            {
-                "image": {"bytes": stream.getvalue(), "path": None},
-                "label": 0 if box is None else 1 + index % 2,
-                "subtype": "",
-                "group": f"g{index}",
-                "source": "patches",
-                "region": "hand",
-                "view": "frontal",
-                "licence": "CC0-1.0",
-                "sha256": f"{index:064x}",
-                "boxes": [] if box is None else [list(box)],
-                "severity": float("nan"),
-                "synthetic": True,
-                "image_id": f"film{index}",
-            }
-        )
-    part = Dataset.from_list(rows, features=bone_features(THREE_CLASS.names))
+        told = {"label": 0, "boxes": []} if box is None else {"label": 1 + index % 2, "boxes": [list(box)]}
+        rows.append(bone_row(np.kron(patches, np.ones((5, 5), np.uint8)), index, image_id=f"film{index}", **told))
+    part = bone_rows(rows)
     DatasetDict(train=part, test=part.select([len(rows) - 1])).save_to_disk(str(folder))
     return folder
 
@@ -158,13 +124,8 @@ def test_percentiles_rest_on_what_is_used():
 
 def test_a_share_is_never_rounded_to_all_or_nothing():
     assert [percent(value) for value in (1.0, 0.0, 0.999, 0.99996, 0.00004, 0.5)] == [
-        "100 %",
-        "0 %",
-        "99.9 %",
-        "99.996 %",
-        "0.004 %",
-        "50 %",
-    ]
+        "100 %", "0 %", "99.9 %", "99.996 %", "0.004 %", "50 %",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("wrong", [{"inside": 0}, {"in_view": 1.2}, {"contrast": -1}, {"bend_degrees": 0}])
@@ -232,21 +193,8 @@ def test_a_policy_that_loses_breaks_fails_with_the_transform_to_change(tmp_path)
 
 
 def test_the_command_passes_without_a_dataset(tmp_path):
-    options = [
-        "--recipe",
-        "dinov2-small",
-        "--drawn",
-        "2",
-        "--draws",
-        "8",
-        "--looks",
-        "1",
-        "--set",
-        f"image_size={SIZE}",
-        "--set",
-        "drawn_size=96",
-    ]
-    options += ["--contrast", "0.25"]
+    options = ["--recipe", "dinov2-small", "--drawn", "2", "--draws", "8", "--looks", "1", "--contrast", "0.25"]
+    options += ["--set", f"image_size={SIZE}", "--set", "drawn_size=96"]
     done = CliRunner().invoke(app, ["augment-check", "--out", str(tmp_path / "out"), *options])
     assert done.exit_code == 0, done.output
     assert "The policy passes" in done.output and "Off in this recipe, and not checked: zoom." in done.output

@@ -10,17 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_bones.config.recipe import AugmentConfig
-from hf_bones.evaluation.augmentation.films import (
-    box_points,
-    box_region,
-    inside_boxes,
-)
-from hf_bones.evaluation.augmentation.measure import (
-    kept_contrast,
-    measure_film,
-    moved_region,
-    share_inside,
-)
+from hf_bones.evaluation.augmentation.films import box_points, box_region, inside_boxes
+from hf_bones.evaluation.augmentation.measure import kept_contrast, measure_film, moved_region, share_inside
 from hf_bones.evaluation.augmentation.transforms import (
     BLIND,
     COUNTER_EXAMPLES,

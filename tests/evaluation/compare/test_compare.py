@@ -15,9 +15,7 @@ from hf_bones.cli.main import app
 from hf_bones.config.recipe import RecipeError
 from hf_bones.evaluation.compare import runs as compare_runs
 from hf_bones.evaluation.compare.choices import CompareChoices, parse_checkpoints
-from hf_bones.evaluation.compare.figures import (
-    ALL,
-)
+from hf_bones.evaluation.compare.figures import ALL
 from hf_bones.evaluation.compare.run import compare
 from hf_bones.evaluation.compare.runs import Entrant, entrants_of, run_recipe, train_all
 from hf_bones.evaluation.report.figures import Resampling

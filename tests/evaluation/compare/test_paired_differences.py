@@ -5,21 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from hf_bones.evaluation.compare.figures import (
-    ABNORMAL,
-    ALL,
-    Part,
-    abnormal_score,
-    difference,
-    parts_of,
-    score_draws,
-    seed_figures,
-    selection,
-)
+from hf_bones.evaluation.compare.figures import ABNORMAL, ALL, Part, abnormal_score, difference, parts_of, score_draws, seed_figures
 from hf_bones.evaluation.compare.scores import SplitRows
 from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.labels import THREE_CLASS
 from hf_bones.metrics import selection_score
+from hf_bones.metrics.figures import weighted_selection
 
 FEW = Resampling(repeats=60)
 NAMES = THREE_CLASS.names
@@ -35,12 +26,12 @@ def softened(labels: np.ndarray, noise: float, seed: int) -> np.ndarray:
     return shares / shares.sum(axis=1, keepdims=True)
 
 
-def test_the_weighted_selection_score_of_whole_rows_is_the_one_that_training_uses():
+def test_the_weighted_selection_score_of_rows_drawn_often_is_the_one_that_training_gives_them():
     labels = np.array([0, 1, 2, 0, 1, 2, 0, 0])
     table = softened(labels, 1.0, 3)
-    assert selection(labels, table, np.ones((1, 8)), 0)[0] == pytest.approx(selection_score(labels, table))
-    two = labels[labels < 2]
-    assert selection(two, table[labels < 2], np.ones((1, len(two))), 0)[0] == pytest.approx(selection_score(two, table[labels < 2]))
+    times = np.array([[1] * 8, [2, 1, 3, 0, 1, 1, 0, 1], [1, 1, 0, 2, 3, 0, 1, 1], [1, 0, 0, 1, 0, 0, 1, 1]])
+    wanted = [selection_score(np.repeat(labels, each), np.repeat(table, each, axis=0)) for each in times]
+    assert weighted_selection(labels, table, times.astype(float), 0) == pytest.approx(wanted, nan_ok=True)
 
 
 def test_a_paired_difference_tells_apart_what_is_apart_and_nothing_else():

@@ -1,13 +1,12 @@
 """Features of a frozen backbone, kept on disk, and out-of-fold opinions: `python -m pytest tests/evaluation/opinions/test_frozen.py`."""
 
 import hashlib
-import io
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import bar_picture, tiny_checkpoint
+from tiny import bar_picture, png, tiny_checkpoint
 
 from hf_bones.curate.recipe import OpinionSettings, load_curate_recipe
 from hf_bones.evaluation.opinions import frozen
@@ -20,20 +19,9 @@ NAMES = THREE_CLASS.names
 QUICK = OpinionSettings(folds=3, inner_folds=2, repeats=2, strengths=[1e-2, 1.0])
 
 
-def png(seed: int) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(bar_picture(seed % 3, seed)).save(stream, "PNG")
-    return stream.getvalue()
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return str(tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "dinov2", blocks=2))
-
-
 @pytest.fixture
 def films():
-    bodies = [png(seed) for seed in range(9)]
+    bodies = [png(Image.fromarray(bar_picture(seed % 3, seed))) for seed in range(9)]
     return [lambda body=body: body for body in bodies], [hashlib.sha256(body).hexdigest() for body in bodies]
 
 

@@ -6,14 +6,13 @@ Run: pytest tests/evaluation/opinions/test_suspects.py
 import csv
 import hashlib
 import importlib.util
-import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import bar_dataset, bar_picture, tiny_checkpoint
+from tiny import bar_dataset, bar_picture, png
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
@@ -26,33 +25,16 @@ from hf_bones.manifest.store import ImageRecord, open_manifest
 QUICK = OpinionSettings(folds=3, inner_folds=2, repeats=1, strengths=[1.0])
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return str(tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "dinov2", blocks=2))
-
-
 @pytest.fixture
 def films(tmp_path):
     """A collection of 60 films in 30 groups, whose class a tiny network's features tell; every tenth has another label than it should."""
     with open_manifest(tmp_path / "films", create=True) as manifest:
         for index in range(60):
-            stream = io.BytesIO()
-            Image.fromarray(bar_picture(index % 3, index)).save(stream, "PNG")
-            body = stream.getvalue()
+            body = png(Image.fromarray(bar_picture(index % 3, index)))
             (tmp_path / "films" / f"{index}.png").write_bytes(body)
-            wrong = index % 10 == 5
-            manifest.add_image(
-                ImageRecord(
-                    hashlib.sha256(body).hexdigest(),
-                    f"{index}.png",
-                    len(body),
-                    label=THREE_CLASS.names[(index + wrong) % 3],
-                    provider="folder",
-                    patient=f"p{index % 30}",
-                    title=f"film {index}",
-                    licence="CC0-1.0",
-                )
-            )
+            label = THREE_CLASS.names[(index + (index % 10 == 5)) % 3]
+            told = {"label": label, "provider": "folder", "patient": f"p{index % 30}", "title": f"film {index}", "licence": "CC0-1.0"}
+            manifest.add_image(ImageRecord(hashlib.sha256(body).hexdigest(), f"{index}.png", len(body), **told))
     return tmp_path / "films"
 
 

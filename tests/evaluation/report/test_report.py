@@ -11,12 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from scored_rows import ABOUT, NAMES, QUICK, scored
-from sklearn.metrics import roc_curve
 
 from hf_bones.evaluation.report.baselines import STATISTICS, forest_probabilities, image_statistics, keep_licences
 from hf_bones.evaluation.report.figures import figures_of
 from hf_bones.evaluation.report.markdown import plain
-from hf_bones.evaluation.report.plots import roc_points
 from hf_bones.evaluation.report.report import evaluate_probabilities
 from hf_bones.evaluation.report.rows import ScoredRows, slices_of
 from hf_bones.evaluation.report.summary import summary_text
@@ -149,13 +147,6 @@ def test_no_rows_is_an_error_that_says_so(tmp_path: Path) -> None:
     nothing = ScoredRows(NAMES, 0, np.zeros(0, dtype=np.int64), np.zeros((0, 3)), [], [], [], [])
     with pytest.raises(ValueError, match="no row to score"):
         evaluate_probabilities(nothing, tmp_path, ABOUT)
-
-
-def test_the_roc_curve_is_the_one_of_sklearn() -> None:
-    rng = np.random.default_rng(0)
-    positive, score = rng.random(80) < 0.3, np.round(rng.random(80), 1)
-    false, true, _ = roc_curve(positive, score, drop_intermediate=False)
-    assert np.allclose(roc_points(positive, score), (false, true))
 
 
 def test_statistics_see_size_brightness_and_borders() -> None:

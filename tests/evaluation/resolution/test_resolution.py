@@ -3,14 +3,15 @@
 Run: pytest tests/evaluation/resolution/test_resolution.py
 """
 
-import io
 import json
 from collections import Counter
 
 import numpy as np
 import pytest
+from grey_images import dicom
 from PIL import Image
-from small_films import build, picture, rows_of, write_films, write_manifest
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+from small_films import build, encoded, picture, rows_of, write_films, write_manifest
 from tiny import bar_dataset, tiny_checkpoint
 from typer.testing import CliRunner
 
@@ -32,11 +33,9 @@ from hf_bones.metrics import bootstrap_intervals
 QUICK = OpinionSettings(folds=2, inner_folds=2, repeats=2, strengths=[1e-2, 1.0])
 
 
-def encoded(size: tuple[int, int], kind: str, **options) -> bytes:
+def film(size: tuple[int, int], kind: str, **options) -> bytes:
     """A grey image of (width, height) in a file format."""
-    stream = io.BytesIO()
-    Image.fromarray(picture(1, size[::-1])).save(stream, kind, **options)
-    return stream.getvalue()
+    return encoded(picture(1, size[::-1]), kind, **options)
 
 
 def undecodable(monkeypatch):
@@ -46,7 +45,7 @@ def undecodable(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP"])
 def test_a_size_is_read_without_decoding(kind, monkeypatch):
-    body = encoded((90, 64), kind)
+    body = film((90, 64), kind)
     undecodable(monkeypatch)
     assert header_size(lambda: body) == (90, 64)
 
@@ -55,28 +54,16 @@ def test_a_size_is_read_without_decoding(kind, monkeypatch):
 def test_a_size_is_that_of_the_image_once_it_stands_upright(kind):
     exif = Image.Exif()
     exif[274] = 6
-    body = encoded((90, 64), kind, exif=exif)
+    body = film((90, 64), kind, exif=exif)
     assert header_size(lambda: body) == open_image(body).pixels.shape[::-1] == (64, 90)
 
 
 def test_of_a_dicom_file_only_the_header_is_read(tmp_path):
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
-
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1", "1.2.3"
-    film = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    film.Rows, film.Columns, film.SamplesPerPixel, film.BitsAllocated, film.BitsStored = 64, 90, 1, 8, 8
-    film.HighBit, film.PixelRepresentation, film.PhotometricInterpretation = 7, 0, "MONOCHROME2"
-    film.PixelData = picture(1, (64, 90)).tobytes()
-    film.save_as(tmp_path / "film.dcm", enforce_file_format=True)
-    body = (tmp_path / "film.dcm").read_bytes()
+    body = dicom(picture(1, (64, 90)))
     assert header_size(lambda: body) == (90, 64)
     (tmp_path / "film.dcm").write_bytes(body[:-5000])  # the pixels are gone, the header is not
     assert header_size(lambda: pytest.fail("the whole file was read"), tmp_path / "film.dcm") == (90, 64)
-    meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    film.save_as(tmp_path / "deflated.dcm", enforce_file_format=True)
+    (tmp_path / "deflated.dcm").write_bytes(dicom(picture(1, (64, 90)), DeflatedExplicitVRLittleEndian))
     with pytest.raises(ImageRefusedError, match="deflated"):
         header_size((tmp_path / "deflated.dcm").read_bytes, tmp_path / "deflated.dcm")
 
@@ -86,9 +73,9 @@ def test_of_a_dicom_file_only_the_header_is_read(tmp_path):
     [
         (b"", "not_an_image"),
         (b"<html></html>", "not_an_image"),
-        (encoded((300, 40), "PNG")[:20], "undecodable_or_truncated"),
+        (film((300, 40), "PNG")[:20], "undecodable_or_truncated"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\1\0\0\0\1\0\0\x08\0\0\0\0" + b"\0" * 30, "decompression_bomb"),
-        (encoded((16, 16), "PNG"), "too_small"),
+        (film((16, 16), "PNG"), "too_small"),
     ],
 )
 def test_what_its_header_refuses_has_no_size(body, reason):
