@@ -16,13 +16,13 @@ from hf_bones.dataset.encode import RefusedImage, encode_rows
 from hf_bones.dataset.reading.sources import LeftOut, SourceRow
 from hf_bones.dataset.salvaged import SALVAGED_NAME, SalvagedImage
 from hf_bones.dataset.schema import COLUMNS, bone_features
-from hf_bones.images.opening import Limits
 from hf_bones.manifest.store import MANIFEST_NAME, open_manifest
 
 STAGED_NAME = "dataset"  # the new dataset's folder in a build's workspace
 _REPLACED = "replaced"  # and that of the one whose place it takes
 _BUILT = {*SPLITS, "dataset_dict.json", "README.md", "summary.json", "refused.csv", SALVAGED_NAME}  # what a build writes
 _BATCH = 64
+_WORKERS = 2  # threads that open and encode
 
 
 def stage_images(
@@ -32,9 +32,7 @@ def stage_images(
     names: Sequence[str],
     staged: Path,
     *,
-    limits: Limits,
     max_side: int | None,
-    workers: int,
     progress: bool,
     salvage_rows: float | None = None,
 ) -> tuple[dict[int, str], list[RefusedImage], list[SalvagedImage]]:
@@ -49,7 +47,7 @@ def stage_images(
     salvaged: list[SalvagedImage] = []
     batch: list[dict[str, object]] = []
     with pa.OSFile(str(staged), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-        opened = encode_rows(rows, limits, max_side, workers, salvage_rows)
+        opened = encode_rows(rows, max_side, _WORKERS, salvage_rows)
         for index, (row, image) in enumerate(tqdm(opened, total=len(rows), desc="images", unit="img", disable=not progress)):
             if isinstance(image, RefusedImage):
                 refused.append(image)

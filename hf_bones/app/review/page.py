@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from hf_bones.app.serving import DEMO_STYLES, serve
 from hf_bones.curate.contact_sheet import contact_sheet
 from hf_bones.dataset.subject import open_subject
 from hf_bones.labels import load_scheme
+from hf_bones.pages.pictures import png
 from hf_bones.pages.templates import render
 
 HOST = "127.0.0.1"
@@ -122,10 +122,9 @@ async def _sheet(review: Review, request: Request) -> Response:
             records = review.listed(request.query_params.get("token", ""))
         except ReviewError as error:
             return PlainTextResponse(str(error), status_code=410, headers=_NOT_KEPT)
-        stream = BytesIO()
-        contact_sheet(records, review.subject.read, title=review.name).save(stream, "PNG")
+        sheet = contact_sheet(records, review.subject.read, title=review.name)
         headers = {**_NOT_KEPT, "Content-Disposition": 'attachment; filename="contact-sheet.png"'}
-        return Response(stream.getvalue(), media_type="image/png", headers=headers)
+        return Response(png(sheet), media_type="image/png", headers=headers)
 
     return await run_in_threadpool(draw)
 
