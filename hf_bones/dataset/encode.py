@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from hf_bones.curate.in_order import in_order
 from hf_bones.dataset.reading.sources import SourceRow
 from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Radiograph, Refusal, open_image
 from hf_bones.images.salvage import NotSalvageableError, salvage
 from hf_bones.pages.pictures import png
 from hf_bones.preprocess import fit_to
 
-# Rows are opened in chunks of this many, which bounds memory: at 20 megapixels an image a chunk is about 600 MB at worst.
-_CHUNK = 32
+_AHEAD = 32  # rows that are opened before their turn, which bounds memory: at 20 megapixels an image they are about 600 MB at worst
 # JPEG segments that hold no text: JFIF and Adobe's colour transform. All others (EXIF, XMP, comments) may name a patient.
 _HARMLESS_SEGMENTS = {"APP0", "APP14"}
 
@@ -91,11 +91,9 @@ def _open(source: bytes, row: SourceRow, salvage_rows: float | None) -> tuple[Ra
 def encode_rows(
     rows: Sequence[SourceRow], max_side: int | None, workers: int, salvage_rows: float | None = None
 ) -> Iterator[tuple[SourceRow, Encoded | RefusedImage]]:
-    """`encode_row` over all rows, in order, a chunk at a time on `workers` threads (Pillow decodes outside the interpreter lock)."""
+    """`encode_row` over all rows, in order, on `workers` threads (Pillow decodes outside the interpreter lock)."""
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        for start in range(0, len(rows), _CHUNK):
-            chunk = rows[start : start + _CHUNK]
-            yield from zip(chunk, pool.map(lambda row: encode_row(row, max_side, salvage_rows), chunk), strict=True)
+        yield from zip(rows, in_order(pool, lambda row: encode_row(row, max_side, salvage_rows), rows, _AHEAD), strict=True)
 
 
 def _is_plain_jpeg(source: bytes, opened: Radiograph, pixels: np.ndarray) -> bool:

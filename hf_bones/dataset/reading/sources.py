@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from errno import ENOENT
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ class SourceRow:
         if self.file is None:
             return self.content() if callable(self.content) else self.content or b""
         if not self.file.is_file():  # a pipe must not be waited for
-            raise FileNotFoundError("no such file" if not self.file.exists() else "not a regular file")
+            raise FileNotFoundError(ENOENT, "no such file" if not self.file.exists() else "not a regular file")
         with self.file.open("rb") as stream:
             return stream.read(DEFAULT_LIMITS.max_bytes + 1)  # a larger file is refused, and need not fill the memory for that
 

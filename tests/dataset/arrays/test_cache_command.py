@@ -10,7 +10,7 @@ from small_films import build, encoded, picture, rows_of
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
-from hf_bones.dataset.arrays.export import export_npz
+from hf_bones.dataset.arrays.export import NpzChoices, export_npz
 from hf_bones.dataset.arrays.reading import arrays_folder, open_arrays
 from hf_bones.dataset.build import load_bones
 from hf_bones.images.opening import open_image
@@ -128,7 +128,7 @@ def test_the_export_stays_in_little_memory(tmp_path):
     many = {split: part.select([0] * 150) for split, part in parts.items() if split == "train"}
     arrays.splits["train"] = arrays["train"].select([0] * 150)
     tracemalloc.start()
-    assert export_npz(many, arrays, 200, tmp_path / "f.npz", progress=False) == 150
+    assert export_npz(many, arrays, 200, NpzChoices(tmp_path / "f.npz"), progress=False) == 150
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 150 * 200 * 200 * 3 * 4 / 4  # of what `images` takes
