@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from copied_films import CHANGES, film
+from small_films import encoded
 
 from hf_bones.curate.duplicates.canonical import VERSION, fingerprint
 from hf_bones.curate.duplicates.find import PairLink, find_links, groups
@@ -104,8 +105,6 @@ def subject_of(folder, bodies):
 
 
 def test_fingerprints_are_made_once_and_bad_files_are_named(tmp_path):
-    from small_films import encoded
-
     def missing():
         raise FileNotFoundError(2, "No such file or directory")
 
@@ -128,8 +127,6 @@ def test_fingerprints_are_made_once_and_bad_files_are_named(tmp_path):
 
 
 def test_ctrl_c_keeps_what_was_made(tmp_path):
-    from small_films import encoded
-
     def stop():
         raise KeyboardInterrupt
 
@@ -149,8 +146,6 @@ def test_fingerprints_of_an_older_version_are_made_anew(tmp_path, monkeypatch):
 
 
 def test_many_processes_make_the_fingerprints_that_one_makes(tmp_path):
-    from small_films import encoded
-
     bodies = {f"{number:03}": (lambda body: lambda: body)(encoded(film(number % 4, 96))) for number in range(130)}
     with subject_of(tmp_path, bodies) as subject, FingerprintStore(tmp_path / "f.db") as store:
         assert make_fingerprints(subject, list(subject.manifest.images()), store, workers=2, progress=False) == {}

@@ -2,6 +2,7 @@
 
 import tracemalloc
 
+import datasets
 import numpy as np
 import pytest
 from PIL import Image
@@ -113,9 +114,7 @@ def test_the_npz_may_be_grey_bytes_and_squashed(films, tmp_path):
     cache(films, "--size", SIZE, "--export-npz", tmp_path / "f.npz", "--npz-channels", 1, "--npz-dtype", "uint8", "--npz-fit", "squash")
     images = np.load(tmp_path / "f.npz")["images"]
     assert images.shape == (30, SIZE, SIZE, 1) and images.dtype == np.uint8
-    from datasets import Image as ImageFeature
-
-    first = load_bones(films)["train"].cast_column("image", ImageFeature(decode=False))[0]["image"]["bytes"]
+    first = load_bones(films)["train"].cast_column("image", datasets.Image(decode=False))[0]["image"]["bytes"]
     wanted = Image.fromarray(open_image(first).pixels).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     assert np.array_equal(images[0, ..., 0], np.asarray(wanted))
 
