@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hf_bones.images.salvage import percent
+from hf_bones.pages.tables import write_csv
 
 SALVAGED_NAME = "salvaged.csv"
 
@@ -23,12 +24,9 @@ class SalvagedImage:
 
 def write_salvaged(folder: Path, images: Sequence[SalvagedImage]) -> None:
     """Writes `folder`/salvaged.csv: file, sha256, share of the rows. Nothing where there are none."""
-    if not images:
-        return
-    with (folder / SALVAGED_NAME).open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream)
-        table.writerow(["file", "sha256", "rows"])
-        table.writerows([image.name, image.sha256, f"{image.share:.6f}"] for image in images)
+    if images:
+        rows = [[image.name, image.sha256, f"{image.share:.6f}"] for image in images]
+        write_csv(folder / SALVAGED_NAME, ["file", "sha256", "rows"], rows)
 
 
 def read_salvaged(folder: Path) -> dict[str, float]:
