@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hf_bones.dataset.reading.tables import read_table
 from hf_bones.images.salvage import percent
 from hf_bones.pages.tables import write_csv
 
@@ -32,10 +32,7 @@ def write_salvaged(folder: Path, images: Sequence[SalvagedImage]) -> None:
 def read_salvaged(folder: Path) -> dict[str, float]:
     """The share of the rows of each salvaged image of a dataset folder, by the hash of the file as it came; empty where there are none."""
     path = folder / SALVAGED_NAME
-    if not path.is_file():
-        return {}
-    with path.open(newline="", encoding="utf-8") as stream:
-        return {row["sha256"]: float(row["rows"]) for row in csv.DictReader(stream)}
+    return {row["sha256"]: float(row["rows"]) for row in read_table(path)[1]} if path.is_file() else {}
 
 
 def salvage_notes(images: Sequence[SalvagedImage]) -> list[str]:

@@ -45,9 +45,9 @@ def with_near_duplicates(
         subject = Subject(manifest, lambda record: rows[int(record.file)].read(), DATASET_KIND)
         unreadable = make_fingerprints(subject, records, store, progress=progress)
         table = store.table([record.sha256 for record in records if record.sha256 not in unreadable])
-        joined = groups(len(table), find_links(table, store, settings, progress=progress).links)
+        joined = groups(find_links(table, store, settings, progress=progress).links)
     found = [""] * len(rows)
-    members_of = [sorted(place for number in group for place in by_hash[table.hashes[number]]) for group in joined]
+    members_of = [sorted(place for digest in group for place in by_hash[digest]) for group in joined]
     _require_whole(rows, members_of)
     for members in members_of:
         for place in members:
