@@ -90,7 +90,8 @@ def cache(
     workers: Annotated[int | None, typer.Option(help="Threads that decode; one per CPU core by default.", min=1)] = None,
 ) -> None:
     """Decode a dataset once into an array cache, which training reads. Run it again to resume, to catch up, or to repair."""
-    from hf_bones.dataset.arrays.command import NpzChoices, cache_command, report_lines, verify_command
+    from hf_bones.dataset.arrays.command import cache_command, report_lines, verify_command
+    from hf_bones.dataset.arrays.export import NpzChoices
 
     sizes = size or [224]
     if verify and export_npz:

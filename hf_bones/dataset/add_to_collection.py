@@ -64,7 +64,6 @@ def add_images(
     *,
     choices: ReadingChoices = ReadingChoices(),  # noqa: B008 - frozen
     creator: str = "",
-    settings: FetchSettings | None = None,
     show_progress: bool = False,
 ) -> Added:
     """Adds the images of `sources` to the collection `out`, new or there already. `creator` made the images, for their
@@ -93,7 +92,7 @@ def add_images(
         found.append(_LocalImages(_told_apart(stated, seen)))
         left_out += reading.left_out
         notes += reading.notes
-    settings = settings or FetchSettings()
+    settings = FetchSettings()
     if (out / MANIFEST_NAME).is_file():
         with open_manifest(out) as manifest:
             sql = "SELECT url, sha256 FROM fetches WHERE host = '' AND sha256 != ''"

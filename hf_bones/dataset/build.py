@@ -33,7 +33,6 @@ from hf_bones.dataset.reading.sources import LeftOut, SourceRow
 from hf_bones.dataset.salvaged import salvage_notes, write_salvaged
 from hf_bones.dataset.schema import load_bones
 from hf_bones.dataset.writing import STAGED_NAME, put_in_place, stage_images, write_refused, write_splits
-from hf_bones.images.opening import Limits
 from hf_bones.labels import THREE_CLASS, LabelScheme, UnknownLabelError, normalise_name
 from hf_bones.record import sha256_rows, write_json
 
@@ -71,14 +70,12 @@ def build_dataset(
     proportions: Mapping[str, float] = DEFAULT_PROPORTIONS,
     seed: int = 0,
     max_side: int | None = None,
-    limits: Limits | None = None,
     overwrite: bool = False,
     find_near_duplicates: NearDuplicateFinder | None = None,
     salvage_rows: float | None = None,
     left_out: Sequence[LeftOut] = (),
     notes: Sequence[str] = (),
     made_with: str = "",
-    workers: int = 2,
     progress: bool = True,
 ) -> BuildResult:
     """Builds the dataset of `rows` in the folder `output`.
@@ -119,9 +116,7 @@ def build_dataset(
             subtypes,
             scheme.names,
             staged,
-            limits=limits or Limits(),
             max_side=max_side,
-            workers=workers,
             progress=progress,
             salvage_rows=salvage_rows,
         )

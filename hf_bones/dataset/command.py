@@ -16,7 +16,6 @@ from hf_bones.dataset.reading.curated import decisions_kept
 from hf_bones.dataset.reading.detect import KINDS, detect_kind, merge_readings, read_source
 from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.dataset.writing import restore_interrupted
-from hf_bones.images.opening import Limits
 from hf_bones.labels import load_scheme
 
 
@@ -72,7 +71,6 @@ def build_command(
         proportions=dict(zip(SPLITS, choices.proportions, strict=True)),
         seed=choices.seed,
         max_side=choices.max_side,
-        limits=Limits(),
         overwrite=choices.overwrite,
         find_near_duplicates=copies,
         salvage_rows=least_rows,

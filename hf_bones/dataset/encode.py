@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from hf_bones.curate.in_order import in_order
 from hf_bones.dataset.reading.sources import SourceRow
-from hf_bones.images.opening import ImageRefusedError, Limits, Radiograph, Refusal, open_image
+from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Radiograph, Refusal, open_image
 from hf_bones.images.salvage import NotSalvageableError, salvage
+from hf_bones.pages.pictures import png
 from hf_bones.preprocess import fit_to
 
-# Rows are opened in chunks of this many, which bounds memory: at 20 megapixels an image a chunk is about 600 MB at worst.
-_CHUNK = 32
+_AHEAD = 32  # rows that are opened before their turn, which bounds memory: at 20 megapixels an image they are about 600 MB at worst
 # JPEG segments that hold no text: JFIF and Adobe's colour transform. All others (EXIF, XMP, comments) may name a patient.
 _HARMLESS_SEGMENTS = {"APP0", "APP14"}
 
@@ -43,7 +44,7 @@ class RefusedImage:
     detail: str
 
 
-def encode_row(row: SourceRow, limits: Limits, max_side: int | None, salvage_rows: float | None = None) -> Encoded | RefusedImage:
+def encode_row(row: SourceRow, max_side: int | None, salvage_rows: float | None = None) -> Encoded | RefusedImage:
     """Opens and encodes one row; `max_side` shrinks the long side to that many pixels.
 
     A JPEG that was cut off is refused, unless it has `salvage_rows` of its rows (a share; None: never) or was salvaged before.
@@ -51,14 +52,11 @@ def encode_row(row: SourceRow, limits: Limits, max_side: int | None, salvage_row
     if row.file is None and row.content is None:
         raise ValueError(f"row {row.name!r} has neither a file nor content")
     try:
-        if row.file is not None:
-            # A pipe must not be waited for, nor a huge file read just to be refused: the opener knows what to say of both.
-            if not row.file.is_file() or row.file.stat().st_size > limits.max_bytes:
-                open_image(row.file, limits)
-            source = row.file.read_bytes()
-        else:
-            source = row.content() if callable(row.content) else row.content or b""
-        opened, data, salvaged = _open(source, row, limits, salvage_rows)
+        # A pipe must not be waited for, nor a huge file read just to be refused: the opener knows what to say of both.
+        if row.file is not None and (not row.file.is_file() or row.file.stat().st_size > DEFAULT_LIMITS.max_bytes):
+            open_image(row.file)
+        source = row.read()
+        opened, data, salvaged = _open(source, row, salvage_rows)
     except ImageRefusedError as error:
         return RefusedImage(row.name, str(error.reason), error.detail)
     except OSError as error:
@@ -69,41 +67,33 @@ def encode_row(row: SourceRow, limits: Limits, max_side: int | None, salvage_row
     digest = row.sha256 if row.file is None else ""
     if not digest:
         digest = hashlib.sha256(pixels.tobytes() if row.synthetic and row.file is None else source).hexdigest()
-    return Encoded(data if _is_plain_jpeg(data, opened, pixels) else _png(pixels), digest, salvaged)
+    return Encoded(data if _is_plain_jpeg(data, opened, pixels) else png(Image.fromarray(pixels)), digest, salvaged)
 
 
-def _open(source: bytes, row: SourceRow, limits: Limits, salvage_rows: float | None) -> tuple[Radiograph, bytes, float | None]:
+def _open(source: bytes, row: SourceRow, salvage_rows: float | None) -> tuple[Radiograph, bytes, float | None]:
     """The opened image, the bytes that it was opened from, and the share of its rows where it was salvaged, now or before."""
     try:
-        return open_image(source, limits), source, row.salvaged
+        return open_image(source), source, row.salvaged
     except ImageRefusedError as refusal:
         least = 0.0 if row.salvaged is not None else salvage_rows
         if refusal.reason is not Refusal.UNDECODABLE or least is None:
             raise
         try:
-            found = salvage(source, limits)
+            found = salvage(source)
         except NotSalvageableError as error:
             raise ImageRefusedError(refusal.reason, f"{refusal.detail}; {error}"[:300]) from error
         if found.share < least:
             there = f"{found.rows} of {found.height} rows are there, fewer than {least:.4g} of them"
             raise ImageRefusedError(refusal.reason, f"{refusal.detail}; {there}") from refusal
-        return open_image(found.data, limits), found.data, found.share
+        return open_image(found.data), found.data, found.share
 
 
 def encode_rows(
-    rows: Sequence[SourceRow], limits: Limits, max_side: int | None, workers: int, salvage_rows: float | None = None
+    rows: Sequence[SourceRow], max_side: int | None, workers: int, salvage_rows: float | None = None
 ) -> Iterator[tuple[SourceRow, Encoded | RefusedImage]]:
-    """`encode_row` over all rows, in order, a chunk at a time on `workers` threads (Pillow decodes outside the interpreter lock)."""
+    """`encode_row` over all rows, in order, on `workers` threads (Pillow decodes outside the interpreter lock)."""
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        for start in range(0, len(rows), _CHUNK):
-            chunk = rows[start : start + _CHUNK]
-            yield from zip(chunk, pool.map(lambda row: encode_row(row, limits, max_side, salvage_rows), chunk), strict=True)
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return stream.getvalue()
+        yield from zip(rows, in_order(pool, lambda row: encode_row(row, max_side, salvage_rows), rows, _AHEAD), strict=True)
 
 
 def _is_plain_jpeg(source: bytes, opened: Radiograph, pixels: np.ndarray) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hf_bones.dataset.reading.tables import read_table
 from hf_bones.images.salvage import percent
+from hf_bones.pages.tables import write_csv
 
 SALVAGED_NAME = "salvaged.csv"
 
@@ -23,21 +24,15 @@ class SalvagedImage:
 
 def write_salvaged(folder: Path, images: Sequence[SalvagedImage]) -> None:
     """Writes `folder`/salvaged.csv: file, sha256, share of the rows. Nothing where there are none."""
-    if not images:
-        return
-    with (folder / SALVAGED_NAME).open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream)
-        table.writerow(["file", "sha256", "rows"])
-        table.writerows([image.name, image.sha256, f"{image.share:.6f}"] for image in images)
+    if images:
+        rows = [[image.name, image.sha256, f"{image.share:.6f}"] for image in images]
+        write_csv(folder / SALVAGED_NAME, ["file", "sha256", "rows"], rows)
 
 
 def read_salvaged(folder: Path) -> dict[str, float]:
     """The share of the rows of each salvaged image of a dataset folder, by the hash of the file as it came; empty where there are none."""
     path = folder / SALVAGED_NAME
-    if not path.is_file():
-        return {}
-    with path.open(newline="", encoding="utf-8") as stream:
-        return {row["sha256"]: float(row["rows"]) for row in csv.DictReader(stream)}
+    return {row["sha256"]: float(row["rows"]) for row in read_table(path)[1]} if path.is_file() else {}
 
 
 def salvage_notes(images: Sequence[SalvagedImage]) -> list[str]:

@@ -26,24 +26,9 @@ def bone_features(names: Sequence[str]) -> Features:
     """
     from datasets import ClassLabel, Features, Image, List, Value
 
-    text = Value("string")
-    return Features(
-        {
-            "image": Image(),
-            "label": ClassLabel(names=list(names)),
-            "subtype": text,
-            "group": text,
-            "source": text,
-            "region": text,
-            "view": text,
-            "licence": text,
-            "sha256": text,
-            "boxes": List(List(Value("float32"))),
-            "severity": Value("float32"),
-            "synthetic": Value("bool"),
-            "image_id": text,
-        }
-    )
+    others = {"image": Image(), "label": ClassLabel(names=list(names)), "boxes": List(List(Value("float32")))}
+    others |= {"severity": Value("float32"), "synthetic": Value("bool")}
+    return Features({name: others.get(name, Value("string")) for name in COLUMNS})
 
 
 def image_bytes(cell: Mapping[str, Any]) -> bytes:

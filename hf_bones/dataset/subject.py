@@ -13,7 +13,7 @@ from typing import Any
 
 from hf_bones.curate.subject import DATASET_KIND, Subject, collection_subject
 from hf_bones.dataset.salvaged import read_salvaged
-from hf_bones.dataset.schema import load_bones
+from hf_bones.dataset.schema import image_bytes, load_bones
 from hf_bones.images.salvage import mark
 from hf_bones.manifest.store import MANIFEST_NAME, ImageRecord, Manifest, ManifestError, open_manifest
 
@@ -51,9 +51,7 @@ def dataset_subject(folder: Path) -> Subject:
         split, _, index = record.file.partition("/")
         if split not in parts:
             raise FileNotFoundError(f"{folder}: image {record.sha256[:12]} is no longer in the dataset")
-        cell = parts[split][int(index)]["image"]
-        data: bytes = cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
-        return data
+        return image_bytes(parts[split][int(index)]["image"])
 
     return Subject(manifest, read, DATASET_KIND)
 
@@ -68,7 +66,8 @@ def _bring_up_to_date(manifest: Manifest, parts: dict[str, Any], state: str) -> 
         for split, part in parts.items():
             names = part.features["label"].names
             # Sizes are read in Arrow: a batch of thousands of images must not pass through Python.
-            sizes = [size or 0 for batch in part.with_format("arrow").iter(1000) for size in _lengths(pc, batch)]
+            batches = (pc.struct_field(batch["image"], "bytes") for batch in part.with_format("arrow").iter(1000))
+            sizes = [size or 0 for images in batches for size in pc.binary_length(images).to_pylist()]
             for index, row in enumerate(part.remove_columns("image")):
                 record = _record(row, f"{split}/{index}", split, names, sizes[index])
                 if record.sha256 in salvaged:
@@ -78,11 +77,6 @@ def _bring_up_to_date(manifest: Manifest, parts: dict[str, Any], state: str) -> 
                     if known is not None and not known.file:  # of identical files the first one is read
                         manifest.set_columns(record.sha256, {name: getattr(record, name) for name in _READ_COLUMNS})
         manifest.set_fact(_STATE, state)
-
-
-def _lengths(pc: Any, batch: Any) -> list[int | None]:
-    lengths: list[int | None] = pc.binary_length(pc.struct_field(batch["image"], "bytes")).to_pylist()
-    return lengths
 
 
 def _record(row: dict[str, Any], file: str, split: str, names: list[str], size: int) -> ImageRecord:

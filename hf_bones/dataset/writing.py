@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 import shutil
 from collections.abc import Sequence
@@ -16,13 +15,15 @@ from hf_bones.dataset.encode import RefusedImage, encode_rows
 from hf_bones.dataset.reading.sources import LeftOut, SourceRow
 from hf_bones.dataset.salvaged import SALVAGED_NAME, SalvagedImage
 from hf_bones.dataset.schema import COLUMNS, bone_features
-from hf_bones.images.opening import Limits
 from hf_bones.manifest.store import MANIFEST_NAME, open_manifest
+from hf_bones.pages.tables import write_csv
 
 STAGED_NAME = "dataset"  # the new dataset's folder in a build's workspace
 _REPLACED = "replaced"  # and that of the one whose place it takes
 _BUILT = {*SPLITS, "dataset_dict.json", "README.md", "summary.json", "refused.csv", SALVAGED_NAME}  # what a build writes
+_STATED = ("source", "region", "view", "licence", "severity", "synthetic", "image_id")  # columns that are as the source states them
 _BATCH = 64
+_WORKERS = 2  # threads that open and encode
 
 
 def stage_images(
@@ -32,9 +33,7 @@ def stage_images(
     names: Sequence[str],
     staged: Path,
     *,
-    limits: Limits,
     max_side: int | None,
-    workers: int,
     progress: bool,
     salvage_rows: float | None = None,
 ) -> tuple[dict[int, str], list[RefusedImage], list[SalvagedImage]]:
@@ -49,7 +48,7 @@ def stage_images(
     salvaged: list[SalvagedImage] = []
     batch: list[dict[str, object]] = []
     with pa.OSFile(str(staged), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-        opened = encode_rows(rows, limits, max_side, workers, salvage_rows)
+        opened = encode_rows(rows, max_side, _WORKERS, salvage_rows)
         for index, (row, image) in enumerate(tqdm(opened, total=len(rows), desc="images", unit="img", disable=not progress)):
             if isinstance(image, RefusedImage):
                 refused.append(image)
@@ -63,15 +62,9 @@ def stage_images(
                     "label": names.index(labels[index]),
                     "subtype": subtypes[index],
                     "group": "",  # known only when all hashes are
-                    "source": row.source,
-                    "region": row.region,
-                    "view": row.view,
-                    "licence": row.licence,
                     "sha256": image.sha256,
                     "boxes": [list(box) for box in row.boxes],
-                    "severity": row.severity,
-                    "synthetic": row.synthetic,
-                    "image_id": row.image_id,
+                    **{name: getattr(row, name) for name in _STATED},
                 }
             )
             if len(batch) == _BATCH:
@@ -105,11 +98,8 @@ def write_splits(staged: Path, groups: Sequence[str], splits: Sequence[str], fol
 
 def write_refused(path: Path, refused: Sequence[RefusedImage], left_out: Sequence[LeftOut]) -> None:
     """A CSV of what is not in the dataset though the source named it: file, reason, detail."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream)
-        table.writerow(["file", "reason", "detail"])
-        table.writerows([image.name, image.reason, image.detail] for image in refused)
-        table.writerows([row.name, "left_out", row.reason] for row in left_out)
+    rows = [[image.name, image.reason, image.detail] for image in refused] + [[row.name, "left_out", row.reason] for row in left_out]
+    write_csv(path, ["file", "reason", "detail"], rows)
 
 
 def put_in_place(folder: Path, output: Path) -> None:

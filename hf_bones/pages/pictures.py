@@ -24,6 +24,13 @@ def jpeg(picture: Image.Image, quality: int = QUALITY) -> bytes:
     return stream.getvalue()
 
 
+def png(picture: Image.Image, **options: int) -> bytes:
+    """A picture as a PNG file; `options` are Pillow's."""
+    stream = BytesIO()
+    picture.save(stream, "PNG", **options)
+    return stream.getvalue()
+
+
 def data_url(picture: Image.Image, quality: int = QUALITY) -> str:
     """The JPEG as an address that a page can hold."""
     return f"data:image/jpeg;base64,{b64encode(jpeg(picture, quality)).decode()}"

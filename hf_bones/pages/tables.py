@@ -1,8 +1,10 @@
-"""The one writer of tables: for Markdown, and for a terminal as plain lines or, where it may fold, as rich's table."""
+"""The one writer of tables: for Markdown, as CSV, and for a terminal as plain lines or, where it may fold, as rich's table."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Container, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +16,14 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right_
     rule = ["---" if right_from is None or place < right_from else "---:" for place in range(len(head))]
     first, *body = ("|" + "".join(f" {cell} |" if cell else " |" for cell in line) for line in [head, *rows])
     return "\n".join([first, f"|{'|'.join(rule)}|", *body])
+
+
+def write_csv(path: Path, head: Sequence[object], rows: Iterable[Sequence[object]]) -> None:
+    """Writes a table as a CSV file in UTF-8."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        table.writerow(head)
+        table.writerows(rows)
 
 
 def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: Container[int] = (0,)) -> list[str]:

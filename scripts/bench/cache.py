@@ -25,7 +25,7 @@ import numpy as np
 from cache_readers import padded
 from harness import MB, Bar, arguments, bar, few_of_each, median_bar, ratios, run_worker, work_folder, write_result
 
-from hf_bones.dataset.arrays.export import export_npz
+from hf_bones.dataset.arrays.export import NpzChoices, export_npz
 from hf_bones.dataset.arrays.reading import DatasetArrays, arrays_folder, open_arrays, stored_images
 from hf_bones.dataset.arrays.writing import write_arrays
 from hf_bones.dataset.build import load_bones
@@ -97,7 +97,7 @@ def build_stores(data: Path, size: int, work: Path) -> tuple[dict[str, Store], D
         raise SystemExit(f"{folder}: {cached.problems if cached else 'no cache'} {report.refused}")
     ours = Store(folder, [file for file in folder.iterdir() if file.name != ".lock"], report.seconds)
     started = time.monotonic()
-    export_npz(parts, cached, size, work / "images.npz", fit="squash")
+    export_npz(parts, cached, size, NpzChoices(work / "images.npz", fit="squash"))
     seed = Store(work / "images.npz", [work / "images.npz"], time.monotonic() - started)
     started = time.monotonic()
     write_arrow(parts, size, work / "arrow")

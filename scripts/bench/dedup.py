@@ -145,7 +145,7 @@ def our_pairs(pictures: dict[str, Picture], work: Path) -> set[Pair]:
             store.add([(name, (pictures[name].shape[1], pictures[name].shape[0]), fingerprint(pictures[name]))])
         table = store.table(list(pictures))
         search = find_links(table, store, load_curate_recipe().dedup)
-    return {_pair(table.hashes[link.first], table.hashes[link.second]) for link in search.links}
+    return {_pair(link.first, link.second) for link in search.links}
 
 
 def peer_pairs(peer: str, pictures: dict[str, Picture], work: Path, venv: Path) -> set[Pair]:
@@ -219,15 +219,14 @@ def _hard_pairs(films: Films, rng: random.Random, count: int) -> set[Pair]:
 def _stated_bars(films: Films, pairs: set[Pair]) -> list[Bar]:
     """DATA as it is: of the groups of copies that it states, those found (identical files, or joined by links), and further pairs."""
     stated: dict[str, set[str]] = defaultdict(set)
-    numbers = {digest: number for number, (_, digest) in enumerate(films.hashes)}
+    of_name = dict(films.hashes)
     for digest, names in films.identical.items():
         for group in filter(None, names):
-            stated[group] |= {digest} & numbers.keys()
-    of_name = dict(films.hashes)
-    links = [PairLink(numbers[of_name[a]], numbers[of_name[b]], "", 1.0) for a, b in pairs if "~" not in a + b]
-    joined = {number: place for place, members in enumerate(groups(len(numbers), links)) for number in members}
+            stated[group] |= {digest} & set(of_name.values())
+    links = [PairLink(of_name[a], of_name[b], "", 1.0) for a, b in pairs if "~" not in a + b]
+    joined = {digest: place for place, members in enumerate(groups(links)) for digest in members}
     # An image that is joined to none is by itself: its own hash tells it from all others.
-    whole = [group for group, digests in stated.items() if len({joined.get(numbers[digest], digest) for digest in digests}) == 1]
+    whole = [group for group, digests in stated.items() if len({joined.get(digest, digest) for digest in digests}) == 1]
     further = further_pairs(films, pairs)
     for first, second in sorted(further):
         print(f"a further pair, to be looked at: {first} {second}")

@@ -93,9 +93,10 @@ def main() -> None:
         begun = time.monotonic()
         table = store.table([name_of(number) for number in range(count)])
         search = find_links(table, store, settings, workers=2)
-        groups(len(table), search.links)
+        groups(search.links)
         seconds = time.monotonic() - begun
-    found = {(min(link.first, link.second), max(link.first, link.second)) for link in search.links}
+    numbers = {name: number for number, name in enumerate(table.hashes)}
+    found = {tuple(sorted((numbers[link.first], numbers[link.second]))) for link in search.links}
     wanted = {(number - 1, number) for number in range(9, count, 10)}
     figures = {"count": count, "seconds": seconds, "peak_mb": peak_memory() / 2**20}
     figures |= {"candidates": search.candidates, "registered": search.registered}

@@ -23,9 +23,10 @@ from hf_bones.dataset.subject import open_subject
 from hf_bones.manifest.store import MANIFEST_NAME, open_manifest
 
 
-def films(folder: Path, count: int = 18, **known) -> Path:
-    build(rows_of(count, **known), folder / "films")
-    return folder / "films"
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A built dataset of 18 films."""
+    return build(rows_of(18), tmp_path / "films").folder
 
 
 def hashes(place: Path) -> dict[str, str]:
@@ -52,8 +53,7 @@ def again(place: Path, output: Path, **choices):
     return build_command([str(place)], output, BuildChoices(**choices), progress=False)
 
 
-def test_what_was_dropped_is_left_out_with_its_reason_and_relabelled_images_have_their_new_label(tmp_path):
-    place = films(tmp_path)
+def test_what_was_dropped_is_left_out_with_its_reason_and_relabelled_images_have_their_new_label(place, tmp_path):
     decide(place, "i4", "drop", "blurred")
     decide(place, "i5", "relabel", label="fractured", subtype="hairline")
     decide(place, "i6", "keep")
@@ -71,8 +71,7 @@ def test_what_was_dropped_is_left_out_with_its_reason_and_relabelled_images_have
     ]  # fmt: skip
 
 
-def test_a_decision_that_was_undone_is_not_applied(tmp_path):
-    place = films(tmp_path)
+def test_a_decision_that_was_undone_is_not_applied(place, tmp_path):
     with open_subject(place) as subject:
         number = subject.manifest.decide(hashes(place)["i4"], "drop", "blurred", "ada")
         subject.manifest.undo(number, "ada")
@@ -81,7 +80,7 @@ def test_a_decision_that_was_undone_is_not_applied(tmp_path):
 
 
 def test_splits_that_were_made_for_it_are_those_of_the_new_dataset(tmp_path):
-    place = films(tmp_path, 36)
+    place = build(rows_of(36), tmp_path / "films").folder
     with open_subject(place) as subject:
         made = split_subject(subject, SplitSettings(train=0.5, validation=0.25, test=0.25, seed=9), anew=True)
         wanted = {record.title: record.split for record in subject.manifest.images()}
@@ -92,16 +91,16 @@ def test_splits_that_were_made_for_it_are_those_of_the_new_dataset(tmp_path):
 
 
 def torn_pair(place: Path) -> list[str]:
-    """Two images of one label, in train and in test."""
-    return [next(name for name, row in rows(place).items() if row[:2] == (split, "healthy")) for split in ("train", "test")]
-
-
-def test_near_duplicates_stay_together_and_torn_ones_are_refused_until_the_splits_are_made_anew(tmp_path):
-    place = films(tmp_path)
-    pair = torn_pair(place)
+    """Two images of one label, in train and in test, which are now near-duplicates."""
+    pair = [next(name for name, row in rows(place).items() if row[:2] == (split, "healthy")) for split in ("train", "test")]
     with open_subject(place) as subject:
         for name in pair:
             subject.manifest.set_columns(hashes(place)[name], {"copy_group": "copy1"})
+    return pair
+
+
+def test_near_duplicates_stay_together_and_torn_ones_are_refused_until_the_splits_are_made_anew(place, tmp_path):
+    pair = torn_pair(place)
     with pytest.raises(GroupLeakError, match="hf-bones curate split --anew"):
         again(place, tmp_path / "new")
     assert not (tmp_path / "new").exists()
@@ -114,18 +113,13 @@ def test_near_duplicates_stay_together_and_torn_ones_are_refused_until_the_split
     assert groups[pair[0]] == groups[pair[1]] and len(set(groups.values())) == 17
 
 
-def test_dropping_one_of_two_torn_copies_mends_it(tmp_path):
-    place = films(tmp_path)
+def test_dropping_one_of_two_torn_copies_mends_it(place, tmp_path):
     pair = torn_pair(place)
-    with open_subject(place) as subject:
-        for name in pair:
-            subject.manifest.set_columns(hashes(place)[name], {"copy_group": "copy1"})
     decide(place, pair[0], "drop", "copy")
     assert len(rows(again(place, tmp_path / "new").folder)) == 17
 
 
-def test_built_onto_itself_it_keeps_its_decisions_and_a_second_time_changes_nothing(tmp_path):
-    place = films(tmp_path)
+def test_built_onto_itself_it_keeps_its_decisions_and_a_second_time_changes_nothing(place, tmp_path):
     decide(place, "i4", "drop", "blurred")
     decide(place, "i5", "relabel", label="fractured")
     (place / "notes.txt").write_text("mine")
@@ -143,8 +137,7 @@ def test_built_onto_itself_it_keeps_its_decisions_and_a_second_time_changes_noth
     assert rows(place) == once
 
 
-def test_another_source_in_its_place_keeps_the_decisions_and_says_that_they_wait(tmp_path):
-    place = films(tmp_path)
+def test_another_source_in_its_place_keeps_the_decisions_and_says_that_they_wait(place, tmp_path):
     decide(place, "i4", "drop", "blurred")
     source = tmp_path / "source"
     for index, label in enumerate(("healthy", "fractured", "beyond_repair") * 3):
@@ -158,8 +151,7 @@ def test_another_source_in_its_place_keeps_the_decisions_and_says_that_they_wait
     assert len(rows(again(place, tmp_path / "new").folder)) == 8
 
 
-def test_a_look_up_that_has_the_manifest_open_goes_on_writing_to_it(tmp_path):
-    place = films(tmp_path)
+def test_a_look_up_that_has_the_manifest_open_goes_on_writing_to_it(place, tmp_path):
     names = hashes(place)
     with open_subject(place) as reviewing:
         reviewing.manifest.decide(names["i1"], "drop", "before", "ada")
@@ -169,8 +161,7 @@ def test_a_look_up_that_has_the_manifest_open_goes_on_writing_to_it(tmp_path):
         assert [decision.reason for decision in manifest.decisions()] == ["before", "after"]
 
 
-def test_decisions_in_the_log_of_a_killed_process_come_along(tmp_path):
-    place = films(tmp_path)
+def test_decisions_in_the_log_of_a_killed_process_come_along(place, tmp_path):
     sha256 = hashes(place)["i4"]
     code = (
         "import os, signal; from pathlib import Path; from hf_bones.manifest.store import open_manifest; "
@@ -186,8 +177,7 @@ def test_decisions_in_the_log_of_a_killed_process_come_along(tmp_path):
 
 
 @pytest.mark.parametrize("step", range(5))
-def test_killed_at_any_step_of_replacing_the_dataset_is_put_back_with_its_decisions(tmp_path, step):
-    place = films(tmp_path)
+def test_killed_at_any_step_of_replacing_the_dataset_is_put_back_with_its_decisions(place, tmp_path, step):
     decide(place, "i4", "drop", "blurred")
     before = rows(place)
     # The moves are: the old away, its manifest (with its log) over, the new in place; the process ends before the n-th of them.
@@ -219,8 +209,7 @@ build_command([{str(place)!r}], Path({str(place)!r}), BuildChoices(overwrite=Tru
         assert not list(tmp_path.glob(".films.*"))  # the workspace of the killed build is gone
 
 
-def test_an_error_in_the_moment_of_replacing_leaves_the_old_dataset(tmp_path, monkeypatch):
-    place = films(tmp_path)
+def test_an_error_in_the_moment_of_replacing_leaves_the_old_dataset(place, tmp_path, monkeypatch):
     decide(place, "i4", "drop", "blurred")
     before = rows(place)
     whole = Path.rename

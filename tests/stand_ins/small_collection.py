@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from PIL import Image
+from small_films import encoded
 
 from hf_bones.collect import queue
 from hf_bones.collect.candidate import Candidate
@@ -36,13 +35,21 @@ class Source:
 
 def jpeg(seed: int = 0, side: int = 48, kind: str = "JPEG") -> bytes:
     """A tiny picture of its own bytes for each seed."""
-    stream = io.BytesIO()
-    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (side, side), np.uint8)).save(stream, kind)
-    return stream.getvalue()
+    return encoded(np.random.default_rng(seed).integers(0, 255, (side, side), np.uint8), kind)
 
 
 def digest(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
+
+
+def keep(manifest: Manifest, body: bytes, kind: str = "jpg", **known: Any) -> str:
+    """An image that the manifest knows, its file in place; returns its hash."""
+    sha256 = digest(body)
+    file = f"images/{sha256[:2]}/{sha256}.{kind}"
+    (manifest.folder / file).parent.mkdir(parents=True, exist_ok=True)
+    (manifest.folder / file).write_bytes(body)
+    manifest.add_image(ImageRecord(sha256, file, len(body), **known))
+    return sha256
 
 
 def see(manifest: Manifest, provider: str, query: str, label: str, *found: Candidate) -> None:

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+from small_collection import keep
 from small_films import LABELS, encoded, picture
 
-from hf_bones.manifest.store import ImageRecord, Manifest, open_manifest
+from hf_bones.manifest.store import Manifest, open_manifest
 
 REGIONS = ("wrist", "ankle")
 
 
 def add_film(manifest: Manifest, seed: int, content: bytes | None = None, **given: Any) -> str:
     """A film of that seed with its file; returns its hash. Labels, regions and splits go in turns unless given."""
-    content = encoded(picture(seed, (48, 40))) if content is None else content
-    sha256 = hashlib.sha256(content).hexdigest()
-    file = f"images/{sha256[:2]}/{sha256}.png"
-    (manifest.folder / file).parent.mkdir(parents=True, exist_ok=True)
-    (manifest.folder / file).write_bytes(content)
     values = {
         "width": 40, "height": 48, "format": "PNG", "label": LABELS[seed % 3], "region": REGIONS[seed % 2], "provider": "fracatlas",
         "licence": "CC-BY-4.0", "split": ("train", "validation", "test")[seed % 3], "title": f"film {seed}", "query": "broken bone",
         "label_basis": "query", "boxes": ((0.5, 0.5, 0.2, 0.2),) if seed % 3 else (),
     }  # fmt: skip
-    manifest.add_image(ImageRecord(sha256, file, len(content), **{**values, **given}))
-    return sha256
+    content = encoded(picture(seed, (48, 40))) if content is None else content
+    return keep(manifest, content, "png", **{**values, **given})
 
 
 def small_review(folder: Path, count: int = 12) -> list[str]:

@@ -6,12 +6,12 @@ Drawn rather than stored: nothing to ship, no licence, no patient, and no copy t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from io import BytesIO
 
 from PIL import Image
 
 from hf_bones.dataset.drawn.radiograph import draw_radiograph
 from hf_bones.labels import BEYOND_REPAIR, FRACTURED, HEALTHY
+from hf_bones.pages.pictures import png
 
 # (seed, label, subtype, region), chosen by eye: clear, and of different limbs. Look at them again when the drawing changes.
 CHOSEN = (
@@ -39,8 +39,6 @@ def draw_examples(size: int = 320) -> list[Example]:
     examples = []
     for seed, label, subtype, region in CHOSEN:
         drawn = draw_radiograph(seed, label, subtype=subtype or None, region=region, cast=False, size=size)
-        stream = BytesIO()
-        Image.fromarray(drawn.pixels).save(stream, "PNG")
         caption = f"{region.capitalize()}, {label.replace('_', ' ')}"
-        examples.append(Example(stream.getvalue(), f"drawn-{label}-{region}.png", label, caption))
+        examples.append(Example(png(Image.fromarray(drawn.pixels)), f"drawn-{label}-{region}.png", label, caption))
     return examples

@@ -76,7 +76,7 @@ def build_demo(model: str | Path = "bundled", *, revision: str | None = None) ->
         return outputs(answer(predictor, example.png, example.name))
 
     with gr.Blocks(title="hf_bones", analytics_enabled=False, delete_cache=(CLEAN_EVERY, KEEP_FOR)) as demo:
-        gr.HTML(texts.header_html(texts.model_facts(predictor)))
+        gr.HTML(texts.header_html(predictor))
         with gr.Row(elem_classes="bones-page"):
             with gr.Column(elem_classes="bones-input"):
                 image = RadiographInput(

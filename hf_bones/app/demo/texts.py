@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -62,35 +61,18 @@ def examples_html(examples: Sequence[Example]) -> str:
     return fragment(TEMPLATE, "examples", cards)
 
 
-@dataclass(frozen=True)
-class ModelFacts:
-    """What the page says about the model that answers."""
-
-    name: str
-    revision: str | None
-    architecture: str
-    parameters: int
-    image_size: int
-    calibrated: bool
-    synthetic_only: bool
-
-
-def model_facts(predictor: BonePredictor) -> ModelFacts:
-    """Facts from the loaded model and the record.json beside it, if there is one."""
+def header_html(predictor: BonePredictor) -> str:
+    """The top of the page: title, which model answers, and a warning where it learnt from drawings alone, as its record.json says."""
     record = find_checkpoint(predictor.checkpoint, predictor.revision).folder / RECORD_FILE
     data: Any = read_json(record).get("data") if record.is_file() else None
-    return ModelFacts(
-        name=public_name(predictor.checkpoint),
-        revision=predictor.revision,
-        architecture=type(predictor.model).__name__.removesuffix("ForImageClassification"),
-        parameters=predictor.model.num_parameters(),
-        image_size=predictor.spec.size,
-        calibrated=predictor.calibrated,
-        synthetic_only=isinstance(data, dict) and data.get("synthetic_only") is True,
-    )
-
-
-def header_html(facts: ModelFacts) -> str:
-    """The top of the page: title, which model answers, and a warning where it learnt from drawings alone."""
-    size = f"{facts.parameters / 1e6:.1f} M" if facts.parameters >= 1e5 else f"{facts.parameters:,}"
-    return fragment(TEMPLATE, "header", facts, size)
+    parameters = predictor.model.num_parameters()
+    facts = {
+        "name": public_name(predictor.checkpoint),
+        "revision": predictor.revision,
+        "architecture": type(predictor.model).__name__.removesuffix("ForImageClassification"),
+        "parameters": f"{parameters / 1e6:.1f} M" if parameters >= 1e5 else f"{parameters:,}",
+        "image_size": predictor.spec.size,
+        "calibrated": predictor.calibrated,
+        "synthetic_only": isinstance(data, dict) and data.get("synthetic_only") is True,
+    }
+    return fragment(TEMPLATE, "header", facts)

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -29,6 +27,7 @@ from hf_bones.app.serving import DEMO_STYLES, serve
 from hf_bones.curate.contact_sheet import contact_sheet
 from hf_bones.dataset.subject import open_subject
 from hf_bones.labels import load_scheme
+from hf_bones.pages.pictures import png
 from hf_bones.pages.templates import render
 
 HOST = "127.0.0.1"
@@ -81,7 +80,7 @@ def _called(function: Any) -> Any:
 
 
 def app_kwargs(review: Review, host: str = HOST) -> dict[str, Any]:
-    """The routes of pictures and the guard against other sites, for `serving.serve`."""
+    """The routes of pictures, each answered on a thread, and the guard against other sites, for `serving.serve`."""
     return {
         "routes": [
             Route("/pictures/thumbnail/{sha256}", partial(_thumbnail, review)),
@@ -92,19 +91,17 @@ def app_kwargs(review: Review, host: str = HOST) -> dict[str, Any]:
     }
 
 
-async def _thumbnail(review: Review, request: Request) -> Response:
-    return await run_in_threadpool(
-        _picture, review, request.path_params["sha256"], lambda record: (review.pictures.thumbnail(record), "image/jpeg")
-    )
+def _thumbnail(review: Review, request: Request) -> Response:
+    return _picture(review, request, lambda record: (review.pictures.thumbnail(record), "image/jpeg"))
 
 
-async def _view(review: Review, request: Request) -> Response:
+def _view(review: Review, request: Request) -> Response:
     side = {"side": None} if request.query_params.get("full") else {}
-    return await run_in_threadpool(_picture, review, request.path_params["sha256"], lambda record: review.pictures.view(record, **side))
+    return _picture(review, request, lambda record: review.pictures.view(record, **side))
 
 
-def _picture(review: Review, sha256: str, make: Any) -> Response:
-    record = review.record(sha256)
+def _picture(review: Review, request: Request, make: Any) -> Response:
+    record = review.record(request.path_params["sha256"])
     if record is None:
         return PlainTextResponse("There is no such image here.", status_code=404, headers=_NOT_KEPT)
     try:
@@ -114,20 +111,15 @@ def _picture(review: Review, sha256: str, make: Any) -> Response:
     return Response(content, media_type=kind, headers=_FOR_EVER)
 
 
-async def _sheet(review: Review, request: Request) -> Response:
+def _sheet(review: Review, request: Request) -> Response:
     """The contact sheet of the images found, as a PNG to download."""
-
-    def draw() -> Response:
-        try:
-            records = review.listed(request.query_params.get("token", ""))
-        except ReviewError as error:
-            return PlainTextResponse(str(error), status_code=410, headers=_NOT_KEPT)
-        stream = BytesIO()
-        contact_sheet(records, review.subject.read, title=review.name).save(stream, "PNG")
-        headers = {**_NOT_KEPT, "Content-Disposition": 'attachment; filename="contact-sheet.png"'}
-        return Response(stream.getvalue(), media_type="image/png", headers=headers)
-
-    return await run_in_threadpool(draw)
+    try:
+        records = review.listed(request.query_params.get("token", ""))
+    except ReviewError as error:
+        return PlainTextResponse(str(error), status_code=410, headers=_NOT_KEPT)
+    sheet = contact_sheet(records, review.subject.read, title=review.name)
+    headers = {**_NOT_KEPT, "Content-Disposition": 'attachment; filename="contact-sheet.png"'}
+    return Response(png(sheet), media_type="image/png", headers=headers)
 
 
 def serve_review(page: gr.Blocks, review: Review, *, host: str | None = None, port: int | None = None, open_browser: bool = False) -> str:

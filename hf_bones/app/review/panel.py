@@ -13,7 +13,7 @@ from hf_bones.app.demo.classify import Answer
 from hf_bones.app.review.texts import TEMPLATE, decision_words, value_words
 from hf_bones.curate.review.facets import CONTRADICTORY, TORN, Entry
 from hf_bones.labels import LabelScheme
-from hf_bones.manifest.store import Decision, ImageRecord
+from hf_bones.manifest.store import ImageRecord
 from hf_bones.pages.templates import fragment, render
 
 Fact = tuple[str, str, str]  # its name, its text, the address that it leads to or ""
@@ -40,7 +40,7 @@ def panel_html(entry: Entry, copies: Sequence[Entry], blind: bool, reviewer: str
         notes=[value_words("copies", note) for note in (*notes, *([TORN] if entry.torn else []))],
         facts=_facts(entry.record, blind),
         checks=sorted(entry.checks, key=lambda check: (not check.flagged, check.reason)),
-        decisions=[(decision, _told(decision)) for decision in reversed(seen)],
+        decisions=[(one, decision_words(one.decision, one.label, one.subtype, one.reason)) for one in reversed(seen)],
     )
 
 
@@ -80,9 +80,3 @@ def _facts(record: ImageRecord, blind: bool) -> list[Fact]:
 def _linked(name: str, text: str, url: str) -> Fact:
     """A fact with its address; the text alone where the address is none of the web."""
     return name, text or url, url if urlsplit(url).scheme in ("http", "https") else ""
-
-
-def _told(decision: Decision) -> str:
-    if decision.decision == "undo":
-        return "took back a decision"
-    return decision_words(decision.decision, decision.label, decision.subtype, decision.reason)

@@ -10,7 +10,6 @@ import os
 import threading
 import time
 from collections.abc import Iterable
-from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
@@ -18,7 +17,7 @@ from PIL import Image
 from hf_bones.curate.subject import Subject
 from hf_bones.images.opening import ImageRefusedError, explain, open_image
 from hf_bones.manifest.store import THUMBNAILS_FOLDER, ImageRecord
-from hf_bones.pages.pictures import jpeg, thumbnail
+from hf_bones.pages.pictures import jpeg, png, thumbnail
 
 THUMBNAIL_SIDE = 192  # px, long side
 VIEW_SIDE = 1280  # px, long side of what is sent unless all of it is asked for
@@ -54,9 +53,7 @@ class Pictures:
             picture = thumbnail(picture, side)
         if picture.width * picture.height > _LOSSLESS_PIXELS:
             return jpeg(picture, _VIEW_QUALITY), "image/jpeg"
-        stream = BytesIO()
-        picture.save(stream, "PNG", compress_level=1)
-        return stream.getvalue(), "image/png"
+        return png(picture, compress_level=1), "image/png"
 
     def make_all(self, records: Iterable[ImageRecord], stop: threading.Event) -> None:
         """Makes the thumbnails that are missing, one by one, standing back while somebody looks at pictures. For a thread of its own."""

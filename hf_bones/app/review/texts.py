@@ -45,7 +45,7 @@ def decision_words(action: str, label: str, subtype: str, reason: str) -> str:
     """A decision as part of a sentence. Plain text."""
     if action == RELABEL:
         return f"is {words(label).lower()}" + (f", {subtype}" if subtype else "") + (" (confirmed)" if reason == "confirmed" else "")
-    return {DROP: f"dropped ({reason})", KEEP: reason}.get(action, action)
+    return {DROP: f"dropped ({reason})", KEEP: reason, "undo": "took back a decision"}.get(action, action)
 
 
 def card_html(entry: Entry, blind: bool, reviewer: str) -> str:

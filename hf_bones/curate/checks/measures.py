@@ -24,11 +24,6 @@ _SHADES = 32  # bins of brightness for which a tint has one colour each
 Grey = npt.NDArray[np.uint8]
 
 
-def working_copy(pixels: Grey) -> Grey:
-    """A grey (H, W) uint8 image at the size it is measured at."""
-    return shrunk(pixels, WORKING_SIDE)
-
-
 def grey_range(grey: Grey) -> float:
     """Grey levels between the 0.5 and 99.5 percentiles, 0 to 255: next to nothing on a blank picture."""
     low, high = np.percentile(grey, [0.5, 99.5])
@@ -74,7 +69,8 @@ def untinted_colour(colour: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """For each pixel of an (h, w, 3) RGB picture how far its colour is from the picture's tint, (h, w) float32 in levels of chroma, 0 up.
 
     A film that was scanned blue or photographed sepia has one colour for each brightness: that tint (the median chroma of pixels of that
-    brightness, in Cb and Cr of ITU-R BT.601) is taken off. What is left is colour of things.
+    brightness, in Cb and Cr of ITU-R BT.601) is taken off. What is left is colour of things: on
+    average 0 on grey and evenly tinted pictures, 5 to 15 on colour photographs.
     """
     values = colour.astype(np.float32)
     luma = values @ np.array([0.299, 0.587, 0.114], np.float32)
@@ -87,11 +83,6 @@ def untinted_colour(colour: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         tint = np.array([np.median(part) if part.size else 0 for part in np.split(chroma[order], bounds)], np.float32)
         left += (chroma - tint[shade]) ** 2
     return np.sqrt(left).reshape(luma.shape)
-
-
-def mean_colour(untinted: npt.NDArray[np.float32]) -> float:
-    """Mean of `untinted_colour`, in levels of chroma: 0 on grey and evenly tinted pictures, 5 to 15 on colour photographs."""
-    return float(untinted.mean())
 
 
 def shrunk(grey: Grey, side: int) -> Grey:

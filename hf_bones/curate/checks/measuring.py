@@ -31,13 +31,13 @@ def measure(data: bytes, rows: float = 1.0, limits: Limits = DEFAULT_LIMITS) -> 
         opened = open_image(data, limits)
     except ImageRefusedError as refusal:
         return unreadable(str(refusal.reason), refusal.detail)
-    grey = measures.working_copy(opened.pixels)
+    grey = measures.shrunk(opened.pixels, measures.WORKING_SIDE)
     width, height = opened.original_size
     picture = colour_picture(data, opened, measures.COLOUR_SIDE)
     colour, coloured = 0.0, 0.0
     if picture.mode == "RGB":
         untinted = measures.untinted_colour(np.asarray(picture))
-        colour, coloured = measures.mean_colour(untinted), marks.coloured_share(untinted)
+        colour, coloured = float(untinted.mean()), marks.coloured_share(untinted)
     drawn = marks.drawn_share(grey)
     return {
         Reason.UNREADABLE: CheckValue(0.0),

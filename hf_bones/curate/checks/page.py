@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hf_bones.curate.checks.reasons import Rule
 from hf_bones.pages.templates import render
 
 _BARS, _WIDTH, _HEIGHT = 48, 480, 64  # of a histogram: bars, and px of its drawing
@@ -25,23 +26,18 @@ class Card:
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """One reason: its name, its title, what it is, the values of all images with the threshold, and cards of the worst."""
+    """One reason: how it is judged, the values of all images with the threshold, and cards of the worst."""
 
-    name: str
-    title: str
-    meaning: str
-    value: str
+    rule: Rule
     values: Sequence[float]
     threshold: float
-    below: bool
     flagged: int
-    setting: str
     cards: Sequence[Card]
     has_spread: bool = True  # False where a value is either good or bad
 
     @property
     def worst(self) -> float | None:
-        return (min if self.below else max)(self.values, default=None)
+        return (min if self.rule.below else max)(self.values, default=None)
 
     def spread(self) -> dict[str, Any]:
         """A histogram for the template; heights go by the square root of the counts, so that a few flagged images can be seen."""
@@ -51,7 +47,7 @@ class Section:
         low, high = min(values.min(), self.threshold), max(values.max(), self.threshold)
         counts, edges = np.histogram(values, bins=_BARS, range=(low, high))
         middles = (edges[:-1] + edges[1:]) / 2
-        past = middles < self.threshold if self.below else middles > self.threshold
+        past = middles < self.threshold if self.rule.below else middles > self.threshold
         heights = np.maximum(1.5, np.sqrt(counts / counts.max()) * _HEIGHT)
         bars = [(place, heights[place], past[place], counts[place], *edges[place : place + 2]) for place in np.flatnonzero(counts)]
         return {"bars": bars, "step": _WIDTH / _BARS, "low": low, "high": high, "at": (self.threshold - low) / (high - low) * _WIDTH}

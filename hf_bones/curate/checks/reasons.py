@@ -74,8 +74,3 @@ RULES: Mapping[Reason, Rule] = {
         ),
     )
 }  # fmt: skip
-
-
-def thresholds(settings: CheckSettings) -> dict[Reason, float]:
-    """The threshold of each reason."""
-    return {reason: rule.threshold(settings) for reason, rule in RULES.items()}

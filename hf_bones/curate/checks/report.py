@@ -6,7 +6,6 @@ judging (`run.py`), what the page shows of it (`page.py`).
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.images.salvage import NotSalvageableError
 from hf_bones.manifest.store import ImageRecord
 from hf_bones.pages.pictures import data_url
+from hf_bones.pages.tables import write_csv
 
 PAGE_NAME, TABLE_NAME = "checks.html", "checks.csv"
 _THUMBNAIL = 240  # px
@@ -88,15 +88,10 @@ class _Report:
         shown = [one for one in there if one.value is not None and (one.flagged or reason not in _ALL_OR_NOTHING)]
         shown = shown[: per_reason if flagged else per_reason // 2]  # where all is well a glance is enough
         return Section(
-            name=reason.value,
-            title=reason.words.capitalize(),
-            meaning=rule.meaning,
-            value=rule.value,
+            rule=rule,
             values=[one.value for one in there if one.value is not None],
             threshold=rule.threshold(settings),
-            below=rule.below,
             flagged=flagged,
-            setting=f"checks: {rule.setting}" if rule.setting else "",
             cards=[self._card(one, reason) for one in shown],
             has_spread=reason not in _ALL_OR_NOTHING,
         )
@@ -133,13 +128,11 @@ class _Report:
         for reason, some in self._values.items():
             for one in some:
                 by_hash[one.sha256][reason] = one.value
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            table = csv.writer(stream)
-            table.writerow(["sha256", "file", "url", "source", "label", "decision", "marks", "flagged", *Reason])
-            for sha256 in (*self.records, *(sha256 for sha256 in self.refused if sha256 not in self.records)):
-                flags = ";".join(self._flags[sha256])
-                values = ["" if (value := by_hash[sha256].get(reason)) is None else f"{value:.6g}" for reason in Reason]
-                table.writerow([sha256, *self._identity(sha256), flags, *values])
+        rows = []
+        for sha256 in self.records | self.refused:
+            values = ["" if (value := by_hash[sha256].get(reason)) is None else f"{value:.6g}" for reason in Reason]
+            rows.append([sha256, *self._identity(sha256), ";".join(self._flags[sha256]), *values])
+        write_csv(path, ["sha256", "file", "url", "source", "label", "decision", "marks", "flagged", *Reason], rows)
 
     def _identity(self, sha256: str) -> tuple[str, ...]:
         record = self.records.get(sha256)

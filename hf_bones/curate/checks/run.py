@@ -9,9 +9,7 @@ report.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
@@ -21,6 +19,7 @@ from hf_bones.collect.examine import worker_pool
 from hf_bones.collect.upkeep.salvaging import RefusedFile, read_cut_off, refused_files
 from hf_bones.curate.checks.measuring import VERSION, CheckValue, measure, unreadable
 from hf_bones.curate.checks.reasons import RULES, Reason
+from hf_bones.curate.in_order import in_order
 from hf_bones.curate.recipe import CheckSettings
 from hf_bones.curate.subject import COLLECTION_KIND, Subject
 from hf_bones.images.salvage import NotSalvageableError, salvaged_share
@@ -144,20 +143,14 @@ def _forget_older_version(manifest: Manifest) -> None:
 
 def _measure_all(subject: Subject, records: Sequence[ImageRecord], workers: int, batch: int) -> Iterator[list[_Row]]:
     """Measured rows, a batch at a time, in order; only a few batches are held in memory."""
-    batches = [records[start : start + batch] for start in range(0, len(records), batch)]
+    batches = (records[start : start + batch] for start in range(0, len(records), batch))
+    read = ([(record.sha256, *_read(subject, record)) for record in some] for some in batches)
     if workers < 2 or len(records) <= _TOO_FEW:
-        for some in batches:
-            yield [(record.sha256, _measure_one(*_read(subject, record))) for record in some]
+        yield from map(_measure_batch, read)
         return
     pool = worker_pool(workers)
     try:
-        waiting: deque[Future[list[_Row]]] = deque()
-        for some in batches:
-            waiting.append(pool.submit(_measure_batch, [(record.sha256, *_read(subject, record)) for record in some]))
-            if len(waiting) > _AHEAD * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from in_order(pool, _measure_batch, read, _AHEAD * workers)
     except BrokenProcessPool as error:
         raise ValueError(
             f"{subject.folder}: a process that measures images died: out of memory, or a decoder crashed. What was measured is kept; run "
@@ -178,11 +171,9 @@ def _read(subject: Subject, record: ImageRecord) -> tuple[bytes | str, float]:
 
 
 def _measure_batch(images: Sequence[tuple[str, bytes | str, float]]) -> list[_Row]:
-    return [(sha256, _measure_one(data, rows)) for sha256, data, rows in images]
-
-
-def _measure_one(data: bytes | str, rows: float) -> _Values:
-    return unreadable("unreadable_file", data) if isinstance(data, str) else measure(data, rows)
+    return [
+        (sha256, unreadable("unreadable_file", data) if isinstance(data, str) else measure(data, rows)) for sha256, data, rows in images
+    ]
 
 
 def _write(manifest: Manifest, rows: Sequence[_Row], settings: CheckSettings) -> None:

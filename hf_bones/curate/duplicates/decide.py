@@ -29,16 +29,6 @@ _LICENCES = ("CC0-*", "CC-PD*", "LicenseRef-Public-Domain", "CC-BY-[0-9]*", "Lic
 
 
 @dataclass(frozen=True)
-class NearDuplicateLink:
-    """A confirmed pair of a group, by hashes; `change` and `score` as in `find.PairLink`."""
-
-    first: str
-    second: str
-    change: str
-    score: float
-
-
-@dataclass(frozen=True)
 class NearDuplicateGroup:
     """Images that are one picture. `members` are best first; `kept` is the one to keep, "" where their `labels` contradict each other."""
 
@@ -46,7 +36,7 @@ class NearDuplicateGroup:
     members: tuple[ImageRecord, ...]
     kept: str
     labels: tuple[str, ...]
-    links: tuple[NearDuplicateLink, ...]
+    links: tuple[PairLink, ...]
 
     @property
     def is_contradictory(self) -> bool:
@@ -107,23 +97,23 @@ def near_duplicate_groups(
         source = settings.sources.index(record.provider) if record.provider in settings.sources else len(settings.sources)
         return (-sizes[record.sha256], licence_rank(record.licence), source, record.split == UNUSED, order[record.sha256])
 
-    joined = groups(len(table), links)
-    group_of = {number: place for place, numbers in enumerate(joined) for number in numbers}
+    joined = groups(links)
+    group_of = {sha256: place for place, hashes in enumerate(joined) for sha256 in hashes}
     links_of: list[list[PairLink]] = [[] for _ in joined]
     for link in links:
         links_of[group_of[link.first]].append(link)
     found = []
-    for numbers, within in zip(joined, links_of, strict=True):
-        members = sorted((records[table.hashes[number]] for number in numbers), key=rank)
+    for hashes, within in zip(joined, links_of, strict=True):
+        members = sorted((records[sha256] for sha256 in hashes), key=rank)
         candidates = [record for record in members if not _dropped_by_others(record)]
         labels = tuple(sorted({record.final_label for record in candidates if record.final_label}))
         found.append(
             NearDuplicateGroup(
-                name=f"copies-{min(record.sha256 for record in members)[:12]}",
+                name=f"copies-{hashes[0][:12]}",
                 members=tuple(members),
                 kept=candidates[0].sha256 if candidates and len(labels) < 2 else "",
                 labels=labels,
-                links=tuple(NearDuplicateLink(table.hashes[one.first], table.hashes[one.second], one.change, one.score) for one in within),
+                links=tuple(within),
             )
         )
     return sorted(found, key=lambda group: (not group.is_contradictory, -len(group.members), group.name))
@@ -144,10 +134,7 @@ def _write_links(manifest: Manifest, table: FingerprintTable, links: Sequence[Pa
     at = now()
     connection = manifest.connection
     connection.execute("DELETE FROM links")
-    rows = []
-    for link in links:
-        first, second = sorted((table.hashes[link.first], table.hashes[link.second]))
-        rows.append((first, second, link.change, link.score, at))
+    rows = [(*sorted((link.first, link.second)), link.change, link.score, at) for link in links]
     connection.executemany("INSERT INTO links (first, second, change, score, found_at) VALUES (?, ?, ?, ?, ?)", rows)
     # Only groups that were made here: what a source stated as copies of each other stays.
     connection.execute("UPDATE images SET copy_group = '' WHERE copy_group LIKE 'copies-%'")

@@ -38,10 +38,10 @@ _AT_ONCE = (256, 32, 8)  # pairs aligned together at each level: about what the 
 
 @dataclass(frozen=True)
 class PairLink:
-    """A confirmed pair: numbers of the two images, what was done to one ("mirrored, cropped"), and their correlation in [0, 1]."""
+    """A confirmed pair: hashes of the two images, what was done to one ("mirrored, cropped"), and their correlation in [0, 1]."""
 
-    first: int
-    second: int
+    first: str
+    second: str
     change: str
     score: float
 
@@ -85,10 +85,9 @@ def find_links(
     sure = judged.coarse >= settings.sure
     if embed is not None:
         good &= sure | (_cosines(embed, table, found, chosen) >= settings.least_embedding)
+    ends = [(table.hashes[first], table.hashes[second]) for first, second in zip(found.first[chosen], found.second[chosen], strict=True)]
     links = [
-        PairLink(
-            int(found.first[pair]), int(found.second[pair]), change(judged, place, bool(found.mirrored[pair])), float(judged.coarse[place])
-        )
+        PairLink(*ends[place], change(judged, place, bool(found.mirrored[pair])), float(judged.coarse[place]))
         for place, pair in enumerate(chosen)
         if good[place]
     ]
@@ -124,16 +123,15 @@ def candidates(
     )
 
 
-def groups(count: int, links: Sequence[PairLink]) -> list[list[int]]:
-    """The images, by number, that links join, however long the chain; each of two or more, in order."""
+def groups(links: Sequence[PairLink]) -> list[list[str]]:
+    """The hashes of images that links join, however long the chain; each of two or more, in order."""
     if not links:
         return []
-    first, second = np.array([(link.first, link.second) for link in links]).T
-    joined = coo_array((np.ones(len(links), np.int8), (first, second)), shape=(count, count))
+    hashes, numbers = np.unique([(link.first, link.second) for link in links], return_inverse=True)
+    joined = coo_array((np.ones(len(links), np.int8), numbers.reshape(-1, 2).T), shape=(len(hashes), len(hashes)))
     _, label = connected_components(joined, directed=False)
-    members = np.unique(np.concatenate([first, second]))
-    members = members[np.argsort(label[members], kind="stable")]
-    return [part.tolist() for part in np.split(members, np.flatnonzero(np.diff(label[members])) + 1)]
+    order = np.argsort(label, kind="stable")
+    return [part.tolist() for part in np.split(hashes[order], np.flatnonzero(np.diff(label[order])) + 1)]
 
 
 def change(judged: Registrations, place: int, mirrored: bool) -> str:

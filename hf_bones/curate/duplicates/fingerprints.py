@@ -6,11 +6,8 @@ time: it holds nothing that cannot be made anew.
 
 from __future__ import annotations
 
-import multiprocessing
 import sqlite3
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from hf_bones.collect.examine import worker_pool
 from hf_bones.curate.duplicates.canonical import NUMBERS, PROBES, THUMB_SIDE, VERSION, Fingerprint, fingerprint
 from hf_bones.curate.duplicates.registration import LEVELS, normalised
+from hf_bones.curate.in_order import in_order
 from hf_bones.curate.subject import Subject
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.manifest.store import ImageRecord
@@ -172,12 +171,12 @@ def make_fingerprints(
     made: list[tuple[str, tuple[int, int], Fingerprint]] = []
     with tqdm(total=len(missing), desc="fingerprints", unit="img", disable=None if progress else True) as bar:
         try:
-            for sha256, found in _each(subject, missing, workers):
+            for record, found in zip(missing, _each(subject, missing, workers), strict=True):
                 bar.update()
                 if isinstance(found, str):
-                    unreadable[sha256] = found
+                    unreadable[record.sha256] = found
                 else:
-                    made.append((sha256, *found))
+                    made.append((record.sha256, *found))
                 if len(made) >= _BATCH:
                     store.add(made)
                     made = []
@@ -186,8 +185,8 @@ def make_fingerprints(
     return unreadable
 
 
-def _each(subject: Subject, records: Sequence[ImageRecord], workers: int) -> Iterator[tuple[str, _Found | str]]:
-    """Hash and fingerprint (or why there is none) of each image, in order."""
+def _each(subject: Subject, records: Sequence[ImageRecord], workers: int) -> Iterator[_Found | str]:
+    """The fingerprint of each image (or why there is none), in order."""
 
     def data_of(record: ImageRecord) -> bytes | str:
         try:
@@ -196,14 +195,7 @@ def _each(subject: Subject, records: Sequence[ImageRecord], workers: int) -> Ite
             return f"unreadable_file: {error.strerror or error}"
 
     if workers <= 1 or len(records) < 2 * _BATCH:  # processes cost more than they save
-        for record in records:
-            yield record.sha256, _fingerprint_or_why(data_of(record))
+        yield from map(_fingerprint_or_why, map(data_of, records))
         return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        queue: deque[tuple[str, Future[_Found | str]]] = deque()
-        for record in records:
-            queue.append((record.sha256, pool.submit(_fingerprint_or_why, data_of(record))))
-            if len(queue) >= 8 * workers:  # few at a time: their bytes are in memory
-                yield (done := queue.popleft())[0], done[1].result()
-        for sha256, found in queue:
-            yield sha256, found.result()
+    with worker_pool(workers) as pool:
+        yield from in_order(pool, _fingerprint_or_why, map(data_of, records), 8 * workers)

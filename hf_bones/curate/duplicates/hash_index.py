@@ -11,16 +11,15 @@ Not here: whether a pair really is one picture (`registration.py`).
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from hf_bones.curate.duplicates.canonical import FREQUENCIES, mirror_signs
+from hf_bones.curate.in_order import in_order
 
 BITS = 128
 KEY_BITS = 64  # of the most telling directions, from which the tables' keys are drawn
@@ -28,7 +27,6 @@ _PRIOR_WEIGHT = 200  # images: a small collection says little about what radiogr
 _DOUBTFUL = 0.1  # cosine with the way most descriptions point, below which an inverted picture might point the same way
 
 Query = Callable[[], "CodeTable"]
-Answer = TypeVar("Answer")
 _Cells = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]  # of a table: entries in the order of their keys, where each key's begin
 Codes = npt.NDArray[np.uint64]
 
@@ -134,17 +132,15 @@ def find_candidates(
     radius: int,
     tables: int,
     fullest: int,
-    key_bits: int | None = None,
-    seed: int = 0,
     workers: int = 2,
 ) -> Candidates:
     """Pairs of different images of which a query's code lies within `radius` bits of an entry's.
 
-    `queries` make the codes that are asked, in parts that fit into memory. Each of `tables` tables is keyed by `key_bits` of the first 64
-    bits (by default one more than there are doublings of the entries). Cells with more than `fullest` entries are passed over and counted.
+    `queries` make the codes that are asked, in parts that fit into memory. Each of `tables` tables is keyed by some of the first 64
+    bits, one more than there are doublings of the entries. Cells with more than `fullest` entries are passed over and counted.
     """
-    bits = key_bits or max(6, min(24, 1 + int(np.ceil(np.log2(max(len(entries.codes), 2))))))
-    random = np.random.default_rng(seed)
+    bits = max(6, min(24, 1 + int(np.ceil(np.log2(max(len(entries.codes), 2))))))
+    random = np.random.default_rng(0)
     chosen = [np.sort(random.choice(KEY_BITS, bits, replace=False)) for _ in range(tables)]
     cells: list[_Cells] = []
     for places in chosen:
@@ -164,19 +160,9 @@ def find_candidates(
                 found.append(_near(entries, part, order, starts[keys[chunk]], lengths[chunk], chunk, radius))
         return _best(entries, part, np.unique(np.concatenate(found))), skipped
 
-    answers = list(_mapped(look_up, queries, workers))
-    return _merge([columns for columns, _ in answers], sum(skipped for _, skipped in answers))
-
-
-def _mapped(work: Callable[[Query], Answer], queries: Iterable[Query], workers: int) -> Iterator[Answer]:
-    """`work` on several threads, in order; few queries wait at a time, since they hold their probes in memory."""
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[Answer]] = deque()
-        for query in queries:
-            waiting.append(pool.submit(work, query))
-            if len(waiting) > workers:
-                yield waiting.popleft().result()
-        yield from (future.result() for future in waiting)
+        answers = list(in_order(pool, look_up, queries, workers))  # few queries at a time: each holds its probes in memory
+    return _merge([columns for columns, _ in answers], sum(skipped for _, skipped in answers))
 
 
 def _keys(codes: npt.NDArray[np.uint64], places: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
@@ -238,13 +224,6 @@ def _merge(kept: list[tuple[npt.NDArray[np.int64], ...]], skipped: int) -> Candi
     if not kept:
         nothing = np.zeros(0, np.int64)
         kept = [(nothing,) * 6]
-    first, second, probe, mirrored, entry, distance = _nearest(tuple(np.concatenate(column) for column in zip(*kept, strict=True)))
-    return Candidates(
-        first.astype(np.int32),
-        second.astype(np.int32),
-        probe.astype(np.int16),
-        mirrored.astype(np.bool_),
-        entry.astype(np.int16),
-        distance.astype(np.int16),
-        skipped,
-    )
+    columns = _nearest(tuple(np.concatenate(column) for column in zip(*kept, strict=True)))
+    kinds = (np.int32, np.int32, np.int16, np.bool_, np.int16, np.int16)
+    return Candidates(*(column.astype(kind) for column, kind in zip(columns, kinds, strict=True)), skipped)

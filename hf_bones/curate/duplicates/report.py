@@ -5,7 +5,6 @@ Contradictory groups stand first. Not here: finding near-duplicates (`find.py`) 
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from PIL import Image
@@ -15,6 +14,7 @@ from hf_bones.curate.subject import Subject
 from hf_bones.images.opening import open_image
 from hf_bones.manifest.store import ImageRecord
 from hf_bones.pages.pictures import data_url, thumbnail
+from hf_bones.pages.tables import write_csv
 from hf_bones.pages.templates import render
 
 PAGE_NAME, TABLE_NAME = "near_duplicates.html", "near_duplicates.csv"
@@ -26,16 +26,12 @@ def write_report(subject: Subject, done: Deduplicated, folder: Path, *, most: in
     folder.mkdir(parents=True, exist_ok=True)
     page, table = folder / PAGE_NAME, folder / TABLE_NAME
     page.write_text(_page(subject, done, most), encoding="utf-8")
-    with table.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["group", "sha256", "file", "label", "source", "licence", "split", "kept", "contradictory"])
-        for group in done.groups:
-            for record in group.members:
-                kept = record.sha256 == group.kept
-                writer.writerow(
-                    [group.name, record.sha256, record.file, record.final_label, record.provider, record.licence, record.split, kept,
-                     group.is_contradictory]
-                )  # fmt: skip
+    rows = [
+        [group.name, record.sha256, record.file, record.final_label, record.provider, record.licence, record.split,
+         record.sha256 == group.kept, group.is_contradictory]
+        for group in done.groups for record in group.members
+    ]  # fmt: skip
+    write_csv(table, ["group", "sha256", "file", "label", "source", "licence", "split", "kept", "contradictory"], rows)
     return page, table
 
 

@@ -20,6 +20,7 @@ from hf_bones.manifest.store import Decision, Manifest
 from hf_bones.metrics.intervals import MIN_DEFINED_SHARE
 
 AS_THEY_CAME = "labels as they came"  # stands for a reviewer: what each image was labelled when it came
+_REPEATS = 2000  # of the bootstrap
 
 Readings = Mapping[str, str]  # image → what it was read as
 
@@ -79,8 +80,6 @@ def agree(
     *,
     categories: Sequence[str] = (),
     groups: Mapping[str, str] | None = None,
-    repeats: int = 2000,
-    seed: int = 0,
 ) -> Agreement:
     """Compares two of `readings`. `categories` fixes the order of those it names; `groups`: image → what it is resampled with.
 
@@ -102,12 +101,12 @@ def agree(
     kappa, interval = nan, (nan, nan)
     if len(names) > 1:
         kappa = float(cohen_kappa_score([ours[sha] for sha in both], [theirs[sha] for sha in both]))
-        interval = _interval(cells, [(groups or {}).get(sha) or sha for sha in both], len(names), repeats, seed)
+        interval = _interval(cells, [(groups or {}).get(sha) or sha for sha in both], len(names))
     differing = tuple((sha, ours[sha], theirs[sha]) for sha in both if ours[sha] != theirs[sha])
     return Agreement(first, second, names, table, kappa, interval, differing)
 
 
-def _interval(cells: npt.NDArray[np.int64], groups: Sequence[str], kinds: int, repeats: int, seed: int) -> tuple[float, float]:
+def _interval(cells: npt.NDArray[np.int64], groups: Sequence[str], kinds: int) -> tuple[float, float]:
     """2.5 and 97.5 percentiles of kappa over resampled groups; (NaN, NaN) for one group, and where a rare reading is seldom drawn."""
     _, member = np.unique(np.array(groups), return_inverse=True)
     count = int(member.max()) + 1
@@ -115,10 +114,10 @@ def _interval(cells: npt.NDArray[np.int64], groups: Sequence[str], kinds: int, r
         return nan, nan
     by_group = np.zeros((count, kinds * kinds))
     np.add.at(by_group, (member, cells), 1)
-    times = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=repeats)
-    kappas = kappas_of((times @ by_group).reshape(repeats, kinds, kinds))
+    times = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=_REPEATS)
+    kappas = kappas_of((times @ by_group).reshape(_REPEATS, kinds, kinds))
     defined = kappas[~np.isnan(kappas)]
-    if len(defined) < MIN_DEFINED_SHARE * repeats:
+    if len(defined) < MIN_DEFINED_SHARE * _REPEATS:
         return nan, nan
     low, high = np.percentile(defined, [2.5, 97.5])
     return float(low), float(high)

@@ -6,23 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hf_bones.dataset.arrays.export import export_npz
+from hf_bones.dataset.arrays.export import NpzChoices, export_npz
 from hf_bones.dataset.arrays.index import ArrayCacheError
 from hf_bones.dataset.arrays.reading import arrays_folder, folder_states, open_arrays, verify_arrays
 from hf_bones.dataset.arrays.writing import CacheReport, write_arrays
 from hf_bones.dataset.schema import load_bones
 
 _NAMED = 5  # refused rows that are listed by name
-
-
-@dataclass(frozen=True)
-class NpzChoices:
-    """Where to export to, and in which form (`cache_export.export_npz`)."""
-
-    file: Path
-    channels: int = 3
-    dtype: str = "float32"
-    fit: str = "letterbox"
 
 
 @dataclass(frozen=True)
@@ -66,9 +56,8 @@ def cache_command(
             arrays = open_arrays(folder, size, dataset, parts, states)
             if arrays is None:
                 raise FileNotFoundError(f"{folder}: the array cache was removed while it was to be exported")
-            file = export.file
-            count = export_npz(parts, arrays, size, file, channels=export.channels, dtype=export.dtype, fit=export.fit, progress=progress)
-            yield NpzFile(file, (count, size, size, export.channels), export.dtype, export.fit, file.stat().st_size)
+            count = export_npz(parts, arrays, size, export, progress=progress)
+            yield NpzFile(export.file, (count, size, size, export.channels), export.dtype, export.fit, export.file.stat().st_size)
 
 
 def verify_command(dataset: str, sizes: Sequence[int], *, out: Path | None = None, progress: bool = True) -> dict[Path, list[str]]:

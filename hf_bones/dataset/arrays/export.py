@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -25,23 +26,31 @@ FITS = ("letterbox", "squash")
 _BATCH = 16
 
 
+@dataclass(frozen=True)
+class NpzChoices:
+    """Where to export to, and in which form."""
+
+    file: Path
+    channels: int = 3
+    dtype: str = "float32"
+    fit: str = "letterbox"
+
+
 def export_npz(
     parts: Mapping[str, Any],
     arrays: DatasetArrays,
     size: int,
-    file: Path,
+    choices: NpzChoices,
     *,
-    channels: int = 3,
-    dtype: str = "float32",
-    fit: str = "letterbox",
     progress: bool = True,
 ) -> int:
-    """Writes the cached rows of the splits `parts` to `file`, which appears in one step. Returns how many rows it holds.
+    """Writes the cached rows of the splits `parts` to the file of `choices`, which appears in one step. Returns how many rows it holds.
 
     `letterbox` pads the cached image right and below with 0, as training does; `squash` scales the stored image to the square without
     keeping its aspect ratio. Raises ValueError for another dtype, fit or number of channels, and `ArrayCacheError` where an image of the
     cache is damaged.
     """
+    file, channels, dtype, fit = choices.file, choices.channels, choices.dtype, choices.fit
     if dtype not in DTYPES or fit not in FITS or channels not in (1, 3):
         raise ValueError(
             f"npz: expected a dtype of {', '.join(DTYPES)}, a fit of {', '.join(FITS)} and 1 or 3 channels; got {dtype}, {fit}, {channels}"
@@ -59,7 +68,8 @@ def export_npz(
                 archive.open("images.npy", "w", force_zip64=True) as stream,
                 tqdm(total=count, desc=file.name, unit="img", disable=not progress) as shown,
             ):
-                _write_header(stream, dtype, (count, size, size, channels))
+                head = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
+                np.lib.format.write_array_header_1_0(stream, {**head, "shape": (count, size, size, channels)})
                 for square in _squares(parts, rows, arrays, size, fit):
                     values = square if dtype == "uint8" else (square.astype(np.float32) / 255).astype(dtype)
                     stream.write(np.repeat(values[..., None], channels, axis=-1).data)
@@ -70,26 +80,17 @@ def export_npz(
     return count
 
 
-def _write_header(stream: IO[bytes], dtype: str, shape: tuple[int, ...]) -> None:
-    description = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(stream, description)
-
-
 def _columns(parts: Mapping[str, Any], rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    labels, ids, digests, splits, names = [], [], [], [], []
-    for split, part in parts.items():
-        table = part.select_columns(["label", "image_id", "sha256"]).select(rows[split])
-        labels += table["label"][:]
-        ids += table["image_id"][:]
-        digests += table["sha256"][:]
-        splits += [split] * len(table)
-        names = part.features["label"].names
+    from datasets import concatenate_datasets
+
+    columns = ["label", "image_id", "sha256"]
+    table = concatenate_datasets([part.select_columns(columns).select(rows[split]) for split, part in parts.items()])
     return {
-        "labels": np.array(labels, dtype=np.int64),
-        "label_names": np.array(names, dtype=np.str_),
-        "splits": np.array(splits, dtype=np.str_),
-        "names": np.array(ids, dtype=np.str_),
-        "sha256": np.array(digests, dtype=np.str_),
+        "labels": np.array(table["label"][:], dtype=np.int64),
+        "label_names": np.array(table.features["label"].names, dtype=np.str_),
+        "splits": np.repeat(np.array(list(parts), dtype=np.str_), [len(rows[split]) for split in parts]),
+        "names": np.array(table["image_id"][:], dtype=np.str_),
+        "sha256": np.array(table["sha256"][:], dtype=np.str_),
     }
 
 
@@ -100,7 +101,8 @@ def _squares(parts: Mapping[str, Any], rows: Mapping[str, np.ndarray], arrays: D
             some = chosen[start : start + _BATCH]
             if fit == "squash":
                 stored = [data for batch in stored_images(parts[split], some.tolist()) for data in batch]
-                yield np.stack([_squash(open_image(data).pixels, size) for data in stored])
+                films = (Image.fromarray(open_image(data).pixels) for data in stored)
+                yield np.stack([np.asarray(film.resize((size, size), Image.Resampling.BICUBIC)) for film in films])
                 continue
             square = np.zeros((len(some), size, size), dtype=np.uint8)
             for place, image in enumerate(arrays.splits[split].read(some.tolist())):
@@ -108,7 +110,3 @@ def _squares(parts: Mapping[str, Any], rows: Mapping[str, np.ndarray], arrays: D
                     raise ArrayCacheError(f"{arrays.folder}: an image of {split} is damaged; run the command again to repair it")
                 square[place, : image.shape[0], : image.shape[1]] = image
             yield square
-
-
-def _squash(pixels: Pixels, size: int) -> Pixels:
-    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC))

@@ -122,6 +122,22 @@ def read_index(folder: Path) -> Index:
     return Index(Header(header["preprocessing"], splits, header["pixels"]), records[intact], int((~intact).sum()) + torn)
 
 
+def usable_index(folder: Path, size: int) -> Index:
+    """The index in `folder` if its pixels are what would be written now.
+
+    Raises `ArrayCacheError` saying what is wrong with it, FileNotFoundError without one.
+    """
+    try:
+        index = read_index(folder)
+    except FileNotFoundError:
+        raise
+    except (ArrayCacheError, OSError, ValueError, KeyError, TypeError) as error:
+        raise ArrayCacheError(str(error)) from error
+    if changed := differences(index.header.preprocessing, preprocessing_key(size)):
+        raise ArrayCacheError("it was written with " + ", ".join(changed))
+    return index
+
+
 def write_index(folder: Path, header: Header, records: Records) -> None:
     """Puts a whole index in place in one step; a reader sees the old one or the new one."""
     text = json.dumps({"format": FORMAT, **asdict(header)}).encode()

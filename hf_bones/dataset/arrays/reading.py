@@ -27,16 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from hf_bones.dataset.arrays.index import (
-    ArrayCacheError,
-    Index,
-    Pixels,
-    Records,
-    differences,
-    preprocessing_key,
-    read_index,
-    sources_of,
-)
+from hf_bones.dataset.arrays.index import ArrayCacheError, Index, Pixels, Records, sources_of, usable_index
 from hf_bones.dataset.arrays.pixels import ArrayCache
 
 log = logging.getLogger(__name__)
@@ -126,14 +117,11 @@ def open_arrays(
     if folder != arrays_folder(dataset, size):
         repair += f" --out {folder.parent}"
     try:
-        index = read_index(folder)
+        index = usable_index(folder, size)
     except FileNotFoundError:
         return None
-    except (ArrayCacheError, OSError, ValueError, KeyError, TypeError) as error:
+    except ArrayCacheError as error:
         return DatasetArrays(folder, repair, problems=(str(error),))
-    changed = differences(index.header.preprocessing, preprocessing_key(size))
-    if changed:
-        return DatasetArrays(folder, repair, problems=("it was written with " + ", ".join(changed),))
     index, problems = _within_file(folder, index)
     same, parts = _unchanged(index, dataset, parts, states)
     arrays = ArrayCache(folder, index)

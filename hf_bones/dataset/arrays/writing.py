@@ -29,12 +29,12 @@ from hf_bones.dataset.arrays.index import (
     Pixels,
     Records,
     SplitState,
-    differences,
     pixel_checksum,
     preprocessing_key,
     read_index,
     sealed,
     sources_of,
+    usable_index,
     write_index,
 )
 from hf_bones.dataset.arrays.pixels import ArrayCache
@@ -98,7 +98,7 @@ def write_arrays(
         if known and folder_states(place) != known:
             known = {}  # a dataset that was replaced meanwhile must not pass for the one that was read
         states = {split: SplitState(len(part), "" if _names_files(part) else known.get(split, "")) for split, part in parts.items()}
-        index = _usable_index(folder, size, report)
+        index = _resumable_index(folder, size, report)
         places = _intact_places(folder, index, report) if index else {}
         header = Header(preprocessing_key(size), states, index.header.pixels if index else _next_name(folder))
         rows = [(number, row, source) for number, split in enumerate(sources) for row, source in enumerate(sources[split])]
@@ -120,21 +120,16 @@ def write_arrays(
     return report
 
 
-def _usable_index(folder: Path, size: int, report: CacheReport) -> Index | None:
+def _resumable_index(folder: Path, size: int, report: CacheReport) -> Index | None:
     """The index of a cache that can be resumed; otherwise None, and a note says why."""
     try:
-        index = read_index(folder)
+        index = usable_index(folder, size)
+        if not (folder / index.header.pixels).is_file():
+            raise ArrayCacheError(f"{index.header.pixels} is gone")
     except FileNotFoundError:
         return None
-    except (ArrayCacheError, OSError, ValueError, KeyError, TypeError) as error:
+    except ArrayCacheError as error:
         report.notes.append(f"rewritten: {error}")
-        return None
-    changed = differences(index.header.preprocessing, preprocessing_key(size))
-    if changed:
-        report.notes.append("rewritten: it was written with " + ", ".join(changed))
-        return None
-    if not (folder / index.header.pixels).is_file():
-        report.notes.append(f"rewritten: {index.header.pixels} is gone")
         return None
     return index
 

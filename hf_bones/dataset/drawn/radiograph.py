@@ -10,7 +10,7 @@ for training has to be measured on real ones; they are crude.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,23 +108,10 @@ def draw_radiograph(
     return DrawnRadiograph(pixels, label, subtype, low + (high - low) * k, boxes, mask, where, view, has_cast, seed)
 
 
-def draw_set(count: int, seed: int = 0, *, proportions: Mapping[str, float] | None = None, size: int = 320) -> Iterator[DrawnRadiograph]:
-    """Yields `count` radiographs, balanced over the three labels or in the given `proportions` (label -> weight), in shuffled order.
-
-    Raises ValueError for a proportion of an unknown label or without a positive weight.
-    """
-    shares = dict(proportions) if proportions is not None else dict.fromkeys(THREE_CLASS.names, 1.0)
-    total = sum(shares.values())
-    if unknown := set(shares) - set(THREE_CLASS.names):
-        raise ValueError(f"proportions name {sorted(unknown)}; labels that can be drawn are {list(THREE_CLASS.names)}")
-    if total <= 0 or min(shares.values()) < 0:
-        raise ValueError(f"proportions {shares} need weights of 0 or more with a positive sum")
-    # largest remainders, so that counts differ from the shares by less than one
-    exact = {name: count * share / total for name, share in shares.items()}
-    counts = {name: int(value) for name, value in exact.items()}
-    for name in sorted(exact, key=lambda n: exact[n] - counts[n], reverse=True)[: count - sum(counts.values())]:
-        counts[name] += 1
-    labels = [name for name, number in counts.items() for _ in range(number)]
+def draw_set(count: int, seed: int = 0, *, size: int = 320) -> Iterator[DrawnRadiograph]:
+    """Yields `count` radiographs, balanced over the three labels, in shuffled order."""
+    names = THREE_CLASS.names
+    labels = [name for place, name in enumerate(names) for _ in range(place, count, len(names))]
     sequence = np.random.SeedSequence(seed)
     np.random.Generator(np.random.PCG64(sequence)).shuffle(labels)
     seeds = sequence.generate_state(count, dtype=np.uint32)

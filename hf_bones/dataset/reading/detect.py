@@ -31,12 +31,9 @@ def read_source(
         raise SourceError(f"{spec}: no such folder")
     if chosen == "manifest" and not path.is_file():
         raise SourceError(f"{spec}: no such file")
-    if chosen == "folder":
-        return sources.folder_rows(path, source=source, licence=licence)
-    if chosen == "manifest":
-        return sources.manifest_rows(path, source=source, licence=licence)
-    if chosen == "collection":
-        return collection_rows(path, source=source, licence=licence)
+    readers = {"folder": sources.folder_rows, "manifest": sources.manifest_rows, "collection": collection_rows}
+    if chosen in readers:
+        return readers[chosen](path, source=source, licence=licence)
     if chosen == "dataset":
         reading = sources.dataset_rows(spec, source=source, licence=licence)
         return with_decisions(reading, path) if is_curated(path) else reading

@@ -6,7 +6,6 @@ near-duplicates that the source states; the build then keeps them together, and 
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,7 +33,7 @@ def with_near_duplicates(
     """
     by_hash: dict[str, list[int]] = {}
     for index, row in enumerate(rows):
-        if row.split != UNUSED and (digest := _digest(row)):
+        if row.split != UNUSED and (digest := row.read_hash()):
             by_hash.setdefault(digest, []).append(index)
     records = [ImageRecord(digest, str(members[0]), 0) for digest, members in by_hash.items()]
     workplace.mkdir(parents=True, exist_ok=True)
@@ -46,9 +45,9 @@ def with_near_duplicates(
         subject = Subject(manifest, lambda record: rows[int(record.file)].read(), DATASET_KIND)
         unreadable = make_fingerprints(subject, records, store, progress=progress)
         table = store.table([record.sha256 for record in records if record.sha256 not in unreadable])
-        joined = groups(len(table), find_links(table, store, settings, progress=progress).links)
+        joined = groups(find_links(table, store, settings, progress=progress).links)
     found = [""] * len(rows)
-    members_of = [sorted(place for number in group for place in by_hash[table.hashes[number]]) for group in joined]
+    members_of = [sorted(place for digest in group for place in by_hash[digest]) for group in joined]
     _require_whole(rows, members_of)
     for members in members_of:
         for place in members:
@@ -68,14 +67,6 @@ def _require_whole(rows: Sequence[SourceRow], members_of: Sequence[Sequence[int]
             f"{len(torn):,} group(s) of near-duplicates are in more than one split: {pairs}{more}. Mark all but one of them as 'unused' "
             "or drop them, or have the split made again: leave it out, or run hf-bones curate split --anew"
         )
-
-
-def _digest(row: SourceRow) -> str:
-    """The hash of what the row reads now, which for a dataset's rows is not that of the source; "" where it cannot be read."""
-    try:
-        return hashlib.sha256(row.read()).hexdigest()
-    except OSError:
-        return ""
 
 
 def _notes(rows: Sequence[SourceRow], members_of: Sequence[Sequence[int]]) -> list[str]:

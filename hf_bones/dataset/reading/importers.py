@@ -7,17 +7,15 @@ caller maps it by hand, and no set says which fractures are beyond repair.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from xml.etree import ElementTree
 
 from hf_bones.collect.providers.folder import image_files
 from hf_bones.curate.splits.names import TRAIN, VALIDATION
 from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
-from hf_bones.dataset.reading.tables import Box, SourceError
+from hf_bones.dataset.reading.tables import Box, SourceError, cell_text, read_table
 from hf_bones.labels import FRACTURED, HEALTHY
 
 PACKAGED_ROWS = "packaged"
@@ -84,11 +82,8 @@ def fracatlas_group(image_id: str) -> str:
 
 def read_row_list(path: str | Path) -> dict[str, dict[str, str]]:
     """A pixel-free list of rows by image id (without suffix), each with label, split, group, severity. "packaged" is the project's own."""
-    if path == PACKAGED_ROWS:
-        text = files("hf_bones.dataset").joinpath("fracatlas_rows.csv").read_text(encoding="utf-8")
-        table = list(csv.DictReader(text.splitlines()))
-    else:
-        table = _read_csv(Path(path), ("image_id", "label", "split", "group", "severity"))
+    file = Path(__file__).parent.parent / "fracatlas_rows.csv" if path == PACKAGED_ROWS else Path(path)
+    table = _read_csv(file, ("image_id", "label", "split", "group", "severity"))
     return {Path(record["image_id"]).stem: record for record in table}
 
 
@@ -168,13 +163,11 @@ def _read_csv(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
     """A CSV's rows with cells stripped. Raises `SourceError` naming the file, and the columns found and missing."""
     if not path.is_file():
         raise SourceError(f"{path} is missing: point at the folder that holds it, unpacked as published")
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        columns = [column.strip() for column in reader.fieldnames or ()]
-        missing = [name for name in needed if name not in columns]
-        if missing:
-            raise SourceError(f"{path}: no column {', '.join(missing)}; columns found: {', '.join(columns) or 'none'}")
-        return [{key.strip(): (value or "").strip() for key, value in record.items() if key} for record in reader]
+    found, records = read_table(path)
+    columns = [column.strip() for column in found]
+    if missing := [name for name in needed if name not in columns]:
+        raise SourceError(f"{path}: no column {', '.join(missing)}; columns found: {', '.join(columns) or 'none'}")
+    return [{key.strip(): cell_text(value) for key, value in record.items() if key} for record in records]
 
 
 def _flag(record: Mapping[str, str], column: str) -> bool:

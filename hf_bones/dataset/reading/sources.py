@@ -6,10 +6,11 @@ image has been opened. The layouts of public sets are read by `importers.py`; `d
 
 from __future__ import annotations
 
-import io
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from errno import ENOENT
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from hf_bones.collect.providers.folder import image_files
 from hf_bones.curate.splits.names import TRAIN, split_name
 from hf_bones.dataset.reading.tables import COLUMN_NAMES, UNKNOWN_WORDS, Box, SourceError, cell_text, find_columns, parse_boxes, read_table
 from hf_bones.dataset.salvaged import read_salvaged
+from hf_bones.dataset.schema import image_bytes, load_any
 from hf_bones.images.opening import DEFAULT_LIMITS
+from hf_bones.pages.pictures import png
 
 _YES, _NO = {"1", "true", "yes"}, {"0", "false", "no"}
 
@@ -64,9 +67,16 @@ class SourceRow:
         if self.file is None:
             return self.content() if callable(self.content) else self.content or b""
         if not self.file.is_file():  # a pipe must not be waited for
-            raise FileNotFoundError("no such file" if not self.file.exists() else "not a regular file")
+            raise FileNotFoundError(ENOENT, "no such file" if not self.file.exists() else "not a regular file")
         with self.file.open("rb") as stream:
             return stream.read(DEFAULT_LIMITS.max_bytes + 1)  # a larger file is refused, and need not fill the memory for that
+
+    def read_hash(self) -> str:
+        """The SHA-256 of what it reads now, which for a dataset's rows is not that of the source; "" where it cannot be read."""
+        try:
+            return hashlib.sha256(self.read()).hexdigest()
+        except OSError:
+            return ""
 
 
 @dataclass(frozen=True)
@@ -122,10 +132,10 @@ def _is_split(word: str) -> bool:
         return False
 
 
-def manifest_rows(path: Path, *, root: Path | None = None, source: str = "", licence: str = "") -> Reading:
+def manifest_rows(path: Path, *, source: str = "", licence: str = "") -> Reading:
     """Rows from a CSV, TSV or Parquet table with columns as in `tables.COLUMN_NAMES`; `file` and `label` are needed.
 
-    File names are relative to `root`, by default the table's folder. `boxes` is "cx cy w h;cx cy w h" or a list of lists.
+    File names are relative to the table's folder. `boxes` is "cx cy w h;cx cy w h" or a list of lists.
     Raises `SourceError` naming the file, the columns found and those wanted, or the line and value that cannot be read.
     """
     columns, records = read_table(path)
@@ -134,7 +144,6 @@ def manifest_rows(path: Path, *, root: Path | None = None, source: str = "", lic
     if missing:
         wanted = "; ".join(f"{name} (also called {', '.join(COLUMN_NAMES[name][1:])})" for name in missing)
         raise SourceError(f"{path}: no column for {wanted}. Columns found: {', '.join(columns) or 'none'}")
-    base = root or path.parent
     rows = []
     for line, record in enumerate(records, start=2):
         cells = {name: record.get(column) for name, column in found.items()}
@@ -142,7 +151,7 @@ def manifest_rows(path: Path, *, root: Path | None = None, source: str = "", lic
             name = cell_text(cells["file"])
             if not name:
                 raise SourceError("the file name is empty")
-            rows.append(_row_from_cells(cells, file=base / name, image_id=name, source=source or path.stem, licence=licence))
+            rows.append(_row_from_cells(cells, file=path.parent / name, image_id=name, source=source or path.stem, licence=licence))
         except (ValueError, TypeError) as error:
             raise SourceError(f"{path}, line {line}: {error}") from error
     if not rows:
@@ -195,8 +204,6 @@ def dataset_rows(path_or_id: str, *, source: str = "", licence: str = "") -> Rea
     """
     import datasets
 
-    from hf_bones.dataset.schema import load_any
-
     loaded = load_any(path_or_id)
     salvaged = read_salvaged(Path(path_or_id))
     rows = []
@@ -215,7 +222,7 @@ def dataset_rows(path_or_id: str, *, source: str = "", licence: str = "") -> Rea
                 cells["label"] = names[cells["label"]] if cells["label"] is not None and cells["label"] >= 0 else ""
             row = _row_from_cells(
                 {**cells, "split": "" if len(loaded) == 1 and split == TRAIN else split},
-                content=partial(_image_bytes, part, index, images[0]),
+                content=partial(_stored_image, part, index, images[0]),
                 image_id=f"{split}/{index}",
                 source=source or Path(path_or_id).name,
                 licence=licence,
@@ -224,10 +231,8 @@ def dataset_rows(path_or_id: str, *, source: str = "", licence: str = "") -> Rea
     return Reading(rows)
 
 
-def _image_bytes(part: Any, index: int, column: str) -> bytes:
-    cell = part[index][column]
-    data: bytes = cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
-    return data
+def _stored_image(part: Any, index: int, column: str) -> bytes:
+    return image_bytes(part[index][column])
 
 
 def drawn_rows(count: int, *, seed: int = 0, size: int = 320, split: str = "", progress: bool = False) -> Reading:
@@ -242,12 +247,10 @@ def drawn_rows(count: int, *, seed: int = 0, size: int = 320, split: str = "", p
 
     rows = []
     for drawn in tqdm(draw_set(count, seed, size=size), total=count, desc="drawn", unit="img", disable=not progress):
-        stream = io.BytesIO()
-        Image.fromarray(drawn.pixels).save(stream, "PNG")
         rows.append(
             SourceRow(
                 label=drawn.label,
-                content=stream.getvalue(),
+                content=png(Image.fromarray(drawn.pixels)),
                 subtype=drawn.subtype,
                 group=f"drawn-{drawn.seed}",
                 source="drawn",

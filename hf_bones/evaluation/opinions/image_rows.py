@@ -10,7 +10,6 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,6 @@ from hf_bones.dataset.build import resolve_labels
 from hf_bones.dataset.choices import ReadingChoices
 from hf_bones.dataset.reading.detect import detect_kind, read_source
 from hf_bones.dataset.reading.sources import SourceRow
-from hf_bones.images.refusals import DEFAULT_LIMITS
 from hf_bones.labels import THREE_CLASS, LabelScheme
 
 _LEAST_SAMPLE = 10
@@ -76,7 +74,7 @@ def grouped(rows: Sequence[SourceRow], labels: Sequence[str]) -> list[ImageRow]:
     alone = [row.sha256 or f"row {index}" for index, row in enumerate(rows)]
     groups = merge_groups([row.group for row in rows], [row.copy_group for row in rows], alone)
     return [
-        ImageRow(row.name, _reader(row), label, group, row.sha256, row.file, row.source, row.licence, row.boxes)
+        ImageRow(row.name, row.read, label, group, row.sha256, row.file, row.source, row.licence, row.boxes)
         for row, label, group in zip(rows, labels, groups, strict=True)
     ]
 
@@ -112,18 +110,3 @@ def spread_sample(rows: Sequence[ImageRow], limit: int, seed: int = 0) -> list[I
         quota = max(round(limit * len(members) / len(rows)), _LEAST_SAMPLE)
         chosen += [int(order[place]) for _, place in sorted(members)[:quota]]
     return [rows[index] for index in sorted(chosen)]
-
-
-def _reader(row: SourceRow) -> Callable[[], bytes]:
-    if row.file is not None:
-        return partial(_read_file, row.file)
-    content = row.content
-    return content if callable(content) else partial(bytes, content or b"")
-
-
-def _read_file(path: Path) -> bytes:
-    """The content of a regular file that is no larger than an image may be: a pipe would never end."""
-    if not path.is_file():
-        raise FileNotFoundError(2, "no such regular file", str(path))
-    with path.open("rb") as stream:
-        return stream.read(DEFAULT_LIMITS.max_bytes + 1)

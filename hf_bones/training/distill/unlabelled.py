@@ -221,10 +221,10 @@ def _held_out_copies(reads: Mapping[str, Read], data: DataConfig, output: Path, 
         subject = Subject(manifest, lambda record: every[record.sha256](), DATASET_KIND)
         unreadable = make_fingerprints(subject, records, store, progress=progress)
         table = store.table([digest for digest in every if digest not in unreadable])
-        joined = groups(len(table), find_links(table, store, load_curate_recipe().dedup, progress=progress).links)
+        joined = groups(find_links(table, store, load_curate_recipe().dedup, progress=progress).links)
     shutil.rmtree(workplace)
     copies: set[str] = {digest for digest in reads if digest in held_out}
-    for members in ([table.hashes[number] for number in group] for group in joined):
+    for members in joined:
         if any(digest in held_out for digest in members):
             copies |= {digest for digest in members if digest in reads}
     return {digest: why for digest, why in unreadable.items() if digest in reads}, copies

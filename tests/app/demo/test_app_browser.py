@@ -6,7 +6,6 @@ Needs `chromium` on the path and says so where it is missing; with HF_BONES_REQU
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from chromium import WAIT, opened
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
+from small_films import encoded
 from tiny import grey, telling_checkpoint
 
 from hf_bones.app.demo.page import build_demo, serve
@@ -117,9 +117,7 @@ def test_an_image_is_pasted_anywhere(page: Page, film: Path) -> None:
 
 
 def test_a_file_that_browsers_call_no_image_can_be_dropped(page: Page, film: Path) -> None:
-    stream = io.BytesIO()
-    Image.fromarray(np.asarray(Image.open(film)).astype(np.uint16) * 16).save(stream, "TIFF")
-    send_file(page, "drop", "film", stream.getvalue())
+    send_file(page, "drop", "film", encoded(np.asarray(Image.open(film)).astype(np.uint16) * 16, "TIFF"))
     expect_answer(page)
     expect(page.locator("#caption")).to_contain_text("TIFF, 70 × 90 px; windowed")
     shown = page.locator("#radiograph img").evaluate("image => image.decode().then(() => image.naturalWidth)")

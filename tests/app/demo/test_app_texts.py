@@ -35,15 +35,15 @@ def test_an_undecided_model_says_that_it_is_not_sure(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("drawn", "said"), [(True, True), (False, False), (None, False)])
 def test_a_model_of_drawings_alone_says_so(tmp_path: Path, drawn: bool | None, said: bool) -> None:
-    facts = texts.model_facts(BonePredictor.from_pretrained(save_checkpoint(tmp_path, drawn=drawn)))
-    assert ("learnt from drawn radiographs only" in texts.header_html(facts)) is said
+    predictor = BonePredictor.from_pretrained(save_checkpoint(tmp_path, drawn=drawn))
+    assert ("learnt from drawn radiographs only" in texts.header_html(predictor)) is said
 
 
 def test_the_header_names_the_model_and_whether_it_is_calibrated(tmp_path: Path, predictor: BonePredictor) -> None:
-    html = texts.header_html(texts.model_facts(predictor))
+    html = texts.header_html(predictor)
     assert "my-model" in html and "56 px" in html and "probabilities calibrated" in html and str(tmp_path.parent) not in html
     raw = BonePredictor.from_pretrained(save_checkpoint(tmp_path, calibrated=False))
-    assert "not calibrated" in texts.header_html(texts.model_facts(raw))
+    assert "not calibrated" in texts.header_html(raw)
 
 
 def test_each_class_is_defined_and_told_by_sign_and_word(predictor: BonePredictor) -> None:

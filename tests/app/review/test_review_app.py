@@ -9,11 +9,12 @@ import threading
 
 import pytest
 from PIL import Image
+from small_films import build, encoded, rows_of
 from small_review import add_film, small_review
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from hf_bones.app.review.page import app_kwargs, build_review
+from hf_bones.app.review.page import app_kwargs, build_review, serve_review
 from hf_bones.app.review.pictures import Pictures
 from hf_bones.app.review.session import Review
 from hf_bones.collect.upkeep.forget import forget
@@ -184,10 +185,8 @@ def test_thumbnails_are_made_in_the_background_and_an_unreadable_image_stops_not
 
 
 def test_a_large_image_is_shrunk_unless_all_of_it_is_asked_for(review, client, tmp_path):
-    stream = io.BytesIO()
-    Image.new("L", (3000, 1500), 90).save(stream, "PNG")
     with open_manifest(tmp_path) as manifest:
-        sha = add_film(manifest, 300, stream.getvalue())
+        sha = add_film(manifest, 300, encoded(Image.new("L", (3000, 1500), 90)))
     review.index.load()
     sizes = [Image.open(io.BytesIO(client.get(f"/pictures/view/{sha}{more}").content)).size for more in ("", "?full=1")]
     assert sizes == [(1280, 640), (3000, 1500)]
@@ -224,8 +223,6 @@ def test_other_sites_are_kept_out(client, hashes, headers, status):
 
 def test_another_site_cannot_post_a_decision_to_the_page(review, hashes):
     page = build_review(review)
-    from hf_bones.app.review.page import serve_review
-
     address = serve_review(page, review)
     try:
         with TestClient(page.app, base_url=address.rstrip("/")) as client:
@@ -254,8 +251,6 @@ def test_the_contact_sheet_shows_the_images_of_the_list(review, client):
 
 
 def test_a_built_dataset_is_reviewed_like_a_collection(tmp_path):
-    from small_films import build, rows_of
-
     folder = build(rows_of(9), tmp_path / "built").folder
     with open_subject(folder) as subject:
         review = Review(subject, THREE_CLASS)

@@ -10,7 +10,7 @@ from small_films import encoded
 
 from hf_bones.curate.checks.colour import colour_picture
 from hf_bones.curate.checks.measuring import measure
-from hf_bones.curate.checks.reasons import RULES, Reason, thresholds
+from hf_bones.curate.checks.reasons import RULES, Reason
 from hf_bones.curate.recipe import CheckSettings, load_curate_recipe
 from hf_bones.dataset.drawn.radiograph import draw_set
 from hf_bones.images.opening import open_image
@@ -20,8 +20,8 @@ SETTINGS = load_curate_recipe().checks
 
 def flags(data: bytes, rows: float = 1.0) -> set[str]:
     """What an image is flagged for by the shipped recipe."""
-    limits = thresholds(SETTINGS)
-    return {reason for reason, found in measure(data, rows).items() if RULES[reason].is_flagged(found.value, limits[reason])}
+    found = measure(data, rows)
+    return {reason for reason, rule in RULES.items() if rule.is_flagged(found[reason].value, rule.threshold(SETTINGS))}
 
 
 @pytest.fixture(scope="module")

@@ -59,65 +59,66 @@ def collection(tmp_path):
     return folder
 
 
-def test_every_value_of_every_image_is_kept_with_its_threshold(collection):
-    with open_subject(collection) as subject:
-        done = run_checks(subject, SETTINGS)
-        assert (done.measured, done.known) == (4, 0)
-        for record in subject.manifest.images():
-            rows = {
-                row["reason"]: row for row in subject.manifest.connection.execute("SELECT * FROM checks WHERE sha256 = ?", (record.sha256,))
-            }
-            assert set(rows) == set(Reason) and all(row["value"] is not None and row["checked_at"] for row in rows.values())
-            assert all(row["threshold"] == RULES[Reason(reason)].threshold(SETTINGS) for reason, row in rows.items())
-        assert flagged(subject, Reason.BLANK) == {digest(encoded(np.full((120, 120), 60, np.uint8)))}
-        assert not any(record.decision for record in subject.manifest.images())
+@pytest.fixture
+def subject(collection):
+    with open_subject(collection) as opened:
+        yield opened
 
 
-def test_refused_files_are_judged_too(collection):
-    with open_subject(collection) as subject:
-        done = {one.reason: one for one in run_checks(subject, SETTINGS).summaries}
-        assert flagged(subject, Reason.UNREADABLE) == {digest(encoded(picture(1, (120, 120)))[:-60])}
-        assert 0 < values(subject, Reason.TRUNCATED)[digest(jpeg(7, 120)[:-300])] < 1
-        assert (done[Reason.UNREADABLE].flagged, done[Reason.UNREADABLE].measured) == (1, 5)
-        assert (done[Reason.TRUNCATED].flagged, done[Reason.TRUNCATED].measured) == (1, 5)
+def test_every_value_of_every_image_is_kept_with_its_threshold(subject):
+    done = run_checks(subject, SETTINGS)
+    assert (done.measured, done.known) == (4, 0)
+    for record in subject.manifest.images():
+        rows = {
+            row["reason"]: row for row in subject.manifest.connection.execute("SELECT * FROM checks WHERE sha256 = ?", (record.sha256,))
+        }
+        assert set(rows) == set(Reason) and all(row["value"] is not None and row["checked_at"] for row in rows.values())
+        assert all(row["threshold"] == RULES[Reason(reason)].threshold(SETTINGS) for reason, row in rows.items())
+    assert flagged(subject, Reason.BLANK) == {digest(encoded(np.full((120, 120), 60, np.uint8)))}
+    assert not any(record.decision for record in subject.manifest.images())
 
 
-def test_a_changed_threshold_judges_anew_without_reading_a_single_image(collection, monkeypatch):
-    with open_subject(collection) as subject:
-        run_checks(subject, SETTINGS)
-        before = values(subject, Reason.TOO_SMALL)
-
-        def must_not_read(record):
-            raise AssertionError("an image was read")
-
-        again = dataclasses.replace(subject, read=must_not_read)
-        done = run_checks(again, dataclasses.replace(SETTINGS, min_side=200))
-        assert (done.measured, done.known) == (0, 4)
-        assert flagged(subject, Reason.TOO_SMALL) == set(before) and values(subject, Reason.TOO_SMALL) == before
-        run_checks(again, SETTINGS)
-        assert not flagged(subject, Reason.TOO_SMALL)
+def test_refused_files_are_judged_too(subject):
+    done = {one.reason: one for one in run_checks(subject, SETTINGS).summaries}
+    assert flagged(subject, Reason.UNREADABLE) == {digest(encoded(picture(1, (120, 120)))[:-60])}
+    assert 0 < values(subject, Reason.TRUNCATED)[digest(jpeg(7, 120)[:-300])] < 1
+    assert (done[Reason.UNREADABLE].flagged, done[Reason.UNREADABLE].measured) == (1, 5)
+    assert (done[Reason.TRUNCATED].flagged, done[Reason.TRUNCATED].measured) == (1, 5)
 
 
-def test_values_of_other_measures_are_measured_anew_and_other_tables_of_checks_left_alone(collection, monkeypatch):
-    with open_subject(collection) as subject:
-        run_checks(subject, SETTINGS)
-        subject.manifest.connection.execute("INSERT INTO checks VALUES ('a', 'of_somebody_else', 1, 1, 0, '', '')")
-        monkeypatch.setattr(checks, "VERSION", 99)
-        assert run_checks(subject, SETTINGS).measured == 4
-        assert run_checks(subject, SETTINGS).measured == 0
-        assert values(subject, "of_somebody_else") == {"a": 1.0}
+def test_a_changed_threshold_judges_anew_without_reading_a_single_image(subject, monkeypatch):
+    run_checks(subject, SETTINGS)
+    before = values(subject, Reason.TOO_SMALL)
+
+    def must_not_read(record):
+        raise AssertionError("an image was read")
+
+    again = dataclasses.replace(subject, read=must_not_read)
+    done = run_checks(again, dataclasses.replace(SETTINGS, min_side=200))
+    assert (done.measured, done.known) == (0, 4)
+    assert flagged(subject, Reason.TOO_SMALL) == set(before) and values(subject, Reason.TOO_SMALL) == before
+    run_checks(again, SETTINGS)
+    assert not flagged(subject, Reason.TOO_SMALL)
 
 
-def test_a_missing_file_is_unreadable_until_it_is_back(collection):
-    with open_subject(collection) as subject:
-        record = next(iter(subject.manifest.images()))
-        path = collection / record.file
-        path.rename(path.with_suffix(".away"))
-        run_checks(subject, SETTINGS)
-        assert record.sha256 in flagged(subject, Reason.UNREADABLE)
-        path.with_suffix(".away").rename(path)
-        assert run_checks(subject, SETTINGS).measured == 1
-        assert record.sha256 not in flagged(subject, Reason.UNREADABLE)
+def test_values_of_other_measures_are_measured_anew_and_other_tables_of_checks_left_alone(subject, monkeypatch):
+    run_checks(subject, SETTINGS)
+    subject.manifest.connection.execute("INSERT INTO checks VALUES ('a', 'of_somebody_else', 1, 1, 0, '', '')")
+    monkeypatch.setattr(checks, "VERSION", 99)
+    assert run_checks(subject, SETTINGS).measured == 4
+    assert run_checks(subject, SETTINGS).measured == 0
+    assert values(subject, "of_somebody_else") == {"a": 1.0}
+
+
+def test_a_missing_file_is_unreadable_until_it_is_back(subject, collection):
+    record = next(iter(subject.manifest.images()))
+    path = collection / record.file
+    path.rename(path.with_suffix(".away"))
+    run_checks(subject, SETTINGS)
+    assert record.sha256 in flagged(subject, Reason.UNREADABLE)
+    path.with_suffix(".away").rename(path)
+    assert run_checks(subject, SETTINGS).measured == 1
+    assert record.sha256 not in flagged(subject, Reason.UNREADABLE)
 
 
 def test_processes_measure_what_one_measures(tmp_path):
@@ -194,12 +195,11 @@ def test_a_drop_of_another_program_stays_and_does_not_shield_an_image(tmp_path):
         assert subject.manifest.image(blank[0]).decided_by == "curate dedup" and subject.manifest.image(blank[1]).decided_by == "checks"
 
 
-def test_what_is_forgotten_during_a_run_leaves_no_trace(collection):
-    with open_subject(collection) as subject:
-        record = next(iter(subject.manifest.images()))
-        subject.manifest.connection.execute("INSERT INTO tombstones VALUES (?, '', '')", (record.sha256,))
-        run_checks(subject, SETTINGS)
-        assert record.sha256 not in values(subject, Reason.BLURRY)
+def test_what_is_forgotten_during_a_run_leaves_no_trace(subject):
+    record = next(iter(subject.manifest.images()))
+    subject.manifest.connection.execute("INSERT INTO tombstones VALUES (?, '', '')", (record.sha256,))
+    run_checks(subject, SETTINGS)
+    assert record.sha256 not in values(subject, Reason.BLURRY)
 
 
 def test_a_built_dataset_is_checked_where_it_stands(tmp_path):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
+from small_films import encoded
 
 from hf_bones.dataset.drawn.radiograph import draw_radiograph
 
@@ -19,9 +20,7 @@ def film(seed: int, size: int = 256) -> Picture:
 
 
 def compressed(picture: Picture) -> Picture:
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "JPEG", quality=35)
-    return np.asarray(Image.open(stream).convert("L"))
+    return np.asarray(Image.open(io.BytesIO(encoded(picture, "JPEG", quality=35))).convert("L"))
 
 
 def scaled(picture: Picture) -> Picture:

@@ -2,10 +2,10 @@
 
 import csv
 import dataclasses
-import hashlib
 
 import pytest
 from copied_films import compressed, film, mirrored, scaled
+from small_collection import keep
 from small_films import encoded
 from typer.testing import CliRunner
 
@@ -16,22 +16,17 @@ from hf_bones.curate.duplicates.report import write_report
 from hf_bones.curate.recipe import load_curate_recipe
 from hf_bones.curate.subject import collection_subject
 from hf_bones.dataset.reading.collection import collection_rows
-from hf_bones.manifest.store import DERIVED, THUMBNAILS_FOLDER, ImageRecord, open_manifest
+from hf_bones.manifest.store import DERIVED, THUMBNAILS_FOLDER, open_manifest
 
 SETTINGS = load_curate_recipe().dedup
 
 
 def add(folder, picture, **known) -> str:
     """An image of the collection in `folder`; returns its hash."""
-    body = encoded(picture)
-    sha256 = hashlib.sha256(body).hexdigest()
-    file = f"images/{sha256[:2]}/{sha256}.png"
-    (folder / file).parent.mkdir(parents=True, exist_ok=True)
-    (folder / file).write_bytes(body)
+    height, width = picture.shape
+    given = {"label": "healthy", "licence": "CC-BY-4.0", "provider": "web", "width": width, "height": height, "format": "PNG"} | known
     with open_manifest(folder, create=True) as manifest:
-        given = {"label": "healthy", "licence": "CC-BY-4.0", "provider": "web"} | known
-        manifest.add_image(ImageRecord(sha256, file, len(body), picture.shape[1], picture.shape[0], "PNG", **given))
-    return sha256
+        return keep(manifest, encoded(picture), "png", **given)
 
 
 def dedup(folder, **options):

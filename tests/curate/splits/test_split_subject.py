@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import pytest
 from small_collection import bring, digest, jpeg, see
-from small_films import build, rows_of
+from small_films import LABELS, build, rows_of
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
@@ -20,8 +20,6 @@ from hf_bones.curate.subject import collection_subject
 from hf_bones.dataset.reading.collection import collection_rows
 from hf_bones.dataset.subject import open_subject
 from hf_bones.manifest.store import ImageRecord, Manifest, open_manifest
-
-LABELS = ("healthy", "fractured", "beyond_repair")
 
 
 def fill(folder, *known):

@@ -1,12 +1,9 @@
 """What the tests of arrays share."""
 
 import pytest
-from small_cache import FILMS, write
-from small_films import build, rows_of
+from small_cache import cached_films
 
 
 @pytest.fixture
 def films(tmp_path):
-    build(rows_of(FILMS), tmp_path / "dataset")
-    write(tmp_path / "dataset")
-    return tmp_path / "dataset"
+    return cached_films(tmp_path / "dataset")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import datasets
 import numpy as np
+from small_films import build, rows_of
 
 from hf_bones.dataset.arrays.reading import arrays_folder, open_arrays
 from hf_bones.dataset.arrays.writing import write_arrays
@@ -25,11 +27,16 @@ def opened(folder, size=SIZE, out=None):
     return arrays
 
 
+def cached_films(folder):
+    """A built dataset of 30 films with its cache."""
+    build(rows_of(FILMS), folder)
+    write(folder)
+    return folder
+
+
 def decoded(part, size=SIZE):
     """What training would make of each row."""
-    from datasets import Image as ImageFeature
-
-    cells = part.cast_column("image", ImageFeature(decode=False))["image"]
+    cells = part.cast_column("image", datasets.Image(decode=False))["image"]
     return [fit_to(open_image(cell["bytes"]).pixels, size) for cell in cells]
 
 

@@ -1,19 +1,18 @@
 """Array caches: what is written, where it lies, what is read. Run: pytest tests/dataset/arrays/test_cache.py"""
 
-import io
 import json
 import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import datasets
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
-from small_cache import FILMS, SIZE, decoded, opened, write
-from small_films import build, encoded, picture, rows_of
+from small_cache import SIZE, cached_films, decoded, opened, write
+from small_films import build, encoded, picture
 
 from hf_bones.dataset.arrays.index import read_index
 from hf_bones.dataset.arrays.reading import arrays_folder, open_arrays
@@ -26,11 +25,13 @@ from hf_bones.preprocess import fit_to
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
-    """A built dataset of 30 films and its cache."""
-    folder = tmp_path_factory.mktemp("films") / "dataset"
-    build(rows_of(FILMS), folder)
-    write(folder)
-    return folder
+    return cached_films(tmp_path_factory.mktemp("films") / "dataset")
+
+
+def part_of(stored):
+    """A split that holds these encoded images."""
+    cells = [{"image": {"bytes": data, "path": None}} for data in stored]
+    return datasets.Dataset.from_list(cells, features=datasets.Features({"image": datasets.Image()}))
 
 
 def assert_same(found, wanted):
@@ -53,25 +54,16 @@ def test_each_row_comes_back_as_training_would_decode_it(films):
     kind=st.sampled_from(["PNG", "JPEG", "16 bit", "colour"]),
 )
 def test_pixels_are_bit_equal_for_any_shape_size_and_format(tmp_path_factory, shapes, size, kind):
-    from datasets import Dataset
-
-    from hf_bones.dataset.schema import bone_features
-
     stored = []
     for seed, shape in enumerate(shapes):
         grey = picture(seed, shape)
         if kind == "16 bit":
-            stream = io.BytesIO()
-            Image.fromarray(grey.astype(np.uint16) * 200 + 7).save(stream, "PNG")
-            stored.append(stream.getvalue())
+            stored.append(encoded(grey.astype(np.uint16) * 200 + 7))
         elif kind == "colour":
             stored.append(encoded(np.stack([grey, grey // 2, grey // 3], axis=-1)))
         else:
             stored.append(encoded(grey, kind))
-    features = {"image": bone_features(("healthy",))["image"]}
-    from datasets import Features
-
-    part = Dataset.from_list([{"image": {"bytes": data, "path": None}} for data in stored], features=Features(features))
+    part = part_of(stored)
     folder = tmp_path_factory.mktemp("any")
     assert write_arrays({"train": part}, size, folder, progress=False).decoded == len(set(stored))
     arrays = open_arrays(folder, size, "", {"train": part})
@@ -140,8 +132,6 @@ def test_where_a_cache_lies(tmp_path, monkeypatch):
 
 
 def test_a_cache_beside_the_dataset_does_not_disturb_loading(films):
-    import datasets
-
     assert len(datasets.load_dataset(str(films), split="train")) == len(load_bones(films)["train"])
 
 
@@ -150,11 +140,7 @@ def test_no_cache_is_none_and_not_an_error(films, tmp_path):
 
 
 def test_an_image_that_cannot_be_opened_is_named_and_the_others_are_there(tmp_path):
-    from datasets import Dataset, Features
-    from datasets import Image as ImageFeature
-
-    cells = [{"image": {"bytes": data, "path": None}} for data in (encoded(picture(0)), b"not an image", encoded(picture(2)))]
-    part = Dataset.from_list(cells, features=Features({"image": ImageFeature()}))
+    part = part_of([encoded(picture(0)), b"not an image", encoded(picture(2))])
     report = write_arrays({"train": part}, SIZE, tmp_path, progress=False)
     assert report.decoded == 2 and len(report.refused) == 1 and report.refused[0].startswith("train/1: not_an_image")
     arrays = open_arrays(tmp_path, SIZE, "", {"train": part})

@@ -2,6 +2,7 @@
 
 import tracemalloc
 
+import datasets
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,7 +11,7 @@ from small_films import build, encoded, picture, rows_of
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
-from hf_bones.dataset.arrays.export import export_npz
+from hf_bones.dataset.arrays.export import NpzChoices, export_npz
 from hf_bones.dataset.arrays.reading import arrays_folder, open_arrays
 from hf_bones.dataset.build import load_bones
 from hf_bones.images.opening import open_image
@@ -113,9 +114,7 @@ def test_the_npz_may_be_grey_bytes_and_squashed(films, tmp_path):
     cache(films, "--size", SIZE, "--export-npz", tmp_path / "f.npz", "--npz-channels", 1, "--npz-dtype", "uint8", "--npz-fit", "squash")
     images = np.load(tmp_path / "f.npz")["images"]
     assert images.shape == (30, SIZE, SIZE, 1) and images.dtype == np.uint8
-    from datasets import Image as ImageFeature
-
-    first = load_bones(films)["train"].cast_column("image", ImageFeature(decode=False))[0]["image"]["bytes"]
+    first = load_bones(films)["train"].cast_column("image", datasets.Image(decode=False))[0]["image"]["bytes"]
     wanted = Image.fromarray(open_image(first).pixels).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     assert np.array_equal(images[0, ..., 0], np.asarray(wanted))
 
@@ -128,7 +127,7 @@ def test_the_export_stays_in_little_memory(tmp_path):
     many = {split: part.select([0] * 150) for split, part in parts.items() if split == "train"}
     arrays.splits["train"] = arrays["train"].select([0] * 150)
     tracemalloc.start()
-    assert export_npz(many, arrays, 200, tmp_path / "f.npz", progress=False) == 150
+    assert export_npz(many, arrays, 200, NpzChoices(tmp_path / "f.npz"), progress=False) == 150
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 150 * 200 * 200 * 3 * 4 / 4  # of what `images` takes

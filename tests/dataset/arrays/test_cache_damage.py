@@ -7,7 +7,9 @@ import shutil
 from importlib import resources
 from pathlib import Path
 
+import datasets
 import numpy as np
+import pyarrow as pa
 import pytest
 from small_cache import FILMS, SIZE, decoded, opened, pixels_of, served, write
 from small_films import build, encoded, picture, rows_of
@@ -185,10 +187,7 @@ def test_a_dataset_replaced_while_it_was_cached_is_hashed_afterwards(films, monk
 
 
 def test_images_that_the_dataset_only_names_are_hashed_each_time(films):
-    import pyarrow as pa
-    from datasets import Image as ImageFeature
-
-    part = load_bones(films)["train"].cast_column("image", ImageFeature(decode=False))
+    part = load_bones(films)["train"].cast_column("image", datasets.Image(decode=False))
     files = [films / f"{row}.png" for row in range(len(part))]
     for file, cell in zip(files, part["image"], strict=True):
         file.write_bytes(cell["bytes"])

@@ -6,7 +6,8 @@ Run: pytest tests/dataset/reading/test_dataset_collection.py
 import math
 
 import pytest
-from small_collection import bring, digest, jpeg, see, small_collection
+from small_collection import bring, digest, jpeg, keep, see, small_collection
+from small_films import LABELS
 
 from hf_bones.collect.candidate import Candidate
 from hf_bones.curate.splits.names import GroupLeakError
@@ -15,21 +16,13 @@ from hf_bones.dataset.command import build_command
 from hf_bones.dataset.reading.collection import collection_rows
 from hf_bones.dataset.reading.detect import detect_kind, read_source
 from hf_bones.dataset.reading.tables import SourceError
-from hf_bones.manifest.store import ImageRecord, open_manifest
-
-LABELS = ("healthy", "fractured", "beyond_repair")
+from hf_bones.manifest.store import open_manifest
 
 
 def add(folder, seed=1, **known):
     """An image with this record, its file in place."""
-    body = jpeg(seed)
-    sha256 = digest(body)
-    file = f"images/{sha256[:2]}/{sha256}.jpg"
-    (folder / file).parent.mkdir(parents=True, exist_ok=True)
-    (folder / file).write_bytes(body)
     with open_manifest(folder, create=True) as manifest:
-        manifest.add_image(ImageRecord(sha256, file, len(body), format="JPEG", **({"label": "healthy", "licence": "CC0-1.0"} | known)))
-    return sha256
+        return keep(manifest, jpeg(seed), **({"format": "JPEG", "label": "healthy", "licence": "CC0-1.0"} | known))
 
 
 def groups(folder, **choices):
@@ -154,9 +147,7 @@ def test_a_reviewers_label_is_the_datasets(tmp_path):
 
 
 def test_a_file_that_is_missing_is_refused_and_the_rest_is_built(tmp_path):
-    for seed in range(9):
-        add(tmp_path / "c", seed, label=("healthy", "fractured", "beyond_repair")[seed % 3])
-    gone = digest(jpeg(0))
+    gone = nine(tmp_path / "c")[0]
     (tmp_path / "c" / f"images/{gone[:2]}/{gone}.jpg").unlink()
     done = build_command([str(tmp_path / "c")], tmp_path / "d", progress=False)
     assert [image.reason for image in done.refused] == ["unreadable_file"] and sum(map(len, done.dataset.values())) == 8
