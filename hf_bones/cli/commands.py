@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import inspect
 import sys
-import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any
@@ -129,6 +128,7 @@ def options_of(kind: Any) -> list[inspect.Parameter]:
 
 def recipe_options(taken: Iterable[str] = ()) -> list[inspect.Parameter]:
     """`--recipe` and an option for each key of a recipe but those `taken`. None stands for what was not given: the recipe decides."""
+    from hf_bones.config.fields import plain_type
     from hf_bones.config.recipe import STAGES, recipe_names
 
     found = []
@@ -141,7 +141,7 @@ def recipe_options(taken: Iterable[str] = ()) -> list[inspect.Parameter]:
         for key in dataclasses.fields(kind):
             if key.name in taken:
                 continue
-            hint, choices = _plain(hints[key.name]), [str(one) for one in key.metadata.get("choices") or ()]
+            hint, choices = plain_type(hints[key.name])[0], [str(one) for one in key.metadata.get("choices") or ()]
             help = key.metadata["help"] + (f" Range: {key.metadata['within']}." if key.metadata.get("within") else "")
             if key.default not in (dataclasses.MISSING, None, ""):
                 help += f"  [default: {str(key.default).lower() if hint is bool else key.default}]"
@@ -169,13 +169,6 @@ def _parameter(name: str, annotation: Any, info: Any, default: Any) -> inspect.P
 def _names(key: str, hint: Any) -> list[str]:
     name = OTHER_NAMES.get(f"--{key.replace('_', '-')}", f"--{key.replace('_', '-')}")
     return [f"{name}/--no-{name[2:]}" if hint is bool else name]
-
-
-def _plain(hint: Any) -> Any:
-    """A hint without its `| None`."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return next(kind for kind in typing.get_args(hint) if kind is not type(None))
-    return hint
 
 
 def _as_list(hint: Any) -> Any:

@@ -42,13 +42,6 @@ def option(default: Any, help: str, within: str = "", choices: tuple[Any, ...] =
     return field(default=default, metadata=metadata)
 
 
-def help_of(key: dataclasses.Field[Any]) -> str:
-    """The line of help of a key, with its range and choices."""
-    choices, interval = ", ".join(map(str, key.metadata.get("choices", ()))), key.metadata.get("within")
-    said = f" {choices}, or in {interval}." if choices and interval else f" One of {choices}." if choices else f" In {interval}."
-    return key.metadata["help"] + (said if choices or interval else "")
-
-
 class Checked:
     """A dataclass of options that is checked when made: `RecipeError`, naming the key, for a value out of range or no choice."""
 

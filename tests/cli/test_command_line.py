@@ -86,6 +86,12 @@ def test_every_command_takes_json_quiet_and_short_help_and_shows_its_options_who
     assert "--json" in done.output and "--quiet" in done.output
 
 
+def test_help_tells_range_and_choices_of_a_recipes_key():
+    said = {param.name: param for param in params(("train",))}
+    assert " Range: [0, 1)." in said["drop_path"].help and " Range: [1, ∞)." in said["max_steps"].help
+    assert (said["sampling"].metavar, said["max_steps"].metavar) == ("uniform|sqrt|balanced", "-1")
+
+
 def test_the_command_names_no_folder_of_this_machine_and_no_secret(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     elsewhere = tmp_path.parent / "elsewhere" / "films"

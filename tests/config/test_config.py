@@ -6,7 +6,7 @@ import pytest
 from command_line import parse_recipe
 
 from hf_bones.collect.recipe import FetchSettings, LicenceSettings, load_collect_recipe
-from hf_bones.config.fields import REMOVED, help_of, within
+from hf_bones.config.fields import REMOVED, within
 from hf_bones.config.loading import parse_yaml
 from hf_bones.config.recipe import STAGES, Recipe, RecipeError, SearchConfig, load_recipe, override, recipe_from_dict, recipe_names
 from hf_bones.curate.recipe import CheckSettings, DedupSettings, OpinionSettings, SplitSettings, load_curate_recipe
@@ -158,12 +158,6 @@ def test_a_refusal_names_what_is_wanted_and_the_nearest(key, value, message):
 def test_values_with_a_range_or_choices_are_right_at_its_ends():
     assert override(Recipe(), {"trainable": "last:12"}).model.trainable == "last:12"
     assert override(Recipe(), {"max_steps": 1}).training.max_steps == 1
-
-
-def test_help_tells_range_and_choices():
-    said = {key.name: help_of(key) for kind, key in KEYS}
-    assert said["drop_path"].endswith(" In [0, 1).") and said["sampling"].endswith(" One of uniform, sqrt, balanced.")
-    assert said["max_steps"].endswith(" -1, or in [1, ∞).") and said["output_dir"].endswith("record.json.")
 
 
 def test_a_list_given_bare_is_empty_and_other_lists_stay_the_recipes():

@@ -1,10 +1,11 @@
-"""Small whole runs of training: their arguments, and what they leave."""
+"""Small whole runs of training: their arguments, what ends them, and what they leave."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
+from transformers import TrainerCallback
 
 from hf_bones.training.run.checkpoints import last_complete_checkpoint
 
@@ -17,6 +18,17 @@ def arguments(ground: Path, output: Path, *more: str) -> list[str]:
     ]
 
 
+class StopAt(TrainerCallback):
+    """Ends a run after a step as Ctrl-C would."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args, state, control, **_) -> None:
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
@@ -24,10 +36,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def assert_same_weights(first: Path, second: Path, atol: float) -> None:
-    a, b = weights(first), weights(second)
-    assert a.keys() == b.keys()
-    for name in a:
-        torch.testing.assert_close(a[name], b[name], atol=atol, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+    torch.testing.assert_close(weights(first), weights(second), atol=atol, rtol=1e-4)
 
 
 def last_step(folder: Path) -> Path:

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import psutil
 import pytest
+import small_run
 import torch
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
@@ -109,12 +110,8 @@ def ground(tmp_path_factory) -> Path:
 
 
 def arguments(ground: Path, output: Path, *more: str) -> list[str]:
-    return [
-        *("--recipe", "quickstart", "--cpu", "true", "--model", str(ground / "start"), "--trainable", "all", "--image_size", "56"),
-        *("--dataset", str(ground / "dataset"), "--drawn_images", "0", "--drawn_validation_images", "0", "--output_dir", str(output)),
-        *("--batch_size", "10", "--gradient_accumulation_steps", "2", "--class_weights", "balanced", "--label_smoothing", "0.1"),
-        *("--eval_batch_size", "4", "--epochs", "6", "--learning_rate", "3e-3", "--head_learning_rate", "3e-3", *more),
-    ]
+    steps = ("--batch_size", "10", "--gradient_accumulation_steps", "2", "--eval_batch_size", "4", "--epochs", "6")
+    return small_run.arguments(ground, output, *steps, "--class_weights", "balanced", "--label_smoothing", "0.1", *more)
 
 
 @pytest.fixture(scope="module")

@@ -27,12 +27,14 @@ from hf_bones.training.run.arguments import training_arguments
 from hf_bones.training.run.checkpoints import comparable, earlier_checkpoints, last_complete_checkpoint, prepare_output
 from hf_bones.training.trainer import train
 
+TWICE = ("--evaluations_per_epoch", "2")
+
 
 @pytest.fixture(scope="module")
 def finished(ground, tmp_path_factory):
-    """One uninterrupted run, for the tests that compare with it."""
+    """One uninterrupted run, two validations an epoch, for the tests that compare with it."""
     output = tmp_path_factory.mktemp("finished") / "run"
-    assert main(arguments(ground, output)) == 0
+    assert main(arguments(ground, output, *TWICE)) == 0
     return output
 
 
@@ -58,9 +60,7 @@ def test_the_kept_checkpoint_is_the_best_one_and_not_the_last(ground, tmp_path):
 
 def test_a_run_killed_between_checkpoints_resumes_to_the_same_state(ground, finished, tmp_path):
     output = tmp_path / "run"
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments(ground, output, "--evaluations_per_epoch", "2")]
-    whole = tmp_path / "whole"
-    assert main(arguments(ground, whole, "--evaluations_per_epoch", "2")) == 0
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments(ground, output, *TWICE)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
     deadline = time.monotonic() + 240
     while not (output / "checkpoint-9" / "trainer_state.json").exists() and process.poll() is None and time.monotonic() < deadline:
@@ -69,8 +69,8 @@ def test_a_run_killed_between_checkpoints_resumes_to_the_same_state(ground, fini
     process.wait()
     assert not (output / "model.safetensors").exists(), "the run ended before it could be killed"
     assert subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False).returncode == 0
-    assert_same_weights(last_step(output), last_step(whole), atol=1e-6)
-    assert_same_weights(output, whole, atol=1e-6)
+    assert_same_weights(last_step(output), last_step(finished), atol=1e-6)
+    assert_same_weights(output, finished, atol=1e-6)
 
 
 def test_accelerates_silent_single_process_is_stopped_where_two_were_asked_for(ground, tmp_path):
@@ -113,9 +113,9 @@ def test_another_recipe_in_the_same_folder_is_refused_by_the_keys_that_differ(gr
     copy = tmp_path / "run"
     shutil.copytree(finished, copy)
     with pytest.raises(RecipeError, match=r"seed differ.*--resume false"):
-        prepared(parse_recipe(arguments(ground, copy, "--seed", "5")), copy)
-    assert prepared(parse_recipe(arguments(ground, copy)), copy) == last_step(copy)
-    assert prepared(parse_recipe(arguments(ground, copy, "--seed", "5", "--resume", "false")), copy) is None
+        prepared(parse_recipe(arguments(ground, copy, *TWICE, "--seed", "5")), copy)
+    assert prepared(parse_recipe(arguments(ground, copy, *TWICE)), copy) == last_step(copy)
+    assert prepared(parse_recipe(arguments(ground, copy, *TWICE, "--seed", "5", "--resume", "false")), copy) is None
 
 
 def test_a_key_newer_than_the_run_counts_as_its_default(ground, finished, tmp_path):
@@ -124,9 +124,9 @@ def test_a_key_newer_than_the_run_counts_as_its_default(ground, finished, tmp_pa
     noted = read_json(copy / "run.json")
     del noted["box_loss"]
     (copy / "run.json").write_text(json.dumps(noted))
-    assert prepared(parse_recipe(arguments(ground, copy)), copy) is not None
+    assert prepared(parse_recipe(arguments(ground, copy, *TWICE)), copy) is not None
     with pytest.raises(RecipeError, match="box_loss differ"):
-        prepared(parse_recipe(arguments(ground, copy, "--box_loss", "0.5")), copy)
+        prepared(parse_recipe(arguments(ground, copy, *TWICE, "--box_loss", "0.5")), copy)
 
 
 def test_a_checkpoint_cut_off_while_saving_is_passed_over(finished, tmp_path):
@@ -240,7 +240,7 @@ def test_a_key_that_recipes_have_no_more_is_passed_over_with_a_warning(ground, f
     copy = tmp_path / "run"
     shutil.copytree(finished, copy)
     (copy / "run.json").write_text(json.dumps({**read_json(copy / "run.json"), "teacher_size": 448}))
-    assert prepared(parse_recipe(arguments(ground, copy)), copy) == last_step(copy)
+    assert prepared(parse_recipe(arguments(ground, copy, *TWICE)), copy) == last_step(copy)
     assert "teacher_size is ignored" in caplog.text
 
 

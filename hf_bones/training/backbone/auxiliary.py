@@ -56,15 +56,20 @@ def patch_map(tokens: torch.Tensor, grid: int) -> torch.Tensor:
     return tokens[:, -grid * grid :].unflatten(1, (grid, grid))
 
 
+def patch_grid(model: PreTrainedModel, size: int) -> int:
+    """Patches a side of an input of `size` px; 0 for a network without patches, whose last hidden state is a map already."""
+    patch = getattr(model.config, "patch_size", None)
+    patch = patch[0] if isinstance(patch, (list, tuple)) else patch
+    return size // patch if patch else 0
+
+
 def attach_auxiliary(model: PreTrainedModel, image_size: int, classes: Mapping[str, int], boxes: bool) -> None:
     """Gives the network its further heads, in place. Raises `RecipeError` naming the keys where its hidden states cannot be read."""
     base = model.base_model
     if base is model or not (hasattr(model.config, "hidden_size") or hasattr(model.config, "hidden_sizes")):
         raise RecipeError(f"box_loss, extra_heads: {type(model).__name__} shows no hidden states; set box_loss to 0 and extra_heads to []")
     width = model.config.hidden_sizes[-1] if getattr(model.config, "hidden_sizes", None) else model.config.hidden_size
-    patch = getattr(model.config, "patch_size", None)
-    patch = patch[0] if isinstance(patch, (list, tuple)) else patch
-    grid = image_size // patch if patch else 0
+    grid = patch_grid(model, image_size)
     heads = AuxiliaryHeads(width, head_of(model).in_features, classes, boxes)
     setattr(model, NAME, heads)
 

@@ -237,8 +237,7 @@ def freeze(model: PreTrainedModel, trainable: str) -> None:
     if trainable == "all":
         return
     kind, _, count = trainable.partition(":")
-    for parameter in model.parameters():
-        parameter.requires_grad = False
+    model.requires_grad_(False)
     for module in head_modules(model):
         module.requires_grad_(True)
     if kind == "last":
@@ -246,14 +245,12 @@ def freeze(model: PreTrainedModel, trainable: str) -> None:
         if int(count) > len(blocks):
             raise ValueError(f"trainable: {trainable!r} but {type(model).__name__} has {len(blocks)} blocks")
         for block in list(blocks)[-int(count) :]:
-            for parameter in block.parameters():
-                parameter.requires_grad = True
+            block.requires_grad_(True)
         if is_timm(model):
             unfreeze_after(model, blocks)
         for name, module in model.named_modules():
             if name.endswith(("layernorm", "layer_norm")) and name.count(".") == 1:
-                for parameter in module.parameters():
-                    parameter.requires_grad = True
+                module.requires_grad_(True)
 
 
 def parameter_groups(

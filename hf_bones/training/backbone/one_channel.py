@@ -35,7 +35,10 @@ def to_one_channel(model: PreTrainedModel) -> None:
     one.in_channels = 1
     one.weight = torch.nn.Parameter(three.weight.detach().sum(dim=1, keepdim=True), requires_grad=three.weight.requires_grad)
     model.set_submodule(name, one)
-    _set_channels(model, 1)
+    for module in model.modules():
+        if getattr(module, "num_channels", None) == 3:
+            module.num_channels = 1
+    model.config.num_channels = 1
 
 
 def three_channel_state(model: PreTrainedModel, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -45,10 +48,3 @@ def three_channel_state(model: PreTrainedModel, state: dict[str, torch.Tensor]) 
         return state
     key = f"{name}.weight"
     return {**state, key: state[key].repeat(1, 3, 1, 1) / 3}
-
-
-def _set_channels(model: PreTrainedModel, count: int) -> None:
-    for module in model.modules():
-        if getattr(module, "num_channels", None) == 3:
-            module.num_channels = count
-    model.config.num_channels = count

@@ -50,6 +50,11 @@ class TokenPooling(torch.nn.Module):
         return mean if self.kind == "mean" else torch.cat([tokens[:, 0], mean], dim=1)
 
 
+def _of_the_backbone(key: str) -> Any:
+    """A property of `PooledConfig` that its backbone's config keeps."""
+    return property(lambda config: getattr(config.backbone_config, key), lambda config, value: setattr(config.backbone_config, key, value))
+
+
 class PooledConfig(PreTrainedConfig):
     """A backbone's config, which pooling stands on it, and how many of its tokens come before the patches."""
 
@@ -66,33 +71,11 @@ class PooledConfig(PreTrainedConfig):
         super().__init__(**more)
 
     # What the rest of the code asks of any network's config; it is kept in the backbone's.
-    @property
-    def image_size(self) -> Any:
-        return self.backbone_config.image_size
-
-    @image_size.setter
-    def image_size(self, value: Any) -> None:
-        self.backbone_config.image_size = value
-
-    @property
-    def num_channels(self) -> int:
-        return self.backbone_config.num_channels
-
-    @num_channels.setter
-    def num_channels(self, value: int) -> None:
-        self.backbone_config.num_channels = value
-
-    @property
-    def patch_size(self) -> int:
-        return self.backbone_config.patch_size
-
-    @property
-    def hidden_size(self) -> int:
-        return self.backbone_config.hidden_size
-
-    @property
-    def num_hidden_layers(self) -> int:
-        return self.backbone_config.num_hidden_layers
+    image_size = _of_the_backbone("image_size")
+    num_channels = _of_the_backbone("num_channels")
+    patch_size = _of_the_backbone("patch_size")
+    hidden_size = _of_the_backbone("hidden_size")
+    num_hidden_layers = _of_the_backbone("num_hidden_layers")
 
 
 class PooledClassifier(PreTrainedModel):

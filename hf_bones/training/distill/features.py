@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from hf_bones.training.backbone.auxiliary import NAME, attach_auxiliary, patch_map
+from hf_bones.training.backbone.auxiliary import NAME, attach_auxiliary, patch_grid, patch_map
 from hf_bones.training.backbone.loading import head_of
-from hf_bones.training.distill.teacher import Teacher, hidden_width, patch_grid
+from hf_bones.training.distill.teacher import Teacher, hidden_width
 
 
 def projected_key(number: int) -> str:

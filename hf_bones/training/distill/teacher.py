@@ -20,7 +20,7 @@ from hf_bones.config.recipe import RecipeError
 from hf_bones.labels import LabelScheme
 from hf_bones.preprocess import InputSpec, spec_from_processor
 from hf_bones.record import public_name, read_json, sha256_file, sha256_rows
-from hf_bones.training.backbone.auxiliary import patch_map
+from hf_bones.training.backbone.auxiliary import patch_grid, patch_map
 from hf_bones.training.backbone.loading import head_labels, head_of, resolve_model
 from hf_bones.training.data.on_device import constant
 
@@ -59,13 +59,6 @@ class Lesson:
 
     probabilities: torch.Tensor | None
     features: torch.Tensor | None
-
-
-def patch_grid(model: PreTrainedModel, size: int) -> int:
-    """Patches a side of an input of `size` px; 0 for a network without patches, whose last hidden state is a map already."""
-    patch = getattr(model.config, "patch_size", None)
-    patch = patch[0] if isinstance(patch, (list, tuple)) else patch
-    return size // patch if patch else 0
 
 
 def hidden_width(model: PreTrainedModel) -> int:

@@ -23,7 +23,6 @@ from hf_bones.config.recipe import RecipeError, TrainConfig
 from hf_bones.record import read_json, write_json
 
 PROJECT = "hf-bones"
-TRACKERS = ("none", "trackio", "tensorboard")
 NAME_FILE = "tracking.json"
 TENSORBOARD = "tensorboard"  # folder, in the run's
 _ELSEWHERE = ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL")

@@ -25,6 +25,7 @@ from hf_bones.config.recipe import Recipe, TrainConfig
 from hf_bones.training.data.on_device import Arriving
 from hf_bones.training.errors import DamagedImageError, DivergedError, LoaderDiedError, ShardsOutOfReachError, TooLittleMemoryError
 from hf_bones.training.run.checkpoints import last_complete_checkpoint
+from hf_bones.training.run.sharding import local_part
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -159,8 +160,7 @@ def has_left(losses: list[float], factor: float, logs: int) -> float | None:
 def weights_are_finite(model: torch.nn.Module) -> bool:
     """Whether every parameter holds numbers only; of a sharded one this process's part."""
     with torch.no_grad():
-        parts = [getattr(parameter, "to_local", lambda parameter=parameter: parameter)() for parameter in model.parameters()]
-        return bool(torch.stack([torch.isfinite(part).all() for part in parts]).all())
+        return bool(torch.stack([torch.isfinite(local_part(parameter)).all() for parameter in model.parameters()]).all())
 
 
 def not_finite(what: str, step: int, rate: float, arguments: TrainingArguments, config: TrainConfig) -> str:

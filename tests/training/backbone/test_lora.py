@@ -4,36 +4,25 @@ import sys
 from pathlib import Path
 
 import pytest
+import small_run
 import torch
 from command_line import main, parse_recipe
 from safetensors.torch import load_file, save_file
-from tiny import bar_dataset, tiny_checkpoint
-from transformers import AutoModelForImageClassification, SwinConfig, SwinForImageClassification, TrainerCallback
+from small_run import StopAt, last_step
+from tiny import tiny_checkpoint
+from transformers import AutoModelForImageClassification, SwinConfig, SwinForImageClassification
 
-import hf_bones.training.trainer as trainer_module
 from hf_bones.config.recipe import ModelConfig, RecipeError
 from hf_bones.labels import THREE_CLASS
 from hf_bones.training.backbone.loading import head_parameters, load_model, parameter_groups
 from hf_bones.training.backbone.lora import MATRICES, add_lora, attention_projections, lora_layers, merge_lora, plain_state
-from hf_bones.training.run.checkpoints import last_complete_checkpoint, load_weights
+from hf_bones.training.run.checkpoints import load_weights
 from hf_bones.training.trainer import train
 
 
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ground")
-    bar_dataset(folder / "dataset", train=32, held_out=9)
-    tiny_checkpoint(folder / "start", blocks=2)
-    return folder
-
-
-def arguments(ground: Path, output: Path, *more: str) -> list[str]:
-    return [
-        *("--recipe", "quickstart", "--cpu", "true", "--model", str(ground / "start"), "--image_size", "56", "--head_start", "random"),
-        *("--dataset", str(ground / "dataset"), "--drawn_images", "0", "--drawn_validation_images", "0", "--output_dir", str(output)),
-        *("--batch_size", "8", "--epochs", "3", "--learning_rate", "1e-2", "--head_learning_rate", "3e-3", "--trainable", "all"),
-        *("--lora_rank", "2", "--lora_alpha", "4", *more),
-    ]
+def arguments(smaller: Path, output: Path, *more: str) -> list[str]:
+    lora = ("--learning_rate", "1e-2", "--lora_rank", "2", "--lora_alpha", "4")
+    return small_run.arguments(smaller, output, "--head_start", "random", "--epochs", "3", *lora, *more)
 
 
 def with_lora(folder: Path, **values):
@@ -55,12 +44,6 @@ def moved(model):
 def logits_of(model) -> torch.Tensor:
     with torch.no_grad():
         return model.eval()(torch.randn(4, 3, 56, 56, generator=torch.Generator().manual_seed(1))).logits
-
-
-def last_step(folder: Path) -> Path:
-    found = last_complete_checkpoint(folder)
-    assert found is not None
-    return found
 
 
 @pytest.mark.parametrize("kind", ["dinov2", "vit"])
@@ -119,10 +102,10 @@ def test_without_peft_the_error_says_what_to_install(tmp_path, monkeypatch):
         with_lora(tiny_checkpoint(tmp_path / "v", "vit"))
 
 
-def test_a_finished_run_is_a_plain_checkpoint_whose_attention_learnt_and_whose_rest_did_not(ground, tmp_path):
-    trained = train(parse_recipe(arguments(ground, tmp_path / "run")))
+def test_a_finished_run_is_a_plain_checkpoint_whose_attention_learnt_and_whose_rest_did_not(smaller, tmp_path):
+    trained = train(parse_recipe(arguments(smaller, tmp_path / "run")))
     plain = load_file(last_step(tmp_path / "run") / "model.safetensors")
-    start = load_file(ground / "start" / "model.safetensors")
+    start = load_file(smaller / "start" / "model.safetensors")
     assert plain.keys() == start.keys() and not lora_layers(trained.model)
     changed = {name for name in plain if not torch.equal(plain[name], start[name])}
     assert {name for name in changed if not name.startswith("classifier.")} == {
@@ -138,28 +121,16 @@ def trained_folder(trained, output: Path) -> Path:
     return output / f"checkpoint-{max(scores, key=scores.__getitem__)}"
 
 
-class CutOff(TrainerCallback):
-    def on_step_end(self, args, state, control, **_):
-        if state.global_step == 7:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("more", [("--ema_decay", "0.6"), ("--head_start", "probe")], ids=["averaged", "probe"])
-def test_a_run_cut_off_between_checkpoints_resumes_to_the_same_weights(ground, tmp_path, monkeypatch, more):
-    whole, output, make = tmp_path / "whole", tmp_path / "run", trainer_module.make_trainer
+def test_a_run_cut_off_between_checkpoints_resumes_to_the_same_weights(smaller, tmp_path, more):
+    whole, output = tmp_path / "whole", tmp_path / "run"
     options = ("--evaluations_per_epoch", "2", "--epochs", "2", *more)
-    assert main(arguments(ground, whole, *options)) == 0
+    assert main(arguments(smaller, whole, *options)) == 0
 
-    def make_cut_off(*given, **named):
-        trainer = make(*given, **named)
-        trainer.add_callback(CutOff())
-        return trainer
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(trainer_module, "make_trainer", make_cut_off)
-        train(parse_recipe(arguments(ground, output, *options)))
+    with pytest.raises(KeyboardInterrupt):
+        train(parse_recipe(arguments(smaller, output, *options)), callbacks=[StopAt(7)])
     assert last_step(output).name == "checkpoint-6"
-    assert main(arguments(ground, output, *options)) == 0
+    assert main(arguments(smaller, output, *options)) == 0
     for place in (last_step(whole).name, "."):
         mine, theirs = (load_file(folder / place / "model.safetensors") for folder in (output, whole))
         assert mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)

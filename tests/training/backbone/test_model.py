@@ -170,8 +170,7 @@ def test_loading_weights_back_restores_every_one(tmp_path, kind):
         for parameter in model.parameters():
             parameter.add_(1)
     load_weights(model, tmp_path / "checkpoint-1")
-    for name, tensor in model.state_dict().items():
-        torch.testing.assert_close(tensor, before[name])
+    torch.testing.assert_close(dict(model.state_dict()), before)
 
 
 def test_layer_decay_slows_lower_blocks_and_spares_biases_from_weight_decay(tmp_path):

@@ -9,7 +9,7 @@ import torch
 from command_line import main
 from PIL import Image
 from small_run import arguments
-from tiny import bar_dataset, bar_picture, tiny_checkpoint
+from tiny import bar_picture, tiny_checkpoint
 from transformers import AutoModelForImageClassification, Dinov2ForImageClassification, pipeline
 
 from hf_bones.config.recipe import ModelConfig, RecipeError
@@ -20,16 +20,6 @@ from hf_bones.record import read_json
 from hf_bones.training.backbone.loading import blocks_of, head_of, head_parameters, load_model, parameter_groups
 from hf_bones.training.backbone.pooling import PooledClassifier, TokenPooling
 from hf_bones.training.run.checkpoints import load_weights, save_checkpoint
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ground")
-    bar_dataset(folder / "dataset")
-    for kind in ("dinov2", "vit", "convnextv2"):
-        tiny_checkpoint(folder / kind, kind)
-    (folder / "start").symlink_to(folder / "dinov2")
-    return folder
 
 
 def loaded(ground: Path, kind: str, pooling: str, **more):

@@ -6,6 +6,7 @@ from command_line import parse_recipe
 from small_run import arguments
 
 from hf_bones.labels import THREE_CLASS
+from hf_bones.training.backbone.auxiliary import attach_auxiliary
 from hf_bones.training.backbone.loading import load_model
 from hf_bones.training.build import make_trainer
 from hf_bones.training.cached_views.fill import keep_frozen_output
@@ -18,11 +19,13 @@ def recipe_of(ground: Path, output: Path, *more: str):
     return parse_recipe(arguments(ground, output, *PLAIN, *more))
 
 
-def kept_rows(ground: Path, output: Path, *more: str):
-    """A trainer whose rows are cached views, its recipe, and the rows it had before."""
+def kept_rows(ground: Path, output: Path, *more: str, heads: dict[str, int] | None = None):
+    """A trainer whose rows are cached views, its recipe, and the rows it had before; a network with `heads` has one of boxes too."""
     recipe = recipe_of(ground, output, *more)
     rows, validation = training_rows(recipe.data, THREE_CLASS, 0, 56)
     model, spec = load_model(recipe.model, THREE_CLASS)
+    if heads:
+        attach_auxiliary(model, 56, heads, boxes=True)
     trainer = make_trainer(recipe, model, spec, THREE_CLASS, rows, validation)
     before = trainer.train_dataset
     hashes = {"train": rows.hashes, "validation": validation.hashes}

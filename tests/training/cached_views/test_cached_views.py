@@ -1,8 +1,7 @@
 """Kept output of a frozen backbone gives what the images give. Run: pytest tests/training/cached_views/test_cached_views.py"""
 
 import shutil
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +9,17 @@ import pytest
 import torch
 from command_line import main
 from kept_output import PLAIN, kept_rows, recipe_of
-from repository import ROOT
 from small_run import arguments, assert_same_weights, last_step, weights
 from transformers import AutoModelForImageClassification
+from two_processes import run_two
 
 from hf_bones.config.recipe import RecipeError
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import stack_inputs
 from hf_bones.training.backbone.loading import load_model
-from hf_bones.training.build import make_trainer
 from hf_bones.training.cached_views import cut as cut_module
 from hf_bones.training.cached_views import fill as fill_module
 from hf_bones.training.cached_views.cut import NetworkCut, find_cut, frozen_output, start_at_cut
-from hf_bones.training.cached_views.fill import keep_frozen_output
 from hf_bones.training.cached_views.rows import CachedViewRows, collate_cached_views
 from hf_bones.training.data.batches import batch_matrices, batch_to_input, collate
 from hf_bones.training.data.rows import training_rows
@@ -33,10 +30,7 @@ def trained(ground: Path, output: Path, *more: str) -> dict[str, torch.Tensor]:
     return train(recipe_of(ground, output, *more)).model.state_dict()
 
 
-def assert_close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], atol: float) -> None:
-    assert one.keys() == other.keys()
-    for name in one:
-        torch.testing.assert_close(one[name], other[name], atol=atol, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
+assert_close = partial(torch.testing.assert_close, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +177,7 @@ def test_box_loss_and_extra_heads_learn_from_kept_output_as_from_images(ground, 
     assert any(not torch.equal(without.model.state_dict()[name], kept.model.state_dict()[name]) for name in without.model.state_dict())
 
     more = (*same, "--augment", "true", "--cached_views", "2")
-    trainer, recipe, before = kept_rows_with_boxes(ground, tmp_path / "views", more)
+    trainer, recipe, before = kept_rows(ground, tmp_path / "views", *more, heads={"region": 2})
     for view, policy in ((0, None), (1, recipe.augment)):
         expected = collate([before[(row, view * len(before) + row)] for row in range(4)], 56)
         keys = [(row, 48 * ((view - row) % 2)) for row in range(4)]
@@ -192,22 +186,6 @@ def test_box_loss_and_extra_heads_learn_from_kept_output_as_from_images(ground, 
         torch.testing.assert_close(batch_matrices(batch, recipe.augment), batch_matrices(expected, policy))
         for key in ("heights", "widths", "boxes", "boxes_known", "labels", "region_label"):
             torch.testing.assert_close(batch[key], expected[key])
-
-
-def kept_rows_with_boxes(ground, output, more):
-    from hf_bones.training.backbone.auxiliary import attach_auxiliary
-
-    recipe = recipe_of(ground, output, *more)
-    rows, validation = training_rows(recipe.data, THREE_CLASS, 0, 56)
-    model, spec = load_model(recipe.model, THREE_CLASS)
-    attach_auxiliary(model, 56, {"region": 2}, True)
-    trainer = make_trainer(recipe, model, spec, THREE_CLASS, rows, validation)
-    before = trainer.train_dataset
-    hashes = {"train": rows.hashes, "validation": validation.hashes}
-    trainer.train_dataset, trainer.eval_dataset, trainer.data_collator = keep_frozen_output(
-        trainer, recipe.training, recipe.model.trainable, recipe.augment, spec, hashes, len(trainer.sampler)
-    )
-    return trainer, recipe, before
 
 
 def test_the_fitted_head_is_the_same_from_kept_features(ground, tmp_path):
@@ -238,10 +216,8 @@ def test_a_run_on_kept_output_is_resumed_and_ends_with_a_plain_checkpoint(ground
 @pytest.mark.slow
 def test_two_processes_share_the_pass_and_reach_what_one_does(ground, tmp_path, monkeypatch):
     same = (*PLAIN, "--trainable", "last:1", "--cached_views", "1")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(ROOT / "scripts" / "train.py")]
-    two = [*launch, *arguments(ground, tmp_path / "two", *same, "--processes", "2")]
-    done = subprocess.run(two, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    for code, printed in run_two(main, (arguments(ground, tmp_path / "two", *same, "--processes", "2"),), tmp_path / "printed"):
+        assert code == 0, printed[-3000:]
     assert main(arguments(ground, tmp_path / "one", *same)) == 0
     assert_same_weights(tmp_path / "one", tmp_path / "two", atol=2e-4)
     assert weights(tmp_path / "one").keys() == weights(tmp_path / "two").keys()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import small_run
 
 from hf_bones.config.recipe import DataConfig
 
@@ -17,12 +18,8 @@ def config(ground: Path, folder: Path, **changes) -> DataConfig:
 
 
 def arguments(ground: Path, output: Path, *more: str) -> list[str]:
-    return [
-        *("--recipe", "quickstart", "--cpu", "true", "--model", str(ground / "start"), "--trainable", "all", "--image_size", "56"),
-        *("--dataset", str(ground / "shards"), "--streaming", "true", "--stream_dir", str(output.parent / "groups")),
-        *("--stream_row_groups", "4", "--drawn_images", "0", "--drawn_validation_images", "0", "--output_dir", str(output)),
-        *("--batch_size", "8", "--epochs", "2", "--learning_rate", "3e-3", "--head_learning_rate", "3e-3", "--head_start", "random", *more),
-    ]
+    streamed = ("--dataset", str(ground / "shards"), "--streaming", "true", "--stream_dir", str(output.parent / "groups"))
+    return small_run.arguments(ground, output, *streamed, "--stream_row_groups", "4", "--epochs", "2", "--head_start", "random", *more)
 
 
 def rewritten(ground: Path, folder: Path, change) -> DataConfig:

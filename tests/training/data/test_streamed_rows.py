@@ -13,7 +13,6 @@ import pytest
 import torch
 from accelerate.data_loader import prepare_data_loader
 from command_line import main, parse_recipe
-from hub_server import HubServer, hub  # noqa: F401 - a fixture
 from small_shards import arguments, config, rewritten
 
 from hf_bones.config.recipe import DataConfig, RecipeError

@@ -14,9 +14,8 @@ import pytest
 from command_line import main, parse_recipe
 from hub_server import HubServer
 from repository import ROOT
-from small_run import assert_same_weights, last_step
+from small_run import StopAt, assert_same_weights, last_step
 from small_shards import arguments, rewritten
-from transformers import TrainerCallback
 from two_processes import free_port, launch_environment
 
 from hf_bones.dataset.streamed.row_groups import RowGroupFiles
@@ -106,17 +105,6 @@ def waited(done, seconds: float = 10) -> None:
     assert done()
 
 
-class Stop(TrainerCallback):
-    """Ends a run as a lost machine would, after a step."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_step_end(self, args, state, control, **_):
-        if state.global_step == self.step:
-            raise InterruptedError("lost")
-
-
 @pytest.fixture(scope="module")
 def whole(ground, tmp_path_factory) -> Path:
     """One uninterrupted run in one process, from the folder of shards."""
@@ -129,8 +117,8 @@ def test_a_run_stopped_in_an_epoch_goes_on_with_the_shards_that_it_began_with(gr
     found = rewritten(ground, tmp_path, lambda table: table)
     # Six batches an epoch, a checkpoint after every third.
     recipe = parse_recipe(arguments(tmp_path, tmp_path / "run", "--evaluations_per_epoch", "2", "--model", str(ground / "start")))
-    with pytest.raises(InterruptedError):
-        train(recipe, callbacks=[Stop(step=4)])
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, callbacks=[StopAt(4)])
     assert last_step(tmp_path / "run").name == "checkpoint-3"
     extra = Path(found.dataset) / "data" / "train-00003-of-00003.parquet"
     extra.write_bytes(next(extra.parent.glob("train-*")).read_bytes())

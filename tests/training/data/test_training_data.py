@@ -6,7 +6,7 @@ from importlib import resources
 
 import numpy as np
 import pytest
-from tiny import bar_dataset, bar_picture
+from tiny import bar_picture
 
 from hf_bones.config.recipe import DataConfig, RecipeError
 from hf_bones.labels import THREE_CLASS, TWO_CLASS
@@ -16,9 +16,9 @@ from hf_bones.training.data.rows import Rows, describe_rows, said_of_sources, tr
 LABELS = np.array([0] * 80 + [1] * 15 + [2] * 5)
 
 
-@pytest.fixture(scope="module")
-def bars(tmp_path_factory):
-    return bar_dataset(tmp_path_factory.mktemp("bars") / "dataset")
+@pytest.fixture
+def bars(ground):
+    return ground / "dataset"
 
 
 def test_a_uniform_epoch_sees_each_row_once_and_in_another_order_next_time():

@@ -8,10 +8,9 @@ import pytest
 import torch
 from command_line import distill_main
 from PIL import Image
-from safetensors.torch import load_file
+from small_run import StopAt, last_step, weights
 from small_student import NAMES, arguments, hashes_of, recipe_of, trainer_of
 from tiny import bar_picture, tiny_checkpoint
-from transformers import TrainerCallback
 
 from hf_bones.config.recipe import RecipeError, load_recipe
 from hf_bones.config.rules import check_rules
@@ -23,7 +22,6 @@ from hf_bones.training.data.rows import training_rows
 from hf_bones.training.distill.probabilities import write_probabilities
 from hf_bones.training.distill.run import distill, teacher_probabilities
 from hf_bones.training.distill.teacher import load_teacher
-from hf_bones.training.run.checkpoints import last_complete_checkpoint
 
 # Whole runs
 TAUGHT = ("--label_weight", "0", "--feature_weight", "1", "--epochs", "6", "--augment", "false", "--unlabelled")
@@ -70,7 +68,7 @@ def test_a_student_comes_to_agree_with_its_teacher_and_its_features_draw_near(gr
 def test_a_distilled_checkpoint_is_a_plain_classifier(finished):
     from transformers import pipeline
 
-    assert not [name for name in load_file(finished / "model.safetensors") if "auxiliary" in name]
+    assert not [name for name in weights(finished) if "auxiliary" in name]
     assert len(pipeline("image-classification", model=str(finished))(Image.fromarray(bar_picture(0, 1)).convert("RGB"), top_k=3)) == 3
 
 
@@ -111,29 +109,16 @@ def test_a_file_of_probabilities_is_what_the_student_learns(ground, tmp_path):
     assert trained.distillation["images_with_probabilities_of_a_file"] == 48 and "agreement" not in trained.distillation
 
 
-class StopAt(TrainerCallback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_step_end(self, args, state, control, **_) -> None:
-        if state.global_step == self.step:
-            raise KeyboardInterrupt
-
-
 def test_a_stopped_run_resumes_to_what_an_uninterrupted_one_gives(ground, finished, tmp_path):
     output = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         distill(recipe_of(ground, output, *TAUGHT, str(ground / "more")), callbacks=[StopAt(22)])
-    stopped = last_complete_checkpoint(output)
-    assert stopped is not None and stopped.name == "checkpoint-18"
+    assert last_step(output).name == "checkpoint-18"
     trained = distill(recipe_of(ground, output, *TAUGHT, str(ground / "more")))
     assert [entry["step"] for entry in trained.history if "loss" in entry][-1] == 54
-    last, whole = last_complete_checkpoint(output), last_complete_checkpoint(finished)
-    assert last is not None and whole is not None
-    a, b = load_file(last / "model.safetensors"), load_file(whole / "model.safetensors")
-    assert a.keys() == b.keys() and any("projections" in name for name in a)
-    for name in a:
-        torch.testing.assert_close(a[name], b[name], atol=1e-6, rtol=1e-4)
+    last = weights(last_step(output))
+    torch.testing.assert_close(last, weights(last_step(finished)), atol=1e-6, rtol=1e-4)
+    assert any("projections" in name for name in last)
 
 
 @pytest.mark.parametrize("kind", ["convnextv2", "vit"])

@@ -29,15 +29,9 @@ def arguments(ground: Path, output: Path, *more: str) -> list[str]:
     return small_run.arguments(ground, output, "--head_start", "random", *more)
 
 
-def weights_of(checkpoint: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(checkpoint / "model.safetensors")
-
-
 def assert_only_numbers_were_saved(output: Path) -> None:
     for checkpoint in output.glob("checkpoint-*"):
-        assert all(bool(torch.isfinite(tensor).all()) for tensor in weights_of(checkpoint).values()), checkpoint
+        assert all(bool(torch.isfinite(tensor).all()) for tensor in small_run.weights(checkpoint).values()), checkpoint
 
 
 HUGE = ("--learning_rate", "1e30", "--head_learning_rate", "1e30")
