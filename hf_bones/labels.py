@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from hf_bones.config.fields import nearest
 from hf_bones.config.loading import parse_yaml
 
 HEALTHY = "healthy"
@@ -187,8 +188,7 @@ def scheme_from_dict(data: Mapping[str, object], source: str = "label scheme") -
     known = {"name", "normal", "classes", "refused"}
     for key in data:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            raise ValueError(f"{source}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else f"; known: {sorted(known)}"))
+            raise ValueError(f"{source}: unknown key {key!r}{nearest(str(key), known) or f'; known: {sorted(known)}'}")
     classes = data.get("classes")
     if not isinstance(classes, list) or not classes:
         raise ValueError(f"{source}: 'classes' must be a list of mappings with at least 'name' and 'definition'")

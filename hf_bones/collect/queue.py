@@ -61,16 +61,7 @@ def start_search(manifest: Manifest, search: Search) -> tuple[int, bool]:
     manifest.connection.execute(
         "INSERT OR IGNORE INTO searches (key, provider, query, label, subtype, region, label_basis, state, started_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, 'open', ?)",
-        (
-            search.key,
-            search.provider.name,
-            search.query,
-            search.label,
-            search.subtype,
-            search.region,
-            search.provider.label_basis,
-            now(),
-        ),
+        (search.key, search.provider.name, search.query, search.label, search.subtype, search.region, search.provider.label_basis, now()),
     )
     row = manifest.connection.execute("SELECT id, state FROM searches WHERE key = ?", (search.key,)).fetchone()
     return int(row["id"]), row["state"] == "done"
@@ -200,9 +191,9 @@ def record_stored(manifest: Manifest, url: str, image: ImageRecord, arrival: Arr
 
     Returns False where the same bytes had come from another URL before. Raises `sqlite3.Error` where the disk is full.
     """
-    with manifest.transaction() as connection:
+    with manifest.transaction():
         new = manifest.add_image(_with_provenance(image, _sighting_of(manifest, url)))
-        _finish(connection, url, Outcome.STORED, "", "", image.sha256, image.bytes, "", arrival)
+        record_outcome(manifest, url, Outcome.STORED, "", "", arrival, sha256=image.sha256, size=image.bytes)
     return new
 
 
@@ -237,39 +228,12 @@ def record_outcome(
     size: int | None = None,
     kept: str = "",
 ) -> None:
-    """Writes that a URL was refused or failed, why, and where its bytes are kept (relative to the collection)."""
-    with manifest.transaction() as connection:
-        _finish(connection, url, outcome, reason, detail, sha256, size, kept, arrival)
-
-
-def _finish(
-    connection: sqlite3.Connection,
-    url: str,
-    outcome: Outcome,
-    reason: str,
-    detail: str,
-    sha256: str,
-    size: int | None,
-    kept: str,
-    arrival: Arrival,
-) -> None:
-    connection.execute(
+    """Writes what became of a URL, why, and where refused bytes are kept (relative to the collection)."""
+    values = (outcome, reason, detail[:500], sha256, size, kept, arrival.status, arrival.final_url, arrival.content_type[:200])
+    manifest.connection.execute(
         "UPDATE fetches SET state = ?, reason = ?, detail = ?, sha256 = ?, bytes = ?, kept = ?, status = ?, final_url = ?,"
         " content_type = ?, attempts = attempts + ?, finished_at = ? WHERE url = ?",
-        (
-            outcome,
-            reason,
-            detail[:500],
-            sha256,
-            size,
-            kept,
-            arrival.status,
-            arrival.final_url,
-            arrival.content_type[:200],
-            arrival.attempts,
-            now(),
-            url,
-        ),
+        (*values, arrival.attempts, now(), url),
     )
 
 

@@ -13,16 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_bones.collect.providers.registry import provider_class, provider_options
-from hf_bones.config.fields import (
-    Checked,
-    Reader,
-    RecipeError,
-    checked_mapping,
-    dataclass_from_dict,
-    nearest,
-    option,
-    text_of,
-)
+from hf_bones.config.fields import Checked, Reader, RecipeError, checked_mapping, dataclass_from_dict, nearest, option, text_of
 from hf_bones.config.loading import read_recipe, recipe_names
 from hf_bones.labels import LabelScheme, load_scheme, normalise_name
 

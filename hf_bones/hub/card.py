@@ -5,7 +5,6 @@ Every figure comes from a file; what no file has is printed as "not measured" or
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import yaml
 
 from hf_bones.hub.card_teachers import further_licences, worth_rows
-from hf_bones.inference.checkpoint import CONFIG_FILE, PROCESSOR_FILE, RECORD_FILE, scheme_of
+from hf_bones.inference.checkpoint import CONFIG_FILE, HUB_ID, PROCESSOR_FILE, RECORD_FILE, scheme_of
 from hf_bones.inference.decision import read_decision
 from hf_bones.labels import BEYOND_REPAIR, LabelScheme
 from hf_bones.pages.templates import render
@@ -29,7 +28,6 @@ NOT_RECORDED = "not recorded"
 
 # Licences under which a trained model may be passed on with attribution. Anything else is named in the card and left to the reader.
 CLEAR_LICENCES = {"cc-by-4.0", "cc-by-3.0", "cc-by-2.0", "cc-by-2.5", "cc0-1.0", "apache-2.0", "mit", "public-domain", "drawn"}
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def write_card(folder: str | Path, *, name: str | None = None, evaluation: str | Path | None = None) -> Path:
@@ -87,7 +85,7 @@ def card_text(folder: Path, name: str | None = None) -> str:
         looks=len(looks) if isinstance(looks, list) else None,
         validation=validation_table(_mapping(_mapping(record.get("metrics")).get("validation")), scheme),
         decision=decision,
-        model=title if _HUB_ID.fullmatch(title) else "PATH_OR_ID",
+        model=title if HUB_ID.fullmatch(title) else "PATH_OR_ID",
         pooled=config.get("model_type") == POOLED,
         boxes=_mapping(recipe.get("training")).get("box_loss"),
         packages=", ".join(f"{package} {version}" for package, version in packages.items()),
@@ -103,9 +101,9 @@ def _front_matter(record: Mapping[str, Any], data: Mapping[str, Any], licences: 
         "tags": ["image-classification", "radiography", "x-ray", "bone-fracture", "hf-bones"],
     }
     # Only what the record calls a Hub id: `data/bones` or `runs/first` looks like one and is a folder.
-    if _HUB_ID.fullmatch(str(record.get("base_model_id") or "")):
+    if HUB_ID.fullmatch(str(record.get("base_model_id") or "")):
         matter["base_model"] = record["base_model_id"]
-    if _HUB_ID.fullmatch(str(data.get("dataset_id") or "")):
+    if HUB_ID.fullmatch(str(data.get("dataset_id") or "")):
         matter["datasets"] = [data["dataset_id"]]
     return yaml.safe_dump(matter, sort_keys=False, allow_unicode=True)
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from hf_bones.inference.decision import FILE_NAME as DECISION_FILE
 from hf_bones.labels import SHIPPED_SCHEMES, LabelClass, LabelScheme
-from hf_bones.record import read_json
 
 BUNDLED = "bundled"
 CONFIG_FILE = "config.json"
@@ -26,7 +25,7 @@ RECORD_FILE = "record.json"
 NEEDED_FILES = (CONFIG_FILE, PROCESSOR_FILE, WEIGHTS_FILE, WEIGHTS_INDEX, "model-*-of-*.safetensors", DECISION_FILE, RECORD_FILE)
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -55,7 +54,7 @@ def find_checkpoint(name: str | Path, revision: str | None = None) -> Checkpoint
         found = Checkpoint(text, Path(text).expanduser())
     elif Path(text).expanduser().is_file():
         raise CheckpointError(f"{text} is a file; name the folder that holds config.json and model.safetensors")
-    elif isinstance(name, str) and _HUB_ID.fullmatch(text):
+    elif isinstance(name, str) and HUB_ID.fullmatch(text):
         found = _download(text, revision)
     else:
         raise CheckpointError(f"no checkpoint {text!r}: it is neither '{BUNDLED}', nor a folder here, nor a Hub id such as 'owner/name'")
@@ -157,8 +156,3 @@ def _class_names(config: dict[str, Any]) -> tuple[str, ...]:
     """What config.json calls the outputs, in their order: `id2label`, or `label_names`, as the configs of timm's networks have it."""
     by_id = {int(index): str(label) for index, label in (config.get("id2label") or {}).items()}
     return tuple(by_id[index] for index in sorted(by_id)) or tuple(map(str, config.get("label_names") or ()))
-
-
-def read_config(checkpoint: Checkpoint) -> dict[str, Any]:
-    """config.json of a checkpoint."""
-    return read_json(checkpoint.folder / CONFIG_FILE)

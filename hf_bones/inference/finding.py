@@ -5,8 +5,7 @@ Not here: how it is found (`predictor.py`).
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -86,13 +85,3 @@ def csv_row(finding: Finding, names: Sequence[str]) -> list[str]:
 def open_csv(path: Path, mode: str) -> IO[str]:
     """Opens a findings CSV. `surrogateescape`: file names that are not valid UTF-8 exist, and must not end a run."""
     return path.open(mode, encoding="utf-8", errors="surrogateescape", newline="")
-
-
-def write_findings_csv(findings: Iterable[Finding], path: str | Path) -> None:
-    """Writes findings of one model to a CSV. The classes are those of the first readable finding."""
-    rows = list(findings)
-    names = next((list(f.probabilities) for f in rows if f.readable), [])
-    with open_csv(Path(path), "w") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(csv_columns(names))
-        writer.writerows(csv_row(finding, names) for finding in rows)

@@ -68,7 +68,7 @@ class BonePredictor:
         where there is one. Raises `CheckpointError` (a ValueError) naming the checkpoint and what to do.
         """
         found = files.find_checkpoint(name, revision)
-        config = files.read_config(found)
+        config = read_json(found.folder / files.CONFIG_FILE)
         processor_path = found.folder / files.PROCESSOR_FILE
         spec = spec_from_processor(read_json(processor_path), str(processor_path))
         decision = read_decision(found.folder)

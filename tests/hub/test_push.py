@@ -56,7 +56,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
 from hf_bones import BonePredictor
 from hf_bones.hub.push import push_checkpoint
-from hf_bones.inference.decision import read_decision, write_decision, Decision
+from hf_bones.inference.decision import read_decision, write_decision, DecisionRule
 from hf_bones.labels import THREE_CLASS
 
 folder, name, picture = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -67,7 +67,7 @@ processor = AutoImageProcessor.from_pretrained(name, backend="pil")
 plain = pipeline("image-classification", model=name, image_processor=processor)(picture, top_k=3)
 model = AutoModelForImageClassification.from_pretrained(name)
 again = push_checkpoint(folder, name)
-write_decision(Decision(5.0, THREE_CLASS, read_decision(folder).image_size), folder)
+write_decision(DecisionRule(5.0, THREE_CLASS, read_decision(folder).image_size), folder)
 second = push_checkpoint(folder, name, commit_message="New temperature")
 newest = BonePredictor.from_pretrained(name).predict(picture)[0]
 pinned = BonePredictor.from_pretrained(name, revision=first.commit).predict(picture)[0]

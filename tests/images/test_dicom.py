@@ -7,13 +7,7 @@ import io
 import numpy as np
 import pydicom
 import pytest
-from grey_images import (
-    GREY,
-    TWELVE,
-    dicom,
-    encoded,
-    refusal,
-)
+from grey_images import GREY, TWELVE, dicom, encoded, refusal
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLosslessSV1, RLELossless
 
 from hf_bones.images.opening import ImageRefusedError, Refusal, explain, open_image

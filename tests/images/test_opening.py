@@ -7,14 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from grey_images import (
-    GREY,
-    HEIGHT,
-    WIDTH,
-    drawn_grey,
-    encoded,
-    refusal,
-)
+from grey_images import GREY, HEIGHT, WIDTH, drawn_grey, encoded, refusal
 from PIL import Image, ImageOps, PngImagePlugin
 
 from hf_bones.images.opening import Refusal, open_image

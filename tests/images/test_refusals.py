@@ -13,19 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from grey_images import (
-    GREY,
-    HEIGHT,
-    REFUSED,
-    TWELVE,
-    WIDTH,
-    dicom,
-    drawn_grey,
-    encoded,
-    opens_or_is_refused,
-    refusal,
-    tiff_of_tags,
-)
+from grey_images import GREY, HEIGHT, REFUSED, TWELVE, WIDTH, dicom, drawn_grey, encoded, opens_or_is_refused, refusal, tiff_of_tags
 from PIL import Image, ImageFile, PngImagePlugin
 
 from hf_bones.images.opening import ImageRefusedError, Limits, Refusal, explain, open_image

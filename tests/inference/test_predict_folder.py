@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from tiny import grey, png
 
-from hf_bones.inference.finding import write_findings_csv
 from hf_bones.inference.folder import list_files, predict_paths
 from hf_bones.inference.predictor import BonePredictor
 
@@ -116,11 +115,3 @@ def test_file_names_that_are_not_utf8_do_not_end_the_run(predictor: BonePredicto
     predict_paths(predictor, [folder], tmp_path / "out.csv")
     predict_paths(predictor, [folder], tmp_path / "out.csv", resume=True)
     assert [row["file"] for row in rows_of(tmp_path / "out.csv")] == [str(odd)]
-
-
-def test_findings_can_be_written_as_a_csv(predictor: BonePredictor, tmp_path: Path) -> None:
-    write_findings_csv(predictor.predict([b"bad", grey(60, 60)]), tmp_path / "out.csv")
-    bad, good = rows_of(tmp_path / "out.csv")
-    assert (bad["verdict"], bad["p_healthy"]) == ("unreadable", "") and float(good["p_healthy"]) >= 0
-    write_findings_csv([], tmp_path / "empty.csv")
-    assert rows_of(tmp_path / "empty.csv") == []

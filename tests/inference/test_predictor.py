@@ -10,10 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny import grey, png, telling_checkpoint
-from transformers import (
-    AutoImageProcessor,
-    pipeline,
-)
+from transformers import AutoImageProcessor, pipeline
 
 from hf_bones.inference.decision import DecisionRule, write_decision
 from hf_bones.inference.predictor import BonePredictor

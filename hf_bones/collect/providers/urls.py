@@ -220,7 +220,8 @@ def _delimited(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield f"line {reader.line_num}", dict(zip(header, cells, strict=True))
 
 
-def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects of a file of JSON Lines and where each stands ("line 3"). Raises ValueError naming the line that is none."""
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
@@ -228,7 +229,7 @@ def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             try:
                 row = json.loads(line)
             except ValueError as error:
-                raise ValueError(f"line {number}: {error}") from error
+                raise ValueError(f"line {number}: not JSON ({error})") from error
             if not isinstance(row, dict):
                 raise ValueError(f"line {number}: expected a JSON object, got {str(row)[:80]}")
             yield f"line {number}", row
@@ -250,7 +251,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 _READERS: Mapping[str, Callable[[Path], Iterable[tuple[str, dict[str, Any]]]]] = {
     ".csv": _delimited,
     ".tsv": _delimited,
-    ".jsonl": _json_lines,
-    ".ndjson": _json_lines,
+    ".jsonl": json_lines,
+    ".ndjson": json_lines,
     ".parquet": _parquet,
 }

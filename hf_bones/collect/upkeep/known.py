@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from hf_bones.collect.candidate import UNKNOWN_LICENCE, Candidate
 from hf_bones.collect.licences import spdx
-from hf_bones.collect.providers.urls import known_cells
+from hf_bones.collect.providers.urls import json_lines, known_cells
 from hf_bones.collect.upkeep.status import label_conflicts
 from hf_bones.manifest.store import DECISION_COLUMNS, Decision, ImageRecord, open_manifest
 from hf_bones.record import sha256_file
@@ -85,25 +85,17 @@ def from_export(source: Path) -> Iterator[Known]:
 
 
 def _rows(source: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if source.suffix == ".parquet":
-        try:
-            with pq.ParquetFile(source) as table:
-                rows = (row for batch in table.iter_batches(1000) for row in batch.to_pylist())
-                yield from ((f"row {number}", row) for number, row in enumerate(rows, start=1))
-        except ValueError as error:  # pyarrow's errors are ValueErrors
-            raise ValueError(f"{source}: {error}") from error
-    elif source.suffix in (".jsonl", ".ndjson"):
-        with source.open(encoding="utf-8", newline="\n") as stream:  # a title may hold other characters that end a line
-            for number, line in enumerate(stream, start=1):
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise ValueError(f"{source}, line {number}: not JSON ({error})") from error
-                if not isinstance(row, dict):
-                    raise ValueError(f"{source}, line {number}: not a JSON object")
-                yield f"line {number}", row
-    else:
+    if source.suffix not in (".parquet", ".jsonl", ".ndjson"):
         raise ValueError(f"{source}: neither a collection nor an export (.parquet, .jsonl)")
+    try:
+        if source.suffix != ".parquet":
+            yield from json_lines(source)
+            return
+        with pq.ParquetFile(source) as table:
+            rows = (row for batch in table.iter_batches(1000) for row in batch.to_pylist())
+            yield from ((f"row {number}", row) for number, row in enumerate(rows, start=1))
+    except ValueError as error:  # pyarrow's errors are ValueErrors
+        raise ValueError(f"{source}: {error}") from error
 
 
 def _known(row: Mapping[str, Any]) -> Known:

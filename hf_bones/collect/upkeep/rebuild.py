@@ -12,8 +12,9 @@ from __future__ import annotations
 import csv
 import dataclasses
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -44,14 +45,7 @@ class Rebuilt:
     reason: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class _Fetching:
-    """How to fetch: what `collect` is given beside folder and searches."""
-
-    settings: FetchSettings
-    guard: AddressGuard
-    agent: str
-    show_progress: bool
+_Collect = Callable[[Path, Sequence[Search]], object]  # `collect`, given all but folder and searches
 
 
 def rebuild(
@@ -69,7 +63,7 @@ def rebuild(
     if target is None:
         raise ValueError(f"{source} is an export: name the folder to rebuild into with --out")
     known = list(from_collection(source) if is_collection else from_export(source))
-    fetching = _Fetching(settings, guard, agent, show_progress)
+    fetching = partial(collect, settings=settings, guard=guard, agent=agent, reconsider=False, show_progress=show_progress)
     elsewhere = folder is None or target.resolve() != folder.resolve()
     results: dict[str, Rebuilt] = {}
     new, torn = [], []
@@ -95,23 +89,14 @@ def rebuild(
     return ordered
 
 
-def _fetch(folder: Path, images: Sequence[Known], fetching: _Fetching) -> dict[str, Rebuilt]:
+def _fetch(folder: Path, images: Sequence[Known], fetching: _Collect) -> dict[str, Rebuilt]:
     """Fetches images that the collection `folder` has no row of, each from its next URL until one brings its bytes."""
     missing = images
     for turn in range(max((len(image.urls) for image in images), default=0)):
         asked = [(image, image.urls[turn]) for image in missing if turn < len(image.urls)]
         with open_manifest(folder, create=True) as manifest:
             _let_wait_again(manifest, asked)
-        search = Search(_KnownImages(asked), f"rebuild, URL {turn + 1}")
-        collect(
-            folder,
-            [search],
-            fetching.settings,
-            guard=fetching.guard,
-            agent=fetching.agent,
-            reconsider=False,
-            show_progress=fetching.show_progress,
-        )
+        fetching(folder, [Search(_KnownImages(asked), f"rebuild, URL {turn + 1}")])
         cut_off = {image.record.sha256 for image in missing if salvaged_share(image.record.marks) is not None}
         with open_manifest(folder) as manifest:
             if cut_off:  # their bytes came, and were refused as they had been the first time
@@ -123,7 +108,7 @@ def _fetch(folder: Path, images: Sequence[Known], fetching: _Fetching) -> dict[s
         return {image.record.sha256: _result(manifest, image) for image in images}
 
 
-def _mend(folder: Path, images: Sequence[Known], fetching: _Fetching) -> dict[str, Rebuilt]:
+def _mend(folder: Path, images: Sequence[Known], fetching: _Collect) -> dict[str, Rebuilt]:
     """Fetches images of the collection `folder` whose files are missing or damaged.
 
     They are fetched into a collection inside it, so that neither URLs that wait in it nor what it knows of these URLs is touched.

@@ -85,7 +85,7 @@ def test_a_big_parquet_table_is_read_batch_by_batch(tmp_path: Path) -> None:
         ("a.csv", b"url,severity\nhttps://a.example/1.jpg,\nhttps://a.example/2.jpg,7\n", "line 3: severity 7 is not in"),
         ("a.csv", b"url,hardware\nhttps://a.example/1.jpg,yes\nhttps://a.example/2.jpg,plate\n", "line 3: hardware 'plate'"),
         ("a.csv", b"url,boxes\nhttps://a.example/1.jpg,.5 .5 1 1;0 0 0 0\nhttps://a.example/2.jpg,1 2\n", "line 3: box"),
-        ("a.jsonl", b'{"url": "https://a.example/1.jpg"}\n\n{"url"\n', "line 3: Expecting"),
+        ("a.jsonl", b'{"url": "https://a.example/1.jpg"}\n\n{"url"\n', "line 3: not JSON"),
         ("a.jsonl", b'{"url": "https://a.example/1.jpg"}\n\n[1]\n', "line 3: expected a JSON object"),
         ("a.jsonl", b'{"url": "https://a.example/1.jpg"}\n\n{"url": {"x": 1}}\n', "line 3: expected text"),
         ("a.jsonl", b'{"url": "https://a.example/1.jpg"}\n\n{"src": "x"}\n', r"line 3: no column for the link \(url, .*found: src"),

@@ -23,7 +23,12 @@ def test_every_url_counts_once_also_those_that_wait(tmp_path):
     assert counts["openverse", "healthy", "CC0-1.0", "stored", ""] == 1  # both.jpg, for the search that saw it first
     assert counts["commons", "healthy", "CC0-1.0", "waiting", ""] == 1
     assert counts["commons", "fractured", "CC0-1.0", "failed", "too_slow"] == 1
+    assert counts["commons", "fractured", "CC0-1.0", "refused", "http_status"] == 1
+    assert counts["openverse", "healthy", "CC0-1.0", "refused", "not_an_image"] == 1
+    assert counts["openverse", "healthy", "unknown", "refused", "licence"] == 1
     assert (status.images, status.copies, status.searches) == (3, 1, {"done": 3})
+    shown = CliRunner().invoke(app, ["collection", "status", str(tmp_path)])
+    assert shown.exit_code == 0 and "http_status" in shown.output and "label conflicts: 1" in shown.output
 
 
 def test_conflicts_are_told_apart_by_whether_there_is_an_image(tmp_path):

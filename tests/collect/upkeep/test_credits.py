@@ -18,6 +18,7 @@ PIECES = [
     "{{7*7}}",
     "\u202egnp.exe", "\x00", "![](http://evil/pixel.png)", "1) ", "<!--", "]]>", "&#x3c;b&#x3e;", "Ada", " ", "é",
 ]  # fmt: skip
+TAGS = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "ul", "li", "a", "span", "code", "blockquote"}
 words = st.lists(st.sampled_from(PIECES), max_size=5).map("".join)
 addresses = st.one_of(
     st.sampled_from(
@@ -58,23 +59,7 @@ def test_nothing_that_a_stranger_wrote_becomes_markup(tmp_path_factory, title, c
         licence_url=licence_url, attribution=credit,
     )  # fmt: skip
     for shown in pages(tmp_path_factory.mktemp("credits"), record):
-        assert shown.tags <= {
-            "html",
-            "head",
-            "meta",
-            "title",
-            "style",
-            "body",
-            "h1",
-            "h2",
-            "p",
-            "ul",
-            "li",
-            "a",
-            "span",
-            "code",
-            "blockquote",
-        }
+        assert shown.tags <= TAGS
         assert shown.attributes <= {"lang", "charset", "name", "content", "http-equiv", "class", "href", "rel"}
         assert all(link.lower().startswith(("http://", "https://")) for link in shown.links) and len(shown.links) <= 3
 
@@ -88,7 +73,7 @@ def test_a_title_reads_as_it_was_written(tmp_path, title):
 def test_what_is_known_and_what_is_not(tmp_path):
     small_collection(tmp_path / "c")
     with open_manifest(tmp_path / "c") as manifest:
-        manifest.add_image(ImageRecord("cd" * 32, "images/x.jpg", 1, title="whose?"))
+        manifest.add_image(ImageRecord("cd" * 32, "images/x.jpg", 1, title="whose?", attribution="Photo: Bea & sons"))
         manifest.add_image(ImageRecord("ef" * 32, "images/y.jpg", 1, title="not shown", licence="CC0-1.0"))
         manifest.decide("ef" * 32, "keep", "", "ada")
         manifest.decide("ef" * 32, "drop", "a chest film", "ada")
@@ -96,6 +81,7 @@ def test_what_is_known_and_what_is_not(tmp_path):
     text, source = markdown.read_text(), page.read_text()
     assert count == 4 and "not shown" not in source and "not shown" not in text
     assert source.index("CC-BY-4.0") < source.index("CC-BY-SA-3.0") < source.index("unknown") < source.index("No licence is known")
+    assert "Photo: Bea &amp; sons" in source and "Ada" in source and 'href="http://p/1"' in source
     assert 'href="http://ada/"' in source and "https://creativecommons.org/licenses/by-sa/3.0/" in source
     assert "may scale and recolour" in source and "may scale and recolour" in text  # what was changed, as the licences ask
     assert "http" not in "".join(part.split(">")[0] for part in source.split("<link")[1:]) and "src=" not in source  # nothing is loaded

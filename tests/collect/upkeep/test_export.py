@@ -8,8 +8,10 @@ import json
 import pyarrow.parquet as pq
 import pytest
 from small_collection import digest, jpeg, small_collection
+from typer.testing import CliRunner
 
 import hf_bones.collect.upkeep.export as export_module
+from hf_bones.cli.main import app
 from hf_bones.collect.upkeep.export import export_collection
 from hf_bones.manifest.store import RECORD_COLUMNS, ImageRecord, open_manifest
 
@@ -29,6 +31,11 @@ def test_both_kinds_of_file_hold_the_same_rows(tmp_path, columns):
         export_collection(tmp_path / "c", tmp_path / f"e{suffix}", columns)
         tables.append(read(tmp_path / f"e{suffix}"))
     assert tables[0] == tables[1] and tables[0]
+    if columns == "hf_bones":
+        rows = {row["url"].rsplit("/", 1)[1]: row for row in tables[0]}
+        assert len(rows) == 3 and rows["a.jpg"]["other_urls"] == ["http://127.0.0.1:9/a-copy.jpg"]
+        assert rows["both.jpg"]["label_conflict"] == "fractured, healthy" and rows["d.jpg"]["view"] == "lateral"
+    assert not list(tmp_path.glob(".e*"))
 
 
 def test_a_row_holds_every_field_of_the_record(tmp_path):
@@ -50,7 +57,12 @@ def test_a_row_holds_every_field_of_the_record(tmp_path):
 
 def test_img2dataset_gets_its_own_words(tmp_path):
     small_collection(tmp_path / "c")
-    export_collection(tmp_path / "c", tmp_path / "e.parquet", "img2dataset")
+    command = ["collection", "export", str(tmp_path / "c"), "--columns", "img2dataset", "--out"]
+    done = CliRunner().invoke(app, [*command, str(tmp_path / "e.parquet")])
+    assert done.exit_code == 0, done.output
+    theirs = ["url", "caption", "key", "status", "error_message", "width", "height", "original_width", "original_height", "exif", "sha256"]
+    assert pq.read_table(tmp_path / "e.parquet").column_names[: len(theirs)] == theirs
+    assert "must end in one of .parquet, .jsonl" in CliRunner().invoke(app, [*command, str(tmp_path / "e.xlsx")]).output
     rows = {row["url"].rsplit("/", 1)[1]: row for row in read(tmp_path / "e.parquet")}
     said = {name: (row["status"], row["error_message"]) for name, row in rows.items()}
     assert said == {

@@ -158,6 +158,8 @@ def test_local_images_are_copied_where_they_are_whole_and_named_where_they_are_n
     results = again(tmp_path / "c", tmp_path / "n")
     assert outcomes(results) == {digest(jpeg(1)): "rebuilt", digest(jpeg(2)): "gone"}
     assert results[digest(jpeg(2))].reason.startswith("local_source")
+    export_collection(tmp_path / "c", tmp_path / "e.jsonl")
+    assert set(outcomes(again(tmp_path / "e.jsonl", tmp_path / "from_export")).values()) == {"gone"}  # it has no bytes
     assert again(tmp_path / "c")[digest(jpeg(2))].reason.startswith("local_source")  # in place too
     assert (tmp_path / "c" / records(tmp_path / "c")[digest(jpeg(2))].file).read_bytes() == b"damaged"
 
