@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 NOTICE = "A research and teaching tool, not a medical device: it must not be used to diagnose or to decide on treatment."
-_MARKUP = re.compile(r"[\\`*_\[\]|!#~]|(?<=\])\(")
+_MARKUP = re.compile(r"[\\`*_\[\]|!#~]")
 _STARTS = re.compile(r"^(?:[-+](?=\s|$)|\d+(?=[.)](?:\s|$)))")  # what begins a list, where it stands first
-_LINKS = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)  # what GitHub makes a link of by itself
+_LINKS = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?=@)|(?<=\])(?=\([a-z]+:)", re.IGNORECASE)  # what may become a link by itself
 
 
 def words(name: str) -> str:
