@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -226,4 +227,5 @@ def _merge(kept: list[tuple[npt.NDArray[np.int64], ...]], skipped: int) -> Candi
         kept = [(nothing,) * 6]
     columns = _nearest(tuple(np.concatenate(column) for column in zip(*kept, strict=True)))
     kinds = (np.int32, np.int32, np.int16, np.bool_, np.int16, np.int16)
-    return Candidates(*(column.astype(kind) for column, kind in zip(columns, kinds, strict=True)), skipped)
+    typed: list[Any] = [column.astype(kind) for column, kind in zip(columns, kinds, strict=True)]
+    return Candidates(*typed, skipped=skipped)
