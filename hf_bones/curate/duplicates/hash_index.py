@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -226,6 +225,6 @@ def _merge(kept: list[tuple[npt.NDArray[np.int64], ...]], skipped: int) -> Candi
         nothing = np.zeros(0, np.int64)
         kept = [(nothing,) * 6]
     columns = _nearest(tuple(np.concatenate(column) for column in zip(*kept, strict=True)))
-    kinds = (np.int32, np.int32, np.int16, np.bool_, np.int16, np.int16)
-    typed: list[Any] = [column.astype(kind) for column, kind in zip(columns, kinds, strict=True)]
-    return Candidates(*typed, skipped=skipped)
+    first, second, probe, mirrored, entry, distance = columns
+    pair = first.astype(np.int32), second.astype(np.int32)
+    return Candidates(*pair, probe.astype(np.int16), mirrored.astype(np.bool_), entry.astype(np.int16), distance.astype(np.int16), skipped)
