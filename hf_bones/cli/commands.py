@@ -51,7 +51,7 @@ class Group(TyperGroup):
     """A group that shows its commands in sections."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        commands = [(name, command) for name in self.list_commands(ctx) if (command := self.get_command(ctx, name)) is not None]
+        commands = [(name, command) for name in self.list_commands(ctx) if (command := self.get_command(ctx, name)) and not command.hidden]
         rows = [(getattr(command, "rich_help_panel", None) or "Commands", name, command) for name, command in commands]
         _write_sections(formatter, [(panel, (name, command.get_short_help_str(_WHOLE))) for panel, name, command in rows])
 
@@ -69,16 +69,23 @@ class Root(Group):
             return super().invoke(ctx)
 
 
-def command(app: typer.Typer, function: Callable[..., None], *, panel: str | None = None, without: Iterable[str] = ()) -> None:
-    """Adds `function` to `app` under its own name. Its parameters are Typer's; one whose type is a dataclass stands for the fields of
-    it that have a line of help, and one of type `RecipeKeys` for the keys of a recipe, `without` some of them. Options are made when the
-    command is asked for: `hf-bones --help` needs none of them."""
+def command(
+    app: typer.Typer,
+    function: Callable[..., None],
+    *,
+    panel: str | None = None,
+    without: Iterable[str] = (),
+    earlier_name: str | None = None,
+) -> None:
+    """Adds `function` to `app` under its own name, or under an `earlier_name` that no help shows. Its parameters are Typer's; one whose
+    type is a dataclass stands for the fields of it that have a line of help, and one of type `RecipeKeys` for the keys of a recipe,
+    `without` some of them. Options are made when the command is asked for: `hf-bones --help` needs none of them."""
 
     def unread() -> None: ...
 
     unread.__name__, unread.__doc__ = function.__name__, function.__doc__
     unread.build = functools.partial(_spread, function, frozenset(without))  # type: ignore[attr-defined]
-    app.command(cls=Command, rich_help_panel=panel)(unread)
+    app.command(earlier_name, cls=Command, rich_help_panel=panel, hidden=earlier_name is not None)(unread)
 
 
 class RecipeKeys(dict[str, Any]):

@@ -1,4 +1,4 @@
-"""`hf-bones collect`, `build`, `cache` and `look`: from images elsewhere to a dataset, its arrays, and its contact sheet."""
+"""`hf-bones collect`, `build`, `cache` and `contact-sheet`: from images elsewhere to a dataset, its arrays, and its contact sheet."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def cache(
     answer({"written": done}, [])
 
 
-def look(
+def contact_sheet(
     place: Place,
     out: Annotated[Path, typer.Option(help="Picture to write (.png, .jpg or .webp).")],
     per_label: Annotated[int, typer.Option(help="Images of each label.", min=1)] = 12,
@@ -122,8 +122,9 @@ def look(
     columns: Annotated[int, typer.Option(help="Images per row.", min=1)] = 6,
     cell: Annotated[int, typer.Option(help="Side of an image's square, px.", min=64)] = 220,
 ) -> None:
-    """Make a contact sheet: one picture with some images of each label, their source, region and hash."""
-    from hf_bones.curate.contact_sheet import contact_sheet, matching
+    """Make one picture of a set: some images of each label, with source, region and hash."""
+    from hf_bones.curate.contact_sheet import contact_sheet as draw
+    from hf_bones.curate.contact_sheet import matching
     from hf_bones.dataset.subject import open_subject
 
     filters = {"split": split or [], "provider": source or [], "region": region or []}
@@ -132,7 +133,7 @@ def look(
         records = matching(records, filters)
         asked = [f"{name} {' or '.join(words)}" for name, words in (("split", split), ("source", source), ("region", region)) if words]
         subtitle = "   ·   ".join([f"{len(records):,} images", *asked, f"chosen at random, seed {seed}"])
-        picture = contact_sheet(
+        picture = draw(
             records, subject.read, per_label=per_label, columns=columns, cell=cell, seed=seed, title=place.resolve().name, subtitle=subtitle
         )
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -55,7 +55,8 @@ def _commands(panel: str, *functions: Callable[..., Any]) -> None:
         command(app, function, panel=panel)
 
 
-_commands(DATA, data.collect, data.look, share.review, data.build, data.cache)
+_commands(DATA, data.collect, data.contact_sheet, share.review, data.build, data.cache)
+command(app, data.contact_sheet, earlier_name="look")
 _group("collection", "Look at a collection, export it, fetch it again, forget and credit images.", collection.COMMANDS)
 _group("curate", "Check, dedup and split a collection or a built dataset, and find suspect labels.", curate.COMMANDS)
 _commands(TRAIN, train.quickstart, train.recipes, train.accelerate_config, train.train, train.distill)

@@ -80,7 +80,7 @@ def test_filters_keep_what_has_one_of_the_values_and_name_what_is_there():
 
 def test_the_command_writes_a_sheet_of_a_dataset_without_what_was_dropped(tmp_path):
     build(rows_of(9, region="wrist"), tmp_path / "films")
-    command = ["look", str(tmp_path / "films"), "--per-label", "2", "--cell", "80", "--out"]
+    command = ["contact-sheet", str(tmp_path / "films"), "--per-label", "2", "--cell", "80", "--out"]
     first = CliRunner().invoke(app, [*command, str(tmp_path / "new" / "a.png")])
     assert first.exit_code == 0 and "a.png" in first.output
     with open_subject(tmp_path / "films") as subject:

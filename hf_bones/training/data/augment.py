@@ -28,7 +28,7 @@ _MARGIN = 0.05  # of each side, kept around the boxes that a zoom must hold
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class BatchImages:
     """What is known of the unpadded images of a batch: sides (B,) px, boxes (B, K, 4) and whether these are known (B,)."""
 
     heights: torch.Tensor
@@ -51,7 +51,7 @@ class Augmentation:
     draws: Mapping[str, float]
     strength: Callable[[AugmentConfig], str]
     tone: Callable[[torch.Tensor, Named, AugmentConfig], torch.Tensor] | None = None
-    move: Callable[[torch.Tensor, Named, Frame, AugmentConfig], torch.Tensor] | None = None
+    move: Callable[[torch.Tensor, Named, BatchImages, AugmentConfig], torch.Tensor] | None = None
 
     def is_on(self, policy: AugmentConfig) -> bool:
         """Whether a policy ever makes this change; one with a probability of its own needs both."""
@@ -73,7 +73,7 @@ def _brightness(grey: torch.Tensor, draws: Named, policy: AugmentConfig) -> torc
     return grey.add_(((draws["brightness"] * 2 - 1) * policy.brightness)[:, None, None, None]).clamp_(0, 1)
 
 
-def _zoom(matrices: torch.Tensor, draws: Named, frame: Frame, policy: AugmentConfig) -> torch.Tensor:
+def _zoom(matrices: torch.Tensor, draws: Named, frame: BatchImages, policy: AugmentConfig) -> torch.Tensor:
     """`matrices` followed by the enlargement of a window that holds all boxes, drawn among those that do; of known boxes only."""
     if policy.zoom <= 1:
         return matrices
@@ -180,7 +180,7 @@ def affine_matrices(
         return matrices
     if policy.keep_in_view:
         matrices = _moved_back(matrices, heights, widths, boxes)
-    frame = Frame(heights, widths, boxes, boxes_known)
+    frame = BatchImages(heights, widths, boxes, boxes_known)
     for augmentation in AUGMENTATIONS:
         if augmentation.move is not None:
             matrices = augmentation.move(matrices, draws, frame, policy)
