@@ -29,5 +29,5 @@ def test_the_quickstart_goes_from_drawing_to_a_report_and_says_what_the_model_le
 
 
 def test_the_readme_figures_are_those_of_the_result_files():
-    done = subprocess.run([sys.executable, "scripts/readme_figures.py", "--check"], cwd=ROOT, check=False)
-    assert done.returncode == 0, "run python scripts/readme_figures.py"
+    done = subprocess.run([sys.executable, "scripts/docs/figures.py", "--check"], cwd=ROOT, check=False)
+    assert done.returncode == 0, "run python scripts/docs/figures.py"

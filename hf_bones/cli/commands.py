@@ -23,6 +23,10 @@ from hf_bones.record import stating_command
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 OTHER_NAMES = {"--output": "--out", "--output-dir": "--out", "--find-copies": "--find-near-duplicates"}
+METAVARS = {
+    "<str>": "TEXT", "<list[str]>": "TEXT", "<path>": "PATH", "<list[Path]>": "PATH", "<int>": "N", "<int range>": "N", "<float>": "NUMBER",
+    "<float range>": "NUMBER", "<float,float,float>": "NUMBER NUMBER NUMBER",
+}  # fmt: skip
 SEVERAL = "…"  # ends the metavar of an option that takes several words
 _WHOLE = 1000  # characters: a first sentence is never cut
 _TRUTH = {"true": True, "false": False}
@@ -37,14 +41,27 @@ class Command(TyperCommand):
             alone.command()(build())
             made = typer.main.get_command(alone)
             self.params, self.callback = made.params, made.callback
-        return super().get_params(ctx)
+        params: Any = super().get_params(ctx)
+        for param in params:
+            if param.metavar is None:
+                param.metavar = param.name.upper() if param.param_type_name == "argument" else METAVARS.get(param.display_type(ctx))
+        return params
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, spelled(args, self.get_params(ctx)))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
+        _write_sections(formatter, self.help_rows(ctx))
+
+    def help_rows(self, ctx: Any) -> list[tuple[str, tuple[str, str]]]:
+        """The section of each argument and option with its spelling and its help."""
         rows = [(_title(param), param.get_help_record(ctx)) for param in self.get_params(ctx)]
-        _write_sections(formatter, [(title, row) for title, row in rows if row is not None])
+        return [(title, (row[0].split(" <")[0], row[1])) for title, row in rows if row is not None]
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        arguments = [param for param in self.get_params(ctx) if param.param_type_name == "argument"]
+        named = [(param.metavar + ("..." if param.nargs != 1 else ""), param.required) for param in arguments]
+        return [self.options_metavar or "", *(name if required else f"[{name}]" for name, required in named)]
 
 
 class Group(TyperGroup):

@@ -75,7 +75,7 @@ def evaluate(
 
 
 def compare(
-    recipes: Annotated[list[str] | None, typer.Argument(metavar="[RECIPE]...", help="Shipped recipes by name, or YAML files.")] = None,
+    recipes: Annotated[list[str] | None, typer.Argument(metavar="RECIPE", help="Shipped recipes by name, or YAML files.")] = None,
     *,
     dataset: Annotated[str, typer.Option(help="A folder that `hf-bones build` wrote, or a Hub id; all recipes train on it.")],
     out: Annotated[Path, typer.Option(help="Folder for the leaderboard, and for the runs, which are kept in it.")],
@@ -126,7 +126,7 @@ def augment_check(
     criteria: Criteria,
     datasets: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[DATASET]...", help="Folders that `hf-bones build` wrote, or Hub ids, with fracture boxes."),
+        typer.Argument(metavar="DATASET", help="Folders that `hf-bones build` wrote, or Hub ids, with fracture boxes."),
     ] = None,
     recipe: Annotated[
         str, typer.Option(help="Recipe whose policy and input size are checked: a shipped name, or a YAML file.")

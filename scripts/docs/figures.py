@@ -1,22 +1,21 @@
-"""Writes the README's tables from scripts/bench/results/, between its `figures` markers.
+"""Writes the tables of README.md and docs/ from scripts/bench/results/, between their `figures` markers.
 
-python scripts/readme_figures.py            # rewrite README.md
-python scripts/readme_figures.py --check    # exit 1 when it is not up to date
+python scripts/docs/figures.py [--check]
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from pathlib import Path
 
+from written_pages import ROOT, write_or_check
+
 from hf_bones.record import read_json
 
-ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "scripts" / "bench"))
 
-from result_tables import beside, by_transform, leaderboard, pivot, plain, teacher  # noqa: E402 - lies beside the results that it is made for
+from result_tables import beside, by_transform, leaderboard, pivot, plain, teacher
 
 MARKED = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
 TABLES = {"accuracy": pivot, "teacher": teacher, "augment": by_transform, "dedup": beside, "train": beside, "compare": leaderboard}
@@ -34,16 +33,14 @@ def table(name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true")
-    options, readme = parser.parse_args(), ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    fresh = MARKED.sub(lambda found: found.group(1) + table(found.group(2)) + found.group(3), text)
-    if not options.check:
-        readme.write_text(fresh, encoding="utf-8")
-    return int(options.check and fresh != text)
+def pages() -> dict[Path, str]:
+    """README.md and the pages of docs/ with today's tables."""
+    found = {}
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        text = path.read_text(encoding="utf-8")
+        found[path] = MARKED.sub(lambda marked: marked.group(1) + table(marked.group(2)) + marked.group(3), text)
+    return found
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(pages(), __doc__))
