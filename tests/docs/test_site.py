@@ -1,4 +1,4 @@
-"""The site is whole: it builds strictly, its generated pages are those of the code, and the pages that the issue of docs asks for are there.
+"""The site is whole: it builds strictly, its links lead somewhere, and its written pages are those that the code gives.
 
 Run: pytest tests/docs/test_site.py"""
 
