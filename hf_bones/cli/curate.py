@@ -39,13 +39,11 @@ def checks(
     from rich.console import Console
 
     from hf_bones.curation.checks.command import CheckChoices, check_lines, check_table, checks_command
-    from hf_bones.curation.checks.reasons import Reason
+    from hf_bones.curation.checks.reasons import reasons_named
     from hf_bones.curation.recipe import load_curate_recipe
     from hf_bones.dataset.subject import open_subject
 
-    if unknown := [word for word in drop or () if word not in list(Reason)]:
-        raise ValueError(f"--drop {unknown[0]!r}: expected one of {', '.join(Reason)}")
-    choices = CheckChoices(report, salvage_truncated, salvage_rows, tuple(map(Reason, drop or ())), workers)
+    choices = CheckChoices(report, salvage_truncated, salvage_rows, reasons_named(drop or ()), workers)
     with open_subject(place) as subject:
         done = checks_command(subject, load_curate_recipe(recipe).checks, choices)
         if not wants_json():

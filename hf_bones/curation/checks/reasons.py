@@ -6,10 +6,11 @@ Not here: measuring (`measuring.py`) and who is measured when (`run.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hf_bones.config.fields import nearest
 from hf_bones.curation.recipe import CheckSettings
 
 
@@ -32,6 +33,15 @@ class Reason(StrEnum):
     def words(self) -> str:
         """The reason as a person writes it."""
         return {"multi_panel": "multi-panel", "burnt_in_marks": "burnt-in marks"}.get(self.value, self.value.replace("_", " "))
+
+
+def reasons_named(words: Sequence[str]) -> tuple[Reason, ...]:
+    """The reasons of these names. Raises ValueError naming a word that is none, and the nearest reason."""
+    known = [reason.value for reason in Reason]
+    for word in words:
+        if word not in known:
+            raise ValueError(f"cannot drop for {word!r}: expected one of {', '.join(known)}{nearest(word, known)}")
+    return tuple(map(Reason, words))
 
 
 @dataclass(frozen=True)
