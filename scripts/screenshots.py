@@ -148,16 +148,7 @@ def take(browser: Browser, picture: Picture, out: Path) -> None:
         page.wait_for_timeout(SETTLED)
         page.screenshot(path=out)
         page.close()
-    smaller(out)
     print(f"{out.relative_to(ROOT)}  {out.stat().st_size / 1000:.0f} kB")
-
-
-def smaller(path: Path) -> None:
-    """A PNG with 256 colours, a third of the bytes: a grey film and a page of few colours lose nothing that can be seen."""
-    from PIL import Image
-
-    with Image.open(path) as full:
-        full.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def main() -> int:
