@@ -102,8 +102,12 @@ def forget(
     from hf_bones.collect.upkeep.forget import forget
 
     gone = forget(folder, what, reason, by)
-    lines = [f"deleted: {name}" for name in gone.files] + [f"will not come back: {name}" for name in (*gone.hashes, *gone.urls)]
-    answer(gone, [*lines, "exports, credits pages and datasets made before still name it: make them again"])
+    if gone.was_known:
+        lines = [f"deleted: {name}" for name in gone.files] + [f"will not come back: {name}" for name in (*gone.hashes, *gone.urls)]
+        lines.append("exports, credits pages and datasets made before still name it: make them again")
+    else:
+        lines = [f"nothing of it was known: {what}", *(f"will not come: {name}" for name in (*gone.hashes, *gone.urls))]
+    answer(gone, lines)
     if not gone.cleared:
         note("another program has the manifest open, and its log may still hold the deleted text: close it and run the command again")
         raise typer.Exit(FAILED)

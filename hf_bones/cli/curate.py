@@ -14,8 +14,8 @@ from hf_bones.cli.options import Device, ModelOption, Place, Revision
 from hf_bones.cli.output import answer, note, wants_json
 
 if TYPE_CHECKING:
-    from hf_bones.curate.duplicates.decide import Deduplicated
-    from hf_bones.curate.subject import Subject
+    from hf_bones.curation.duplicates.decide import Deduplicated
+    from hf_bones.curation.subject import Subject
 
 RecipeName = Annotated[str, typer.Option(metavar="NAME|FILE", help="Thresholds and settings: a shipped recipe's name, or a YAML file.")]
 DEFAULT = "radiographs"
@@ -38,14 +38,12 @@ def checks(
     """
     from rich.console import Console
 
-    from hf_bones.curate.checks.command import CheckChoices, check_lines, check_table, checks_command
-    from hf_bones.curate.checks.reasons import Reason
-    from hf_bones.curate.recipe import load_curate_recipe
+    from hf_bones.curation.checks.command import CheckChoices, check_lines, check_table, checks_command
+    from hf_bones.curation.checks.reasons import reasons_named
+    from hf_bones.curation.recipe import load_curate_recipe
     from hf_bones.dataset.subject import open_subject
 
-    if unknown := [word for word in drop or () if word not in list(Reason)]:
-        raise ValueError(f"--drop {unknown[0]!r}: expected one of {', '.join(Reason)}")
-    choices = CheckChoices(report, salvage_truncated, salvage_rows, tuple(map(Reason, drop or ())), workers)
+    choices = CheckChoices(report, salvage_truncated, salvage_rows, reasons_named(drop or ()), workers)
     with open_subject(place) as subject:
         done = checks_command(subject, load_curate_recipe(recipe).checks, choices)
         if not wants_json():
@@ -70,9 +68,9 @@ def split(
     """
     from rich.console import Console
 
-    from hf_bones.curate.recipe import load_curate_recipe
-    from hf_bones.curate.splits.command import split_subject
-    from hf_bones.curate.splits.proof import kinds_table, proof_lines, strata_table
+    from hf_bones.curation.recipe import load_curate_recipe
+    from hf_bones.curation.splits.command import split_subject
+    from hf_bones.curation.splits.proof import kinds_table, proof_lines, strata_table
     from hf_bones.dataset.subject import open_subject
     from hf_bones.record import command_line, write_json
 
@@ -113,7 +111,7 @@ def agreement(
     use: Annotated[bool, typer.Option(help="Compare decisions to keep or drop, instead of labels.")] = False,
 ) -> None:
     """How far two reviewers agree: Cohen's kappa with its interval, the table, and the images they differ on."""
-    from hf_bones.curate.review.agreement import agreement_of_place, agreement_text
+    from hf_bones.curation.review.agreement import agreement_of_place, agreement_text
     from hf_bones.dataset.subject import open_subject
 
     with open_subject(place) as subject:
@@ -131,7 +129,7 @@ def suspects(
     recipe: RecipeName = DEFAULT,
 ) -> None:
     """Find suspect labels: each image judged by heads that saw none of its group, the doubt kept for `hf-bones review`."""
-    from hf_bones.curate.recipe import load_curate_recipe
+    from hf_bones.curation.recipe import load_curate_recipe
     from hf_bones.dataset.subject import open_subject
     from hf_bones.evaluation.opinions.suspects import suspect_labels, suspect_lines, write_csv
 
@@ -163,9 +161,9 @@ def dedup(
     workers: Annotated[int, typer.Option(help="Processes that open images.", min=1)] = 2,
 ) -> None:
     """Find near-duplicates: re-compressed, scaled, framed, cropped, mirrored, inverted, turned a little, drawn upon."""
-    from hf_bones.curate.duplicates.decide import deduplicate
-    from hf_bones.curate.duplicates.report import write_report
-    from hf_bones.curate.recipe import load_curate_recipe
+    from hf_bones.curation.duplicates.decide import deduplicate
+    from hf_bones.curation.duplicates.report import write_report
+    from hf_bones.curation.recipe import load_curate_recipe
     from hf_bones.dataset.subject import open_subject
 
     with open_subject(place) as subject:

@@ -123,8 +123,8 @@ def contact_sheet(
     cell: Annotated[int, typer.Option(help="Side of an image's square, px.", min=64)] = 220,
 ) -> None:
     """Make one picture of a set: some images of each label, with source, region and hash."""
-    from hf_bones.curate.contact_sheet import contact_sheet as draw
-    from hf_bones.curate.contact_sheet import matching
+    from hf_bones.curation.contact_sheet import contact_sheet as draw
+    from hf_bones.curation.contact_sheet import matching
     from hf_bones.dataset.subject import open_subject
 
     filters = {"split": split or [], "provider": source or [], "region": region or []}

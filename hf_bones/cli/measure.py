@@ -110,7 +110,7 @@ def resolution(
     ),
 ) -> None:
     """Which size to train at: what the images' sizes say and, with --measure, what each is worth and costs. Run it again to resume."""
-    from hf_bones.curate.recipe import load_curate_recipe
+    from hf_bones.curation.recipe import load_curate_recipe
     from hf_bones.evaluation.resolution.report import advice_sentence, caveats, figures_table
     from hf_bones.evaluation.resolution.run import advise_resolution
 

@@ -51,13 +51,10 @@ def push(
     dry_run: Annotated[bool, typer.Option(help="Write the card, check and list the files; send nothing.")] = False,
 ) -> None:
     """Write a checkpoint's card and push it to the Hub, in one commit. Needs `hf auth login` or HF_TOKEN."""
-    from hf_bones.hub.card import write_card
-    from hf_bones.hub.push import push_checkpoint
+    from hf_bones.api.push import push as push_to_hub
 
-    if keep_card and evaluation:
-        raise ValueError("--keep-card and --evaluation cannot be used together: figures are put in by rewriting the card")
-    if not keep_card:
-        write_card(folder, name=repo_id, evaluation=evaluation)
-    pushed = push_checkpoint(folder, repo_id, private=not public, revision=revision, commit_message=message, dry_run=dry_run)
+    pushed = push_to_hub(
+        folder, repo_id, evaluation=evaluation, keep_card=keep_card, public=public, revision=revision, message=message, dry_run=dry_run
+    )
     done = f"would push to {pushed.url}" if pushed.commit is None else f"pushed to {pushed.url} at {pushed.commit}"
     answer(pushed, [*pushed.files, done])

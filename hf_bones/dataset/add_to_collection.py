@@ -31,7 +31,7 @@ from hf_bones.collect.recipe import FetchSettings
 from hf_bones.collect.recording import CollectResult
 from hf_bones.collect.run import collect
 from hf_bones.collect.upkeep.status import label_conflicts
-from hf_bones.curate.splits.names import UNUSED
+from hf_bones.curation.splits.names import UNUSED
 from hf_bones.dataset.build import resolve_labels, resolve_subtype
 from hf_bones.dataset.choices import ReadingChoices
 from hf_bones.dataset.command import parse_label_map

@@ -3,7 +3,7 @@
 The folder is what `save_to_disk` writes (so `load_from_disk` reads it) with a card whose front matter points at the same Arrow files
 (so `load_dataset` reads it too), `summary.json` and `refused.csv`. It appears in one step: an interrupted build leaves no folder.
 
-Not here: reading sources (`dataset/reading/sources.py`, `importers/`), which image is which copy (`curate/`).
+Not here: reading sources (`dataset/reading/sources.py`, `importers/`), which image is which copy (`curation/`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_bones.curate.splits.dealing import assign_splits
-from hf_bones.curate.splits.names import (
+from hf_bones.curation.splits.dealing import assign_splits
+from hf_bones.curation.splits.names import (
     DEFAULT_PROPORTIONS,
     SPLITS,
     UNUSED,
@@ -87,7 +87,7 @@ def build_dataset(
     into summary and card.
 
     Raises `BuildError` for unknown labels (each with its count, before any image is opened), for a folder in the way, and where every
-    image of a class is refused; `curate.splits.GroupLeakError` where a group stands in two given splits.
+    image of a class is refused; `curation.splits.GroupLeakError` where a group stands in two given splits.
     """
     check_proportions(proportions)
     require_free(output, overwrite)

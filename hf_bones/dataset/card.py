@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
-from hf_bones.curate.splits.names import SPLITS
+from hf_bones.curation.splits.names import SPLITS
 from hf_bones.pages.templates import render
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from hf_bones.curate.recipe import load_curate_recipe
-from hf_bones.curate.splits.names import SPLITS
+from hf_bones.curation.recipe import load_curate_recipe
+from hf_bones.curation.splits.names import SPLITS
 from hf_bones.dataset.build import BuildResult, build_dataset, require_free
 from hf_bones.dataset.choices import BuildChoices
 from hf_bones.dataset.reading import sources

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from hf_bones.curate.in_order import in_order
+from hf_bones.curation.in_order import in_order
 from hf_bones.dataset.reading.sources import SourceRow
 from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Radiograph, Refusal, open_image
 from hf_bones.images.salvage import NotSalvageableError, salvage

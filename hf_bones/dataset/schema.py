@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from hf_bones.config.fields import nearest
 
 if TYPE_CHECKING:
     from datasets import DatasetDict, Features
@@ -16,6 +18,13 @@ COLUMNS = (
 
 class DatasetSchemaError(ValueError):
     """A dataset lacks columns, or its labels are not classes."""
+
+
+def require_split(splits: Iterable[str], split: str, place: str) -> None:
+    """Raises ValueError naming the splits that `place` has, and the nearest one, where `split` is none of them."""
+    there = list(splits)
+    if split not in there:
+        raise ValueError(f"{place}: no split {split!r}; it has {', '.join(there)}{nearest(split, there)}")
 
 
 def bone_features(names: Sequence[str]) -> Features:

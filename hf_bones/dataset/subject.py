@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hf_bones.curate.subject import DATASET_KIND, Subject, collection_subject
+from hf_bones.curation.subject import DATASET_KIND, Subject, collection_subject
 from hf_bones.dataset.salvaged import read_salvaged
 from hf_bones.dataset.schema import image_bytes, load_bones
 from hf_bones.images.salvage import mark

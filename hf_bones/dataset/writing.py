@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 from tqdm import tqdm
 
-from hf_bones.curate.splits.names import SPLITS
+from hf_bones.curation.splits.names import SPLITS
 from hf_bones.dataset.encode import RefusedImage, encode_rows
 from hf_bones.dataset.reading.sources import LeftOut, SourceRow
 from hf_bones.dataset.salvaged import SALVAGED_NAME, SalvagedImage

@@ -28,10 +28,10 @@ from harness import VENVS, Bar, arguments, bar, peer_venv, print_bars, run_worke
 from PIL import Image
 from tqdm import tqdm
 
-from hf_bones.curate.duplicates.canonical import fingerprint
-from hf_bones.curate.duplicates.find import PairLink, find_links, groups
-from hf_bones.curate.duplicates.fingerprints import FingerprintStore
-from hf_bones.curate.recipe import load_curate_recipe
+from hf_bones.curation.duplicates.canonical import fingerprint
+from hf_bones.curation.duplicates.find import PairLink, find_links, groups
+from hf_bones.curation.duplicates.fingerprints import FingerprintStore
+from hf_bones.curation.recipe import load_curate_recipe
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.record import sha256_rows
 

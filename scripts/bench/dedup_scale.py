@@ -23,10 +23,10 @@ from memory import peak_memory
 from PIL import Image
 from tqdm import tqdm
 
-from hf_bones.curate.duplicates.canonical import Fingerprint, fingerprint
-from hf_bones.curate.duplicates.find import find_links, groups
-from hf_bones.curate.duplicates.fingerprints import FingerprintStore
-from hf_bones.curate.recipe import load_curate_recipe
+from hf_bones.curation.duplicates.canonical import Fingerprint, fingerprint
+from hf_bones.curation.duplicates.find import find_links, groups
+from hf_bones.curation.duplicates.fingerprints import FingerprintStore
+from hf_bones.curation.recipe import load_curate_recipe
 
 SIDE = 224  # px of the mixed pictures
 _PER_TASK = 100

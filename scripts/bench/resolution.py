@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from harness import arguments, bar, write_result
 
-from hf_bones.curate.recipe import load_curate_recipe
+from hf_bones.curation.recipe import load_curate_recipe
 from hf_bones.evaluation.resolution.choices import ResolutionChoices
 from hf_bones.evaluation.resolution.report import advice_sentence, caveats
 from hf_bones.evaluation.resolution.run import advise_resolution

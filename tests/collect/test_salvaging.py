@@ -21,8 +21,8 @@ from hf_bones.collect.recipe import FetchSettings
 from hf_bones.collect.upkeep.forget import forget
 from hf_bones.collect.upkeep.rebuild import rebuild
 from hf_bones.collect.upkeep.salvaging import salvage_refused
-from hf_bones.curate.checks.run import run_checks
-from hf_bones.curate.recipe import CheckSettings
+from hf_bones.curation.checks.run import run_checks
+from hf_bones.curation.recipe import CheckSettings
 from hf_bones.dataset.reading.collection import collection_rows
 from hf_bones.dataset.reading.sources import SourceRow, dataset_rows
 from hf_bones.dataset.subject import open_subject

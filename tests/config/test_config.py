@@ -9,7 +9,7 @@ from hf_bones.collect.recipe import FetchSettings, LicenceSettings, load_collect
 from hf_bones.config.fields import REMOVED, within
 from hf_bones.config.loading import parse_yaml
 from hf_bones.config.recipe import STAGES, Recipe, RecipeError, SearchConfig, load_recipe, override, recipe_from_dict, recipe_names
-from hf_bones.curate.recipe import CheckSettings, DedupSettings, OpinionSettings, SplitSettings, load_curate_recipe
+from hf_bones.curation.recipe import CheckSettings, DedupSettings, OpinionSettings, SplitSettings, load_curate_recipe
 from hf_bones.labels import load_scheme
 
 CURATE_STAGES = (CheckSettings, DedupSettings, SplitSettings, OpinionSettings)

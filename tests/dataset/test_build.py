@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from small_films import LABELS, build, encoded, picture, rows_of
 
-from hf_bones.curate.splits.names import SPLITS
+from hf_bones.curation.splits.names import SPLITS
 from hf_bones.dataset.command import build_command
 from hf_bones.dataset.reading.sources import SourceRow
 from hf_bones.dataset.schema import COLUMNS

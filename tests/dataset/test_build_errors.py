@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from small_films import LABELS, build, encoded, picture, rows_of
 
-from hf_bones.curate.splits.names import GroupLeakError
+from hf_bones.curation.splits.names import GroupLeakError
 from hf_bones.dataset.build import BuildError
 from hf_bones.dataset.command import build_command
 from hf_bones.dataset.reading.sources import SourceRow

@@ -12,9 +12,9 @@ from small_films import build, encoded, picture, rows_of
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
-from hf_bones.curate.recipe import SplitSettings
-from hf_bones.curate.splits.command import split_subject
-from hf_bones.curate.splits.names import GroupLeakError
+from hf_bones.curation.recipe import SplitSettings
+from hf_bones.curation.splits.command import split_subject
+from hf_bones.curation.splits.names import GroupLeakError
 from hf_bones.dataset import writing
 from hf_bones.dataset.choices import BuildChoices
 from hf_bones.dataset.command import build_command

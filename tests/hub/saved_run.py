@@ -7,6 +7,7 @@ from hf_bones.record import environment
 NAME = "ada/bones"
 RECORD = {
     "schema_version": 1,
+    "command": "hf-bones train --recipe quickstart --dataset 'my films' --out runs/mine",
     "recipe": {"name": "quickstart"},
     "base_model": "facebook/dinov2-small",
     "base_model_id": "facebook/dinov2-small",

@@ -68,6 +68,7 @@ def test_the_card_has_every_part(checkpoint: Path, evaluation: Path) -> None:
     assert "| train | 30 | 20 | 10 |" in text and "CC-BY-4.0 (78)" in text
     assert "Temperature 2.000 (fitted on 18 validation images)" in text
     assert "AUROC(abnormal) 0.812" in text and "healthy 7 of 9" in text
+    assert "- Command: `hf-bones train --recipe quickstart --dataset 'my films' --out runs/mine`" in text
     assert "learnt from drawn" not in text
     assert not re.search(r"\b(nan|none|null)\b", text, re.IGNORECASE)
 

@@ -24,7 +24,7 @@ EVIL = "<script>|`x`*\n# head"
 
 
 def test_every_value_of_a_page_is_escaped() -> None:
-    page = render("curate/checks/checks.html.j2", title=EVIL, introduction=EVIL, sections=[], number=str, width=1, height=1)
+    page = render("curation/checks/checks.html.j2", title=EVIL, introduction=EVIL, sections=[], number=str, width=1, height=1)
     assert "<script>" not in page and page.count("&lt;script&gt;") == 3
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
-from hf_bones.curate.review.index import BY_HASH, ReviewQuery
+from hf_bones.curation.review.index import BY_HASH, ReviewQuery
 
 Asked = Mapping[str, Any]
 Answered = dict[str, Any]

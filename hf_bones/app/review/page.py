@@ -24,7 +24,7 @@ from hf_bones.app.review.pictures import NoPictureError
 from hf_bones.app.review.same_origin import SameOriginOnly
 from hf_bones.app.review.session import DEFAULT_PAGE_SIZE, PAGE_SIZES, Review
 from hf_bones.app.serving import DEMO_STYLES, serve
-from hf_bones.curate.contact_sheet import contact_sheet
+from hf_bones.curation.contact_sheet import contact_sheet
 from hf_bones.dataset.subject import open_subject
 from hf_bones.labels import load_scheme
 from hf_bones.pages.pictures import png

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from hf_bones.app.demo.classify import Answer
 from hf_bones.app.review.texts import TEMPLATE, decision_words, value_words
-from hf_bones.curate.review.facets import CONTRADICTORY, TORN, Entry
+from hf_bones.curation.review.facets import CONTRADICTORY, TORN, Entry
 from hf_bones.labels import LabelScheme
 from hf_bones.manifest.store import ImageRecord
 from hf_bones.pages.templates import fragment, render

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from hf_bones.curate.subject import Subject
+from hf_bones.curation.subject import Subject
 from hf_bones.images.opening import ImageRefusedError, explain, open_image
 from hf_bones.manifest.store import THUMBNAILS_FOLDER, ImageRecord
 from hf_bones.pages.pictures import jpeg, png, thumbnail

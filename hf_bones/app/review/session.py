@@ -15,10 +15,10 @@ from hf_bones.app.demo.classify import answer
 from hf_bones.app.review import panel, texts
 from hf_bones.app.review.asking import Answered, Asked, ReviewError, answering, query_of, text_of
 from hf_bones.app.review.pictures import Pictures
-from hf_bones.curate.review.agreement import AS_THEY_CAME, agree, choose_pair, group_of_images, readings_of, reviewers
-from hf_bones.curate.review.facets import DROP, FACETS, KEEP, MINE, RELABEL, Entry
-from hf_bones.curate.review.index import CHECK_ORDER, Matches, ReviewIndex, ReviewQuery
-from hf_bones.curate.subject import Subject
+from hf_bones.curation.review.agreement import AS_THEY_CAME, agree, choose_pair, group_of_images, readings_of, reviewers
+from hf_bones.curation.review.facets import DROP, FACETS, KEEP, MINE, RELABEL, Entry
+from hf_bones.curation.review.index import CHECK_ORDER, Matches, ReviewIndex, ReviewQuery
+from hf_bones.curation.subject import Subject
 from hf_bones.inference.checkpoint import CheckpointError
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import LabelScheme

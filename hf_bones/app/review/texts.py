@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 from pathlib import Path
 
-from hf_bones.curate.review.agreement import Agreement
-from hf_bones.curate.review.facets import DROP, KEEP, NOT_ASKED, RELABEL, Entry
-from hf_bones.curate.review.index import BY_ARRIVAL, BY_COPIES, BY_DECISION, BY_HASH, BY_SUSPICION
+from hf_bones.curation.review.agreement import Agreement
+from hf_bones.curation.review.facets import DROP, KEEP, NOT_ASKED, RELABEL, Entry
+from hf_bones.curation.review.index import BY_ARRIVAL, BY_COPIES, BY_DECISION, BY_HASH, BY_SUSPICION
 from hf_bones.pages.templates import fragment
 from hf_bones.pages.text import words
 

@@ -9,6 +9,7 @@ credits pages, datasets) is out of reach: it must be made anew.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 from collections.abc import Iterable, Iterator
@@ -32,7 +33,8 @@ _NOTHING = hashlib.sha256(b"").hexdigest()  # empty answers have nothing in comm
 class Forgotten:
     """What was deleted: hashes, URLs and files (relative to the collection).
 
-    `cleared` is False where another program was reading the manifest, whose log then still holds the words of the rows deleted, until the
+    `was_known` is False where the collection had never heard of any of it; the tombstones keep it from coming all the same. `cleared` is
+    False where another program was reading the manifest, whose log then still holds the words of the rows deleted, until the
     collector runs or something is forgotten again.
     """
 
@@ -40,6 +42,7 @@ class Forgotten:
     urls: tuple[str, ...]
     files: tuple[str, ...]
     cleared: bool = True
+    was_known: bool = True
 
 
 def forget(folder: Path, what: str, reason: str = "", by: str = "") -> Forgotten:
@@ -53,7 +56,7 @@ def forget(folder: Path, what: str, reason: str = "", by: str = "") -> Forgotten
         hashes, urls = _identify(manifest, what.strip())
         reason = reason or "asked to be forgotten"
         manifest.connection.execute("PRAGMA synchronous = FULL")  # what was promised outlasts a power cut
-        known = manifest.tombstones(hashes)
+        known, was_known = manifest.tombstones(hashes), _is_known(manifest, [*hashes, *urls])
         without_row = [sha256 for sha256 in hashes if manifest.image(sha256) is None]  # a killed run may have left their bytes
         with manifest.transaction() as connection:
             for value in (*hashes, *urls):
@@ -64,7 +67,7 @@ def forget(folder: Path, what: str, reason: str = "", by: str = "") -> Forgotten
         files = finish_forgetting(manifest)
         files += _delete(manifest.folder, _files_named(manifest.folder, without_row))
         # A forgetting that was cut short may have left traces in what the database has not overwritten yet.
-        return Forgotten(tuple(hashes), tuple(urls), tuple(files), _clear_log(manifest))
+        return Forgotten(tuple(hashes), tuple(urls), tuple(files), _clear_log(manifest), was_known or bool(files))
 
 
 def finish_forgetting(manifest: Manifest) -> list[str]:
@@ -165,6 +168,18 @@ def _identify(manifest: Manifest, what: str) -> tuple[list[str], list[str]]:
         )
         urls.update(row[0] for row in manifest.rows(sql, {"it": sha256}) if row[0])
     return hashes, sorted(urls)
+
+
+def _is_known(manifest: Manifest, values: list[str]) -> bool:
+    """Whether the manifest has, or had and forgot, anything of these hashes and URLs."""
+    given = "(SELECT value FROM json_each(:given))"
+    sql = (
+        f"SELECT EXISTS (SELECT 1 FROM images WHERE sha256 IN {given} OR url IN {given})"
+        f" OR EXISTS (SELECT 1 FROM fetches WHERE sha256 IN {given} OR url IN {given} OR final_url IN {given})"
+        f" OR EXISTS (SELECT 1 FROM sightings WHERE sha256 IN {given} OR url IN {given})"
+        f" OR EXISTS (SELECT 1 FROM tombstones WHERE value IN {given})"
+    )
+    return bool(manifest.connection.execute(sql, {"given": json.dumps(values)}).fetchone()[0])
 
 
 def _by_prefix(manifest: Manifest, prefix: str) -> list[str]:

@@ -1,6 +1,6 @@
 """A collection's images as rows for a dataset.
 
-What stays together is read by `curate/splits/group_keys.py`. Images that were dropped, that have no label, or that were seen under
+What stays together is read by `curation/splits/group_keys.py`. Images that were dropped, that have no label, or that were seen under
 different labels are left out, each with the reason.
 """
 
@@ -10,9 +10,9 @@ import math
 from pathlib import Path
 
 from hf_bones.collect.candidate import UNKNOWN_LICENCE
-from hf_bones.curate.splits.group_keys import GROUP, PAGE, group_keys, left_out_reasons, merged_groups
-from hf_bones.curate.splits.names import split_name
-from hf_bones.curate.subject import COLLECTION_KIND
+from hf_bones.curation.splits.group_keys import GROUP, PAGE, group_keys, left_out_reasons, merged_groups
+from hf_bones.curation.splits.names import split_name
+from hf_bones.curation.subject import COLLECTION_KIND
 from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
 from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.images.salvage import salvaged_share

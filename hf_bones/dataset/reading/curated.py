@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hf_bones.curate.splits.command import SPLITS_FACT
-from hf_bones.curate.splits.group_keys import left_out_reasons
-from hf_bones.curate.splits.names import split_name
+from hf_bones.curation.splits.command import SPLITS_FACT
+from hf_bones.curation.splits.group_keys import left_out_reasons
+from hf_bones.curation.splits.names import split_name
 from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
 from hf_bones.dataset.subject import DATASET_FILE, dataset_subject
 from hf_bones.manifest.store import MANIFEST_NAME, ImageRecord, open_manifest

@@ -1,6 +1,6 @@
 """Near-duplicates among the rows of a build: found on the pictures themselves, so that no copy gets into another split than its original.
 
-The same search as `hf-bones curate dedup` (`curate/duplicates/find.py`), on rows that no manifest holds. What it finds joins the
+The same search as `hf-bones curate dedup` (`curation/duplicates/find.py`), on rows that no manifest holds. What it finds joins the
 near-duplicates that the source states; the build then keeps them together, and refuses given splits that tear them.
 """
 
@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hf_bones.curate.duplicates.find import find_links, groups
-from hf_bones.curate.duplicates.fingerprints import FingerprintStore, make_fingerprints
-from hf_bones.curate.recipe import DedupSettings
-from hf_bones.curate.splits.names import UNUSED, GroupLeakError, merge_groups
-from hf_bones.curate.subject import DATASET_KIND, Subject
+from hf_bones.curation.duplicates.find import find_links, groups
+from hf_bones.curation.duplicates.fingerprints import FingerprintStore, make_fingerprints
+from hf_bones.curation.recipe import DedupSettings
+from hf_bones.curation.splits.names import UNUSED, GroupLeakError, merge_groups
+from hf_bones.curation.subject import DATASET_KIND, Subject
 from hf_bones.dataset.reading.sources import SourceRow
 from hf_bones.manifest.store import FINGERPRINTS_NAME, ImageRecord, open_manifest
 

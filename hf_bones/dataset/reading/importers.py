@@ -13,7 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from hf_bones.collect.providers.folder import image_files
-from hf_bones.curate.splits.names import TRAIN, VALIDATION
+from hf_bones.curation.splits.names import TRAIN, VALIDATION
 from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
 from hf_bones.dataset.reading.tables import Box, SourceError, cell_text, read_table
 from hf_bones.labels import FRACTURED, HEALTHY

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_bones.collect.providers.folder import image_files
-from hf_bones.curate.splits.names import TRAIN, split_name
+from hf_bones.curation.splits.names import TRAIN, split_name
 from hf_bones.dataset.reading.tables import COLUMN_NAMES, UNKNOWN_WORDS, Box, SourceError, cell_text, find_columns, parse_boxes, read_table
 from hf_bones.dataset.salvaged import read_salvaged
 from hf_bones.dataset.schema import image_bytes, load_any

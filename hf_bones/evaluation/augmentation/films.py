@@ -65,11 +65,10 @@ class StoredFilms:
     """
 
     def __init__(self, place: str | Path, size: int, *, split: str = "train", limit: int | None = None, seed: int = 0) -> None:
-        from hf_bones.dataset.schema import load_bones
+        from hf_bones.dataset.schema import load_bones, require_split
 
         splits = load_bones(place)
-        if split not in splits:
-            raise ValueError(f"{place} has no split {split!r}; it has {', '.join(splits)}")
+        require_split(splits, split, str(place))
         table = splits[split].select_columns(["label", "group", "boxes", "sha256", "image_id"]).to_pandas()
         boxes = [inside_boxes(each) for each in table["boxes"]]
         rows = np.flatnonzero([len(each) for each in boxes])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hf_bones.config.recipe import DataConfig
+from hf_bones.dataset.schema import require_split
 from hf_bones.evaluation.opinions.stored_arrays import read_arrays, write_arrays
 from hf_bones.evaluation.report.baselines import FOREST, MAJORITY, keep_licences
 from hf_bones.evaluation.report.looks import count_look_somewhere
@@ -64,8 +65,7 @@ class Scores:
 
 def split_rows(splits: DatasetDict, split: str, scheme: LabelScheme, licences: Sequence[str] | None = None) -> SplitRows:
     """The rows of `split` that have a label and, where `licences` are given, one of these. Raises ValueError where there are none."""
-    if split not in splits:
-        raise ValueError(f"the dataset has no split {split!r}; it has {sorted(splits)}")
+    require_split(splits, split, "the dataset")
     part = splits[split]
     labels = scheme_labels(part, scheme, f"split {split!r}")
     allowed = keep_licences(text_column(part, "licence"), list(licences)) if licences else np.arange(len(part))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hf_bones.curate.splits.names import UNUSED, merge_groups
+from hf_bones.curation.splits.names import UNUSED, merge_groups
 from hf_bones.dataset.build import resolve_labels
 from hf_bones.dataset.choices import ReadingChoices
 from hf_bones.dataset.reading.detect import detect_kind, read_source

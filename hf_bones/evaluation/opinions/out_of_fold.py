@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from hf_bones.curate.recipe import OpinionSettings
+from hf_bones.curation.recipe import OpinionSettings
 from hf_bones.logits import softmax
 from hf_bones.metrics import selection_score
 from hf_bones.metrics.figures import Floats, Ints

@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
-from hf_bones.curate.recipe import SplitSettings
-from hf_bones.curate.splits.dealing import split_groups
-from hf_bones.curate.splits.group_keys import HASH, KINDS, Key, images_by_key
-from hf_bones.curate.splits.names import SPLITS, TEST, TRAIN
-from hf_bones.curate.subject import Subject
+from hf_bones.curation.recipe import SplitSettings
+from hf_bones.curation.splits.dealing import split_groups
+from hf_bones.curation.splits.group_keys import HASH, KINDS, Key, images_by_key
+from hf_bones.curation.splits.names import SPLITS, TEST, TRAIN
+from hf_bones.curation.subject import Subject
 from hf_bones.labels import THREE_CLASS
 from hf_bones.manifest.store import FEATURES_FOLDER, ImageRecord
 from hf_bones.metrics import bootstrap_intervals, classification_metrics

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hf_bones.curate.recipe import OpinionSettings
-from hf_bones.curate.splits.group_keys import group_keys, merged_groups, why_left_out
-from hf_bones.curate.subject import Subject
+from hf_bones.curation.recipe import OpinionSettings
+from hf_bones.curation.splits.group_keys import group_keys, merged_groups, why_left_out
+from hf_bones.curation.subject import Subject
 from hf_bones.labels import THREE_CLASS
 from hf_bones.manifest.store import FEATURES_FOLDER, ImageRecord, Manifest
 from hf_bones.metrics import SPECIFICITY

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from hf_bones.dataset.schema import require_split
 from hf_bones.evaluation.report.baselines import (
     FOREST,
     MAJORITY,
@@ -59,8 +60,7 @@ def evaluate_checkpoint(
     no row to score.
     """
     data, split = load_splits(dataset), choices.split
-    if split not in data:
-        raise ValueError(f"{_name_of(dataset)}: no split {split!r}; it has {sorted(data)}")
+    require_split(data, split, _name_of(dataset))
     predictor = _load_predictor(model, choices.revision, choices.device)
     scheme, part = predictor.scheme, data[split]
     labels = scheme_labels(part, scheme, f"{_name_of(dataset)}, split {split!r}")

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hf_bones.curate.recipe import OpinionSettings
+from hf_bones.curation.recipe import OpinionSettings
 from hf_bones.evaluation.opinions.frozen import Backbone
 from hf_bones.evaluation.opinions.out_of_fold import deals
 from hf_bones.evaluation.opinions.stored_arrays import read_arrays, write_arrays

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hf_bones.curate.recipe import OpinionSettings
+from hf_bones.curation.recipe import OpinionSettings
 from hf_bones.evaluation.resolution.shapes import Letterboxing, SizeClusters
 from hf_bones.metrics.figures import Ints
 

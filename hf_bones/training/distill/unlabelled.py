@@ -1,7 +1,7 @@
 """Radiographs without labels, for distillation: opened, told apart from validation and test images, counted for the record.
 
 A folder holds images of any names; a dataset's folder stands for its training rows, whose labels are not looked at. A picture that is a
-near-duplicate of a validation or test image of the run's dataset is kept out (the search of `curate/duplicates/find.py`), and so is one
+near-duplicate of a validation or test image of the run's dataset is kept out (the search of `curation/duplicates/find.py`), and so is one
 that trains with its label already. Files that cannot be opened are listed in `unlabelled.json`, in the run's folder, and left out.
 
 Not told apart: other films of a patient whose films are validated or tested on. Only whoever made the folder can know them.
@@ -21,10 +21,10 @@ import numpy as np
 from tqdm import tqdm
 
 from hf_bones.config.recipe import DataConfig, DistillConfig, RecipeError
-from hf_bones.curate.duplicates.find import find_links, groups
-from hf_bones.curate.duplicates.fingerprints import FingerprintStore, make_fingerprints
-from hf_bones.curate.recipe import load_curate_recipe
-from hf_bones.curate.subject import DATASET_KIND, Subject
+from hf_bones.curation.duplicates.find import find_links, groups
+from hf_bones.curation.duplicates.fingerprints import FingerprintStore, make_fingerprints
+from hf_bones.curation.recipe import load_curate_recipe
+from hf_bones.curation.subject import DATASET_KIND, Subject
 from hf_bones.dataset.build import load_bones
 from hf_bones.dataset.schema import image_bytes
 from hf_bones.images.opening import ImageRefusedError, open_image

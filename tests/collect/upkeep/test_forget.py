@@ -85,8 +85,8 @@ def test_killed_at_any_step_it_is_whole_or_finished_by_the_next_run(tmp_path):
 def test_what_stays_is_the_tombstone_and_a_line_in_the_log(tmp_path):
     small_collection(tmp_path)
     gone = forget(tmp_path, ADA[:10].upper(), "asked by its owner", "bea")
-    assert set(gone.urls) == {f"{BASE}/a.jpg", f"{BASE}/a-copy.jpg"} and len(gone.files) == 1
-    forget(tmp_path, ADA)  # once more: nothing to do, and nothing added
+    assert set(gone.urls) == {f"{BASE}/a.jpg", f"{BASE}/a-copy.jpg"} and len(gone.files) == 1 and gone.was_known
+    assert forget(tmp_path, ADA).was_known  # once more: nothing to do, and nothing added
     with open_manifest(tmp_path) as manifest:
         log = [tuple(row)[1:5] for row in manifest.rows("SELECT * FROM decisions")]
         assert log == [(ADA, "forget", "asked by its owner", "bea")]
@@ -97,10 +97,19 @@ def test_what_stays_is_the_tombstone_and_a_line_in_the_log(tmp_path):
 def test_a_url_that_was_never_seen_gets_its_tombstone(tmp_path):
     small_collection(tmp_path)
     gone = forget(tmp_path, "http://elsewhere/x.jpg")
-    assert (gone.hashes, gone.urls, gone.files) == ((), ("http://elsewhere/x.jpg",), ())
+    assert (gone.hashes, gone.urls, gone.files, gone.was_known) == ((), ("http://elsewhere/x.jpg",), (), False)
     with open_manifest(tmp_path) as manifest:
         see(manifest, "openverse", "again", "healthy", Candidate("http://elsewhere/x.jpg", title="back", licence="CC0-1.0"))
         assert not list(manifest.rows("SELECT 1 FROM sightings WHERE title = 'back'"))
+
+
+def test_the_command_says_whether_anything_was_known(tmp_path):
+    small_collection(tmp_path)
+    command = ["collection", "forget", str(tmp_path)]
+    unknown = CliRunner().invoke(app, [*command, "http://elsewhere/x.jpg"]).output
+    assert unknown.splitlines() == ["nothing of it was known: http://elsewhere/x.jpg", "will not come: http://elsewhere/x.jpg"]
+    known = CliRunner().invoke(app, [*command, f"{BASE}/a.jpg"]).output
+    assert f"will not come back: {BASE}/a.jpg" in known and "make them again" in known and "nothing of it" not in known
 
 
 def test_the_address_that_a_redirect_led_to_is_known_too(tmp_path):

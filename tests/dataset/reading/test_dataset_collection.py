@@ -10,7 +10,7 @@ from small_collection import bring, digest, jpeg, keep, see, small_collection
 from small_films import LABELS
 
 from hf_bones.collect.candidate import Candidate
-from hf_bones.curate.splits.names import GroupLeakError
+from hf_bones.curation.splits.names import GroupLeakError
 from hf_bones.dataset.choices import ReadingChoices
 from hf_bones.dataset.command import build_command
 from hf_bones.dataset.reading.collection import collection_rows

@@ -10,8 +10,8 @@ from small_films import encoded
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
-from hf_bones.curate.recipe import load_curate_recipe
-from hf_bones.curate.splits.names import GroupLeakError
+from hf_bones.curation.recipe import load_curate_recipe
+from hf_bones.curation.splits.names import GroupLeakError
 from hf_bones.dataset.build import build_dataset
 from hf_bones.dataset.reading.find_near_duplicates import with_near_duplicates
 from hf_bones.dataset.reading.sources import SourceRow, drawn_rows

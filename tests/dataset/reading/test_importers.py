@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_bones.curate.splits.names import SPLITS, find_leaks
+from hf_bones.curation.splits.names import SPLITS, find_leaks
 from hf_bones.dataset.build import BuildError
 from hf_bones.dataset.choices import BuildChoices
 from hf_bones.dataset.command import build_command

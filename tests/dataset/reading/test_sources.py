@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from small_films import build, encoded, picture, rows_of
 
-from hf_bones.curate.splits.names import SPLITS
+from hf_bones.curation.splits.names import SPLITS
 from hf_bones.dataset.build import load_bones
 from hf_bones.dataset.choices import BuildChoices
 from hf_bones.dataset.command import build_command, parse_label_map

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from tiny import bar_picture, png, tiny_checkpoint
 
-from hf_bones.curate.recipe import OpinionSettings, load_curate_recipe
+from hf_bones.curation.recipe import OpinionSettings, load_curate_recipe
 from hf_bones.evaluation.opinions import frozen
 from hf_bones.evaluation.opinions.frozen import frozen_features, input_size, load_backbone
 from hf_bones.evaluation.opinions.out_of_fold import TooFewGroupsError, deals, out_of_fold

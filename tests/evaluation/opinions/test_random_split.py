@@ -9,9 +9,9 @@ from small_films import build, rows_of
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
-from hf_bones.curate.recipe import SplitSettings
-from hf_bones.curate.splits.dealing import split_groups
-from hf_bones.curate.splits.group_keys import COPIES, GROUP, PAGE, Key
+from hf_bones.curation.recipe import SplitSettings
+from hf_bones.curation.splits.dealing import split_groups
+from hf_bones.curation.splits.group_keys import COPIES, GROUP, PAGE, Key
 from hf_bones.evaluation.opinions.random_split import (
     FEATURES_FOLDER,
     GROUPED,

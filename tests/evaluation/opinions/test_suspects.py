@@ -16,7 +16,7 @@ from tiny import bar_dataset, bar_picture, png
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
-from hf_bones.curate.recipe import OpinionSettings
+from hf_bones.curation.recipe import OpinionSettings
 from hf_bones.dataset.subject import open_subject
 from hf_bones.evaluation.opinions.suspects import COLUMNS, MissingCleanlabError, doubt, suspect_labels, suspect_lines
 from hf_bones.labels import THREE_CLASS

@@ -159,7 +159,7 @@ def test_the_command_prints_figures_and_says_what_is_wrong(dataset_folder: Path,
     assert "AUROC(abnormal)" in good.output and str(tmp_path / "out" / "report.md") in good.output
     bad = CliRunner().invoke(app, [*arguments, "--split", "tset"])
     assert bad.exit_code == 2
-    assert "no split 'tset'; it has ['test', 'train']" in bad.output
+    assert "no split 'tset'; it has train, test; did you mean 'test'?" in bad.output
 
 
 def test_the_script_starts_from_any_folder(tmp_path: Path) -> None:

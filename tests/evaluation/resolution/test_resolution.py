@@ -16,7 +16,7 @@ from tiny import bar_dataset, tiny_checkpoint
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
-from hf_bones.curate.recipe import OpinionSettings
+from hf_bones.curation.recipe import OpinionSettings
 from hf_bones.dataset.subject import open_subject
 from hf_bones.evaluation.opinions import frozen
 from hf_bones.evaluation.opinions.image_rows import ImageRow, image_rows, spread_sample, with_hashes

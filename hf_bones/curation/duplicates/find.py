@@ -1,0 +1,285 @@
+"""Which images are one picture: candidates from the index, confirmed on registered pixels, joined into groups.
+
+Every step passes on fewer pairs than it was given and costs more for each: codes within a radius, correlation of sketches, the likeliest
+few of each image, alignment at 32, 64 and 128 px, fine detail. Only confirmed pairs are joined: hashes alone chain hundreds of
+different films of hands into one group.
+
+Not here: what becomes of the groups (`decide.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from tqdm import tqdm
+
+from hf_bones.curation.duplicates import hash_index, registration
+from hf_bones.curation.duplicates.canonical import PROBES
+from hf_bones.curation.duplicates.fingerprints import SKETCH_SCALE, FingerprintStore, FingerprintTable
+from hf_bones.curation.duplicates.hash_index import Candidates, CodeTable
+from hf_bones.curation.duplicates.registration import Registrations, Transforms
+from hf_bones.curation.recipe import DedupSettings
+
+Done = TypeVar("Done")
+Embed = Callable[[Sequence[str]], npt.NDArray[np.floating]]
+
+_FITTED_ON = 20_000  # images: the projection of a larger collection is fitted to so many of them
+_BIT_COST = 0.01  # what a bit of difference weighs beside the correlation of sketches
+_AT_ONCE = (256, 32, 8)  # pairs aligned together at each level: about what the processor's cache holds
+
+
+@dataclass(frozen=True)
+class PairLink:
+    """A confirmed pair: hashes of the two images, what was done to one ("mirrored, cropped"), and their correlation in [0, 1]."""
+
+    first: str
+    second: str
+    change: str
+    score: float
+
+
+@dataclass(frozen=True)
+class PairSearch:
+    """What a search found: `links`, and how many pairs each step passed on; `skipped` counts lookups of cells that were too full."""
+
+    links: tuple[PairLink, ...]
+    candidates: int
+    registered: int
+    skipped: int
+
+
+def find_links(
+    table: FingerprintTable,
+    store: FingerprintStore,
+    settings: DedupSettings,
+    *,
+    embed: Embed | None = None,
+    workers: int = 2,
+    progress: bool = True,
+) -> PairSearch:
+    """The pairs of images in `table` that are one picture. `store` holds their probes and thumbs.
+
+    `embed` gives (N, F) embeddings of images by their hashes; with it a pair that is not sure needs their likeness too.
+    """
+    if len(table) < 2:
+        return PairSearch((), 0, 0, 0)
+    found = candidates(table, store, settings, workers=workers, progress=progress)
+    pairs = _Pairs(table, store, found, workers, progress)
+    chosen, signs = _likeliest(pairs, settings)
+    transforms = pairs.start(chosen)
+    registered, reached = len(chosen), np.zeros(len(chosen), np.float32)
+    for level, least in enumerate((settings.least_coarse, settings.least_middle, settings.doubtful)):
+        transforms, reached = pairs.align(chosen, transforms, signs, level)
+        passed = reached >= least
+        chosen, transforms, signs, reached = chosen[passed], transforms[passed], signs[passed], reached[passed]
+    judged = pairs.judge(chosen, transforms, signs, reached)
+    good = _plausible(judged, settings)
+    sure = judged.coarse >= settings.sure
+    if embed is not None:
+        good &= sure | (_cosines(embed, table, found, chosen) >= settings.least_embedding)
+    ends = [(table.hashes[first], table.hashes[second]) for first, second in zip(found.first[chosen], found.second[chosen], strict=True)]
+    links = [
+        PairLink(*ends[place], change(judged, place, bool(found.mirrored[pair])), float(judged.coarse[place]))
+        for place, pair in enumerate(chosen)
+        if good[place]
+    ]
+    return PairSearch(tuple(links), len(found), registered, found.skipped)
+
+
+def candidates(
+    table: FingerprintTable, store: FingerprintStore, settings: DedupSettings, *, workers: int = 2, progress: bool = True
+) -> Candidates:
+    """The pairs whose codes lie within the radius."""
+    step = max(1, len(table) // _FITTED_ON)
+    projection = hash_index.fit_projection(table.wholes[::step])
+    entries = hash_index.index_codes(projection, table.wholes, table.trimmed, table.framed)
+
+    def codes(start: int, probes: npt.NDArray[np.float16]) -> CodeTable:
+        part = np.arange(start, start + len(probes))
+        framed = np.flatnonzero((table.framed >= start) & (table.framed < start + len(probes)))
+        return hash_index.probe_codes(
+            projection,
+            np.concatenate([probes.reshape(-1, probes.shape[2]), table.trimmed[framed]]),
+            np.concatenate([np.repeat(part, PROBES), table.framed[framed]]),
+            np.concatenate([np.tile(np.arange(PROBES), len(probes)), np.full(len(framed), -1)]),
+        )
+
+    def queries() -> Iterator[hash_index.Query]:
+        with tqdm(total=len(table), desc="looking up codes", unit="img", disable=None if progress else True) as bar:
+            for start, probes in store.probes(table.hashes):
+                yield partial(codes, start, probes)
+                bar.update(len(probes))
+
+    return hash_index.find_candidates(
+        entries, queries(), radius=settings.radius, tables=settings.tables, fullest=settings.fullest, workers=workers
+    )
+
+
+def groups(links: Sequence[PairLink]) -> list[list[str]]:
+    """The hashes of images that links join, however long the chain; each of two or more, in order."""
+    if not links:
+        return []
+    hashes, numbers = np.unique([(link.first, link.second) for link in links], return_inverse=True)
+    joined = coo_array((np.ones(len(links), np.int8), numbers.reshape(-1, 2).T), shape=(len(hashes), len(hashes)))
+    _, label = connected_components(joined, directed=False)
+    order = np.argsort(label, kind="stable")
+    return [part.tolist() for part in np.split(hashes[order], np.flatnonzero(np.diff(label[order])) + 1)]
+
+
+def change(judged: Registrations, place: int, mirrored: bool) -> str:
+    """What was done to one picture of a pair to get the other, in words."""
+    words = ["mirrored"] * mirrored + ["inverted"] * bool(judged.inverted[place])
+    if abs(judged.turn[place]) > 1.5:
+        words.append(f"turned {abs(judged.turn[place]):.0f}°")
+    if min(judged.overlap[place], judged.covered[place]) < 0.97:
+        words.append("cropped")
+    if judged.agreement[place] < 0.95:
+        words.append("changed in places")
+    return ", ".join(words) or "the same view"
+
+
+class _Pairs:
+    """The pictures of candidates, fetched as they are needed, many pairs at a time and on several threads."""
+
+    def __init__(self, table: FingerprintTable, store: FingerprintStore, found: Candidates, workers: int, progress: bool) -> None:
+        self._table, self._store, self.found = table, store, found
+        self._workers, self._progress = workers, progress
+        self._trimmed = np.stack([found.probe < 0, found.entry < 0], axis=1).astype(np.intp)
+        self._framed = np.zeros(len(table), np.bool_)
+        self._framed[table.framed] = True
+
+    def start(self, chosen: npt.NDArray[np.intp]) -> Transforms:
+        """Where the chosen pairs lie on each other by their probes, (N, 2, 3)."""
+        return registration.starts(self._aspects(chosen)[:, 0], self.found.probe[chosen], self.found.mirrored[chosen])
+
+    def sketch_correlations(self, chosen: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        """(N,) correlations of the pairs' sketches as their probes lay them on each other."""
+
+        def correlate(part: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+            moved, inside = registration.sample(self._planes(part, 0, 0), self.start(part))
+            return registration.correlation(moved, self._planes(part, 1, 0), inside)
+
+        parts = self._map(correlate, chosen, _AT_ONCE[0], "comparing sketches")
+        return np.concatenate([*parts, np.zeros(0, np.float32)])
+
+    def align(
+        self, chosen: npt.NDArray[np.intp], transforms: Transforms, signs: npt.NDArray[np.float32], level: int
+    ) -> tuple[Transforms, npt.NDArray[np.float32]]:
+        """The pairs aligned at a level, and their correlations there."""
+
+        def aligned(part: npt.NDArray[np.intp]) -> tuple[Transforms, npt.NDArray[np.float32]]:
+            pairs = chosen[part]
+            firsts, seconds = self._planes(pairs, 0, level), self._planes(pairs, 1, level)
+            return registration.align(firsts, seconds, transforms[part], signs[part], level)
+
+        side = registration.LEVELS[level]
+        parts = self._map(aligned, np.arange(len(chosen)), _AT_ONCE[level], f"aligning at {side} px")
+        if not parts:
+            return transforms, np.zeros(0, np.float32)
+        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+    def judge(
+        self, chosen: npt.NDArray[np.intp], transforms: Transforms, signs: npt.NDArray[np.float32], reached: npt.NDArray[np.float32]
+    ) -> Registrations:
+        """What the registered pairs have in common."""
+
+        def judged(part: npt.NDArray[np.intp]) -> Registrations:
+            pairs = chosen[part]
+            thumbs = self._thumbs(pairs, 0), self._thumbs(pairs, 1)
+            mirrored = self.found.mirrored[pairs]
+            framed = self._framed[self.found.first[pairs]] & self._framed[self.found.second[pairs]]
+            return registration.judge(*thumbs, transforms[part], signs[part], reached[part], mirrored, self._aspects(pairs), framed)
+
+        # One part at the least, so that there is a result without pairs too.
+        parts = self._map(judged, np.arange(len(chosen)), _AT_ONCE[2], "comparing detail") or [judged(np.zeros(0, np.intp))]
+        return Registrations(*(np.concatenate(column) for column in zip(*map(_columns, parts), strict=True)))
+
+    def _aspects(self, chosen: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+        owners = np.stack([self.found.first[chosen], self.found.second[chosen]], axis=1)
+        aspects: npt.NDArray[np.float64] = self._table.aspects[owners, self._trimmed[chosen]]
+        return aspects
+
+    def _planes(self, chosen: npt.NDArray[np.intp], which: int, level: int) -> npt.NDArray[np.float32]:
+        if level == 0:
+            owners = (self.found.first, self.found.second)[which][chosen]
+            return self._table.sketches[owners, self._trimmed[chosen, which]].astype(np.float32) / SKETCH_SCALE
+        return np.stack([registration.normalised(thumb, level) for thumb in self._thumbs(chosen, which)])
+
+    def _thumbs(self, chosen: npt.NDArray[np.intp], which: int) -> npt.NDArray[np.uint8]:
+        owners = (self.found.first, self.found.second)[which]
+        names = self._table.hashes
+        thumbs = [self._store.thumb(names[owners[pair]], bool(self._trimmed[pair, which])) for pair in chosen]
+        side = registration.LEVELS[-1]
+        return np.stack(thumbs) if thumbs else np.zeros((0, side, side), np.uint8)
+
+    def _map(self, work: Callable[[npt.NDArray[np.intp]], Done], chosen: npt.NDArray[np.intp], size: int, what: str) -> list[Done]:
+        """`work` over `chosen` in parts of `size`, in order, with progress."""
+        parts = [chosen[start : start + size] for start in range(0, len(chosen), size)]
+        with ThreadPoolExecutor(self._workers) as pool:
+            done = pool.map(work, parts) if self._workers > 1 else map(work, parts)
+            return list(tqdm(done, total=len(parts), desc=what, unit="batch", disable=None if self._progress else True, leave=False))
+
+
+def _columns(part: Registrations) -> tuple[npt.NDArray[Any], ...]:
+    return tuple(getattr(part, column.name) for column in fields(Registrations))
+
+
+def _likeliest(pairs: _Pairs, settings: DedupSettings) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]:
+    """The candidates that are worth registering, by number, and whether one of the two is inverted, as a sign."""
+    found = pairs.found
+    every = np.arange(len(found))
+    correlations = pairs.sketch_correlations(every)
+    score = np.abs(correlations) - _BIT_COST * found.distance
+    worth = every[score >= settings.least_start]
+    kept = np.zeros(len(found), np.bool_)
+    order = worth[np.argsort(-score[worth], kind="stable")]
+    for owner in (found.first, found.second):
+        # A pair counts among the nearest of both of its images: rank it in the list of each.
+        kept[order[_rank_within(owner[order]) < settings.nearest]] = True
+    chosen = np.flatnonzero(kept)
+    return chosen, np.where(correlations[chosen] < 0, -1, 1).astype(np.float32)
+
+
+def _rank_within(owners: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
+    """How many earlier entries each entry's owner has."""
+    order = np.argsort(owners, kind="stable")
+    ordered = owners[order]
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(ordered)) + 1]).astype(np.intp)
+    lengths = np.diff(np.concatenate([starts, [len(ordered)]]))
+    ranks = np.empty(len(owners), np.intp)
+    ranks[order] = np.arange(len(owners)) - np.repeat(starts, lengths)
+    return ranks
+
+
+def _plausible(judged: Registrations, settings: DedupSettings) -> npt.NDArray[np.bool_]:
+    alike = (judged.coarse >= settings.sure) | ((judged.likeness >= settings.least_likeness) & (judged.stretch <= settings.rigid))
+    plausible: npt.NDArray[np.bool_] = (
+        alike
+        & (judged.agreement >= settings.least_agreement)
+        & (judged.textured >= settings.least_textured)
+        & (np.minimum(judged.overlap, judged.covered) >= settings.least_overlap)
+        & (np.abs(judged.turn) <= settings.most_turn)
+        & (judged.stretch <= settings.most_stretch)
+    )
+    return plausible
+
+
+def _cosines(embed: Embed, table: FingerprintTable, found: Candidates, chosen: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """(N,) cosines of the embeddings of the chosen pairs' images."""
+    first, second = found.first[chosen], found.second[chosen]
+    wanted = np.unique(np.concatenate([first, second]))
+    if not len(wanted):
+        return np.zeros(0)
+    vectors = np.asarray(embed([table.hashes[number] for number in wanted]), np.float64)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    place = partial(np.searchsorted, wanted)
+    cosines: npt.NDArray[np.float64] = np.einsum("nf,nf->n", vectors[place(first)], vectors[place(second)])
+    return cosines

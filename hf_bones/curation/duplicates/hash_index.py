@@ -1,0 +1,230 @@
+"""From descriptions to pairs that may be near-duplicates, in time that grows little faster than the number of images.
+
+Descriptions (`canonical.py`) are whitened, so that what all radiographs of a hand share weighs no more than what tells two of them
+apart, and their signs are taken as a code of 128 bits (Gong and Lazebnik, "Iterative Quantization", CVPR 2011, without the iteration).
+An inverted picture has the opposite code; each code is turned so that it points the way most do. Codes that lie near each other are
+found by locality-sensitive hashing (Indyk and Motwani, STOC 1998): tables keyed by some of the bits, as many as keep a table's cells
+about as full whatever the number of images.
+
+Not here: whether a pair really is one picture (`registration.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hf_bones.curation.duplicates.canonical import FREQUENCIES, mirror_signs
+from hf_bones.curation.in_order import in_order
+
+BITS = 128
+KEY_BITS = 64  # of the most telling directions, from which the tables' keys are drawn
+_PRIOR_WEIGHT = 200  # images: a small collection says little about what radiographs have in common
+_DOUBTFUL = 0.1  # cosine with the way most descriptions point, below which an inverted picture might point the same way
+
+Query = Callable[[], "CodeTable"]
+_Cells = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]  # of a table: entries in the order of their keys, where each key's begin
+Codes = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """How descriptions become codes: `matrix` (143, 128) whitens, the most telling direction first; `axis` (128,) is where most point."""
+
+    matrix: npt.NDArray[np.float32]
+    axis: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class CodeTable:
+    """Codes with whose they are: `codes` (N, 2) uint64, `owner` (N,) image numbers, `probe` (N,) which form of the image; -1 is trimmed.
+
+    `mirrored` (N,) says that the code is that of the form's mirror image.
+    """
+
+    codes: Codes
+    owner: npt.NDArray[np.int32]
+    probe: npt.NDArray[np.int16]
+    mirrored: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Pairs worth a closer look, each once: image `first` in the form (`probe`, `mirrored`) looks like image `second` in form `entry`
+    (0 whole, -1 trimmed); `distance` is the Hamming distance of their codes. `skipped` counts lookups of cells too full to be read."""
+
+    first: npt.NDArray[np.int32]
+    second: npt.NDArray[np.int32]
+    probe: npt.NDArray[np.int16]
+    mirrored: npt.NDArray[np.bool_]
+    entry: npt.NDArray[np.int16]
+    distance: npt.NDArray[np.int16]
+    skipped: int
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def fit_projection(descriptions: npt.NDArray[np.floating]) -> Projection:
+    """The projection for a collection from the (N, 143) descriptions of its images (or of a sample of some thousands)."""
+    vectors = descriptions.astype(np.float64)
+    vectors = vectors[np.linalg.norm(vectors, axis=1) > 0.5]  # a blank picture has none
+    across, down = np.meshgrid(np.arange(FREQUENCIES), np.arange(FREQUENCIES))
+    prior = 1.0 / (across**2 + down**2 + 1e-9).ravel()[1:]
+    spread = np.diag(prior / prior.sum()) * _PRIOR_WEIGHT + vectors.T @ vectors
+    values, directions = np.linalg.eigh(spread / (_PRIOR_WEIGHT + len(vectors)))
+    order = np.argsort(values)[::-1][:BITS]
+    matrix = directions[:, order] / np.sqrt(values[order])
+    axis = (vectors @ matrix).mean(axis=0) if len(vectors) else matrix[0]
+    return Projection(matrix.astype(np.float32), (axis / max(float(np.linalg.norm(axis)), 1e-9)).astype(np.float32))
+
+
+def code(projection: Projection, descriptions: npt.NDArray[np.floating]) -> tuple[Codes, npt.NDArray[np.bool_]]:
+    """(N, 2) codes of (N, 143) descriptions, and which of them might point either way."""
+    whitened = descriptions.astype(np.float32) @ projection.matrix
+    along = whitened @ projection.axis
+    whitened[along < 0] *= -1
+    doubtful = np.abs(along) < _DOUBTFUL * np.linalg.norm(whitened, axis=1)
+    packed = np.packbits(whitened > 0, axis=1, bitorder="little").view(np.uint64)
+    return packed, doubtful
+
+
+def index_codes(
+    projection: Projection, wholes: npt.NDArray[np.floating], trimmed: npt.NDArray[np.floating], trimmed_owner: npt.NDArray[np.integer]
+) -> CodeTable:
+    """What is looked up: each image whole, (N, 143), and those with a frame without it, (M, 143), `trimmed_owner` (M,) naming whose."""
+    descriptions = np.concatenate([wholes, trimmed])
+    owner = np.concatenate([np.arange(len(wholes)), trimmed_owner]).astype(np.int32)
+    probe = np.repeat(np.array([0, -1], np.int16), [len(wholes), len(trimmed)])
+    seen = np.linalg.norm(descriptions.astype(np.float32), axis=1) > 0.5
+    descriptions, owner, probe = descriptions[seen], owner[seen], probe[seen]
+    codes, doubtful = code(projection, descriptions)
+    codes = np.concatenate([codes, ~codes[doubtful]])
+    return CodeTable(
+        codes, np.concatenate([owner, owner[doubtful]]), np.concatenate([probe, probe[doubtful]]), np.zeros(len(codes), np.bool_)
+    )
+
+
+def probe_codes(
+    projection: Projection, descriptions: npt.NDArray[np.floating], owner: npt.NDArray[np.integer], probe: npt.NDArray[np.integer]
+) -> CodeTable:
+    """What is asked: (N, 143) descriptions of forms of images, each also as its mirror image."""
+    seen = np.linalg.norm(descriptions.astype(np.float32), axis=1) > 0.5
+    descriptions, owner, probe = descriptions[seen].astype(np.float32), owner[seen].astype(np.int32), probe[seen].astype(np.int16)
+    straight, _ = code(projection, descriptions)
+    mirror, _ = code(projection, descriptions * mirror_signs())
+    return CodeTable(
+        np.concatenate([straight, mirror]),
+        np.tile(owner, 2),
+        np.tile(probe, 2),
+        np.repeat(np.array([False, True]), len(descriptions)),
+    )
+
+
+def find_candidates(
+    entries: CodeTable,
+    queries: Iterable[Query],
+    *,
+    radius: int,
+    tables: int,
+    fullest: int,
+    workers: int = 2,
+) -> Candidates:
+    """Pairs of different images of which a query's code lies within `radius` bits of an entry's.
+
+    `queries` make the codes that are asked, in parts that fit into memory. Each of `tables` tables is keyed by some of the first 64
+    bits, one more than there are doublings of the entries. Cells with more than `fullest` entries are passed over and counted.
+    """
+    bits = max(6, min(24, 1 + int(np.ceil(np.log2(max(len(entries.codes), 2))))))
+    random = np.random.default_rng(0)
+    chosen = [np.sort(random.choice(KEY_BITS, bits, replace=False)) for _ in range(tables)]
+    cells: list[_Cells] = []
+    for places in chosen:
+        keys = _keys(entries.codes[:, 0], places)
+        order = np.argsort(keys, kind="stable").astype(np.int32)
+        cells.append((order, np.searchsorted(keys[order], np.arange(2**bits + 1)).astype(np.int32)))
+
+    def look_up(query: Query) -> tuple[tuple[npt.NDArray[np.int64], ...], int]:
+        part, skipped = query(), 0
+        found = [np.zeros(0, np.int64)]
+        for places, (order, starts) in zip(chosen, cells, strict=True):
+            keys = _keys(part.codes[:, 0], places)
+            lengths = starts[keys + 1] - starts[keys]
+            full = lengths > fullest
+            skipped += int(full.sum())
+            for chunk in _chunks(np.flatnonzero((lengths > 0) & ~full), lengths):
+                found.append(_near(entries, part, order, starts[keys[chunk]], lengths[chunk], chunk, radius))
+        return _best(entries, part, np.unique(np.concatenate(found))), skipped
+
+    with ThreadPoolExecutor(workers) as pool:
+        answers = list(in_order(pool, look_up, queries, workers))  # few queries at a time: each holds its probes in memory
+    return _merge([columns for columns, _ in answers], sum(skipped for _, skipped in answers))
+
+
+def _keys(codes: npt.NDArray[np.uint64], places: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    keys = np.zeros(len(codes), np.int64)
+    for place, bit in enumerate(places):
+        keys |= ((codes >> np.uint64(bit)) & np.uint64(1)).astype(np.int64) << place
+    return keys
+
+
+_AT_ONCE = 4_000_000  # comparisons
+
+
+def _chunks(asked: npt.NDArray[np.int64], lengths: npt.NDArray[np.integer]) -> Iterator[npt.NDArray[np.int64]]:
+    """The queries in parts that make about as many comparisons each."""
+    total = np.cumsum(lengths[asked], dtype=np.int64)
+    if len(total):
+        yield from np.split(asked, np.searchsorted(total, np.arange(_AT_ONCE, int(total[-1]), _AT_ONCE)))
+
+
+def _near(
+    entries: CodeTable,
+    part: CodeTable,
+    order: npt.NDArray[np.int32],
+    starts: npt.NDArray[np.integer],
+    lengths: npt.NDArray[np.integer],
+    queries: npt.NDArray[np.int64],
+    radius: int,
+) -> npt.NDArray[np.int64]:
+    """(query · 2³² + entry) for each query and each entry of its cell that lies within `radius` of it and is another image's."""
+    if not len(queries):
+        return np.zeros(0, np.int64)
+    ends = np.cumsum(lengths, dtype=np.int64)
+    within = np.arange(int(ends[-1])) - np.repeat(ends - lengths, lengths)
+    entry = order[np.repeat(starts, lengths) + within]
+    query = np.repeat(queries, lengths)
+    distance = np.bitwise_count(entries.codes[entry] ^ part.codes[query]).sum(axis=1, dtype=np.int16)
+    good = (distance <= radius) & (entries.owner[entry] != part.owner[query])
+    packed: npt.NDArray[np.int64] = (query[good].astype(np.int64) << 32) | entry[good]
+    return packed
+
+
+def _best(entries: CodeTable, part: CodeTable, packed: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
+    """first, second, probe, mirrored, entry, distance of the nearest lookup of each pair of images."""
+    query, entry = packed >> 32, packed & 0xFFFFFFFF
+    distance = np.bitwise_count(entries.codes[entry] ^ part.codes[query]).sum(axis=1, dtype=np.int64)
+    columns = (part.owner[query], entries.owner[entry], part.probe[query], part.mirrored[query], entries.probe[entry], distance)
+    return _nearest(tuple(column.astype(np.int64) for column in columns))
+
+
+def _nearest(columns: tuple[npt.NDArray[np.int64], ...]) -> tuple[npt.NDArray[np.int64], ...]:
+    first, second, distance = columns[0], columns[1], columns[5]
+    pair = (np.minimum(first, second) << 32) | np.maximum(first, second)
+    order = np.lexsort((distance, pair))
+    chosen = order[np.concatenate([[True], np.diff(pair[order]) != 0])] if len(order) else order
+    return tuple(column[chosen] for column in columns)
+
+
+def _merge(kept: list[tuple[npt.NDArray[np.int64], ...]], skipped: int) -> Candidates:
+    if not kept:
+        nothing = np.zeros(0, np.int64)
+        kept = [(nothing,) * 6]
+    columns = _nearest(tuple(np.concatenate(column) for column in zip(*kept, strict=True)))
+    first, second, probe, mirrored, entry, distance = columns
+    pair = first.astype(np.int32), second.astype(np.int32)
+    return Candidates(*pair, probe.astype(np.int16), mirrored.astype(np.bool_), entry.astype(np.int16), distance.astype(np.int16), skipped)

@@ -1,0 +1,153 @@
+"""Which drawn films are one picture, and which only look alike: `python -m pytest tests/curation/duplicates/test_near_duplicates.py`."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from copied_films import CHANGES, film
+from small_films import encoded
+
+from hf_bones.curation.duplicates.canonical import VERSION, fingerprint
+from hf_bones.curation.duplicates.find import PairLink, find_links, groups
+from hf_bones.curation.duplicates.fingerprints import FingerprintStore, make_fingerprints
+from hf_bones.curation.recipe import load_curate_recipe
+from hf_bones.curation.subject import Subject
+from hf_bones.manifest.store import ImageRecord, open_manifest
+
+SETTINGS = load_curate_recipe().dedup
+FILMS = 24
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """24 drawn films, and of the first five a copy by each of the eight changes."""
+    found = {f"film {seed:02}": film(seed) for seed in range(FILMS)}
+    for seed in range(5):
+        found |= {f"film {seed:02} {name}": change(found[f"film {seed:02}"]) for name, change in CHANGES.items()}
+    return found
+
+
+@pytest.fixture(scope="module")
+def store(pictures, tmp_path_factory):
+    with FingerprintStore(tmp_path_factory.mktemp("prints") / "fingerprints.db") as opened:
+        opened.add((name, (picture.shape[1], picture.shape[0]), fingerprint(picture)) for name, picture in pictures.items())
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def found(pictures, store):
+    table = store.table(list(pictures))
+    return table, find_links(table, store, SETTINGS, progress=False)
+
+
+def names(links):
+    return {tuple(sorted((link.first, link.second))) for link in links}
+
+
+def test_copies_by_all_eight_changes_are_found_and_no_two_films_are_joined(found, pictures):
+    pairs = names(found[1].links)
+    wanted = {(f"film {seed:02}", f"film {seed:02} {change}") for seed in range(5) for change in CHANGES}
+    assert len(wanted & pairs) >= 38, sorted(wanted - pairs)
+    assert all(first[:7] == second[:7] for first, second in pairs)
+
+
+def test_a_link_says_what_was_done(found):
+    said = {(link.first, link.second): link.change for link in found[1].links}
+    said |= {(second, first): change for (first, second), change in said.items()}
+    for change, word in (("mirrored", "mirrored"), ("inverted", "inverted"), ("cropped", "cropped"), ("turned", "turned 4°")):
+        assert word in said["film 01", f"film 01 {change}"]
+    assert said["film 01", "film 01 scaled"] == "the same view"
+
+
+def test_groups_are_what_links_join_however_long_the_chain():
+    links = [PairLink(first, second, "", 1.0) for first, second in ("ab", "be", "gh", "ea")]
+    assert groups(links) == [["a", "b", "e"], ["g", "h"]] and groups([]) == []
+
+
+def test_an_embedding_can_veto_pairs_in_doubt_and_no_others(found, store):
+    table, search = found
+    # So strict that only pairs that are nearly the same by correlation are sure.
+    strict = dataclasses.replace(SETTINGS, sure=0.97)
+    asked: list[list[str]] = []
+
+    def nothing_alike(hashes):
+        asked.append(list(hashes))
+        return np.eye(len(hashes), len(hashes))
+
+    kept = find_links(table, store, strict, embed=nothing_alike, progress=False)
+    assert asked and {link.score >= 0.97 for link in kept.links} == {True} and 0 < len(kept.links) < len(search.links)
+    agreed = find_links(table, store, strict, embed=lambda hashes: np.ones((len(hashes), 3)), progress=False)
+    assert names(kept.links) < names(agreed.links)
+
+
+def test_nothing_one_film_and_blank_films_have_no_copies(tmp_path):
+    with FingerprintStore(tmp_path / "f.db") as store:
+        assert find_links(store.table([]), store, SETTINGS, progress=False).links == ()
+        blank = np.full((100, 120), 9, np.uint8)
+        store.add((name, (120, 100), fingerprint(blank)) for name in ("a", "b", "c"))
+        assert find_links(store.table(["a"]), store, SETTINGS, progress=False).links == ()
+        assert find_links(store.table(["a", "b", "c"]), store, SETTINGS, progress=False).links == ()
+
+
+def test_the_answer_is_the_same_each_time_and_on_any_number_of_threads(found, store):
+    table, search = found
+    again = find_links(table, store, SETTINGS, workers=1, progress=False)
+    assert names(again.links) == names(search.links)
+
+
+def subject_of(folder, bodies):
+    manifest = open_manifest(folder, create=True)
+    for name in bodies:
+        manifest.add_image(ImageRecord(name, f"{name}.png", 1))
+    return Subject(manifest, lambda record: bodies[record.sha256](), "collection")
+
+
+def test_fingerprints_are_made_once_and_bad_files_are_named(tmp_path):
+    def missing():
+        raise FileNotFoundError(2, "No such file or directory")
+
+    read: list[str] = []
+
+    def counted(name, body):
+        return lambda: read.append(name) or body
+
+    bodies = {name: counted(name, encoded(film(seed, 96))) for seed, name in enumerate("abc")}
+    bodies |= {"gone": missing, "torn": counted("torn", b"<html>")}
+    with subject_of(tmp_path, bodies) as subject, FingerprintStore(tmp_path / "f.db") as store:
+        records = list(subject.manifest.images())
+        unreadable = make_fingerprints(subject, records, store, workers=1, progress=False)
+        assert set(unreadable) == {"gone", "torn"} and "not_an_image" in unreadable["torn"] and "No such file" in unreadable["gone"]
+        assert store.known() == {"a", "b", "c"} and read == ["a", "b", "c", "torn"]
+        make_fingerprints(subject, records, store, workers=1, progress=False)
+        assert read == ["a", "b", "c", "torn", "torn"], "only what has no fingerprint is read again"
+        with pytest.raises(KeyError, match="torn"):
+            store.table(["torn"])
+
+
+def test_ctrl_c_keeps_what_was_made(tmp_path):
+    def stop():
+        raise KeyboardInterrupt
+
+    body = encoded(film(1, 96))
+    with subject_of(tmp_path, {"a": lambda: body, "b": lambda: body, "c": stop}) as subject, FingerprintStore(tmp_path / "f.db") as store:
+        with pytest.raises(KeyboardInterrupt):
+            make_fingerprints(subject, list(subject.manifest.images()), store, workers=1, progress=False)
+        assert store.known() == {"a", "b"}
+
+
+def test_fingerprints_of_an_older_version_are_made_anew(tmp_path, monkeypatch):
+    picture = film(2, 96)
+    with FingerprintStore(tmp_path / "f.db") as store:
+        store.add([("a", (96, 96), fingerprint(picture))])
+        monkeypatch.setattr("hf_bones.curation.duplicates.fingerprints.VERSION", VERSION + 1)
+        assert store.known() == set()
+
+
+def test_many_processes_make_the_fingerprints_that_one_makes(tmp_path):
+    bodies = {f"{number:03}": (lambda body: lambda: body)(encoded(film(number % 4, 96))) for number in range(130)}
+    with subject_of(tmp_path, bodies) as subject, FingerprintStore(tmp_path / "f.db") as store:
+        assert make_fingerprints(subject, list(subject.manifest.images()), store, workers=2, progress=False) == {}
+        table = store.table(list(bodies))
+        assert (
+            len(table) == 130 and np.array_equal(table.wholes[1], table.wholes[5]) and not np.array_equal(table.wholes[1], table.wholes[2])
+        )
