@@ -8,6 +8,8 @@ from hf_bones.evaluation.augmentation.films import BrokenFilm, box_points, box_r
 from hf_bones.evaluation.augmentation.transforms import POLICY, STILL, PolicyTransform
 
 SIZE = 64
+ALL_ON: dict[str, float] = {"zoom": 2}
+"""Keys of augmentations that are off by default, with values that turn them on: the tests that want every augmentation take these."""
 
 
 def transform_of(**changes) -> PolicyTransform:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from broken_films import SIZE, film_with, transform_of
+from broken_films import ALL_ON, SIZE, film_with, transform_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,10 +37,11 @@ def test_every_key_of_a_policy_belongs_to_a_transform_that_is_checked():
 
 
 def test_a_transform_alone_turns_everything_else_off():
-    found = {each.name: each for each in transforms_of(AugmentConfig(zoom=2))}
+    policy = AugmentConfig(**ALL_ON)
+    found = {each.name: each for each in transforms_of(policy)}
     assert {each.name for each in AUGMENTATIONS} < set(found)
     assert found["scale"].policy == dataclasses.replace(STILL, scale=0.1)
-    assert found["whole policy"].policy == AugmentConfig(zoom=2)
+    assert found["whole policy"].policy == policy
 
 
 def test_what_a_policy_turns_off_is_not_looked_at():
