@@ -19,7 +19,7 @@ from hf_bones.cli.main import app
 from hf_bones.collect.providers.registry import provider_class, provider_names
 from hf_bones.collect.recipe import CollectRecipe, FetchSettings, LicenceSettings, QuerySpec
 from hf_bones.config.recipe import STAGES, SearchConfig
-from hf_bones.curate.recipe import CheckSettings, DedupSettings, OpinionSettings, SplitSettings
+from hf_bones.curation.recipe import CheckSettings, DedupSettings, OpinionSettings, SplitSettings
 
 WRITTEN = "<!-- Written by scripts/docs/reference.py: change the code, and run it. -->"
 EVERY_COMMAND = """Every command takes `--help`, which says the same; `--json` prints the result as one JSON document and all else to
