@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from hf_bones.record import read_json, write_json
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -138,16 +138,20 @@ PICTURES = {
 }
 
 
-def take(browser: Browser, picture: Picture, out: Path) -> None:
+def take(chromium: str, picture: Picture, out: Path) -> None:
     """Opens the page, fills it, and saves what the browser shows."""
-    with tempfile.TemporaryDirectory() as folder, picture.served(Path(folder)) as address:
+    from playwright.sync_api import sync_playwright
+
+    # The page first: what makes it may run an event loop, which playwright does not allow beside its own.
+    with tempfile.TemporaryDirectory() as folder, picture.served(Path(folder)) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_page(viewport={"width": picture.width, "height": picture.height}, color_scheme="light")
         page.goto(address)
         picture.fill(page)
         page.mouse.move(0, 0)
         page.wait_for_timeout(SETTLED)
         page.screenshot(path=out)
-        page.close()
+        browser.close()
     print(f"{out.relative_to(ROOT)}  {out.stat().st_size / 1000:.0f} kB")
 
 
@@ -166,16 +170,10 @@ def main() -> int:
             print(f"docs/images/{name}.png is older than its page: run python scripts/screenshots.py {name}", file=sys.stderr)
         return 1 if older else 0
     chromium = shutil.which("chromium") or sys.exit("chromium is not installed: apt-get install chromium")
-
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        for name in names:
-            take(browser, PICTURES[name], IMAGES / f"{name}.png")
-            hashes[name] = PICTURES[name].hash()
-            write_json(HASHES, hashes)
-        browser.close()
+    for name in names:
+        take(chromium, PICTURES[name], IMAGES / f"{name}.png")
+        hashes[name] = PICTURES[name].hash()
+        write_json(HASHES, hashes)
     return 0
 
 

@@ -52,7 +52,15 @@ class BuildError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class BuildResult:
-    """What was built: the dataset as reloaded from `folder`, the images refused, notes to read, and `summary` (as in summary.json)."""
+    """What was built.
+
+    Attributes:
+        folder: Where the dataset lies.
+        dataset: Its splits, as loaded from there.
+        refused: The images that could not be taken, with reason and detail.
+        notes: Sentences to read.
+        summary: Counts, hashes and settings, as in summary.json.
+    """
 
     folder: Path
     dataset: DatasetDict

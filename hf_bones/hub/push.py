@@ -21,7 +21,13 @@ class PushError(ValueError):
 
 @dataclass(frozen=True)
 class Pushed:
-    """What was pushed: the repository's address, the commit (None on a dry run), and the files it now holds from here."""
+    """What was pushed.
+
+    Attributes:
+        url: The repository's address.
+        commit: The commit; None on a dry run.
+        files: The names of the files that it now holds from here.
+    """
 
     url: str
     commit: str | None

@@ -24,14 +24,19 @@ UNREADABLE = "unreadable"
 class Finding:
     """What was found on one image.
 
-    source: the path as given, or `image[3]` for the fourth of a list of images without a name.
-    verdict: a class name, `refer`, `not_a_bone_xray` or `unreadable`.
-    probabilities, raw_probabilities: class name → [0, 1], calibrated and as the softmax gave them; empty when unreadable.
-    mirrored: whether they rest on the mean of the logits of the image and of its mirror image; False when unreadable.
-    prediction_set: the classes that the calibrated probabilities leave open; the likeliest one alone without thresholds.
-    reasons: for `unreadable` the refusal (`too_small`, …), what to do about it, and the detail; for `refer` sentences; otherwise empty.
-    heatmap: float32 (H, W) in [0, 1] on the upright image as opened, or None.
-    checkpoint, revision: what answered; the revision is the commit of a Hub model and None for a folder.
+    Attributes:
+        source: The path as given, or `image[3]` for the fourth of a list of images without a name.
+        verdict: A class name, `refer`, `not_a_bone_xray` or `unreadable`.
+        checkpoint: What answered.
+        revision: The commit of a Hub model; None for a folder.
+        probabilities: Class name → calibrated probability in [0, 1]; empty when unreadable.
+        raw_probabilities: The same as the softmax gave them.
+        prediction_set: The classes that the calibrated probabilities leave open; the likeliest one alone without thresholds.
+        reasons: For `unreadable` the refusal (`too_small`, …), what to do about it, and the detail; for `refer` sentences; otherwise empty.
+        heatmap: float32 (H, W) in [0, 1] on the upright image as opened, or None.
+        calibrated: Whether the checkpoint came with a decision rule; without one both kinds of probabilities are the same.
+        mirrored: Whether the probabilities rest on the mean of the logits of the image and of its mirror image; False when unreadable.
+        schema_version: Version of the fields, as in `to_dict`.
     """
 
     source: str
