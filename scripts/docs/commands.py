@@ -44,6 +44,9 @@ def run_here(block: Block) -> None:
     if block.language == "python":
         exec(compile(block.text, block.place, "exec"), {"__name__": "__page__"})
         return
+    if "<<" in block.text:
+        run_in_shell(block)  # a here-document is no line of its own
+        return
     for line in lines_of(block.text):
         words = shlex.split(line, comments=True)
         bare = shlex.join(words) if words else ""
