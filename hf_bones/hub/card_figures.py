@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hf_bones.evaluation.report.cells import count_cell, figure_cell
 from hf_bones.evaluation.report.figures import CHECKPOINT, Figure
-from hf_bones.evaluation.report.markdown import MIRRORED, count_cell, figure_cell
+from hf_bones.evaluation.report.markdown import MIRRORED
 from hf_bones.labels import LabelScheme
 from hf_bones.metrics.headlines import ALONE, CARD, TITLES
 from hf_bones.pages.tables import markdown_table

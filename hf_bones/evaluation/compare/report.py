@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hf_bones.evaluation.compare.figures import Difference, Part, SeedFigures
-from hf_bones.evaluation.report.markdown import count_cell, figure_cell
+from hf_bones.evaluation.report.cells import count_cell, figure_cell
 from hf_bones.metrics.figures import specificity_suffix
 from hf_bones.metrics.headlines import TABLE, TITLES
 from hf_bones.pages.tables import markdown_table, text_table
