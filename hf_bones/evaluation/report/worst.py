@@ -62,14 +62,9 @@ def framed(film: Image.Image, boxes: Sequence[Box]) -> Image.Image:
     picture = film.convert("RGB")
     draw = ImageDraw.Draw(picture)
     for x, y, width, height in boxes:
-        corners = (
-            (x - width / 2) * film.width,
-            (y - height / 2) * film.height,
-            (x + width / 2) * film.width,
-            (y + height / 2) * film.height,
-        )
-        # Two pixels outside the box, so that the frame hides nothing of a small break.
-        draw.rectangle((corners[0] - 2, corners[1] - 2, corners[2] + 2, corners[3] + 2), outline=BLUE, width=2)
+        left, right = (x - width / 2) * film.width, (x + width / 2) * film.width
+        upper, lower = (y - height / 2) * film.height, (y + height / 2) * film.height
+        draw.rectangle((left - 2, upper - 2, right + 2, lower + 2), outline=BLUE, width=2)  # outside: it hides nothing of a small break
     return picture
 
 
