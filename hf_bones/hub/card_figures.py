@@ -10,7 +10,7 @@ from hf_bones.evaluation.report.cells import count_cell, figure_cell
 from hf_bones.evaluation.report.figures import CHECKPOINT, Figure
 from hf_bones.evaluation.report.markdown import MIRRORED
 from hf_bones.labels import LabelScheme
-from hf_bones.metrics.headlines import ALONE, CARD, TITLES
+from hf_bones.metrics.headlines import ALONE, CARD, TITLES, figure_name
 from hf_bones.pages.tables import markdown_table
 from hf_bones.pages.text import plain
 
@@ -32,7 +32,7 @@ def measured_table(measured: Mapping[str, Any], scheme: LabelScheme) -> str:
         + f". In brackets: {level * 100:g} % intervals by bootstrap over groups. AUROC(abnormal) scores 1 − P({plain(scheme.normal)})."
         + (f" {MIRRORED}." if method.get("mirror") else "")
     )
-    head = ["images", "model", "n", *(TITLES[key] for key in CARD), *(f"sensitivity {plain(name)}" for name in scheme.names)]
+    head = ["images", "model", "n", *(TITLES[key] for key in CARD), *(plain(figure_name(f"sensitivity_{name}")) for name in scheme.names)]
     rows = [_row(part, scheme) for part in measured.get("slices", []) if part["kind"] in {"all", "source"}]
     return f"{text}\n\n{markdown_table(head, rows)}"
 

@@ -18,7 +18,7 @@ def summary_text(done: Evaluation) -> str:
         lines += [f"  {TITLES[key]} {figure_cell(table.figures[key])}" for key in TABLE]
         lines.append(f"  sensitivity {_sensitivities(table)}")
     lines += [others] if others else []
-    lines.append(f"report: {done.page} (report.md beside it says the same)")
+    lines.append(f"report: {done.report} ({done.page.name} beside it is the same as a page)")
     if done.errors is not None:
         lines.append(f"worst errors: {done.errors}")
     return "\n".join(lines).replace("\\", "")
