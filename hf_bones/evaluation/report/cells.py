@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from hf_bones.evaluation.report.figures import ENOUGH_GROUPS, MIN_GROUPS, ROUGH, Figure, SliceFigures
 from hf_bones.metrics import MIN_ROWS
@@ -12,9 +12,9 @@ from hf_bones.pages.text import plain
 
 _NAMED = 12  # regions or sources of few rows that are named in their one line
 
-# What stands in place of an interval: how it reads, its words for the list of meanings, and what it means.
+# What stands in place of an interval: how it reads in a table, its words for the list of meanings, and what it means.
 _MEANINGS = (
-    ("no row of ", "no row of …", "the figure compares classes, and these rows have none of that class."),
+    (r"\bno row of ", "no row of …", "the figure compares classes, and these rows have none of that class."),
     (
         r"only \d+ rows? ",
         "only … rows of …",
@@ -22,15 +22,15 @@ _MEANINGS = (
         "fewer it is a matter of which films happen to be there: read the counts.",
     ),
     (
-        r"only \d+ groups?$",
+        r"only \d+ groups?\b",
         "only … groups",
         "the films come from that many groups (a group is one patient, page or publication, or near-duplicates). An interval is made by "
         f"drawing whole groups anew, and is given from {MIN_GROUPS} on.",
     ),
-    (ROUGH, ROUGH, f"the films come from {MIN_GROUPS} to {ENOUGH_GROUPS - 1} groups, so that the interval is itself uncertain."),
-    ("undefined in over", "undefined in over 5 % of the resamples", "too many resamples lack a class that the figure needs."),
+    (rf"\b{ROUGH}\b", ROUGH, f"the films come from {MIN_GROUPS} to {ENOUGH_GROUPS - 1} groups, so that the interval is itself uncertain."),
+    ("undefined in over 5 %", "undefined in over 5 % of the resamples", "too many resamples lack a class that the figure needs."),
     (
-        "the same in every",
+        "the same in every resample",
         "the same in every resample",
         "no resample changes the figure, because there is no error among these films, say. That does not make it certain.",
     ),
@@ -59,10 +59,9 @@ def count_cell(hits: float | None, figure: Figure, support: int, *, with_reason:
     return f"{counts}: {figure_cell(figure) if figure.interval or with_reason else format(figure.value, IN_CELL)}"
 
 
-def meanings(tables: Sequence[SliceFigures]) -> list[str]:
-    """What each kind of remark among the figures of `tables` means, in Markdown."""
-    reasons = {figure.reason for table in tables for figure in table.figures.values() if figure.reason}
-    return [f"**{words}**: {said}" for start, words, said in _MEANINGS if any(re.match(start, reason) for reason in reasons)]
+def meanings(text: str) -> list[str]:
+    """What each kind of remark in the tables of `text` (Markdown) means, in Markdown."""
+    return [f"**{words}**: {said}" for form, words, said in _MEANINGS if re.search(form, text)]
 
 
 def few_rows(tables: Iterable[SliceFigures], least: int, word: str) -> tuple[list[SliceFigures], str]:

@@ -47,7 +47,7 @@ class Measured:
 def report_text(found: Measured, folder: Path, errors_shown: int) -> str:
     """report.md, complete. `folder` is looked into only to link the pictures that are there."""
     rows, about = found.rows, found.about
-    sections = [f"# {plain(about.checkpoint)} on {plain(about.split)}", f"**{NOTICE}**", *_in_short(found), *_plots()]
+    headline, sections = _headline(found), _plots()
     if (folder / "worst_errors.html").exists():
         sections.append(f"## Worst errors\n\n{_worst_errors(folder, errors_shown)}")
     sections.append(f"## What was evaluated\n\n{_setup(found)}")
@@ -61,29 +61,35 @@ def report_text(found: Measured, folder: Path, errors_shown: int) -> str:
     sections.append(f"## Calibration\n\n{_calibration(found.calibration)}")
     if rows.verdicts is not None:
         sections.append(f"## Verdicts\n\n{_verdicts(rows, rows.verdicts)}")
-    sections.append(_method(found))
-    return "\n\n".join(section for section in sections if section)
-
-
-def _in_short(found: Measured) -> list[str]:
-    """All rows with every model, each source with the checkpoint alone, and what the words in the cells mean."""
-    rows, overall = found.rows, found.tables[0]
+    overall = found.tables[0]
     classes = ", ".join(f"{count} {plain(name)}" for name, count in overall.supports.items())
+    first = [
+        f"# {plain(about.checkpoint)} on {plain(about.split)}",
+        f"**{NOTICE}**",
+        f"{overall.n} films in {overall.groups} groups: {classes}." + (f" {MIRRORED}." if about.mirror else ""),
+        "## In short",
+        *headline,
+        _words_in_tables(found, "\n".join([*headline, *sections])),
+    ]
+    return "\n\n".join(section for section in [*first, *sections, _method(found)] if section)
+
+
+def _headline(found: Measured) -> list[str]:
+    """All rows with every model, each source with the checkpoint alone."""
     shown, others = few_rows((table for table in found.of("source") if table.model == CHECKPOINT), found.least_rows, "source")
+    return [*_table(found, [*found.of("all"), *shown]), others, _shared_source_warning(found.rows)]
+
+
+def _words_in_tables(found: Measured, tables: str) -> str:
+    """What the words in the cells of `tables` mean."""
+    rows = found.rows
     told = [
         f"A row is one film. In brackets: {_level(found.resampling)} interval, or why there is none.",
         f"AUROC(abnormal) tells {plain(rows.normal)} films from all others. Sensitivity of a class: the share of its films that the model "
         "gives the largest probability for that class.",
-        *meanings(found.tables),
+        *meanings(tables),
     ]
-    return [
-        f"{overall.n} films in {overall.groups} groups: {classes}." + (f" {MIRRORED}." if found.about.mirror else ""),
-        "## In short",
-        *_table(found, [*found.of("all"), *shown]),
-        others,
-        _shared_source_warning(rows),
-        bullets(told),
-    ]
+    return bullets(told)
 
 
 def _plots() -> list[str]:
@@ -180,7 +186,7 @@ def _calibration(calibration: Mapping[str, Mapping[str, Figure]]) -> str:
     notes = {"ece": f", {CALIBRATION_BINS} bins of equal width, likeliest class", "brier": " (0 to 2)", "log_loss": " (nats)"}
     head = ["probabilities", *(f"{TITLES[key]}{note}" for key, note in notes.items())]
     body = [[name, *(figure_cell(figures[key]) for key in notes)] for name, figures in calibration.items()]
-    return "Of each, less is better.\n\n" + markdown_table(head, body)
+    return "Lower is better for each.\n\n" + markdown_table(head, body)
 
 
 def _verdicts(rows: ScoredRows, verdicts: Sequence[str]) -> str:

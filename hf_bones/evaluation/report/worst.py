@@ -128,11 +128,11 @@ def _cells(rows: ScoredRows, error: ShownError) -> tuple[Cell, Cell]:
     subtype = rows.subtypes[error.row] if rows.subtypes is not None else ""
     film = [
         [Words(f"predicted: {rows.names[predicted].replace('_', ' ')} ({given[predicted]:.2f})")],
-        [Words(image if len(image) <= 32 else f"…{image[-31:]}", FAINT)],
+        [Words(image if len(image) <= 25 else f"…{image[-24:]}", FAINT)],
     ]
     heat = [
         [Words(f"heat map: {error.explained.replace('_', ' ')}")],
-        [Words(f"label {given[rows.labels[error.row]]:.2f}"), Words(subtype, FAINT)],
+        [Words(f"label: {given[rows.labels[error.row]]:.2f}"), Words(subtype, FAINT)],
     ]
     short = "no heat map" if isinstance(error.heat, str) and error.heat != SILENT else error.heat
     return Cell(lambda: error.film, film), Cell(lambda: short, heat)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from PIL import Image
 from scored_rows import ABOUT, NAMES, QUICK, scored
 
 from hf_bones.evaluation.report.baselines import STATISTICS, forest_probabilities, image_statistics, keep_licences
+from hf_bones.evaluation.report.cells import figure_cell
 from hf_bones.evaluation.report.figures import figures_of
-from hf_bones.evaluation.report.markdown import plain
 from hf_bones.evaluation.report.report import evaluate_probabilities
 from hf_bones.evaluation.report.rows import ScoredRows, slices_of
 from hf_bones.evaluation.report.summary import summary_text
+from hf_bones.evaluation.report.worst import show_errors, worst_rows
+from hf_bones.pages.text import plain
 
 NASTY = "<script>alert(1)</script>|`x`"
 
@@ -126,6 +129,111 @@ def test_worst_errors_come_first_and_text_from_the_data_stays_text(tmp_path: Pat
     shown = [int(text) for text in re.findall(r"<dt>image</dt><dd>(\d+)", page)]
     assert shown == sorted(np.flatnonzero(wrong).tolist(), key=lambda index: given[index])[:5]
     assert "<script" not in done.report.read_text()
+
+
+def test_a_person_reads_names_and_no_keys(tmp_path: Path) -> None:
+    done = evaluate_probabilities(scored(), tmp_path, ABOUT, baselines={"even": np.full((120, 3), 1 / 3)}, resampling=QUICK)
+
+    def keys(value: object) -> set[str]:
+        if isinstance(value, dict):
+            return set(value) | {key for inner in value.values() for key in keys(inner)}
+        return {key for inner in value for key in keys(inner)} if isinstance(value, list) else set()
+
+    known = {key for key in keys(json.loads(done.metrics.read_text())) if "_" in key} - set(NAMES)
+    assert "auroc_ovr_macro" in known and "sensitivity_fractured_at_specificity_85" in known
+    for text in (done.report.read_text(), re.sub(r"data:[^\"]+", "", done.page.read_text()), summary_text(done)):
+        read = {word.strip(".") for word in re.findall(r"[\w.]+", text.replace("\\_", "_"))}
+        assert not read & known
+    assert "AUROC, one against rest, mean" in done.report.read_text()
+
+
+def test_figures_plots_and_errors_come_before_the_long_tables(tmp_path: Path) -> None:
+    done = evaluate_probabilities(
+        scored(verdicts=["refer"] * 120), tmp_path, ABOUT, baselines={"even": np.full((120, 3), 1 / 3)}, resampling=QUICK
+    )
+    order = [
+        "In short", "Plots", "Worst errors", "What was evaluated", "By source, baselines beside the model", "By region",
+        "Every figure, all rows", "Calibration", "Verdicts", "How the figures were made",
+    ]  # fmt: skip
+    text = done.report.read_text()
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == order
+    assert re.findall(r"<h2[^>]*>([^<]+)</h2>", done.page.read_text()) == order
+    first = text.split("## Plots")[0]
+    assert [line.split("|")[1:3] for line in first.splitlines() if line.startswith("|")][2:] == [
+        [" all rows ", " checkpoint "], [" all rows ", " even "], [" hospital ", " checkpoint "], [" web ", " checkpoint "],
+    ]  # fmt: skip
+    cells = [figure_cell(done.tables[0].figures["auroc_abnormal"]), "even", "hospital"]
+    assert all(cell in text and cell in done.page.read_text() for cell in cells)
+
+
+def test_regions_and_sources_of_few_films_share_one_line(tmp_path: Path) -> None:
+    regions = ["hand"] * 100 + ["hip"] * 12 + ["jaw", "jaw", "rib", "toe", "<b>elbow</b>", *(f"finger {n}" for n in range(3))]
+    done = evaluate_probabilities(scored(regions=regions), tmp_path, ABOUT, resampling=QUICK, least_rows=10)
+    section = done.report.read_text().split("## By region")[1].split("\n## ")[0]
+    assert [line.split("|")[1].strip() for line in section.splitlines() if line.startswith("|")][2:] == ["hand", "hip"]
+    assert "7 regions with fewer than 10 films each: 8 films (jaw 2, &lt;b&gt;elbow&lt;/b&gt; 1, finger 0 1," in section
+    apart = {table["name"] for table in json.loads(done.metrics.read_text())["slices"] if table["kind"] == "region"}
+    assert {"jaw", "rib", "toe", "<b>elbow</b>"} <= apart, "nothing is lost from metrics.json"
+
+    sources = ["hospital"] * 113 + ["web"] * 7
+    done = evaluate_probabilities(scored(sources=sources), tmp_path, ABOUT, resampling=QUICK, least_rows=10)
+    for text in (done.report.read_text(), summary_text(done)):
+        assert "1 source with fewer than 10 films: 7 films (web 7); not shown apart" in text
+
+
+def test_a_report_says_what_its_remarks_mean_and_only_those(tmp_path: Path) -> None:
+    rows = scored()
+    keep = np.r_[np.flatnonzero(rows.labels != 2), np.flatnonzero(rows.labels == 2)[:6]]
+    few = scored(
+        **{name: getattr(rows, name)[keep] for name in ("labels", "probabilities")},
+        **{name: [getattr(rows, name)[row] for row in keep] for name in ("groups", "image_ids")},
+        sources=["hospital"] * len(keep),
+        regions=["hand"] * len(keep),
+    )
+    text = evaluate_probabilities(few, tmp_path, ABOUT, resampling=QUICK).report.read_text()
+    assert "only 6 rows of beyond" in text
+    assert "**only … rows of …**: the figure needs films of that class, and there are that many. An interval is given from 10 on" in text
+    assert "no row of" not in text
+
+
+def test_a_worst_error_has_its_film_with_boxes_its_heat_map_and_its_subtype(tmp_path: Path) -> None:
+    asked: list[tuple[int, str]] = []
+
+    def heat_maps(rows: Sequence[int], classes: Sequence[str]) -> list[np.ndarray]:
+        asked.extend(zip(rows, classes, strict=True))
+        return [np.linspace(0, 1, 30 * (40 + row)).reshape(30, 40 + row) for row in rows]
+
+    boxes = [((0.5, 0.5, 0.4, 0.4),) if row % 2 else () for row in range(120)]
+    rows = scored(boxes=boxes, subtypes=[NASTY] * 120, heat_maps=heat_maps, image=lambda index: Image.new("L", (40 + index, 30), 90))
+    chosen = worst_rows(rows, 9)
+    errors = show_errors(rows, chosen)
+    assert [row for row, _ in asked] == chosen, "heat maps are made of the films that are shown, and of no other"
+    for error, (row, name) in zip(errors, asked, strict=True):
+        assert name == error.explained == max(NAMES[1:], key=lambda each: rows.probabilities[row, NAMES.index(each)])
+        coloured = np.ptp(np.asarray(error.film).astype(int), axis=2).max(axis=1) > 0
+        assert coloured.any() == bool(boxes[row])
+        assert isinstance(error.heat, Image.Image) and error.heat.size == error.film.size
+        assert np.ptp(np.asarray(error.heat).astype(int), axis=2).max() > 60, "warm where the map is"
+
+    done = evaluate_probabilities(rows, tmp_path, ABOUT, resampling=QUICK, worst=9)
+    assert done.errors is not None
+    page = done.errors.read_text()
+    assert page.count("<img") == 18 and page.count("Heat map for") == 9
+    assert page.count("<dt>subtype</dt><dd>&lt;script&gt;") == 9 and "<script" not in page
+    assert "blue frame" in page and "<dt>boxes</dt><dd>1</dd>" in page and "<dd>none in the dataset</dd>" in page
+
+
+def test_a_model_without_heat_maps_says_so(tmp_path: Path) -> None:
+    def none(rows: Sequence[int], classes: Sequence[str]) -> list[np.ndarray]:
+        raise ValueError("TinyModel returns no hidden states; heat maps need them")
+
+    done = evaluate_probabilities(scored(heat_maps=none), tmp_path, ABOUT, resampling=QUICK, worst=3)
+    assert done.errors is not None
+    page = done.errors.read_text()
+    assert page.count("no heat map: TinyModel returns no hidden states; heat maps need them") == 6, "in place of the picture and below it"
+    assert "The dataset has no fracture box for these films" in page
+    quiet = show_errors(scored(heat_maps=lambda rows, classes: [np.zeros((30, 40))] * len(rows)), [0])
+    assert quiet[0].heat == "nothing spoke for it"
 
 
 def test_markdown_cells_hold_no_markup() -> None:
