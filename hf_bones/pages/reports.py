@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _PICTURE = re.compile(r"[\w.-]+\.png")  # a file beside the report, never one elsewhere
+_RANGE = re.compile(r"[+\-\d.]+–[+\-\d.]*\d")  # 0.71–0.90, which no line may break
 
 
 def write_report(path: Path, text: str) -> Path:
@@ -53,10 +54,14 @@ def report_page(text: str, folder: Path) -> str:
         data = b64encode((folder / name).read_bytes()).decode()
         return f'<a class="figure" href="{name}"><img alt="{alt}" src="data:image/png;base64,{data}"></a>'
 
+    def words(_: Any, line: Sequence[Token], place: int, *__: Any) -> str:
+        return _RANGE.sub(r'<span class="range">\g<0></span>', Markup.escape(line[place].content))
+
     def table(*_: Any) -> str:
         return '<div class="wide" tabindex="0"><table>\n'
 
     markdown.add_render_rule("image", picture)
+    markdown.add_render_rule("text", words)
     markdown.add_render_rule("table_open", table)
     markdown.add_render_rule("table_close", lambda *_: "</table></div>\n")
     body = markdown.renderer.render(tokens[3:], markdown.options, {})

@@ -64,7 +64,7 @@ def report_text(found: Measured, folder: Path, errors_shown: int) -> str:
     overall = found.tables[0]
     classes = ", ".join(f"{count} {plain(name)}" for name, count in overall.supports.items())
     first = [
-        f"# {plain(about.checkpoint)} on {plain(about.split)}",
+        f"# Evaluation of {plain(about.checkpoint)} on {plain(about.split)}",
         f"**{NOTICE}**",
         f"{overall.n} films in {overall.groups} groups: {classes}." + (f" {MIRRORED}." if about.mirror else ""),
         "## In short",
@@ -137,13 +137,14 @@ def _table(found: Measured, tables: Sequence[SliceFigures], *, with_model: bool 
     rows, tag = found.rows, specificity_suffix(found.specificity)
     abnormal = [name for name in rows.names if name != rows.normal]
     caught = {name: f"sensitivity_{name}_at_specificity_{tag}" for name in abnormal}
-    head = ["rows", *(["model"] if with_model else []), f"n ({' / '.join(plain(name) for name in rows.names)})"]
+    head = ["rows", *(["model"] if with_model else [])]  # and n last: on a narrow screen the figures are what is seen first
     head += [plain(figure_name(key)) for key in (*TABLE, *(f"sensitivity_{name}" for name in rows.names), *caught.values())]
+    head.append(f"n ({' / '.join(plain(name) for name in rows.names)})")
     body = []
     for table in tables:
         counts = " / ".join(str(table.supports[name]) for name in rows.names)
         cells = ["all rows" if table.kind == "all" else plain(table.name), *([table.model] if with_model else [])]
-        cells += [f"{table.n} ({counts})", *(figure_cell(table.figures[key]) for key in TABLE)]
+        cells += [figure_cell(table.figures[key]) for key in TABLE]
         cells += [
             count_cell(table.counts[f"correct_{name}"], table.figures[f"sensitivity_{name}"], table.supports[name]) for name in rows.names
         ]
@@ -151,7 +152,7 @@ def _table(found: Measured, tables: Sequence[SliceFigures], *, with_model: bool 
             count_cell(table.counts[f"caught_{name}_at_specificity_{tag}"], table.figures[key], table.supports[name])
             for name, key in caught.items()
         ]
-        body.append(cells)
+        body.append([*cells, f"{table.n} ({counts})"])
     return [markdown_table(head, body)]
 
 

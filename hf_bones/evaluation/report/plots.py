@@ -46,7 +46,7 @@ def plot_confusion(rows: ScoredRows, parts: Sequence[Slice], path: Path) -> None
         axis.set_xticks(ticks, [_words(name) for name in rows.names])
         axis.set_yticks(ticks, [f"{_words(name)}\nn = {support[i, 0]}" for i, name in enumerate(rows.names)])
         axis.set_xlabel("predicted")
-        axis.set_ylabel("true")
+        axis.set_ylabel("true" if axis is axes[0] else "")
         axis.set_title(f"{part.title}, n = {counts.sum()}")
     figure.suptitle("Confusion matrix: counts and share of each true class")
     save_figure(figure, path)
