@@ -55,7 +55,7 @@ def report_page(text: str, folder: Path) -> str:
         return f'<a class="figure" href="{name}"><img alt="{alt}" src="data:image/png;base64,{data}"></a>'
 
     def words(_: Any, line: Sequence[Token], place: int, *__: Any) -> str:
-        return _RANGE.sub(r'<span class="range">\g<0></span>', Markup.escape(line[place].content))
+        return _RANGE.sub(r'<span class="range">\g<0></span>', str(Markup.escape(line[place].content)))
 
     def table(*_: Any) -> str:
         return '<div class="wide" tabindex="0"><table>\n'

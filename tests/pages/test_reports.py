@@ -75,6 +75,11 @@ def test_headings_can_be_linked_to_and_wide_tables_scroll_by_themselves(tmp_path
     assert {"class": "wide", "tabindex": "0"} in page.of("div")
 
 
+def test_no_line_breaks_within_an_interval(tmp_path: Path) -> None:
+    page = report_page("# t\n\n0.82 (0.78–0.86), <b>1–2</b> and `3–4`\n", tmp_path)
+    assert '0.82 (<span class="range">0.78–0.86</span>), &lt;b&gt;<span class="range">1–2</span>&lt;/b&gt; and <code>3–4</code>' in page
+
+
 def test_a_report_without_a_title_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="begins with its title"):
         report_page("no title", tmp_path)

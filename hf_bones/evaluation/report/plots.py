@@ -140,4 +140,5 @@ def save_figure(figure: Any, path: Path) -> None:
     figure.set_dpi(_DPI)
     canvas.draw()
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    picture.quantize(_PALETTE, dither=Image.Dither.NONE).save(path, "PNG", optimize=True)
+    # By coverage: a median cut gives the palette to the greys of the letters and merges the colours of small marks.
+    picture.quantize(_PALETTE, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, "PNG", optimize=True)

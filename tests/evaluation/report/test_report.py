@@ -10,16 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from scored_rows import ABOUT, NAMES, QUICK, scored
 
 from hf_bones.evaluation.report.baselines import STATISTICS, forest_probabilities, image_statistics, keep_licences
 from hf_bones.evaluation.report.cells import figure_cell
 from hf_bones.evaluation.report.figures import figures_of
+from hf_bones.evaluation.report.plots import save_figure
 from hf_bones.evaluation.report.report import evaluate_probabilities
 from hf_bones.evaluation.report.rows import ScoredRows, slices_of
 from hf_bones.evaluation.report.summary import summary_text
 from hf_bones.evaluation.report.worst import show_errors, worst_rows
+from hf_bones.pages.palette import SERIES
 from hf_bones.pages.text import plain
 
 NASTY = "<script>alert(1)</script>|`x`"
@@ -235,6 +238,20 @@ def test_a_model_without_heat_maps_says_so(tmp_path: Path) -> None:
     assert "The dataset has no fracture box for these films" in page
     quiet = show_errors(scored(heat_maps=lambda rows, classes: [np.zeros((30, 40))] * len(rows)), [0])
     assert quiet[0].heat == "nothing spoke for it"
+
+
+def test_small_marks_of_a_plot_keep_their_colours(tmp_path: Path) -> None:
+    figure = Figure(figsize=(4, 4))
+    axes = figure.subplots()
+    for place, colour in enumerate(SERIES):
+        axes.plot(place, place, marker="X", markersize=6, markeredgecolor="black", color=colour)
+        axes.text(place, place, "many grey letters beside it")
+    save_figure(figure, tmp_path / "plot.png")
+    with Image.open(tmp_path / "plot.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3).astype(int)
+    for colour in SERIES:
+        wanted = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+        assert np.abs(pixels - wanted).max(axis=1).min() <= 24, colour
 
 
 def test_markdown_cells_hold_no_markup() -> None:
