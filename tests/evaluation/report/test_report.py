@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -19,38 +17,35 @@ from hf_bones.evaluation.report.cells import figure_cell
 from hf_bones.evaluation.report.figures import figures_of
 from hf_bones.evaluation.report.plots import save_figure
 from hf_bones.evaluation.report.report import evaluate_probabilities
+from hf_bones.evaluation.report.results import Evaluation
 from hf_bones.evaluation.report.rows import ScoredRows, slices_of
 from hf_bones.evaluation.report.summary import summary_text
-from hf_bones.evaluation.report.worst import show_errors, worst_rows
 from hf_bones.pages.palette import SERIES
 from hf_bones.pages.text import plain
 
 NASTY = "<script>alert(1)</script>|`x`"
 
 
-class Links(HTMLParser):
-    """Tags of a page and where its pictures come from."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.sources: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.sources += [value or "" for key, value in attrs if key in {"src", "href"}]
+@pytest.fixture(scope="module")
+def rows() -> ScoredRows:
+    return scored(verdicts=["refer"] * 120)
 
 
-def test_a_report_is_written_whole_and_its_json_agrees_with_its_figures(tmp_path: Path) -> None:
-    rows = scored()
-    even = np.full((120, 3), 1 / 3)
-    done = evaluate_probabilities(rows, tmp_path / "out", ABOUT, baselines={"even": even}, resampling=QUICK)
-    written = {path.name for path in (tmp_path / "out").iterdir()}
+@pytest.fixture(scope="module")
+def done(rows: ScoredRows, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    """An evaluation of `rows` with a baseline beside the model."""
+    folder = tmp_path_factory.mktemp("evaluation") / "out"
+    return evaluate_probabilities(rows, folder, ABOUT, baselines={"even": np.full((120, 3), 1 / 3)}, resampling=QUICK)
+
+
+def test_a_report_is_written_whole_and_its_json_agrees_with_its_figures(rows: ScoredRows, done: Evaluation) -> None:
+    folder = done.report.parent
+    written = {path.name for path in folder.iterdir()}
     assert written == {
         "report.md", "report.html", "metrics.json", "confusion.png", "roc.png", "reliability.png", "worst_errors.html", "worst_errors.png",
     }  # fmt: skip
     for name in ("confusion.png", "roc.png", "reliability.png", "worst_errors.png"):
-        with Image.open(tmp_path / "out" / name) as picture:
+        with Image.open(folder / name) as picture:
             assert picture.width > 400 and len(picture.convert("RGB").getcolors(maxcolors=2**24) or []) > 20
     data = json.loads(done.metrics.read_text())
     assert (data["checkpoint"]["name"], data["dataset"]["sha256"], data["looks"]["count"]) == ("a checkpoint", "ab" * 32, 3)
@@ -71,13 +66,12 @@ def test_a_report_is_written_whole_and_its_json_agrees_with_its_figures(tmp_path
     for words in ("not a medical device", "3 times", "web has no healthy", "chosen on these same rows", "15 bins of equal width"):
         assert words in text
     for picture in re.findall(r"!\[[^]]*]\(([^)]+)\)", text):
-        assert (tmp_path / "out" / picture).is_file()
+        assert (folder / picture).is_file()
     assert "nan" not in text.lower()
     assert "all rows, checkpoint (n = 120)" in summary_text(done)
 
 
-def test_what_a_source_cannot_define_is_null_with_the_reason(tmp_path: Path) -> None:
-    done = evaluate_probabilities(scored(), tmp_path, ABOUT, resampling=QUICK)
+def test_what_a_source_cannot_define_is_null_with_the_reason(done: Evaluation) -> None:
     web = next(s for s in json.loads(done.metrics.read_text())["slices"] if s["name"] == "web")
     assert web["figures"]["auroc_abnormal"]["value"] is None
     assert web["figures"]["auroc_abnormal"]["reason"] == "no row of healthy"
@@ -117,26 +111,7 @@ def test_a_figure_that_no_resample_changes_has_no_interval() -> None:
     assert perfect.figures["accuracy"].interval is None
 
 
-def test_worst_errors_come_first_and_text_from_the_data_stays_text(tmp_path: Path) -> None:
-    rows = scored(sources=[NASTY] * 96 + ["web"] * 24, image_ids=[f"{index}{NASTY}" for index in range(120)])
-    done = evaluate_probabilities(rows, tmp_path, ABOUT, resampling=QUICK, worst=5)
-    assert done.errors is not None
-    page = done.errors.read_text()
-    links = Links()
-    links.feed(page)
-    assert "script" not in links.tags
-    assert links.tags.count("img") == 5, "a film each; these rows have no heat map"
-    assert all(source.startswith("data:image/jpeg;base64,") for source in links.sources), "the page must be self-contained"
-    given = rows.probabilities[np.arange(120), rows.labels]
-    wrong = rows.predicted != rows.labels
-    shown = [int(text) for text in re.findall(r"<dt>image</dt><dd>(\d+)", page)]
-    assert shown == sorted(np.flatnonzero(wrong).tolist(), key=lambda index: given[index])[:5]
-    assert "<script" not in done.report.read_text()
-
-
-def test_a_person_reads_names_and_no_keys(tmp_path: Path) -> None:
-    done = evaluate_probabilities(scored(), tmp_path, ABOUT, baselines={"even": np.full((120, 3), 1 / 3)}, resampling=QUICK)
-
+def test_a_person_reads_names_and_no_keys(done: Evaluation) -> None:
     def keys(value: object) -> set[str]:
         if isinstance(value, dict):
             return set(value) | {key for inner in value.values() for key in keys(inner)}
@@ -150,10 +125,7 @@ def test_a_person_reads_names_and_no_keys(tmp_path: Path) -> None:
     assert "AUROC, one against rest, mean" in done.report.read_text()
 
 
-def test_figures_plots_and_errors_come_before_the_long_tables(tmp_path: Path) -> None:
-    done = evaluate_probabilities(
-        scored(verdicts=["refer"] * 120), tmp_path, ABOUT, baselines={"even": np.full((120, 3), 1 / 3)}, resampling=QUICK
-    )
+def test_figures_plots_and_errors_come_before_the_long_tables(done: Evaluation) -> None:
     order = [
         "In short", "Plots", "Worst errors", "What was evaluated", "By source, baselines beside the model", "By region",
         "Every figure, all rows", "Calibration", "Verdicts", "How the figures were made",
@@ -200,46 +172,6 @@ def test_a_report_says_what_its_remarks_mean_and_only_those(tmp_path: Path) -> N
     assert "no row of" not in text
 
 
-def test_a_worst_error_has_its_film_with_boxes_its_heat_map_and_its_subtype(tmp_path: Path) -> None:
-    asked: list[tuple[int, str]] = []
-
-    def heat_maps(rows: Sequence[int], classes: Sequence[str]) -> list[np.ndarray]:
-        asked.extend(zip(rows, classes, strict=True))
-        return [np.linspace(0, 1, 30 * (40 + row)).reshape(30, 40 + row) for row in rows]
-
-    boxes = [((0.5, 0.5, 0.4, 0.4),) if row % 2 else () for row in range(120)]
-    rows = scored(boxes=boxes, subtypes=[NASTY] * 120, heat_maps=heat_maps, image=lambda index: Image.new("L", (40 + index, 30), 90))
-    chosen = worst_rows(rows, 9)
-    errors = show_errors(rows, chosen)
-    assert [row for row, _ in asked] == chosen, "heat maps are made of the films that are shown, and of no other"
-    for error, (row, name) in zip(errors, asked, strict=True):
-        assert name == error.explained == max(NAMES[1:], key=lambda each: rows.probabilities[row, NAMES.index(each)])
-        coloured = np.ptp(np.asarray(error.film).astype(int), axis=2).max(axis=1) > 0
-        assert coloured.any() == bool(boxes[row])
-        assert isinstance(error.heat, Image.Image) and error.heat.size == error.film.size
-        assert np.ptp(np.asarray(error.heat).astype(int), axis=2).max() > 60, "warm where the map is"
-
-    done = evaluate_probabilities(rows, tmp_path, ABOUT, resampling=QUICK, worst=9)
-    assert done.errors is not None
-    page = done.errors.read_text()
-    assert page.count("<img") == 18 and page.count("Heat map for") == 9
-    assert page.count("<dt>subtype</dt><dd>&lt;script&gt;") == 9 and "<script" not in page
-    assert "blue frame" in page and "<dt>boxes</dt><dd>1</dd>" in page and "<dd>none in the dataset</dd>" in page
-
-
-def test_a_model_without_heat_maps_says_so(tmp_path: Path) -> None:
-    def none(rows: Sequence[int], classes: Sequence[str]) -> list[np.ndarray]:
-        raise ValueError("TinyModel returns no hidden states; heat maps need them")
-
-    done = evaluate_probabilities(scored(heat_maps=none), tmp_path, ABOUT, resampling=QUICK, worst=3)
-    assert done.errors is not None
-    page = done.errors.read_text()
-    assert page.count("no heat map: TinyModel returns no hidden states; heat maps need them") == 6, "in place of the picture and below it"
-    assert "The dataset has no fracture box for these films" in page
-    quiet = show_errors(scored(heat_maps=lambda rows, classes: [np.zeros((30, 40))] * len(rows)), [0])
-    assert quiet[0].heat == "nothing spoke for it"
-
-
 def test_small_marks_of_a_plot_keep_their_colours(tmp_path: Path) -> None:
     figure = Figure(figsize=(4, 4))
     axes = figure.subplots()
@@ -256,17 +188,6 @@ def test_small_marks_of_a_plot_keep_their_colours(tmp_path: Path) -> None:
 
 def test_markdown_cells_hold_no_markup() -> None:
     assert plain("a|b\n<i>`c`*d*_e_[f](g)") == "a\\|b &lt;i&gt;\\`c\\`\\*d\\*\\_e\\_\\[f\\](g)"
-
-
-def test_a_page_of_an_earlier_run_does_not_stay(tmp_path: Path) -> None:
-    for name in ("worst_errors.html", "worst_errors.png"):
-        (tmp_path / name).write_text("of an earlier run")
-    rows = scored()
-    evaluate_probabilities(scored(probabilities=np.eye(3)[rows.labels]), tmp_path, ABOUT, resampling=QUICK)
-    assert "No wrong prediction" in (tmp_path / "worst_errors.html").read_text()
-    assert not (tmp_path / "worst_errors.png").exists()
-    evaluate_probabilities(scored(image=None), tmp_path, ABOUT, resampling=QUICK)
-    assert not (tmp_path / "worst_errors.html").exists()
 
 
 def test_no_rows_is_an_error_that_says_so(tmp_path: Path) -> None:
