@@ -23,8 +23,6 @@ from hf_bones.evaluation.report.summary import summary_text
 from hf_bones.pages.palette import SERIES
 from hf_bones.pages.text import plain
 
-NASTY = "<script>alert(1)</script>|`x`"
-
 
 @pytest.fixture(scope="module")
 def rows() -> ScoredRows:
