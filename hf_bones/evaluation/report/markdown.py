@@ -84,8 +84,8 @@ def _words_in_tables(found: Measured, tables: str) -> str:
     """What the words in the cells of `tables` mean."""
     rows = found.rows
     told = [
-        f"A row is one film. In brackets: {_level(found.resampling)} interval, or why there is none. A count alone, such as 5 of 7, stands for a "
-        f"class of fewer than {MIN_ROWS} films.",
+        f"A row is one film. In brackets: {_level(found.resampling)} interval, or why there is none. A count alone, such as 5 of 7, is of "
+        f"a class with fewer than {MIN_ROWS} films.",
         f"AUROC(abnormal) tells {plain(rows.normal)} films from all others. Sensitivity of a class: the share of its films that the model "
         "gives the largest probability for that class.",
         *meanings(tables),
