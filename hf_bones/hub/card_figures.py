@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hf_bones.evaluation.report.cells import count_cell, figure_cell
+from hf_bones.evaluation.report.cells import count_cell, few_rows_line, figure_cell
 from hf_bones.evaluation.report.figures import CHECKPOINT, Figure
 from hf_bones.evaluation.report.markdown import MIRRORED
 from hf_bones.labels import LabelScheme
+from hf_bones.metrics import MIN_ROWS
 from hf_bones.metrics.headlines import ALONE, CARD, TITLES, figure_name
 from hf_bones.pages.tables import markdown_table
 from hf_bones.pages.text import plain
@@ -33,8 +34,10 @@ def measured_table(measured: Mapping[str, Any], scheme: LabelScheme) -> str:
         + (f" {MIRRORED}." if method.get("mirror") else "")
     )
     head = ["images", "model", "n", *(TITLES[key] for key in CARD), *(plain(figure_name(f"sensitivity_{name}")) for name in scheme.names)]
-    rows = [_row(part, scheme) for part in measured.get("slices", []) if part["kind"] in {"all", "source"}]
-    return f"{text}\n\n{markdown_table(head, rows)}"
+    parts = [part for part in measured.get("slices", []) if part["kind"] in {"all", "source"}]
+    few = {str(part["name"]): int(part["n"]) for part in parts if part["kind"] == "source" and part["n"] < MIN_ROWS}
+    rows = [_row(part, scheme) for part in parts if part["kind"] == "all" or part["name"] not in few]
+    return "\n\n".join(section for section in (text, markdown_table(head, rows), few_rows_line(few, MIN_ROWS, "source")) if section)
 
 
 def _row(part: Mapping[str, Any], scheme: LabelScheme) -> list[str]:

@@ -12,7 +12,7 @@ TITLES = {
     "auroc_ovr_macro": "AUROC, one against rest, mean",
     "balanced_accuracy": "balanced accuracy",
     "accuracy": "accuracy",
-    "macro_f1": "F1, mean of the classes",
+    "macro_f1": "mean F1 of the classes",
     "cohen_kappa": "Cohen's kappa",
     "ece": "expected calibration error (ECE)",
     "brier": "Brier score",

@@ -29,12 +29,11 @@ def report_text(check: AugmentCheck) -> str:
         bullets(_head(check)),
     ]
     for films in check.sets:
-        sections.append(f"## {plain(films.name)}")
-        if films.sheet:
-            sections.append(f"![Contact sheet of before and after]({films.sheet})")
-        sections.append(_table(films))
+        sections += [f"## {plain(films.name)}", _table(films)]
         if films.worst:
             sections += ["Films that the whole policy takes out of view most often:", _worst(films)]
+        if films.sheet:
+            sections.append(f"![Contact sheet of before and after]({films.sheet})")
     sections.append(render("evaluation/augmentation/method.md.j2", check=check, criteria=check.criteria, share=percent))
     return "\n\n".join(section for section in sections if section)
 

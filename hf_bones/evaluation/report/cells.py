@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from hf_bones.evaluation.report.figures import ENOUGH_GROUPS, MIN_GROUPS, ROUGH, Figure, SliceFigures
 from hf_bones.metrics import MIN_ROWS
@@ -65,23 +65,25 @@ def meanings(text: str) -> list[str]:
 
 
 def few_rows(tables: Iterable[SliceFigures], least: int, word: str) -> tuple[list[SliceFigures], str]:
-    """The tables of `least` rows or more, and one line on the others: how many `word`s ("region") they are, and their rows.
-
-    Several models on the same rows count once.
-    """
-    shown, counts = [], dict[str, int]()
+    """The tables of `least` rows or more, and `few_rows_line` of the others. Several models on the same rows count once."""
+    shown, few = [], dict[str, int]()
     for table in tables:
         if table.n >= least:
             shown.append(table)
         else:
-            counts[table.name] = table.n
-    if not counts:
-        return shown, ""
-    named = [f"{plain(name)} {count}" for name, count in list(counts.items())[:_NAMED]]
-    more = ", …" if len(counts) > _NAMED else ""
-    head, each = (f"{len(counts)} {word}s", " each") if len(counts) > 1 else (f"1 {word}", "")
-    total = sum(counts.values())
-    return shown, (
+            few[table.name] = table.n
+    return shown, few_rows_line(few, least, word)
+
+
+def few_rows_line(few: Mapping[str, int], least: int, word: str) -> str:
+    """One line of Markdown on the `word`s ("region") that have fewer than `least` rows, given with their rows; "" for none."""
+    if not few:
+        return ""
+    named = [f"{plain(name)} {count}" for name, count in list(few.items())[:_NAMED]]
+    more = ", …" if len(few) > _NAMED else ""
+    head, each = (f"{len(few)} {word}s", " each") if len(few) > 1 else (f"1 {word}", "")
+    total = sum(few.values())
+    return (
         f"{head} with fewer than {least} films{each}: {total} film{'s' * (total != 1)} ({', '.join(named)}{more}); not shown apart. "
         "metrics.json has their figures."
     )
