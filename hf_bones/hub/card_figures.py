@@ -69,7 +69,7 @@ def validation_table(metrics: Mapping[str, Any], scheme: LabelScheme) -> str:
     known = {TITLES[key]: metrics[key] for key in CARD if isinstance(metrics.get(key), (int, float))}
     if not known:
         return "On validation images: not measured."
-    figures = ", ".join(f"{title} {value:{ALONE}}" for title, value in known.items())
+    figures = "; ".join(f"{title} {value:{ALONE}}" for title, value in known.items())
     right = [
         f"{plain(name)} {int(metrics[f'correct_{name}'])} of {int(metrics[f'support_{name}'])}"
         for name in scheme.names
