@@ -63,7 +63,7 @@ def predict(
 def evaluate(
     model: Model,
     dataset: Dataset,
-    out: Annotated[Path, typer.Option(help="Folder for report.md, metrics.json, plots and worst_errors.html.")],
+    out: Annotated[Path, typer.Option(help="Folder for report.html, report.md, metrics.json, plots and worst_errors.html.")],
     choices: EvaluateChoices,
 ) -> None:
     """Score a checkpoint on a split, with intervals, baselines, plots and its worst errors. Looks at test are counted."""
@@ -95,7 +95,7 @@ def compare(
     alike = tuple(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in keys.items())
     choices = replace(choices, settings=(*alike, *choices.settings))
     done = run_comparison(recipes or [], dataset, out, choices, train=run, command=command_line())
-    lines = [*terminal_lines(done), f"leaderboard: {out / 'leaderboard.md'} (.csv, .json and .png beside it)"]
+    lines = [*terminal_lines(done), f"leaderboard: {out / 'leaderboard.md'} (.html, .csv, .json and .png beside it)"]
     answer(read_json(out / "leaderboard.json"), lines)
     if done.failures:
         raise typer.Exit(FAILED)
@@ -103,7 +103,7 @@ def compare(
 
 def resolution(
     place: Annotated[str, typer.Argument(metavar="PLACE", help="Collection, built dataset, folder of images, CSV or Parquet table.")],
-    out: Annotated[Path, typer.Option(help="Folder for report.md, resolution.json, plots and frozen features.")],
+    out: Annotated[Path, typer.Option(help="Folder for report.html, report.md, resolution.json, plots and frozen features.")],
     choices: ResolutionChoices,
     recipe: Annotated[str, typer.Option(help="Recipe whose `opinions` say how to cross-validate: a shipped name, or a YAML file.")] = (
         "radiographs"
@@ -118,7 +118,7 @@ def resolution(
     lines = [*figures_table(found)]
     if found.measured is not None:
         lines += ["", advice_sentence(found.measured), *(f"- {caveat}" for caveat in caveats(found))]
-    answer(read_json(out / "resolution.json"), [*lines, f"report: {out / 'report.md'}"])
+    answer(read_json(out / "resolution.json"), [*lines, f"report: {out / 'report.md'} (report.html beside it is the same as a page)"])
 
 
 def augment_check(
@@ -131,7 +131,7 @@ def augment_check(
     recipe: Annotated[
         str, typer.Option(help="Recipe whose policy and input size are checked: a shipped name, or a YAML file.")
     ] = "bundled",
-    out: Annotated[Path, typer.Option(help="Folder for augment_check.md, augment_check.json, a plot and contact sheets.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for augment_check.html, .md and .json, a plot and contact sheets.")] = Path(
         "augment-check"
     ),
     change: Annotated[

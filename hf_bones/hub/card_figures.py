@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hf_bones.evaluation.report.cells import count_cell, few_rows_line, figure_cell
 from hf_bones.evaluation.report.figures import CHECKPOINT, Figure
-from hf_bones.evaluation.report.markdown import MIRRORED, count_cell, figure_cell
+from hf_bones.evaluation.report.markdown import MIRRORED
 from hf_bones.labels import LabelScheme
-from hf_bones.metrics.headlines import ALONE, CARD, TITLES
+from hf_bones.metrics import MIN_ROWS
+from hf_bones.metrics.headlines import ALONE, CARD, TITLES, figure_name
 from hf_bones.pages.tables import markdown_table
 from hf_bones.pages.text import plain
 
@@ -31,9 +33,11 @@ def measured_table(measured: Mapping[str, Any], scheme: LabelScheme) -> str:
         + f". In brackets: {level * 100:g} % intervals by bootstrap over groups. AUROC(abnormal) scores 1 − P({plain(scheme.normal)})."
         + (f" {MIRRORED}." if method.get("mirror") else "")
     )
-    head = ["images", "model", "n", *(TITLES[key] for key in CARD), *(f"sensitivity {plain(name)}" for name in scheme.names)]
-    rows = [_row(part, scheme) for part in measured.get("slices", []) if part["kind"] in {"all", "source"}]
-    return f"{text}\n\n{markdown_table(head, rows)}"
+    head = ["images", "model", "n", *(TITLES[key] for key in CARD), *(plain(figure_name(f"sensitivity_{name}")) for name in scheme.names)]
+    parts = [part for part in measured.get("slices", []) if part["kind"] in {"all", "source"}]
+    few = {str(part["name"]): int(part["n"]) for part in parts if part["kind"] == "source" and part["n"] < MIN_ROWS}
+    rows = [_row(part, scheme) for part in parts if part["kind"] == "all" or part["name"] not in few]
+    return "\n\n".join(section for section in (text, markdown_table(head, rows), few_rows_line(few, MIN_ROWS, "source")) if section)
 
 
 def _row(part: Mapping[str, Any], scheme: LabelScheme) -> list[str]:
@@ -65,7 +69,7 @@ def validation_table(metrics: Mapping[str, Any], scheme: LabelScheme) -> str:
     known = {TITLES[key]: metrics[key] for key in CARD if isinstance(metrics.get(key), (int, float))}
     if not known:
         return "On validation images: not measured."
-    figures = ", ".join(f"{title} {value:{ALONE}}" for title, value in known.items())
+    figures = "; ".join(f"{title} {value:{ALONE}}" for title, value in known.items())
     right = [
         f"{plain(name)} {int(metrics[f'correct_{name}'])} of {int(metrics[f'support_{name}'])}"
         for name in scheme.names

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hf_bones.metrics.headlines import ALONE, DISTILLATION
+from hf_bones.metrics.headlines import ALONE, DISTILLATION, TITLES
 
 
 def further_licences(distillation: Mapping[str, Any]) -> list[str]:
@@ -23,5 +23,5 @@ def worth_rows(distillation: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         if value is None or alone["validation"].get(key) is None:
             continue
         interval = f" ({low:+{ALONE}} to {high:+{ALONE}})" if low is not None and high is not None else ""
-        rows.append((key, f"{alone['validation'][key]:{ALONE}}", f"{value:+{ALONE}}{interval}"))
+        rows.append((TITLES[key], f"{alone['validation'][key]:{ALONE}}", f"{value:+{ALONE}}{interval}"))
     return rows

@@ -20,7 +20,7 @@ from hf_bones.evaluation.report.rows import ScoredRows
 from hf_bones.hub.card import card_text, write_card
 from hf_bones.hub.push import files_to_push
 from hf_bones.labels import THREE_CLASS
-from hf_bones.record import write_json
+from hf_bones.record import read_json, write_json
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +131,13 @@ def test_the_command_writes_the_card_checks_and_lists(checkpoint: Path, evaluati
     assert f"# {NAME}" in (checkpoint / "README.md").read_text()
     for wrong in (["push", "nowhere", NAME, "--dry-run"], [*command, "--keep-card"]):
         assert CliRunner().invoke(app, wrong).exit_code == 2
+
+
+def test_sources_of_few_films_share_one_line_of_the_card(checkpoint: Path, evaluation: Path, tmp_path: Path) -> None:
+    measured = read_json(evaluation / "metrics.json")
+    for part in measured["slices"]:
+        if part["name"] == "scraped":
+            part["n"] = 4
+    write_json(tmp_path / "metrics.json", measured)
+    text = write_card(checkpoint, evaluation=tmp_path).read_text()
+    assert "scraped only" not in text and "1 source with fewer than 10 films: 4 films (scraped 4); not shown apart." in text

@@ -20,6 +20,7 @@ from hf_bones.evaluation.augmentation.films import BrokenFilms, DrawnFilms, Stor
 from hf_bones.evaluation.augmentation.measure import FilmFigures, measure_film, summarise
 from hf_bones.evaluation.augmentation.results import AugmentCheck, FilmsFigures
 from hf_bones.evaluation.augmentation.transforms import POLICY, film_draws, transforms_of
+from hf_bones.pages.reports import write_report
 from hf_bones.record import sha256_rows, write_json
 from hf_bones.training.data.augment import AUGMENTATIONS
 
@@ -134,5 +135,5 @@ def _write(check: AugmentCheck, sets: Sequence[BrokenFilms], out: Path) -> Augme
     check = replace(check, sets=tuple(found))
     plot_check(check, out / PLOT)
     write_json(out / DATA, as_data(check))
-    (out / MARKDOWN).write_text(report_text(check), encoding="utf-8")
+    write_report(out / MARKDOWN, report_text(check))
     return check

@@ -22,7 +22,7 @@ class CompareChoices:
     licences: tuple[str, ...] = choice((), "Train and validate on rows of this licence only; may be repeated.", name="licence")
     split: str = choice("test", "Split to report. It does not change the ranking; looks at it are counted.")
     baselines: bool = choice(True, "Add the majority class and the statistics-only forest.")
-    specificity: float = choice(0.85, "Specificity at which recalls are given.")
+    specificity: float = choice(0.85, "Specificity at which sensitivities are given.")
     repeats: int = choice(1000, "Bootstrap resamples.", least=20)
     train_images: int = choice(400, "Training rows that the overfit gap is measured on.", least=10)
     device: str | None = choice(None, "torch device to score on; by default a GPU, if there is one.")

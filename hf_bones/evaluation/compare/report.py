@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hf_bones.evaluation.compare.figures import Difference, Part, SeedFigures
-from hf_bones.evaluation.report.markdown import count_cell, figure_cell
+from hf_bones.evaluation.report.cells import count_cell, figure_cell
 from hf_bones.metrics.figures import specificity_suffix
-from hf_bones.metrics.headlines import TABLE, TITLES
+from hf_bones.metrics.headlines import TABLE, TITLES, figure_name
 from hf_bones.pages.tables import markdown_table, text_table
 from hf_bones.pages.templates import render
 from hf_bones.pages.text import NOTICE, plain, span
@@ -35,7 +35,7 @@ def leaderboard_text(done: Comparison) -> str:
         lines = [f"- {plain(failure.title)}: {plain(failure.reason)}" for failure in done.failures]
         sections += ["## Failed", "\n".join(lines)]
     for place, part in enumerate(done.parts):
-        sections += [f"## Recall, {plain(part.name)}: {_rows(part)}", _recalls(done, place)]
+        sections += [f"## Sensitivity of each class, {plain(part.name)}: {_rows(part)}", _sensitivities(done, place)]
     sections += ["## What it costs", _costs(done)]
     if done.neighbours:
         sections += ["## Neighbours", _neighbours(done)]
@@ -49,9 +49,9 @@ def ranking_table(done: Comparison) -> str:
     rare = [name for name in done.scheme.names if name != done.scheme.normal][1:]
     tag = specificity_suffix(done.specificity)
     head = ["", "model", "validation score", *(TITLES[key] for key in TABLE)]
-    head += [f"AUROC({plain(name)})" for name in rare]
-    head += [f"{plain(name)} recall at {done.scheme.normal} specificity {done.specificity:g}" for name in _abnormal(done)]
-    head += ["ms", "MB", "train min", "gap"]
+    head += [plain(figure_name(f"auroc_ovr_{name}")) for name in rare]
+    head += [plain(figure_name(f"sensitivity_{name}_at_specificity_{tag}")) for name in _abnormal(done)]
+    head += ["ms an image", "MB on disk", "train minutes", "gap"]
     body = []
     for standing in done.standings:
         shown = standing.shown[0]
@@ -103,9 +103,9 @@ def _count_cell(shown: SeedFigures, count_key: str, figure_key: str, name: str) 
     return count_cell(shown.counts[count_key], shown.figures[figure_key], shown.supports[name], with_reason=True)
 
 
-def _recalls(done: Comparison, place: int) -> str:
+def _sensitivities(done: Comparison, place: int) -> str:
     names = done.scheme.names
-    head = ["", "model", TITLES["auroc_abnormal"], TITLES["accuracy"], *(f"recall, {plain(name)}" for name in names)]
+    head = ["", "model", TITLES["auroc_abnormal"], TITLES["accuracy"], *(plain(figure_name(f"sensitivity_{name}")) for name in names)]
     body = []
     for standing in done.standings:
         shown = standing.shown[place]

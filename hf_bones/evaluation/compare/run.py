@@ -109,8 +109,9 @@ def compare(
         standings, neighbours, tuple(failures), settings_of(entrants), clockwork, choices.specificity, resampling,
         choices.train_images, command,
     )  # fmt: skip
-    write_tables(done, out)
+    out.mkdir(parents=True, exist_ok=True)
     plot_leaderboard(done, out / "leaderboard.png")
+    write_tables(done, out)
     return done
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_bones.evaluation.compare.figures import SeedFigures
 from hf_bones.evaluation.compare.report import leaderboard_text, setting_text
+from hf_bones.pages.reports import write_report
 from hf_bones.pages.text import NOTICE
 from hf_bones.record import environment, now, write_json
 
@@ -20,9 +21,9 @@ SCHEMA_VERSION = 1
 
 
 def write_tables(done: Comparison, out: Path) -> None:
-    """Writes leaderboard.md, leaderboard.csv and leaderboard.json into `out`."""
+    """Writes leaderboard.md, leaderboard.html, leaderboard.csv and leaderboard.json into `out`, where leaderboard.png is by then."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "leaderboard.md").write_text(leaderboard_text(done), encoding="utf-8")
+    write_report(out / "leaderboard.md", leaderboard_text(done))
     (out / "leaderboard.csv").write_text(leaderboard_csv(done), encoding="utf-8")
     write_json(out / "leaderboard.json", leaderboard_data(done))
 

@@ -28,4 +28,5 @@ class EvaluateChoices:
     baseline_licences: tuple[str, ...] = choice(
         (), "Fit them on training rows of this licence only; may be repeated.", name="baseline_licence"
     )
+    least_rows: int = choice(10, "Sources and regions of fewer films share one line in the report.", least=1)
     worst: int = choice(40, "Errors to show with pictures.", least=0)

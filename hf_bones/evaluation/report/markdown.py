@@ -1,17 +1,19 @@
-"""The words and tables of report.md."""
+"""The sections of report.md, from which report.html is made: headline figures, plots, worst errors, and only then the long tables."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hf_bones.evaluation.report.figures import CHECKPOINT, ENOUGH_GROUPS, MIN_GROUPS, ROUGH, Figure, Resampling, SliceFigures
+from hf_bones.evaluation.report.cells import count_cell, few_rows, figure_cell, meanings
+from hf_bones.evaluation.report.figures import CHECKPOINT, ENOUGH_GROUPS, MIN_GROUPS, Figure, Resampling, SliceFigures
 from hf_bones.evaluation.report.rows import ScoredRows
 from hf_bones.metrics import CALIBRATION_BINS, MIN_ROWS
 from hf_bones.metrics.figures import specificity_suffix
-from hf_bones.metrics.headlines import IN_CELL, TABLE, TITLES
+from hf_bones.metrics.headlines import TABLE, TITLES, figure_name
 from hf_bones.pages.tables import markdown_table
 from hf_bones.pages.templates import render
 from hf_bones.pages.text import NOTICE, bullets, command_point, plain
@@ -23,73 +25,96 @@ if TYPE_CHECKING:
 MIRRORED = "The checkpoint scored each image upright and mirrored left-right (--mirror); its figures are of the mean of the two logits"
 
 
-def report_text(
-    rows: ScoredRows,
-    about: EvaluationSetup,
-    tables: Sequence[SliceFigures],
-    calibration: Mapping[str, Mapping[str, Figure]],
-    specificity: float,
-    resampling: Resampling,
-    folder: Path,
-    errors_shown: int,
-) -> str:
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """All that a report tells of. `tables[0]` is the checkpoint on all rows; `calibration`: version of the probabilities → its figures.
+
+    least_rows: sources and regions of fewer rows share one line.
+    """
+
+    rows: ScoredRows
+    about: EvaluationSetup
+    tables: Sequence[SliceFigures]
+    calibration: Mapping[str, Mapping[str, Figure]]
+    specificity: float
+    resampling: Resampling
+    least_rows: int
+
+    def of(self, kind: str) -> list[SliceFigures]:
+        return [table for table in self.tables if table.kind == kind]
+
+
+def report_text(found: Measured, folder: Path, errors_shown: int) -> str:
     """report.md, complete. `folder` is looked into only to link the pictures that are there."""
-    level = f"{resampling.level * 100:g} %"
-    abnormal = [name for name in rows.names if name != rows.normal]
-    sections = [
-        f"# {plain(about.checkpoint)} on {plain(about.split)}",
-        f"**{NOTICE}**",
-        _head(rows, about, tables[0]),
-        f"## In short\n\nValue ({level} interval). Sensitivities come with counts.",
-        _table(rows, [t for t in tables if t.kind in {"all", "source"}], specificity, with_model=True),
-        _shared_source_warning(rows),
-        f"## Every figure, all rows\n\n{_every_figure(tables[0], level)}",
-    ]
-    regions = [table for table in tables if table.kind == "region" and table.model == CHECKPOINT]
-    if regions:
-        sections += ["## By region", _table(rows, regions, specificity, with_model=False)]
-    sections += [
-        f"## Calibration\n\n{_calibration(calibration)}\n\n![Reliability diagram](reliability.png)",
-        "## Confusion matrix\n\nRows are the true class.\n\n![Confusion matrix](confusion.png)",
-        "## ROC curves\n\n![ROC curves](roc.png)",
-    ]
+    rows, about = found.rows, found.about
+    headline, sections = _headline(found), _plots()
+    if (folder / "worst_errors.html").exists():
+        sections.append(f"## Worst errors\n\n{_worst_errors(folder, errors_shown)}")
+    sections.append(f"## What was evaluated\n\n{_setup(found)}")
+    if found.of("source") and len(found.of("all")) > 1:
+        shown, others = few_rows(found.of("source"), found.least_rows, "source")
+        sections += ["## By source, baselines beside the model", *_table(found, shown), others] if shown else []
+    if found.of("region"):
+        shown, others = few_rows((table for table in found.of("region") if table.model == CHECKPOINT), found.least_rows, "region")
+        sections += ["## By region", *_table(found, shown, with_model=False), others]
+    sections.append(f"## Every figure, all rows\n\n{_every_figure(found.tables[0], found.resampling)}")
+    sections.append(f"## Calibration\n\n{_calibration(found.calibration)}")
     if rows.verdicts is not None:
         sections.append(f"## Verdicts\n\n{_verdicts(rows, rows.verdicts)}")
-    if (folder / "worst_errors.html").exists():
-        sheet = "\n\n![Contact sheet of the worst errors](worst_errors.png)" if (folder / "worst_errors.png").exists() else ""
-        sections.append(f"## Worst errors\n\n[The {errors_shown} worst errors, with pictures](worst_errors.html){sheet}")
-    sections.append(_method(rows, abnormal, specificity, resampling))
-    return "\n\n".join(section for section in sections if section)
+    overall = found.tables[0]
+    classes = ", ".join(f"{count} {plain(name)}" for name, count in overall.supports.items())
+    first = [
+        f"# Evaluation of {plain(about.checkpoint)} on {plain(about.split)}",
+        f"**{NOTICE}**",
+        f"{overall.n} films in {overall.groups} groups: {classes}." + (f" {MIRRORED}." if about.mirror else ""),
+        "## In short",
+        *headline,
+        _words_in_tables(found, "\n".join([*headline, *sections])),
+    ]
+    return "\n\n".join(section for section in [*first, *sections, _method(found)] if section)
 
 
-def figure_cell(figure: Figure) -> str:
-    """`0.82 (0.78–0.86)`, `0.71 (only 6 rows of beyond_repair)` or `– (no row of healthy)`."""
-    if figure.value is None:
-        return f"– ({plain(figure.reason)})"
-    if figure.interval is None:
-        return f"{figure.value:{IN_CELL}} ({plain(figure.reason)})"
-    return f"{figure.value:{IN_CELL}} ({_interval(figure)})"
+def _headline(found: Measured) -> list[str]:
+    """All rows with every model, each source with the checkpoint alone."""
+    shown, others = few_rows((table for table in found.of("source") if table.model == CHECKPOINT), found.least_rows, "source")
+    return [*_table(found, [*found.of("all"), *shown]), others, _shared_source_warning(found.rows)]
 
 
-def count_cell(hits: float | None, figure: Figure, support: int, *, with_reason: bool = False) -> str:
-    """`72 of 93: 0.77 (0.68–0.85)`; only `5 of 7` where the rows are too few for more.
-
-    Hits that are a mean have a decimal where it is no whole number; `with_reason` says why there is no interval.
-    """
-    if hits is None or support == 0:
-        return f"– ({plain(figure.reason)})" if support else "–"
-    counts = f"{hits:.0f} of {support}" if hits == int(hits) else f"{hits:.1f} of {support}"
-    if figure.value is None or support < MIN_ROWS:
-        return counts
-    return f"{counts}: {figure_cell(figure) if figure.interval or with_reason else format(figure.value, IN_CELL)}"
-
-
-def _interval(figure: Figure) -> str:
-    assert figure.interval is not None, "callers have looked"
-    return f"{figure.interval[0]:{IN_CELL}}–{figure.interval[1]:{IN_CELL}}{', rough' if (figure.reason or '').startswith(ROUGH) else ''}"
+def _words_in_tables(found: Measured, tables: str) -> str:
+    """What the words in the cells of `tables` mean."""
+    rows = found.rows
+    told = [
+        f"A row is one film. In brackets: {_level(found.resampling)} interval, or why there is none. A count alone, such as 5 of 7, is of "
+        f"a class with fewer than {MIN_ROWS} films.",
+        f"AUROC(abnormal) tells {plain(rows.normal)} films from all others. Sensitivity of a class: the share of its films that the model "
+        "gives the largest probability for that class.",
+        *meanings(tables),
+    ]
+    return bullets(told)
 
 
-def _head(rows: ScoredRows, about: EvaluationSetup, overall: SliceFigures) -> str:
+def _plots() -> list[str]:
+    return [
+        "## Plots",
+        "### Confusion matrix\n\nRows are the true class, columns the predicted one.\n\n![Confusion matrix](confusion.png)",
+        "### ROC curves\n\nEach class against all others; the nearer to the upper left corner, the better.\n\n![ROC curves](roc.png)",
+        "### Reliability\n\nOn the dotted line a probability means what it says; below it the model is too sure of itself.\n\n"
+        "![Reliability diagram](reliability.png)",
+    ]
+
+
+def _worst_errors(folder: Path, shown: int) -> str:
+    if not (folder / "worst_errors.png").exists():
+        return "No wrong prediction to show. [worst_errors.html](worst_errors.html)"
+    what = "The worst error" if shown == 1 else f"The {shown} worst errors"
+    return (
+        f"[{what}, with heat maps and fracture boxes](worst_errors.html): the wrong predictions that gave the true class the "
+        "least probability. The first of them:\n\n![Contact sheet of the worst errors](worst_errors.png)"
+    )
+
+
+def _setup(found: Measured) -> str:
+    about, overall = found.about, found.tables[0]
     classes = ", ".join(f"{count} {plain(name)} in {overall.class_groups[name]}" for name, count in overall.supports.items())
     revision = f" at {plain(about.revision)}" if about.revision else ""
     lines = [
@@ -97,8 +122,6 @@ def _head(rows: ScoredRows, about: EvaluationSetup, overall: SliceFigures) -> st
         f"Data: {plain(about.dataset)}, split {plain(about.split)}, SHA-256 {about.dataset_sha256[:16] or 'not given'}",
         f"Rows: {overall.n} in {overall.groups} groups ({classes} groups)",
     ]
-    if about.mirror:
-        lines.insert(1, MIRRORED)
     if about.left_out:
         reasons = ", ".join(f"{count} {plain(reason)}" for reason, count in Counter(about.left_out.values()).most_common())
         lines.append(f"Left out: {len(about.left_out)} rows ({reasons}); which ones stands in metrics.json")
@@ -108,30 +131,30 @@ def _head(rows: ScoredRows, about: EvaluationSetup, overall: SliceFigures) -> st
     return bullets([*lines, *command_point(about.command), *map(plain, about.notes)])
 
 
-def _table(rows: ScoredRows, tables: Sequence[SliceFigures], specificity: float, *, with_model: bool) -> str:
-    tag = specificity_suffix(specificity)
+def _table(found: Measured, tables: Sequence[SliceFigures], *, with_model: bool = True) -> list[str]:
+    """The main figures of each of `tables`, a line each; nothing where there is none."""
+    if not tables:
+        return []
+    rows, tag = found.rows, specificity_suffix(found.specificity)
     abnormal = [name for name in rows.names if name != rows.normal]
-    head = ["rows", *(["model"] if with_model else []), "n", *(TITLES[key] for key in TABLE)]
-    head += [f"sensitivity, {plain(name)}" for name in rows.names]
-    head += [f"{plain(name)} above the threshold of specificity {specificity:g}" for name in abnormal]
+    caught = {name: f"sensitivity_{name}_at_specificity_{tag}" for name in abnormal}
+    head = ["rows", *(["model"] if with_model else [])]  # and n last: on a narrow screen the figures are what is seen first
+    head += [plain(figure_name(key)) for key in (*TABLE, *(f"sensitivity_{name}" for name in rows.names), *caught.values())]
+    head.append(f"n ({' / '.join(plain(name) for name in rows.names)})")
     body = []
     for table in tables:
         counts = " / ".join(str(table.supports[name]) for name in rows.names)
         cells = ["all rows" if table.kind == "all" else plain(table.name), *([table.model] if with_model else [])]
-        cells += [f"{table.n} ({counts})", *(figure_cell(table.figures[key]) for key in TABLE)]
+        cells += [figure_cell(table.figures[key]) for key in TABLE]
         cells += [
             count_cell(table.counts[f"correct_{name}"], table.figures[f"sensitivity_{name}"], table.supports[name]) for name in rows.names
         ]
         cells += [
-            count_cell(
-                table.counts[f"caught_{name}_at_specificity_{tag}"],
-                table.figures[f"sensitivity_{name}_at_specificity_{tag}"],
-                table.supports[name],
-            )
-            for name in abnormal
+            count_cell(table.counts[f"caught_{name}_at_specificity_{tag}"], table.figures[key], table.supports[name])
+            for name, key in caught.items()
         ]
-        body.append(cells)
-    return f"n is the number of rows ({' / '.join(plain(name) for name in rows.names)}).\n\n{markdown_table(head, body)}"
+        body.append([*cells, f"{table.n} ({counts})"])
+    return [markdown_table(head, body)]
 
 
 def _shared_source_warning(rows: ScoredRows) -> str:
@@ -150,18 +173,22 @@ def _shared_source_warning(rows: ScoredRows) -> str:
     )
 
 
-def _every_figure(table: SliceFigures, level: str) -> str:
+def _every_figure(table: SliceFigures, resampling: Resampling) -> str:
     body = []
     for key, figure in table.figures.items():
         interval = f"{figure.interval[0]:.3f}–{figure.interval[1]:.3f}" if figure.interval else "–"
         value = "–" if figure.value is None else f"{figure.value:.3f}"
-        body.append([plain(key), value, interval, f"{figure.n} ({plain(figure.rests_on)})", str(figure.groups), plain(figure.reason or "")])
-    return markdown_table(["figure", "value", f"{level} interval", "scarcest rows it rests on", "groups", "remark"], body)
+        rests_on = f"{figure.n} ({plain(figure.rests_on)})"
+        body.append([plain(figure_name(key)), value, interval, rests_on, str(figure.groups), plain(figure.reason or "")])
+    head = ["figure", "value", f"{_level(resampling)} interval", "scarcest rows it rests on", "groups", "remark"]
+    return markdown_table(head, body)
 
 
 def _calibration(calibration: Mapping[str, Mapping[str, Figure]]) -> str:
-    head = ["probabilities", f"ECE ({CALIBRATION_BINS} bins of equal width, top label)", "Brier (0 to 2)", "log loss (nats)"]
-    return markdown_table(head, [[name, *(figure_cell(figure) for figure in figures.values())] for name, figures in calibration.items()])
+    notes = {"ece": f", {CALIBRATION_BINS} bins of equal width, likeliest class", "brier": " (0 to 2)", "log_loss": " (nats)"}
+    head = ["probabilities", *(f"{TITLES[key]}{note}" for key, note in notes.items())]
+    body = [[name, *(figure_cell(figures[key]) for key in notes)] for name, figures in calibration.items()]
+    return "Lower is better for each.\n\n" + markdown_table(head, body)
 
 
 def _verdicts(rows: ScoredRows, verdicts: Sequence[str]) -> str:
@@ -175,7 +202,12 @@ def _verdicts(rows: ScoredRows, verdicts: Sequence[str]) -> str:
     )
 
 
-def _method(rows: ScoredRows, abnormal: Sequence[str], specificity: float, resampling: Resampling) -> str:
+def _level(resampling: Resampling) -> str:
+    return f"{resampling.level * 100:g} %"
+
+
+def _method(found: Measured) -> str:
+    abnormal = [name for name in found.rows.names if name != found.rows.normal]
     limits = {"min_rows": MIN_ROWS, "min_groups": MIN_GROUPS, "enough_groups": ENOUGH_GROUPS}
-    template = "evaluation/report/method.md.j2"
-    return render(template, normal=rows.normal, abnormal=abnormal, specificity=specificity, resampling=resampling, **limits)
+    about = {"normal": found.rows.normal, "abnormal": abnormal, "specificity": found.specificity, "resampling": found.resampling}
+    return render("evaluation/report/method.md.j2", **about, **limits)

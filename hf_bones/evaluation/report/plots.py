@@ -46,7 +46,7 @@ def plot_confusion(rows: ScoredRows, parts: Sequence[Slice], path: Path) -> None
         axis.set_xticks(ticks, [_words(name) for name in rows.names])
         axis.set_yticks(ticks, [f"{_words(name)}\nn = {support[i, 0]}" for i, name in enumerate(rows.names)])
         axis.set_xlabel("predicted")
-        axis.set_ylabel("true")
+        axis.set_ylabel("true" if axis is axes[0] else "")
         axis.set_title(f"{part.title}, n = {counts.sum()}")
     figure.suptitle("Confusion matrix: counts and share of each true class")
     save_figure(figure, path)
@@ -140,4 +140,5 @@ def save_figure(figure: Any, path: Path) -> None:
     figure.set_dpi(_DPI)
     canvas.draw()
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    picture.quantize(_PALETTE, dither=Image.Dither.NONE).save(path, "PNG", optimize=True)
+    # By coverage: a median cut gives the palette to the greys of the letters and merges the colours of small marks.
+    picture.quantize(_PALETTE, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, "PNG", optimize=True)

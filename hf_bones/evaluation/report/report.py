@@ -1,4 +1,4 @@
-"""From scored rows to a folder: metrics.json, report.md, plots and the page of the worst errors."""
+"""From scored rows to a folder: metrics.json, report.md, report.html, plots and the page of the worst errors."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from hf_bones.evaluation.report.figures import CHECKPOINT, Figure, Resampling, SliceFigures, figures_of
-from hf_bones.evaluation.report.markdown import report_text
+from hf_bones.evaluation.report.markdown import Measured, report_text
 from hf_bones.evaluation.report.plots import confusion_counts, plot_confusion, plot_reliability, plot_roc
 from hf_bones.evaluation.report.results import Evaluation, EvaluationSetup
 from hf_bones.evaluation.report.rows import ScoredRows, slices_of
-from hf_bones.evaluation.report.worst import worst_rows, write_page, write_sheet
+from hf_bones.evaluation.report.worst import show_errors, worst_rows, write_page, write_sheet
 from hf_bones.metrics import CALIBRATION_BINS, SPECIFICITY
 from hf_bones.metrics.figures import Floats
+from hf_bones.pages.reports import write_report
 from hf_bones.pages.text import NOTICE
 from hf_bones.record import environment, now, write_json
 
@@ -32,12 +33,14 @@ def evaluate_probabilities(
     baselines: Mapping[str, Floats] | None = None,
     specificity: float = SPECIFICITY,
     resampling: Resampling = Resampling(),  # noqa: B008 - frozen
+    least_rows: int = 1,
     worst: int = 40,
 ) -> Evaluation:
-    """Scores `rows` and writes metrics.json, report.md, confusion.png, roc.png, reliability.png and, where rows have pictures,
+    """Scores `rows` and writes metrics.json, report.md, report.html, confusion.png, roc.png, reliability.png and, where rows have pictures,
     worst_errors.html and worst_errors.png into `out_dir` (made if missing; files of these names are replaced).
 
-    baselines: name → (N, C) probabilities on the same rows, for the same tables. worst: at most this many errors on the page.
+    baselines: name → (N, C) probabilities on the same rows, for the same tables. least_rows: in the report, sources and regions of fewer
+    rows share one line. worst: at most this many errors on the page.
     Raises ValueError where there are no rows.
     """
     if not len(rows.labels):
@@ -65,18 +68,17 @@ def evaluate_probabilities(
     for stale in ("worst_errors.html", "worst_errors.png"):
         (folder / stale).unlink(missing_ok=True)  # a page of an earlier run must not pass for this one's
     if rows.image is not None:
-        write_page(rows, chosen, folder / "worst_errors.html", f"Worst errors of {about.checkpoint} on {about.split}")
+        errors = show_errors(rows, chosen)
+        write_page(rows, errors, folder / "worst_errors.html", f"Worst errors of {about.checkpoint} on {about.split}")
         if chosen:
-            write_sheet(rows, chosen, folder / "worst_errors.png")
+            write_sheet(rows, errors, folder / "worst_errors.png")
     measured = tuple(tables.values())
     confusions = {f"{part.kind}:{part.name}": confusion_counts(rows, part) for part in parts}
     write_json(folder / "metrics.json", _as_json(rows, about, measured, confusions, calibration, specificity, resampling))
-    (folder / "report.md").write_text(
-        report_text(rows, about, measured, calibration, specificity, resampling, folder, len(chosen)), encoding="utf-8"
-    )
-    page = folder / "worst_errors.html"
-    errors = page if rows.image is not None else None
-    return Evaluation(folder / "report.md", folder / "metrics.json", errors, measured, about.mirror)
+    found = Measured(rows, about, measured, calibration, specificity, resampling, least_rows)
+    page = write_report(folder / "report.md", report_text(found, folder, len(chosen)))
+    shown = folder / "worst_errors.html" if rows.image is not None else None
+    return Evaluation(folder / "report.md", page, folder / "metrics.json", shown, measured, about.mirror, least_rows)
 
 
 def _versions(rows: ScoredRows, about: EvaluationSetup) -> dict[str, Floats]:

@@ -34,10 +34,15 @@ class EvaluationSetup:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation wrote and found. `tables[0]` is the checkpoint on all rows; mirror: as in `EvaluationSetup`."""
+    """What an evaluation wrote and found. `tables[0]` is the checkpoint on all rows; mirror: as in `EvaluationSetup`.
+
+    page: `report` as HTML. least_rows: sources and regions of fewer rows are not shown apart where people read.
+    """
 
     report: Path
+    page: Path
     metrics: Path
     errors: Path | None
     tables: tuple[SliceFigures, ...]
     mirror: bool = False
+    least_rows: int = 1

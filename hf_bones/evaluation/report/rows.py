@@ -12,6 +12,7 @@ from PIL import Image
 from hf_bones.metrics.figures import Floats, Ints, checked
 
 NOT_STATED = "not stated"
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,11 @@ class ScoredRows:
     groups, sources, regions, image_ids: N strings; rows of one group are resampled together; an empty source or region is "not stated".
     raw_probabilities (N, C) or None: the softmax before calibration, for calibration figures before and after.
     verdicts: N verdicts of the predictor, or None.
+    subtypes, boxes: of each row the finer name of its label ("" where none is known) and its known fracture boxes, each (cx, cy, w, h) as
+    shares of the image; for the page of errors.
     image: the picture of row i, for the page of errors; None leaves that page out.
+    heat_maps: for rows and, for each, a class: float (H, W) maps in [0, 1] of where the model saw that class, as `BonePredictor.explain`
+    makes them; it raises ValueError where the model can have none. None where nothing made the probabilities anew.
     """
 
     names: tuple[str, ...]
@@ -36,7 +41,10 @@ class ScoredRows:
     image_ids: Sequence[str]
     raw_probabilities: Floats | None = None
     verdicts: Sequence[str] | None = None
+    subtypes: Sequence[str] | None = None
+    boxes: Sequence[Sequence[Box]] | None = None
     image: Callable[[int], Image.Image] | None = None
+    heat_maps: Callable[[Sequence[int], Sequence[str]], Sequence[np.ndarray]] | None = None
 
     def __post_init__(self) -> None:
         checked(self.labels, self.probabilities, self.names, self.normal_id)
@@ -45,8 +53,10 @@ class ScoredRows:
         for column in ("groups", "sources", "regions", "image_ids"):
             if len(getattr(self, column)) != len(self.labels):
                 raise ValueError(f"{column} has {len(getattr(self, column))} entries; expected one for each of {len(self.labels)} rows")
-        if self.verdicts is not None and len(self.verdicts) != len(self.labels):
-            raise ValueError(f"verdicts has {len(self.verdicts)} entries; expected one for each of {len(self.labels)} rows")
+        for column in ("verdicts", "subtypes", "boxes"):
+            given = getattr(self, column)
+            if given is not None and len(given) != len(self.labels):
+                raise ValueError(f"{column} has {len(given)} entries; expected one for each of {len(self.labels)} rows")
 
     @property
     def normal(self) -> str:

@@ -25,7 +25,7 @@ from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.evaluation.report.looks import count_look_somewhere
 from hf_bones.evaluation.report.report import evaluate_probabilities
 from hf_bones.evaluation.report.results import Evaluation, EvaluationSetup
-from hf_bones.evaluation.report.rows import ScoredRows
+from hf_bones.evaluation.report.rows import Box, ScoredRows
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.inference.checkpoint import BUNDLED
 from hf_bones.labels import LabelScheme
@@ -65,7 +65,7 @@ def evaluate_checkpoint(
     scheme, part = predictor.scheme, data[split]
     labels = scheme_labels(part, scheme, f"{_name_of(dataset)}, split {split!r}")
     findings = predict_rows(predictor, part, choices.batch_size, mirror=choices.mirror)
-    rows, left_out = _scored(part, labels, findings, scheme)
+    rows, left_out = _scored(part, labels, findings, predictor)
     fingerprint = sha256_rows(
         (s, label, g) for s, label, g in zip(text_column(part, "sha256"), labels, text_column(part, "group"), strict=True)
     )
@@ -95,7 +95,14 @@ def evaluate_checkpoint(
     )
     resampling = Resampling(repeats=choices.repeats, seed=choices.seed)
     return evaluate_probabilities(
-        rows, out, about, baselines=fitted, specificity=choices.specificity, resampling=resampling, worst=choices.worst
+        rows,
+        out,
+        about,
+        baselines=fitted,
+        specificity=choices.specificity,
+        resampling=resampling,
+        least_rows=choices.least_rows,
+        worst=choices.worst,
     )
 
 
@@ -159,8 +166,9 @@ def predict_rows(predictor: BonePredictor, part: Dataset, batch_size: int, *, mi
     return findings
 
 
-def _scored(part: Dataset, labels: Ints, findings: Sequence[Finding], scheme: LabelScheme) -> tuple[ScoredRows, dict[str, str]]:
+def _scored(part: Dataset, labels: Ints, findings: Sequence[Finding], predictor: BonePredictor) -> tuple[ScoredRows, dict[str, str]]:
     """The rows that can be scored, and image id → reason for the others."""
+    scheme = predictor.scheme
     ids = [text or f"row {index}" for index, text in enumerate(text_column(part, "image_id"))]
     left_out: dict[str, str] = {}
     kept: list[int] = []
@@ -179,7 +187,11 @@ def _scored(part: Dataset, labels: Ints, findings: Sequence[Finding], scheme: La
     def table(which: str) -> Floats:
         return np.array([[getattr(findings[i], which)[name] for name in scheme.names] for i in kept]).reshape(-1, len(scheme.names))
 
-    sources = _sources(part)
+    sources, boxes = _sources(part), box_column(part)
+
+    def pixels(index: int) -> npt.NDArray[np.uint8]:
+        return open_image(_source(sources[kept[index]]["image"])).pixels
+
     rows = ScoredRows(
         names=scheme.names,
         normal_id=scheme.normal_id,
@@ -192,7 +204,10 @@ def _scored(part: Dataset, labels: Ints, findings: Sequence[Finding], scheme: La
         regions=column("region"),
         image_ids=[ids[index] for index in kept],
         verdicts=[findings[index].verdict for index in kept],
-        image=lambda index: Image.fromarray(open_image(_source(sources[kept[index]]["image"])).pixels),
+        subtypes=column("subtype"),
+        boxes=[boxes[index] for index in kept],
+        image=lambda index: Image.fromarray(pixels(index)),
+        heat_maps=lambda indices, classes: predictor.explain([pixels(index) for index in indices], classes),
     )
     return rows, left_out
 
@@ -234,6 +249,13 @@ def text_column(part: Dataset, column: str) -> list[str]:
     if column not in part.column_names:
         return [""] * len(part)
     return [str(value) if value is not None else "" for value in part[column][:]]
+
+
+def box_column(part: Dataset) -> list[tuple[Box, ...]]:
+    """The fracture boxes of each row, as (cx, cy, w, h) shares of its image; none where the column is missing."""
+    if "boxes" not in part.column_names:
+        return [()] * len(part)
+    return [tuple((box[0], box[1], box[2], box[3]) for box in boxes or ()) for boxes in part["boxes"][:]]
 
 
 def own_folder(model: str | Path | BonePredictor) -> Path | None:

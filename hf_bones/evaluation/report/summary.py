@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from hf_bones.evaluation.report.cells import count_cell, few_rows, figure_cell
 from hf_bones.evaluation.report.figures import SliceFigures
-from hf_bones.evaluation.report.markdown import MIRRORED, count_cell, figure_cell
+from hf_bones.evaluation.report.markdown import MIRRORED
 from hf_bones.evaluation.report.results import Evaluation
 from hf_bones.metrics.headlines import TABLE, TITLES
 
@@ -11,13 +12,13 @@ from hf_bones.metrics.headlines import TABLE, TITLES
 def summary_text(done: Evaluation) -> str:
     """A few lines for people."""
     lines = [MIRRORED] if done.mirror else []
-    for table in done.tables:
-        if table.kind == "region":
-            continue
+    shown, others = few_rows((table for table in done.tables if table.kind == "source"), done.least_rows, "source")
+    for table in [*(table for table in done.tables if table.kind == "all"), *shown]:
         lines.append(f"{'all rows' if table.kind == 'all' else table.name}, {table.model} (n = {table.n})")
         lines += [f"  {TITLES[key]} {figure_cell(table.figures[key])}" for key in TABLE]
         lines.append(f"  sensitivity {_sensitivities(table)}")
-    lines.append(f"report: {done.report}")
+    lines += [others] if others else []
+    lines.append(f"report: {done.report} ({done.page.name} beside it is the same as a page)")
     if done.errors is not None:
         lines.append(f"worst errors: {done.errors}")
     return "\n".join(lines).replace("\\", "")

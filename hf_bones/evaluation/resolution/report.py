@@ -35,7 +35,7 @@ def report_text(found: Resolution, command: str) -> str:
     ]
     sections += ["## What scaling does", _letterboxing(shapes)]
     if measured is not None:
-        sections += ["## What each size is worth", _figures(measured), "![Accuracy against cost](accuracy.png)"]
+        sections += ["## What each size is worth", "![Accuracy against cost](accuracy.png)", _figures(measured)]
         sections += ["## What an image costs", _costs(measured, shapes)]
     return "\n\n".join([*sections, _method(found)])
 

@@ -28,6 +28,7 @@ from hf_bones.evaluation.resolution.results import Resolution, Shapes, SizeMeasu
 from hf_bones.evaluation.resolution.shapes import aspect_percentiles, letterboxing, size_clusters
 from hf_bones.images.opening import ImageRefusedError
 from hf_bones.labels import LabelScheme, load_scheme
+from hf_bones.pages.reports import write_report
 from hf_bones.record import now, public_name, sha256_rows, write_json
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def advise_resolution(
     command: str = "",
     progress: bool = True,
 ) -> Resolution:
-    """Looks at the images at `place` (collection, dataset, folder or table) and writes report.md, resolution.json and plots into `out`.
+    """Looks at the images at `place` (collection, dataset, folder or table) and writes report.md, report.html, resolution.json
+    and plots into `out`.
 
     `settings` say how to cross-validate. Raises ValueError saying what is missing or cannot be measured.
     """
@@ -71,7 +73,7 @@ def advise_resolution(
     plot_elbow(shapes.clusters, out / "elbow.png")
     if measured is not None:
         plot_accuracy(measured, out / "accuracy.png")
-    (out / "report.md").write_text(report_text(found, command), encoding="utf-8")
+    write_report(out / "report.md", report_text(found, command))
     write_json(out / "resolution.json", {"date": now(), "command": command, **as_data(found)})
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hf_bones.config.recipe import DistillConfig, TrainConfig
 from hf_bones.logits import softmax
-from hf_bones.metrics.headlines import ALONE, DISTILLATION
+from hf_bones.metrics.headlines import ALONE, DISTILLATION, TITLES
 from hf_bones.metrics.intervals import paired_differences
 from hf_bones.training.run.result import TrainedModel
 
@@ -49,5 +49,7 @@ def comparison_lines(compared: dict[str, Any]) -> list[str]:
     for key in DISTILLATION:
         value, low, high = compared["difference"][key]
         interval = f"{low:+{ALONE}} to {high:+{ALONE}}" if low == low else "no interval"
-        lines.append(f"{key:<18} {compared['validation'][key]:{ALONE}} from labels alone, {value:+{ALONE}} ({interval}) by distillation")
+        lines.append(
+            f"{TITLES[key]:<30} {compared['validation'][key]:{ALONE}} from labels alone, {value:+{ALONE}} ({interval}) by distillation"
+        )
     return lines

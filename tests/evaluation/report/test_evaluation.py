@@ -68,7 +68,8 @@ def small_split(rows: int, seed: int) -> Dataset:
     for index in range(rows):
         pixels = np.random.default_rng(seed + index).normal(40 + 70 * (index % 3), 20, (48, 36)).clip(0, 255).astype(np.uint8)
         source, licence = (("web", "unclear"), ("hospital", "CC-BY-4.0"))[index % 2]
-        own = {"group": f"{seed}-{index // 2}", "sha256": f"{seed}{index}", "image_id": f"{seed}/{index}"}
+        own = {"group": f"{seed}-{index // 2}", "sha256": f"{seed}{index}", "image_id": f"{seed}/{index}", "subtype": f"subtype {index}"}
+        own |= {"boxes": [[0.5, 0.5, 0.2, 0.2]] * (index % 4)}
         made.append(bone_row(pixels, index, source=source, licence=licence, **own))
     return bone_rows(made)
 
@@ -112,6 +113,16 @@ def test_a_checkpoint_is_evaluated_end_to_end(dataset_folder: Path, checkpoint_f
     said = [max(finding.probabilities, key=finding.probabilities.__getitem__) for finding in findings]
     share = np.mean([name == NAMES[row["label"]] for name, row in zip(said, rows, strict=True)])
     assert done.tables[0].figures["accuracy"].value == pytest.approx(share)
+
+    # What is known of a film stands with that film, though one before it could not be read.
+    assert done.errors is not None
+    page = done.errors.read_text()
+    wrong = [row for name, row in zip(said, rows, strict=True) if name != NAMES[row["label"]]]
+    assert page.count('alt="Heat map for') == len(wrong) > 0
+    for row in wrong:
+        index = int(row["image_id"].split("/")[1])
+        card = page.split(f"<dd>{row['image_id']}</dd>")[1].split("</dl>")[0]
+        assert f"<dd>subtype {index}</dd>" in card and f"<dt>boxes</dt><dd>{index % 4 or 'none in the dataset'}</dd>" in card
 
     again = evaluate_checkpoint(checkpoint_folder, dataset_folder, out, EvaluateChoices(repeats=50, baselines=False))
     assert json.loads(again.metrics.read_text())["looks"]["count"] == 2

@@ -4,47 +4,46 @@ from __future__ import annotations
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from scored_rows import ABOUT, NAMES, QUICK, scored
 
 from hf_bones.evaluation.report.baselines import STATISTICS, forest_probabilities, image_statistics, keep_licences
+from hf_bones.evaluation.report.cells import figure_cell
 from hf_bones.evaluation.report.figures import figures_of
-from hf_bones.evaluation.report.markdown import plain
+from hf_bones.evaluation.report.plots import save_figure
 from hf_bones.evaluation.report.report import evaluate_probabilities
+from hf_bones.evaluation.report.results import Evaluation
 from hf_bones.evaluation.report.rows import ScoredRows, slices_of
 from hf_bones.evaluation.report.summary import summary_text
-
-NASTY = "<script>alert(1)</script>|`x`"
-
-
-class Links(HTMLParser):
-    """Tags of a page and where its pictures come from."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.sources: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.sources += [value or "" for key, value in attrs if key in {"src", "href"}]
+from hf_bones.pages.palette import SERIES
+from hf_bones.pages.text import plain
 
 
-def test_a_report_is_written_whole_and_its_json_agrees_with_its_figures(tmp_path: Path) -> None:
-    rows = scored()
-    even = np.full((120, 3), 1 / 3)
-    done = evaluate_probabilities(rows, tmp_path / "out", ABOUT, baselines={"even": even}, resampling=QUICK)
-    written = {path.name for path in (tmp_path / "out").iterdir()}
+@pytest.fixture(scope="module")
+def rows() -> ScoredRows:
+    return scored(verdicts=["refer"] * 120)
+
+
+@pytest.fixture(scope="module")
+def done(rows: ScoredRows, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    """An evaluation of `rows` with a baseline beside the model."""
+    folder = tmp_path_factory.mktemp("evaluation") / "out"
+    return evaluate_probabilities(rows, folder, ABOUT, baselines={"even": np.full((120, 3), 1 / 3)}, resampling=QUICK)
+
+
+def test_a_report_is_written_whole_and_its_json_agrees_with_its_figures(rows: ScoredRows, done: Evaluation) -> None:
+    folder = done.report.parent
+    written = {path.name for path in folder.iterdir()}
     assert written == {
-        "report.md", "metrics.json", "confusion.png", "roc.png", "reliability.png", "worst_errors.html", "worst_errors.png",
+        "report.md", "report.html", "metrics.json", "confusion.png", "roc.png", "reliability.png", "worst_errors.html", "worst_errors.png",
     }  # fmt: skip
     for name in ("confusion.png", "roc.png", "reliability.png", "worst_errors.png"):
-        with Image.open(tmp_path / "out" / name) as picture:
+        with Image.open(folder / name) as picture:
             assert picture.width > 400 and len(picture.convert("RGB").getcolors(maxcolors=2**24) or []) > 20
     data = json.loads(done.metrics.read_text())
     assert (data["checkpoint"]["name"], data["dataset"]["sha256"], data["looks"]["count"]) == ("a checkpoint", "ab" * 32, 3)
@@ -65,13 +64,12 @@ def test_a_report_is_written_whole_and_its_json_agrees_with_its_figures(tmp_path
     for words in ("not a medical device", "3 times", "web has no healthy", "chosen on these same rows", "15 bins of equal width"):
         assert words in text
     for picture in re.findall(r"!\[[^]]*]\(([^)]+)\)", text):
-        assert (tmp_path / "out" / picture).is_file()
+        assert (folder / picture).is_file()
     assert "nan" not in text.lower()
     assert "all rows, checkpoint (n = 120)" in summary_text(done)
 
 
-def test_what_a_source_cannot_define_is_null_with_the_reason(tmp_path: Path) -> None:
-    done = evaluate_probabilities(scored(), tmp_path, ABOUT, resampling=QUICK)
+def test_what_a_source_cannot_define_is_null_with_the_reason(done: Evaluation) -> None:
     web = next(s for s in json.loads(done.metrics.read_text())["slices"] if s["name"] == "web")
     assert web["figures"]["auroc_abnormal"]["value"] is None
     assert web["figures"]["auroc_abnormal"]["reason"] == "no row of healthy"
@@ -111,36 +109,83 @@ def test_a_figure_that_no_resample_changes_has_no_interval() -> None:
     assert perfect.figures["accuracy"].interval is None
 
 
-def test_worst_errors_come_first_and_text_from_the_data_stays_text(tmp_path: Path) -> None:
-    rows = scored(sources=[NASTY] * 96 + ["web"] * 24, image_ids=[f"{index}{NASTY}" for index in range(120)])
-    done = evaluate_probabilities(rows, tmp_path, ABOUT, resampling=QUICK, worst=5)
-    assert done.errors is not None
-    page = done.errors.read_text()
-    links = Links()
-    links.feed(page)
-    assert "script" not in links.tags
-    assert links.tags.count("img") == 5
-    assert all(source.startswith("data:image/jpeg;base64,") for source in links.sources), "the page must be self-contained"
-    given = rows.probabilities[np.arange(120), rows.labels]
-    wrong = rows.predicted != rows.labels
-    shown = [int(text) for text in re.findall(r"<dt>image</dt><dd>(\d+)", page)]
-    assert shown == sorted(np.flatnonzero(wrong).tolist(), key=lambda index: given[index])[:5]
-    assert "<script" not in done.report.read_text()
+def test_a_person_reads_names_and_no_keys(done: Evaluation) -> None:
+    def keys(value: object) -> set[str]:
+        if isinstance(value, dict):
+            return set(value) | {key for inner in value.values() for key in keys(inner)}
+        return {key for inner in value for key in keys(inner)} if isinstance(value, list) else set()
+
+    known = {key for key in keys(json.loads(done.metrics.read_text())) if "_" in key} - set(NAMES)
+    assert "auroc_ovr_macro" in known and "sensitivity_fractured_at_specificity_85" in known
+    for text in (done.report.read_text(), re.sub(r"data:[^\"]+", "", done.page.read_text()), summary_text(done)):
+        read = {word.strip(".") for word in re.findall(r"[\w.]+", text.replace("\\_", "_"))}
+        assert not read & known
+    assert "AUROC, one against rest, mean" in done.report.read_text()
+
+
+def test_figures_plots_and_errors_come_before_the_long_tables(done: Evaluation) -> None:
+    order = [
+        "In short", "Plots", "Worst errors", "What was evaluated", "By source, baselines beside the model", "By region",
+        "Every figure, all rows", "Calibration", "Verdicts", "How the figures were made",
+    ]  # fmt: skip
+    text = done.report.read_text()
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == order
+    assert re.findall(r"<h2[^>]*>([^<]+)</h2>", done.page.read_text()) == order
+    first = text.split("## Plots")[0]
+    assert [line.split("|")[1:3] for line in first.splitlines() if line.startswith("|")][2:] == [
+        [" all rows ", " checkpoint "], [" all rows ", " even "], [" hospital ", " checkpoint "], [" web ", " checkpoint "],
+    ]  # fmt: skip
+    cells = [figure_cell(done.tables[0].figures["auroc_abnormal"]), "even", "hospital"]
+    page = re.sub(r"</?span[^>]*>", "", done.page.read_text())
+    assert all(cell in text and cell in page for cell in cells)
+
+
+def test_regions_and_sources_of_few_films_share_one_line(tmp_path: Path) -> None:
+    regions = ["hand"] * 100 + ["hip"] * 12 + ["jaw", "jaw", "rib", "toe", "<b>elbow</b>", *(f"finger {n}" for n in range(3))]
+    done = evaluate_probabilities(scored(regions=regions), tmp_path, ABOUT, resampling=QUICK, least_rows=10)
+    section = done.report.read_text().split("## By region")[1].split("\n## ")[0]
+    assert [line.split("|")[1].strip() for line in section.splitlines() if line.startswith("|")][2:] == ["hand", "hip"]
+    assert "7 regions with fewer than 10 films each: 8 films (jaw 2, &lt;b&gt;elbow&lt;/b&gt; 1, finger 0 1," in section
+    apart = {table["name"] for table in json.loads(done.metrics.read_text())["slices"] if table["kind"] == "region"}
+    assert {"jaw", "rib", "toe", "<b>elbow</b>"} <= apart, "nothing is lost from metrics.json"
+
+    sources = ["hospital"] * 113 + ["web"] * 7
+    done = evaluate_probabilities(scored(sources=sources), tmp_path, ABOUT, resampling=QUICK, least_rows=10)
+    for text in (done.report.read_text(), summary_text(done)):
+        assert "1 source with fewer than 10 films: 7 films (web 7); not shown apart" in text
+
+
+def test_a_report_says_what_its_remarks_mean_and_only_those(tmp_path: Path) -> None:
+    rows = scored()
+    keep = np.r_[np.flatnonzero(rows.labels != 2), np.flatnonzero(rows.labels == 2)[:6]]
+    few = scored(
+        **{name: getattr(rows, name)[keep] for name in ("labels", "probabilities")},
+        **{name: [getattr(rows, name)[row] for row in keep] for name in ("groups", "image_ids")},
+        sources=["hospital"] * len(keep),
+        regions=["hand"] * len(keep),
+    )
+    text = evaluate_probabilities(few, tmp_path, ABOUT, resampling=QUICK).report.read_text()
+    assert "only 6 rows of beyond" in text
+    assert "**only … rows of …**: the figure needs films of that class, and there are that many. An interval is given from 10 on" in text
+    assert "no row of" not in text
+
+
+def test_small_marks_of_a_plot_keep_their_colours(tmp_path: Path) -> None:
+    figure = Figure(figsize=(4, 4))
+    axes = figure.subplots()
+    for place, colour in enumerate(SERIES):
+        axes.plot(place, place, marker="X", markersize=6, markeredgecolor="black", color=colour)
+        axes.text(place, place, "many grey letters beside it")
+    save_figure(figure, tmp_path / "plot.png")
+    with Image.open(tmp_path / "plot.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3).astype(int)
+    for colour in SERIES:
+        wanted = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+        assert np.abs(pixels - wanted).max(axis=1).min() <= 24, colour
 
 
 def test_markdown_cells_hold_no_markup() -> None:
     assert plain("a|b\n<i>`c`*d*_e_[f](g)") == "a\\|b &lt;i&gt;\\`c\\`\\*d\\*\\_e\\_\\[f\\](g)"
-
-
-def test_a_page_of_an_earlier_run_does_not_stay(tmp_path: Path) -> None:
-    for name in ("worst_errors.html", "worst_errors.png"):
-        (tmp_path / name).write_text("of an earlier run")
-    rows = scored()
-    evaluate_probabilities(scored(probabilities=np.eye(3)[rows.labels]), tmp_path, ABOUT, resampling=QUICK)
-    assert "No wrong prediction" in (tmp_path / "worst_errors.html").read_text()
-    assert not (tmp_path / "worst_errors.png").exists()
-    evaluate_probabilities(scored(image=None), tmp_path, ABOUT, resampling=QUICK)
-    assert not (tmp_path / "worst_errors.html").exists()
 
 
 def test_no_rows_is_an_error_that_says_so(tmp_path: Path) -> None:
