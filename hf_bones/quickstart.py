@@ -53,8 +53,7 @@ Done. This checkpoint learnt from drawn radiographs: it shows how things work an
   checkpoint    {checkpoint} (its card: {checkpoint / "README.md"})
   open the demo make demo MODEL={checkpoint}        or: hf-bones demo --model {checkpoint}
   your images   hf-bones build FOLDER --out data/mine, then
-                accelerate launch scripts/train.py --recipe quickstart --dataset data/mine \\
-                  --drawn-images 0 --drawn-validation-images 0 --out runs/mine"""
+                accelerate launch scripts/train.py --recipe own-films --dataset data/mine --out runs/mine"""
 
 
 def _train(data: Path, checkpoint: Path, seed: int) -> None:
