@@ -3,6 +3,7 @@
 Run: pytest tests/docs/test_site.py"""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -38,8 +39,8 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(DOCS, folder / "docs")
     config = (ROOT / "zensical.toml").read_text(encoding="utf-8")
-    config = config.replace('docs_dir = "docs"', f'docs_dir = "{DOCS}"').replace('site_dir = "site"', f'site_dir = "{folder}/site"')
     (folder / "zensical.toml").write_text(config.replace('paths = ["."]', f'paths = ["{ROOT}"]'), encoding="utf-8")
     done = subprocess.run([sys.executable, "-m", "zensical", "build", "--clean", "--strict"], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
