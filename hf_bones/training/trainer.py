@@ -35,6 +35,7 @@ from hf_bones.training.probe import head_features
 from hf_bones.training.processes import join_processes
 from hf_bones.training.run.announce import announce
 from hf_bones.training.run.checkpoints import Earlier, comparable, earlier_work, round_weights, shift_biases
+from hf_bones.training.run.progress import print_plainly
 from hf_bones.training.run.result import TrainedModel
 from hf_bones.training.run.sharding import prepare_sharding, whole_model
 from hf_bones.training.run.tracking import trackers
@@ -72,6 +73,7 @@ def train(
     add_further_weights(model, recipe.model, spec.size, heads, boxes=config.box_loss > 0)
     taught_rows, make = teach(model, spec, scheme, train_rows) if teach else (train_rows, BoneTrainer)
     trainer = make_trainer(recipe, model, spec, scheme, taught_rows, validation_rows, make)
+    print_plainly(trainer)
     for callback in (*followed, *callbacks):
         trainer.add_callback(callback)
     if prepare_sharding(trainer, earlier.checkpoint):
