@@ -29,13 +29,13 @@ class PlainProgress(ProgressCallback):
 
 
 def log_line(logs: Mapping[str, Any]) -> str:
-    """A log of the Trainer as a line: "epoch 1.5  loss 0.314", or "epoch 2  validation: loss 0.41, AUROC(abnormal) 0.874, …". "" for one
+    """A log of the Trainer as a line: "epoch 1.5  loss 0.314", or "epoch 2  validation: loss 0.41; AUROC(abnormal) 0.874; …". "" for one
     that only says how long something took."""
     if "train_runtime" in logs:
         return ""
     if "eval_loss" in logs:
         figures = [f"{figure_name(key)} {logs[f'eval_{key}']:{ALONE}}" for key in TRAINING if f"eval_{key}" in logs]
-        said = ", ".join([f"validation: loss {logs['eval_loss']:{ALONE}}", *figures])
+        said = "; ".join([f"validation: loss {logs['eval_loss']:{ALONE}}", *figures])
     else:
         said = ", ".join(f"{key} {value:.4g}" for key, value in logs.items() if key not in _LEFT_OUT)
     return f"epoch {logs.get('epoch', 0):<5.3g} {said}" if said else ""

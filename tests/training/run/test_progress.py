@@ -12,7 +12,7 @@ from hf_bones.training.run.progress import log_line
         ({"loss": 0.31441, "label_loss": 0.5, "epoch": 0.5, "total_flos": 1.0}, "epoch 0.5   loss 0.3144, label_loss 0.5"),
         (
             {"eval_loss": 1.2174, "eval_auroc_abnormal": 0.5, "eval_balanced_accuracy": 2 / 3, "eval_runtime": 3.7, "epoch": 2},
-            "epoch 2     validation: loss 1.217, AUROC(abnormal) 0.500, balanced accuracy 0.667",
+            "epoch 2     validation: loss 1.217; AUROC(abnormal) 0.500; balanced accuracy 0.667",
         ),
         ({"train_runtime": 41.7, "train_loss": 0.3, "epoch": 2}, ""),
         ({"grad_norm": 1.0, "epoch": 1}, ""),
