@@ -88,10 +88,11 @@ def _words_in_tables(found: Measured, tables: str) -> str:
     told = [
         f"A row is one film. In brackets: {_level(found.resampling)} interval, or why there is none. A count alone, such as 5 of 7, is of "
         f"a class with fewer than {MIN_ROWS} films.",
-        f"AUROC(abnormal) says how well {normal} films are told from all others: 1 is perfect, 0.5 is chance. Sensitivity of a class is "
-        "the share of its films that the model gives the largest probability for that class; balanced accuracy is the mean of these shares.",
-        f"At specificity {found.specificity:g}: not by the largest probability, but by a threshold that at least {100 * found.specificity:g} % "
-        f"of the {normal} films stay below. What lies above it counts as found.",
+        f"AUROC(abnormal) says how well {normal} films are told from all others: 1 is perfect, 0.5 is chance. Sensitivity of a class "
+        "is the share of its films that the model gives the largest probability for that class; balanced accuracy is the mean of "
+        "these shares.",
+        f"At specificity {found.specificity:g}: not by the largest probability, but by a threshold that at least "
+        f"{100 * found.specificity:g} % of the {normal} films stay below. What lies above it counts as found.",
         *meanings(tables),
     ]
     return bullets(told)
