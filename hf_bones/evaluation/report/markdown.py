@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # Said wherever figures of such an evaluation are shown: they are not those of the checkpoint on upright images.
 MIRRORED = "The checkpoint scored each image upright and mirrored left-right (--mirror); its figures are of the mean of the two logits"
 
+_LACKING = 6  # sources without some class that are named
+
 
 @dataclass(frozen=True, eq=False)
 class Measured:
@@ -82,12 +84,15 @@ def _headline(found: Measured) -> list[str]:
 
 def _words_in_tables(found: Measured, tables: str) -> str:
     """What the words in the cells of `tables` mean."""
-    rows = found.rows
+    normal = plain(found.rows.normal)
     told = [
         f"A row is one film. In brackets: {_level(found.resampling)} interval, or why there is none. A count alone, such as 5 of 7, is of "
         f"a class with fewer than {MIN_ROWS} films.",
-        f"AUROC(abnormal) tells {plain(rows.normal)} films from all others. Sensitivity of a class: the share of its films that the model "
-        "gives the largest probability for that class.",
+        f"AUROC(abnormal) says how well {normal} films are told from all others: 1 is perfect, 0.5 is chance. Sensitivity of a class "
+        "is the share of its films that the model gives the largest probability for that class; balanced accuracy is the mean of "
+        "these shares.",
+        f"At specificity {found.specificity:g}: not by the largest probability, but by a threshold that at least "
+        f"{100 * found.specificity:g} % of the {normal} films stay below. What lies above it counts as found.",
         *meanings(tables),
     ]
     return bullets(told)
@@ -167,9 +172,10 @@ def _shared_source_warning(rows: ScoredRows) -> str:
             lacking.append(f"{plain(source or 'not stated')} has no {' and no '.join(plain(name) for name in missing)}")
     if not lacking or len(set(rows.sources)) < 2:
         return ""
+    more = f"; and {len(lacking) - _LACKING} more" if len(lacking) > _LACKING else ""
     return (
-        f"Sources do not hold the same classes ({'; '.join(lacking)}), so a model can score on all rows by telling sources apart. "
-        "Read the rows of each source on their own."
+        f"Sources do not hold the same classes ({'; '.join(lacking[:_LACKING])}{more}), so a model can score on all rows by telling "
+        "sources apart. Read the rows of each source on their own."
     )
 
 

@@ -77,8 +77,8 @@ def evaluate_probabilities(
     write_json(folder / "metrics.json", _as_json(rows, about, measured, confusions, calibration, specificity, resampling))
     found = Measured(rows, about, measured, calibration, specificity, resampling, least_rows)
     page = write_report(folder / "report.md", report_text(found, folder, len(chosen)))
-    shown = folder / "worst_errors.html" if rows.image is not None else None
-    return Evaluation(folder / "report.md", page, folder / "metrics.json", shown, measured, about.mirror, least_rows)
+    errors_page = folder / "worst_errors.html" if rows.image is not None else None
+    return Evaluation(folder / "report.md", page, folder / "metrics.json", errors_page, measured, about.mirror, least_rows)
 
 
 def _versions(rows: ScoredRows, about: EvaluationSetup) -> dict[str, Floats]:

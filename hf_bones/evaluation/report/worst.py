@@ -117,7 +117,7 @@ def write_sheet(rows: ScoredRows, errors: Sequence[ShownError], path: Path) -> N
         cells = [cell for error in own for cell in _cells(rows, error)]
         if cells:
             bands.append(Band(f"label: {name.replace('_', ' ')}", class_colour(name, place), f"{len(own)} shown", cells))
-    title = f"The {len(shown)} errors that gave the true class least"
+    title = f"The {f'{len(shown)} errors' if len(shown) > 1 else 'error'} that gave the true class least"
     subtitle = "Blue frames: fracture boxes of the dataset. Heat maps: where the model saw the class named. Not a medical device."
     draw_sheet(bands, title=title, subtitle=subtitle, cell=_CELL).save(path)
 
