@@ -45,10 +45,11 @@ def _preview(recipe: str, choices: Choices) -> None:
     from hf_bones.collect.command import preview_command, preview_summary
 
     counts: Counter[tuple[str, str, str, bool]] = Counter()
-    candidates = []
+    candidates, searches_failed = [], 0
     for found in preview_command(recipe, choices):
         if found.candidate is None:
             note(f"{found.provider}: {found.error}")
+            searches_failed += 1
             continue
         url, licence = found.candidate.url, found.candidate.licence
         counts[found.provider, found.label, licence, found.accepted] += 1
@@ -56,6 +57,8 @@ def _preview(recipe: str, choices: Choices) -> None:
         if not wants_json():
             answer(None, [f"{found.provider:<11}{found.label:<15}{licence:<26}{url}"])
     answer({"candidates": candidates}, ["", *preview_summary(counts)])
+    if searches_failed:
+        raise typer.Exit(FAILED)
 
 
 def build(

@@ -53,7 +53,7 @@ class ProviderError(RuntimeError):
 
 
 class Provider(Protocol):
-    """One place to look for images. `kind` tells how its labels come about: "query" where the search term is the label's only ground.
+    """One place to look for images. `label_basis` tells how its labels come about: "query" where only the search term says so.
 
     A provider is made as `Kind(options, api)`, `options` being an `options_type`: a dataclass of `config.option` fields, which is what a
     recipe may set. `takes_queries` is false for sources that are read whole, once, with an empty query.

@@ -73,10 +73,10 @@ class ProviderChoice(Checked):
 class QuerySpec:
     """Search terms, as the recipe has them, and what their finds show."""
 
-    label: str
-    terms: tuple[str, ...]
-    subtype: str = ""
-    region: str = ""
+    label: str = field(metadata={"help": "Class that the finds get, or one of its aliases."})
+    terms: tuple[str, ...] = field(metadata={"help": "What is searched for; `{bone}` stands for each of `bones`, or for `region`."})
+    subtype: str = option("", "Subtype that the finds get.")
+    region: str = option("", "Region that the finds get.")
 
 
 @dataclass(frozen=True)
@@ -93,15 +93,15 @@ class SearchQuery:
 class CollectRecipe(Checked):
     """One whole collection. `contact` is an address that sites can complain to."""
 
-    name: str = "custom"
-    description: str = ""
-    contact: str = ""
+    name: str = option("custom", "Name of the recipe, for the record.")
+    description: str = option("", "What it is for, in a sentence.")
+    contact: str = option("", "Your e-mail address or web page, for site owners; `--contact` and HF_BONES_CONTACT win over it.")
     limit: int = option(40, "Candidates per query and provider.", within="[1, ∞)")
-    labels: str = "three-class"
+    labels: str = option("three-class", "Classes of the queries: `three-class`, `two-class`, or a YAML file of your own.")
     fetch: FetchSettings = field(default_factory=FetchSettings)
     licences: LicenceSettings = field(default_factory=LicenceSettings)
     providers: list[ProviderChoice] = field(default_factory=list)
-    bones: list[str] = field(default_factory=list)
+    bones: list[str] = option([], "Regions that `{bone}` in a term stands for.")
     queries: list[QuerySpec] = field(default_factory=list)
 
     def limit_of(self, choice: ProviderChoice) -> int | None:

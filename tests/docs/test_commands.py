@@ -40,7 +40,7 @@ def test_the_patches_of_a_how_to_page_fit_this_tree(page, tmp_path):
         if (ROOT / name).is_file():
             shutil.copyfile(ROOT / name, tmp_path / name)
     for block in patches_of(page):
-        assert apply_patch(tmp_path, block) == "", block.place
+        assert apply_patch(tmp_path, block) == "", f"{block.place}: the tree has moved on; mend the context lines of this patch"
     for name in touched:
         if name.endswith(".py"):
             ast.parse((tmp_path / name).read_text(encoding="utf-8"), name)

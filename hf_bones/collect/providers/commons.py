@@ -30,6 +30,7 @@ from urllib.parse import urljoin, urlsplit
 from hf_bones.collect.candidate import Candidate, ProviderError
 from hf_bones.collect.http.api import Api
 from hf_bones.collect.licences import attribution_text, licence_url, spdx
+from hf_bones.config.fields import Checked
 from hf_bones.config.recipe import option
 
 LONGEST_QUERY = 300
@@ -39,7 +40,7 @@ _PASSING_ERRORS = ("maxlag", "ratelimited", "readonly", "internal_api_error_DBQu
 
 
 @dataclass
-class CommonsOptions:
+class CommonsOptions(Checked):
     """What Commons is asked, beside the query."""
 
     endpoint: str = option("https://commons.wikimedia.org/w/api.php", "Address of the MediaWiki API.")
@@ -52,7 +53,7 @@ class CommonsOptions:
     maxlag: int = option(5, "Seconds that the databases may lag; 0: do not ask.")
     lag_wait: float = option(5.0, "Seconds to wait when they lag more; Wikimedia asks for 5 or more.")
     lag_attempts: int = option(5, "How often a request is tried that is refused for lag.")
-    pause: float = option(1.0, "Seconds between requests.")
+    pause: float = option(1.0, "Seconds between requests.", within="[0, ∞)")
 
 
 class Commons:

@@ -34,6 +34,7 @@ from hf_bones.collect.candidate import UNKNOWN_LICENCE, Candidate, ProviderError
 from hf_bones.collect.http.api import Api
 from hf_bones.collect.licences import attribution_text, licence_url, spdx
 from hf_bones.collect.providers.commons import plain_text
+from hf_bones.config.fields import Checked
 from hf_bones.config.recipe import option
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ _EMPTY_WORDS = frozenset(("a", "an", "and", "at", "by", "for", "in", "is", "of",
 
 
 @dataclass
-class EuropePmcOptions:
+class EuropePmcOptions(Checked):
     """What Europe PMC is asked, and which of an article's figures are taken."""
 
     endpoint: str = option("https://www.ebi.ac.uk/europepmc/webservices/rest", "Address of the REST service.")
@@ -63,7 +64,7 @@ class EuropePmcOptions:
     )
     max_articles: int = option(200, "Articles that are read for one query at most.")
     page_size: int = option(25, "Articles a page of the search, 1 to 1000.")
-    pause: float = option(0.5, "Seconds between requests.")
+    pause: float = option(0.5, "Seconds between requests.", within="[0, ∞)")
 
 
 class EuropePmc:

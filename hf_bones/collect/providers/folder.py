@@ -21,6 +21,7 @@ from urllib.parse import quote
 from hf_bones.collect.candidate import UNKNOWN_LICENCE, Candidate, ProviderError
 from hf_bones.collect.http.api import Api
 from hf_bones.collect.licences import attribution_text, licence_url, spdx
+from hf_bones.config.fields import Checked
 from hf_bones.config.recipe import option
 from hf_bones.labels import LabelScheme, UnknownLabelError, load_scheme
 
@@ -33,7 +34,7 @@ _SPLITS = {
 
 
 @dataclass
-class FolderOptions:
+class FolderOptions(Checked):
     """Which folder, and what is true of all of its images."""
 
     path: str = option("", "Folder with one folder of images for each label.")

@@ -25,11 +25,12 @@ from hf_bones.collect.candidate import Candidate, ProviderError
 from hf_bones.collect.http.api import Api
 from hf_bones.collect.providers.folder import scheme_of, split_of
 from hf_bones.collect.providers.urls import candidate_of, find_columns
+from hf_bones.config.fields import Checked
 from hf_bones.config.recipe import nearest, option
 
 
 @dataclass
-class HubOptions:
+class HubOptions(Checked):
     """Which dataset, and which of its columns."""
 
     dataset: str = option("", "Hub id, or folder or Parquet file of a dataset on disk.")

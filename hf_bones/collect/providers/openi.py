@@ -30,18 +30,19 @@ from hf_bones.collect.candidate import Candidate, ProviderError
 from hf_bones.collect.http.api import Api
 from hf_bones.collect.licences import attribution_text, licence_url, spdx
 from hf_bones.collect.providers.commons import plain_text
+from hf_bones.config.fields import Checked
 from hf_bones.config.recipe import option
 
 
 @dataclass
-class OpenIOptions:
+class OpenIOptions(Checked):
     """What Open-i is asked, beside the query."""
 
     endpoint: str = option("https://openi.nlm.nih.gov", "Address of the server.")
     it: str = option("x", "Image types, a comma list; `x` is X-ray by most accounts (see the module). Empty: every type.")
     coll: str = option("", "Collections, a comma list (pmc, mpx, cxr …); empty: all of them.")
     page_size: int = option(30, "Figures a request; over about 60 answers are slow.")
-    pause: float = option(2.0, "Seconds between requests.")
+    pause: float = option(2.0, "Seconds between requests.", within="[0, ∞)")
 
 
 class OpenI:

@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 from hf_bones.collect.candidate import Candidate, ProviderError
 from hf_bones.collect.http.api import Api
 from hf_bones.collect.licences import attribution_text, licence_url, spdx
+from hf_bones.config.fields import Checked
 from hf_bones.config.recipe import option
 
 CLIENT_ID, CLIENT_SECRET = "OPENVERSE_CLIENT_ID", "OPENVERSE_CLIENT_SECRET"
@@ -37,7 +38,7 @@ LARGEST_ANONYMOUS_PAGE = 20
 
 
 @dataclass
-class OpenverseOptions:
+class OpenverseOptions(Checked):
     """What Openverse is asked, beside the query. Lists become its comma lists; empty: no such filter."""
 
     endpoint: str = option("https://api.openverse.org/v1", "Address of the API, with its version.")
@@ -52,7 +53,7 @@ class OpenverseOptions:
     mature: bool = option(False, "Whether to include what is marked as sensitive.")
     filter_dead: bool | None = option(None, "Whether the server leaves out dead links; empty: as it is set.")
     page_size: int = option(20, "Results a page; over 20 only with credentials.")
-    pause: float = option(3.0, "Seconds between requests.")
+    pause: float = option(3.0, "Seconds between requests.", within="[0, ∞)")
 
 
 class Openverse:

@@ -21,11 +21,12 @@ from urllib.parse import urljoin, urlsplit
 
 from hf_bones.collect.candidate import Candidate, ProviderError
 from hf_bones.collect.http.api import Api
+from hf_bones.config.fields import Checked
 from hf_bones.config.recipe import option
 
 
 @dataclass
-class SearxngOptions:
+class SearxngOptions(Checked):
     """Where the server is, and what it is asked."""
 
     endpoint: str = option("", "Address of the server, such as http://localhost:8080; needed.")
@@ -35,7 +36,7 @@ class SearxngOptions:
     language: str = option("", "Language code such as `en`; empty: the server's own.")
     safesearch: int = option(0, "0 off, 1 moderate, 2 strict.")
     max_pages: int = option(10, "Pages asked for one query at most.")
-    pause: float = option(1.0, "Seconds between requests.")
+    pause: float = option(1.0, "Seconds between requests.", within="[0, ∞)")
 
 
 class SearxNG:

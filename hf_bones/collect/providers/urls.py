@@ -22,6 +22,7 @@ from hf_bones.collect.candidate import Candidate, ProviderError
 from hf_bones.collect.http.api import Api
 from hf_bones.collect.licences import licence_url, spdx
 from hf_bones.collect.providers.folder import credit, label_and_subtype, scheme_of, split_of
+from hf_bones.config.fields import Checked
 from hf_bones.config.recipe import option
 from hf_bones.labels import LabelScheme
 
@@ -54,7 +55,7 @@ _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no"
 
 
 @dataclass
-class UrlsOptions:
+class UrlsOptions(Checked):
     """Which table, and what holds where it says nothing."""
 
     path: str = option("", "Table of links: .csv, .tsv, .jsonl, .ndjson or .parquet.")

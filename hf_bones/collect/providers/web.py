@@ -29,6 +29,7 @@ from urllib.parse import unquote, urlsplit
 
 from hf_bones.collect.candidate import Candidate, ProviderError
 from hf_bones.collect.http.api import Api
+from hf_bones.config.fields import Checked
 from hf_bones.config.recipe import nearest, option
 
 BACKENDS = ("bing", "duckduckgo")
@@ -38,14 +39,14 @@ _LINK = re.compile(r'"(?:murl|purl|image|url)":\s*("(?:[^"\\]|\\.)*")')
 
 
 @dataclass
-class WebOptions:
+class WebOptions(Checked):
     """Which search is asked, and how."""
 
     backends: list[str] = field(default_factory=lambda: list(BACKENDS), metadata={"help": "Searches to ask: `bing`, `duckduckgo` or both."})
     region: str = option("us-en", "Country and language (`uk-en`, `wt-wt` for none); DuckDuckGo only.")
     safesearch: str = option("moderate", "`on`, `moderate` or `off` (in quotes: YAML reads on and off as true and false); DuckDuckGo only.")
     licence_filter: str = option("", "DuckDuckGo only: `any`, `Public`, `Share`, `ShareCommercially`, `Modify` or `ModifyCommercially`.")
-    pause: float = option(3.0, "Seconds between requests to one search.")
+    pause: float = option(3.0, "Seconds between requests to one search.", within="[0, ∞)")
     timeout: int = option(15, "Seconds for one request.")
     max_pages: int = option(10, "Pages asked of each search for one query at most.")
     bing_endpoint: str = option("https://www.bing.com/images/async", "Where Bing answers.")
