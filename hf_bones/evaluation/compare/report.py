@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hf_bones.evaluation.compare.figures import Difference, Part, SeedFigures
-from hf_bones.evaluation.report.cells import count_cell, figure_cell
+from hf_bones.evaluation.report.cells import count_cell, figure_cell, meanings
 from hf_bones.metrics.figures import specificity_suffix
 from hf_bones.metrics.headlines import TABLE, TITLES, figure_name
 from hf_bones.pages.tables import markdown_table, text_table
 from hf_bones.pages.templates import render
-from hf_bones.pages.text import NOTICE, plain, span
+from hf_bones.pages.text import NOTICE, bullets, plain, span
 from hf_bones.record import public_name
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def leaderboard_text(done: Comparison) -> str:
         sections += ["## Neighbours", _neighbours(done)]
     if any(done.settings.values()):
         sections += ["## What differs between the recipes", _settings(done)]
+    if said := meanings("\n".join(sections)):
+        sections += ["## What the words in the tables mean", bullets(said)]
     return "\n\n".join([*sections, _method(done)])
 
 
