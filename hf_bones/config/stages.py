@@ -24,7 +24,7 @@ class DataConfig(Checked):
     )
     label_noise: str = option("", "A sentence on how far the labels agree, for the card; that on grades of FracAtlas is known.")
     drawn_images: int = option(0, "Drawn radiographs added to the training rows, a third of them of each class.", within="[0, ∞)")
-    drawn_validation_images: int = option(0, "Drawn radiographs for validation, used where `dataset` is empty.", within="[0, ∞)")
+    drawn_validation_images: int = option(0, "Drawn radiographs added to the validation rows.", within="[0, ∞)")
     drawn_size: int = option(320, "Long side of the drawn radiographs, px.", within="[1, ∞)")
     use_arrays: bool = option(True, "Read images from the array cache of `dataset` (`hf-bones cache`), where it has one for `image_size`.")
     arrays_dir: str = option("", "Folder of the array caches, where `hf-bones cache` was given `--out`.")

@@ -73,7 +73,9 @@ def evaluate_checkpoint(
     fitted: dict[str, Floats] = {}
     notes: list[str] = []
     if choices.baselines:
-        fitted, notes = fit_baselines(data, part.select(kept), scheme, choices.baseline_licences or None, choices.seed)
+        fitted, notes = fit_baselines(
+            data, part.select(kept), scheme, choices.baseline_licences or None, choices.seed, is_train=split == "train"
+        )
     out = Path(out_dir)
     looks, looks_in = None, ""
     if split not in OPEN_SPLITS:
@@ -213,9 +215,16 @@ def _scored(part: Dataset, labels: Ints, findings: Sequence[Finding], predictor:
 
 
 def fit_baselines(
-    data: Mapping[str, Any], part: Dataset, scheme: LabelScheme, licences: Sequence[str] | None, seed: int
+    data: Mapping[str, Any],
+    part: Dataset,
+    scheme: LabelScheme,
+    licences: Sequence[str] | None,
+    seed: int,
+    *,
+    is_train: bool = False,
 ) -> tuple[dict[str, Floats], list[str]]:
-    """Baselines fitted on the train split and applied to the rows of `part`, with a sentence on what they were fitted on."""
+    """Baselines fitted on the train split and applied to the rows of `part`, with a sentence on what they were fitted on.
+    `is_train`: these rows are of the train split itself, which the forest would know by heart."""
     if "train" not in data or not len(data["train"]):
         return {}, ["No baselines: the dataset has no train split to fit them on."]
     train = data["train"].select(keep_licences(text_column(data["train"], "licence"), licences))
@@ -226,6 +235,8 @@ def fit_baselines(
     which = f" with licence {' or '.join(licences)}" if licences is not None else ""
     notes = [f"Baselines were fitted on {len(labels)} training rows{which}."]
     fitted = {MAJORITY: majority_probabilities(labels, len(scheme.names), len(part))}
+    if is_train:
+        return fitted, [*notes, "No statistics-only forest: it would be scored on the rows that it was fitted to."]
     if len(set(labels.tolist())) < 2:
         return fitted, [*notes, "No statistics-only forest: the training rows hold one class only."]
     scored, _ = _statistics(part)
