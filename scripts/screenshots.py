@@ -122,6 +122,19 @@ def decide_about_three(page: Page) -> None:
         page.keyboard.press(key)
 
 
+@contextmanager
+def report(folder: Path) -> Iterator[str]:
+    """The report of the bundled model on drawn films, of which it has seen none."""
+    from hf_bones import build, evaluate
+
+    build("drawn", folder / "drawn-films", count=480, progress=False)
+    yield evaluate("bundled", folder / "drawn-films", folder / "report", split="validation", worst=12).page.as_uri()
+
+
+def read_it(page: Page) -> None:
+    page.wait_for_selector("main.report")
+
+
 # The theme, the colours of the classes, and the style sheet that both pages have.
 LOOK = ("hf_bones/app/assets.py", "hf_bones/pages/palette.py", "hf_bones/app/demo/browser/demo.css")
 PICTURES = {
@@ -134,6 +147,14 @@ PICTURES = {
         (*(f"hf_bones/app/review/{name}" for name in ("texts.py", "*.j2", "browser/*")), *LOOK),
         review,
         decide_about_three,
+    ),
+    "report": Picture(
+        (
+            *(f"hf_bones/evaluation/report/{name}" for name in ("markdown.py", "cells.py", "*.j2")),
+            *(f"hf_bones/pages/{name}" for name in ("reports.py", "report.html.j2", "page.html.j2", "style.css", "palette.py")),
+        ),
+        report,
+        read_it,
     ),
 }
 

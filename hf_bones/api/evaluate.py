@@ -34,6 +34,7 @@ def evaluate(
     seed: int = 0,
     baselines: bool = True,
     baseline_licences: Sequence[str] = (),
+    least_rows: int = 10,
     worst: int = 40,
 ) -> Evaluation:
     """Scores a checkpoint on a split, with intervals, trivial baselines, plots and its worst errors, as `hf-bones evaluate` does.
@@ -54,6 +55,7 @@ def evaluate(
         seed: Seed of bootstrap and forest.
         baselines: Fit the majority and statistics-only baselines beside the model.
         baseline_licences: Fit them on training rows of these licences only. Empty: on all.
+        least_rows: Sources and regions of fewer films share one line in the report.
         worst: How many errors to show with pictures.
 
     Returns:
@@ -82,6 +84,7 @@ def evaluate(
         seed=seed,
         baselines=baselines,
         baseline_licences=tuple(baseline_licences),
+        least_rows=least_rows,
         worst=worst,
     )
     return evaluate_checkpoint(model, dataset, out, choices, command=command_line())

@@ -3,7 +3,7 @@
 The folder is what `save_to_disk` writes (so `load_from_disk` reads it) with a card whose front matter points at the same Arrow files
 (so `load_dataset` reads it too), `summary.json` and `refused.csv`. It appears in one step: an interrupted build leaves no folder.
 
-Not here: reading sources (`dataset/reading/sources.py`, `importers/`), which image is which copy (`curation/`).
+Not here: reading sources (`reading/sources.py`, `reading/importers.py`), which image is which copy (`curation/`).
 """
 
 from __future__ import annotations

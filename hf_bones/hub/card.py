@@ -23,7 +23,7 @@ from hf_bones.record import public_name, read_json
 CARD_FILE = "README.md"
 METRICS_FILE = "metrics.json"
 PLOTS = ("curves.png", "confusion.png", "roc.png", "reliability.png")
-POOLED = "hf_bones_pooled"  # model_type of a `training.pooling.PooledClassifier`; named here, since a card needs no torch
+POOLED = "hf_bones_pooled"  # model_type of a `training.backbone.pooling.PooledClassifier`; named here, since a card needs no torch
 NOT_RECORDED = "not recorded"
 
 # Licences under which a trained model may be passed on with attribution. Anything else is named in the card and left to the reader.

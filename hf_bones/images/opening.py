@@ -10,7 +10,7 @@ Curation, the dataset, training, the demo and ONNX all open images here, so that
 
 8-bit grey comes out as it was stored, bit for bit. Only the first frame of several is taken. ICC profiles are not applied. 16-bit
 *colour* is read at 8 bits, as Pillow does. Nothing here changes Pillow's global settings, and `open_image` may be called from threads.
-Not here: whether the image shows a bone (`inference/gate.py`), resizing and normalising (`preprocess.py`).
+Not here: whether the image shows a bone (nothing tells yet), resizing and normalising (`preprocess.py`).
 """
 
 from __future__ import annotations
