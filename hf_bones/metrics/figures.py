@@ -91,7 +91,7 @@ def classification_metrics(
 
 
 def selection_score(labels: npt.ArrayLike, probabilities: npt.ArrayLike, normal_id: int = 0) -> float:
-    """Mean of AUROC(abnormal) and macro one-against-rest AUROC, in [0, 1]: what the best checkpoint is chosen by.
+    """Mean of AUROC(abnormal) and mean AUROC of one against rest, in [0, 1]: what the best checkpoint is chosen by.
 
     A class without rows is left out of the macro mean (a small validation split may lack one); NaN only where no class can be
     scored. Arguments and errors as in `classification_metrics`.

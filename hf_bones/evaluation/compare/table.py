@@ -75,7 +75,7 @@ def leaderboard_data(done: Comparison) -> dict[str, Any]:
             "bootstrap_over": "groups",
             "specificity": done.specificity,
             "over_seeds": "mean of the figures of each",
-            "ranked_by": "validation score: mean of AUROC(abnormal) and macro one-against-rest AUROC",
+            "ranked_by": "validation score: mean of AUROC(abnormal) and mean AUROC of one against rest",
             "train_images": done.train_images,
             "clock": asdict(done.clockwork) if done.clockwork else None,
         },

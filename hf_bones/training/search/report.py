@@ -134,7 +134,7 @@ def table_text(rows: Sequence[TrialRow], keys: Sequence[str], name: str) -> str:
         ]
     lines += [
         "",
-        "Score: mean of AUROC(abnormal) and macro one-against-rest AUROC on the validation rows; ± is its standard error over resampled "
+        "Score: mean of AUROC(abnormal) and mean AUROC of one against rest on the validation rows; ± is its standard error over resampled "
         "groups. A pruned trial shows the best score on its way. No test row was looked at.",
         "",
     ]

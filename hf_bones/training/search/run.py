@@ -1,7 +1,7 @@
 """`--search optuna`: trials of a recipe with other values in the keys of its `search: space:`, the hopeless ones stopped early.
 
 Each trial is a whole run of its own in `output_dir/trial-NNN`, trained as any recipe is, and scored by its validation selection score
-(mean of AUROC(abnormal) and macro one-against-rest AUROC of the kept checkpoint). The first is the recipe as it stands; some are drawn at
+(mean of AUROC(abnormal) and mean AUROC of one against rest of the kept checkpoint). The first is the recipe as it stands; some are drawn at
 random; the rest are proposed by a tree-structured Parzen estimator (Bergstra et al., "Algorithms for Hyper-Parameter Optimization",
 NeurIPS 2011). After `prune_after` evaluations a trial whose best is under the median of the finished ones at that evaluation is stopped.
 
