@@ -79,7 +79,7 @@ def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
     """Writes the finished checkpoint: weights, calibration, curves, record and card."""
     from hf_bones.hub.card import write_card
     from hf_bones.inference.decision import calibrate, write_decision
-    from hf_bones.record import command_line, environment, now, public_name, write_json
+    from hf_bones.record import command_line, environment, now, public_name, read_json, write_json
     from hf_bones.training.run.checkpoints import save_checkpoint
     from hf_bones.training.run.curves import plot_curves
 
@@ -90,6 +90,8 @@ def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
         plot_curves(trained.history, folder / "curves.png")
     names = {"output_dir": public_name(folder), **public_places(recipe.data, recipe.model, recipe.distill)}
     shared = override(recipe, names)
+    earlier = folder / "record.json"
+    looks = read_json(earlier).get("test_looks", []) if earlier.is_file() else []  # a run that is repeated has not unseen the test films
     write_json(
         folder / "record.json",
         {
@@ -107,7 +109,7 @@ def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
             "environment": environment(),
             "started": started,
             "finished": now(),
-            "test_looks": [],
+            "test_looks": looks,
         },
     )
     write_card(folder)

@@ -39,6 +39,7 @@ from hf_bones.record import sha256_rows, write_json
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
+_WORDS = 12  # of a source, that a note names
 __all__ = ["BuildError", "BuildResult", "build_dataset", "load_bones"]
 
 
@@ -139,6 +140,7 @@ def build_dataset(
         every_note += [
             *salvage_notes(salvaged),
             *decided,
+            *_word_notes(table, names),
             *_group_notes(table),
             *_twin_notes(digests, names),
             *_class_notes(names, splits, scheme),
@@ -240,8 +242,16 @@ def _require_no_twins(rows: Sequence[SourceRow], digests: Sequence[str]) -> None
         )
 
 
+def _word_notes(rows: Sequence[SourceRow], labels: Sequence[str]) -> list[str]:
+    """How the source's own words were read, where they are not the names of the classes."""
+    read = Counter((row.label, label) for row, label in zip(rows, labels, strict=True) if normalise_name(row.label) != label)
+    told = ", ".join(f"{word!r} as {label} ({count:,})" for (word, label), count in read.most_common(_WORDS))
+    more = f", and {len(read) - _WORDS} more words" if len(read) > _WORDS else ""
+    return [f"labels were read so: {told}{more}"] if read else []
+
+
 def _group_notes(rows: Sequence[SourceRow]) -> list[str]:
-    alone = sum(not row.group and not row.copy_group for row in rows)
+    alone = sum(row.group in ("", row.sha256) and not row.copy_group for row in rows)  # a built dataset names those after their bytes
     if not alone:
         return []
     return [

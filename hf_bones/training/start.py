@@ -56,4 +56,6 @@ def keep_better_start(trainer: BoneTrainer, start: Path) -> None:
     """
     scores = [entry["eval_selection"] for entry in trainer.state.log_history if entry.get("step") == 0 and "eval_selection" in entry]
     if scores and start.is_dir() and scores[0] >= (trainer.state.best_metric or 0):
+        if trainer.is_world_process_zero():
+            print("kept        the start: no validation after it scored higher")
         load_weights(trainer.accelerator.unwrap_model(trainer.model), start)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,10 @@ from hf_bones.training.data.rows import describe_rows, training_rows
 from hf_bones.training.data.streaming import run_shards
 from hf_bones.training.loss import learnt_log_prior
 from hf_bones.training.probe import head_features
-from hf_bones.training.processes import join_processes
+from hf_bones.training.processes import first_process_says, join_processes
 from hf_bones.training.run.announce import announce
 from hf_bones.training.run.checkpoints import Earlier, comparable, earlier_work, round_weights, shift_biases
+from hf_bones.training.run.learnt_rows import note_rows
 from hf_bones.training.run.progress import print_plainly
 from hf_bones.training.run.result import TrainedModel
 from hf_bones.training.run.sharding import prepare_sharding, whole_model
@@ -64,6 +66,9 @@ def train(
     earlier = earlier_work(comparable(recipe.as_dict()), config)
     followed = trackers(config, recipe.trainer, recipe.name, resumed=earlier.checkpoint is not None)
     train_rows, validation_rows = rows or read_rows(recipe.data, config, scheme, recipe.model.image_size, earlier)
+    both = (list(zip(part.hashes, part.labels, strict=True)) for part in (train_rows, validation_rows))
+    resumed = earlier.checkpoint is not None or earlier.has_start
+    first_process_says(lambda: note_rows(Path(config.output_dir), *both, resumed=resumed))
     shift = -learnt_log_prior(config, train_rows.label_counts(scheme)) if config.balanced_verdicts else None
 
     torch.manual_seed(config.seed)  # before the new head is drawn

@@ -69,6 +69,7 @@ def report_text(found: Measured, folder: Path, errors_shown: int) -> str:
         f"# Evaluation of {plain(about.checkpoint)} on {plain(about.split)}",
         f"**{NOTICE}**",
         f"{overall.n} films in {overall.groups} groups: {classes}." + (f" {MIRRORED}." if about.mirror else ""),
+        *(f"**{plain(warning)}**" for warning in about.warnings),
         "## In short",
         *headline,
         _words_in_tables(found, "\n".join([*headline, *sections])),

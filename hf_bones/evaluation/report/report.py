@@ -78,7 +78,7 @@ def evaluate_probabilities(
     found = Measured(rows, about, measured, calibration, specificity, resampling, least_rows)
     page = write_report(folder / "report.md", report_text(found, folder, len(chosen)))
     errors_page = folder / "worst_errors.html" if rows.image is not None else None
-    return Evaluation(folder / "report.md", page, folder / "metrics.json", errors_page, measured, about.mirror, least_rows)
+    return Evaluation(folder / "report.md", page, folder / "metrics.json", errors_page, measured, about.mirror, least_rows, about.warnings)
 
 
 def _versions(rows: ScoredRows, about: EvaluationSetup) -> dict[str, Floats]:
@@ -110,6 +110,7 @@ def _as_json(
         "normal": rows.normal,
         "rows": {"scored": len(rows.labels), "left_out": dict(about.left_out)},
         "notes": list(about.notes),
+        "warnings": list(about.warnings),
         "method": {
             **asdict(resampling),
             "bootstrap_over": "groups",

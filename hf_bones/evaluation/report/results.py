@@ -15,7 +15,8 @@ class EvaluationSetup:
 
     left_out: image id → why a row has no figures (unreadable, unlabelled). looks: how often this split was looked at, None where it
     is not counted; looks_in: the file that holds the count. mirror: whether the checkpoint's probabilities rest on the mean of the logits
-    of each image and of its mirror image. notes: sentences for the report, such as why a baseline is missing.
+    of each image and of its mirror image. notes: sentences for the report, such as why a baseline is missing. warnings: why its figures
+    say little or too much; they stand at its top.
     """
 
     checkpoint: str
@@ -30,11 +31,12 @@ class EvaluationSetup:
     looks_in: str = ""
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation wrote and found. `tables[0]` is the checkpoint on all rows; mirror: as in `EvaluationSetup`.
+    """What an evaluation wrote and found. `tables[0]` is the checkpoint on all rows; mirror and warnings: as in `EvaluationSetup`.
 
     page: `report` as HTML. least_rows: sources and regions of fewer rows are not shown apart where people read.
     """
@@ -46,3 +48,4 @@ class Evaluation:
     tables: tuple[SliceFigures, ...]
     mirror: bool = False
     least_rows: int = 1
+    warnings: tuple[str, ...] = ()

@@ -20,6 +20,7 @@ from hf_bones.evaluation.report.baselines import (
     keep_licences,
     majority_probabilities,
 )
+from hf_bones.evaluation.report.cautions import cautions
 from hf_bones.evaluation.report.choices import EvaluateChoices
 from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.evaluation.report.looks import count_look_somewhere
@@ -94,6 +95,7 @@ def evaluate_checkpoint(
         looks_in=looks_in,
         left_out=left_out,
         notes=tuple(notes),
+        warnings=tuple(cautions(part.select(kept), rows, own_folder(model), split)),
     )
     resampling = Resampling(repeats=choices.repeats, seed=choices.seed)
     return evaluate_probabilities(

@@ -11,7 +11,7 @@ from hf_bones.metrics.headlines import TABLE, TITLES
 
 def summary_text(done: Evaluation) -> str:
     """A few lines for people."""
-    lines = [MIRRORED] if done.mirror else []
+    lines = [f"warning: {warning}" for warning in done.warnings] + ([MIRRORED] if done.mirror else [])
     shown, others = few_rows((table for table in done.tables if table.kind == "source"), done.least_rows, "source")
     for table in [*(table for table in done.tables if table.kind == "all"), *shown]:
         lines.append(f"{'all rows' if table.kind == 'all' else table.name}, {table.model} (n = {table.n})")
