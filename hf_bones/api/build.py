@@ -60,7 +60,7 @@ def build(
         drawn_split: Put all drawn radiographs into this split. "": deal them out.
         overwrite: Replace a dataset that is in `out`. What is there and is no dataset is never replaced.
         find_near_duplicates: Look for near-duplicates and keep them in one split.
-        salvage_truncated: Accept cut-off JPEGs that have nearly all of their rows, and mark them.
+        salvage_truncated: Accept truncated JPEGs that have nearly all of their rows, and mark them.
         salvage_rows: The share of their rows that they must have, 0 to 1. None: the recipe's.
         curate_recipe: Recipe of curation, by name or file: what near-duplicates and salvageable files are.
         progress: Show progress bars.

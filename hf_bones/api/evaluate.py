@@ -64,6 +64,7 @@ def evaluate(
     Raises:
         ValueError: A split or licence that is not there, rows of a class that the checkpoint lacks, or no row to score.
         CheckpointError: A model that is not there or cannot be loaded. A ValueError.
+        OSError: A dataset that is neither here nor, without a network, to be had from the Hub.
 
     Examples:
         >>> from hf_bones import evaluate

@@ -42,6 +42,7 @@ def push(
 
     Raises:
         PushError: A folder that must not be pushed, no valid token, or what the Hub refuses. A ValueError.
+        OSError: No network, or HF_HUB_OFFLINE is set.
         ValueError: `keep_card` together with `evaluation`.
         FileNotFoundError: No checkpoint in the folder, or no `metrics.json` in that of the evaluation.
 

@@ -28,8 +28,9 @@ def train(recipe: str | Path = "quickstart", *, dataset: str | Path | None = Non
     Raises:
         RecipeError: An unknown recipe or key (the message names the nearest), a value out of its range, or keys that do not go
             together. A ValueError.
-        ValueError: A dataset that is not there or cannot be trained on.
-        RunEndedError: The run cannot go on: a loss that is not a number or stays high, a damaged image. The message says what to
+        ValueError: A dataset that cannot be trained on.
+        OSError: A dataset or weights that are neither here nor, without a network, to be had from the Hub.
+        RunEndedError: The run has to end: a loss that is not a number or stays high, a damaged image. The message says what to
             change.
 
     Examples:

@@ -11,7 +11,7 @@ import typer
 from hf_bones.cli.commands import RecipeKeys
 from hf_bones.cli.errors import FAILED, STRICT
 from hf_bones.cli.options import BatchSize, Dataset, Device, Mirror, Model, ModelOption, Revision, Strict
-from hf_bones.cli.output import answer, wants_json
+from hf_bones.cli.output import answer, note, wants_json
 from hf_bones.evaluation.augmentation.choices import AugmentCheckSettings, Criteria
 from hf_bones.evaluation.compare.choices import CompareChoices
 from hf_bones.evaluation.report.choices import EvaluateChoices
@@ -45,10 +45,11 @@ def predict(
         verdicts = predict_paths(predictor, paths, csv, resume=resume, batch_size=batch_size, mirror=mirror)
         told = ", ".join(f"{verdict} {count}" for verdict, count in sorted(verdicts.items()))
         answer({"csv": csv, "verdicts": verdicts}, [f"{csv}: {told}"])
-        unreadable = verdicts[UNREADABLE]
+        count, unreadable = sum(verdicts.values()), verdicts[UNREADABLE]
     else:
-        found, unreadable = [], 0
+        found, count, unreadable = [], 0, 0
         for finding in predictor.predict_iter(list_files(paths), batch_size=batch_size, mirror=mirror):
+            count += 1
             unreadable += not finding.readable
             if wants_json():
                 found.append(finding.to_dict())
@@ -56,6 +57,8 @@ def predict(
             shares = " ".join(f"{name} {share:.2f}" for name, share in (finding.probabilities or {}).items())
             answer(None, [f"{finding.source}: {finding.verdict}  {shares or '; '.join(finding.reasons)}"])
         answer(found, [])
+    if not count:
+        note(f"no files in {', '.join(map(str, paths))}")
     if strict and unreadable:
         raise typer.Exit(STRICT)
 

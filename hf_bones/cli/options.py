@@ -23,5 +23,5 @@ AllowPrivate = Annotated[
     list[str] | None, typer.Option(metavar="ADDRESS", help="A server of your own: address, network or host name that may be private.")
 ]
 Host = Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 by default.")]
-Port = Annotated[int | None, typer.Option(help="Port to listen on; by default the first free one from 7860.")]
+Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on; by default the first free one from 7860.")]
 Browser = Annotated[bool, typer.Option(help="Open it in the browser.")]

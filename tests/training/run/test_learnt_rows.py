@@ -25,7 +25,7 @@ def test_a_run_does_not_resume_on_other_rows(tmp_path, train, validation):
     note_rows(tmp_path, TRAIN, VALIDATION, resumed=False)
     before = (tmp_path / FILE).read_bytes()
     note_rows(tmp_path, TRAIN, VALIDATION, resumed=True)
-    with pytest.raises(RecipeError, match="other rows.*--resume false"):
+    with pytest.raises(RecipeError, match=r"other rows.*--resume false"):
         note_rows(tmp_path, train, validation, resumed=True)
     assert (tmp_path / FILE).read_bytes() == before
     note_rows(tmp_path, train, validation, resumed=False)
