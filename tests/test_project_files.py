@@ -86,7 +86,9 @@ def test_forms_that_may_bring_films_warn_of_patients() -> None:
 
 
 def test_pictures_of_pages_are_no_older_than_the_pages() -> None:
-    done = subprocess.run([sys.executable, ROOT / "scripts" / "screenshots.py", "--check"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "docs" / "screenshots.py", "--check"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -78,5 +78,5 @@ def test_requests_to_one_host_start_as_far_apart_as_asked(tmp_path, rogue):
         times.append(time.monotonic())
         reply.send(jpeg(len(times)))
 
-    run(tmp_path, *(rogue.answer(f"/{n}", note) for n in range(4)), delay=0.15)
-    assert all(later - earlier > 0.12 for earlier, later in itertools.pairwise(times))
+    run(tmp_path, *(rogue.answer(f"/{n}", note) for n in range(4)), delay=0.3)  # the server may see each of them late
+    assert all(later - earlier > 0.2 for earlier, later in itertools.pairwise(times))

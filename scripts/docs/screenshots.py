@@ -1,8 +1,8 @@
 """Makes the pictures of the pages in docs/images/, on drawn films alone, and says when they are older than what they show.
 
-    python scripts/screenshots.py                # all of them
-    python scripts/screenshots.py demo           # one
-    python scripts/screenshots.py --check        # exit 1 where a picture is older than the texts, templates, styles or scripts of its page
+    python scripts/docs/screenshots.py                # all of them
+    python scripts/docs/screenshots.py demo           # one
+    python scripts/docs/screenshots.py --check        # exit 1 where a picture is older than the texts, templates, styles or scripts of its page
 
 Beside them stands screenshots.json with the hash of those files for each picture. Needs Chromium (`chromium` on the path), playwright and
 cleanlab (`pip install 'hf-bones[test]'`), and a minute or two.
@@ -26,7 +26,7 @@ from hf_bones.record import read_json, write_json
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs" / "images"
 HASHES = IMAGES / "screenshots.json"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-component-update"]
@@ -188,7 +188,7 @@ def main() -> int:
     if options.check:
         older = [name for name in names if hashes.get(name) != PICTURES[name].hash() or not (IMAGES / f"{name}.png").is_file()]
         for name in older:
-            print(f"docs/images/{name}.png is older than its page: run python scripts/screenshots.py {name}", file=sys.stderr)
+            print(f"docs/images/{name}.png is older than its page: run python scripts/docs/screenshots.py {name}", file=sys.stderr)
         return 1 if older else 0
     chromium = shutil.which("chromium") or sys.exit("chromium is not installed: apt-get install chromium")
     for name in names:

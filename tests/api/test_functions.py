@@ -1,4 +1,4 @@
-"""What `hf_bones` promises to Python programs: `python -m pytest tests/api/test_api.py`. Its examples run in test_examples.py."""
+"""What `hf_bones` promises to Python programs: `python -m pytest tests/api/test_functions.py`. Its examples run in test_examples.py."""
 
 from __future__ import annotations
 
