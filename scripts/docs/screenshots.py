@@ -1,8 +1,8 @@
 """Makes the pictures of the pages in docs/images/, on drawn films alone, and says when they are older than what they show.
 
-    python scripts/docs/screenshots.py                # all of them
-    python scripts/docs/screenshots.py demo           # one
-    python scripts/docs/screenshots.py --check        # exit 1 where a picture is older than the texts, templates, styles or scripts of its page
+    python scripts/docs/screenshots.py            # all of them
+    python scripts/docs/screenshots.py demo       # one
+    python scripts/docs/screenshots.py --check    # exit 1 where a picture is older than the texts, templates, styles or scripts of its page
 
 Beside them stands screenshots.json with the hash of those files for each picture. Needs Chromium (`chromium` on the path), playwright and
 cleanlab (`pip install 'hf-bones[test]'`), and a minute or two.
