@@ -58,6 +58,15 @@ def test_the_kept_checkpoint_is_the_best_one_and_not_the_last(ground, tmp_path):
     assert selection_score(trained.labels, softmax(trained.logits), 0) == pytest.approx(max(scores), abs=1e-6)
 
 
+def test_a_run_whose_dataset_was_split_anew_since_is_not_resumed(ground, finished, tmp_path, capsys):
+    output = shutil.copytree(finished, tmp_path / "run")
+    rows = (output / "learnt_rows.csv").read_text()
+    (output / "learnt_rows.csv").write_text(rows.replace(",train", ",validation", 1))
+    assert main(arguments(ground, output, *TWICE)) == 2
+    assert "holds a run on other rows" in capsys.readouterr().err
+    assert weights(output).keys() == weights(finished).keys()
+
+
 def test_a_run_killed_between_checkpoints_resumes_to_the_same_state(ground, finished, tmp_path):
     output = tmp_path / "run"
     command = [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments(ground, output, *TWICE)]
