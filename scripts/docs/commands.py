@@ -1,6 +1,6 @@
 """Runs the commands of README.md and docs/ as they stand there, page by page, in order, on drawn films.
 
-    python scripts/docs/commands.py --heavy            # all of them that need no Hub, no GPU and no network: some hours of two cores
+    python scripts/docs/commands.py --heavy            # all of them that need no Hub, no GPU and no network; takes long
     python scripts/docs/commands.py                    # those that `make test` runs
     python scripts/docs/commands.py --page docs/own-images.md --heavy
 

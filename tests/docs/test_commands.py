@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts" / "docs"))
 
-from blocks import REASONS, blocks_of, pages, patches_of  # noqa: E402
-from commands import lines_of, run_page  # noqa: E402
+from blocks import blocks_of, pages, patches_of  # noqa: E402
+from commands import BlockError, lines_of, run_page  # noqa: E402
 from working_folder import apply_patch  # noqa: E402
 
 PAGES = pages()
@@ -46,9 +46,19 @@ def test_the_patches_of_a_how_to_page_fit_this_tree(page, tmp_path):
             ast.parse((tmp_path / name).read_text(encoding="utf-8"), name)
 
 
-def test_what_is_not_run_says_why_and_what_is_run_is_not_little():
-    reasons = {block.reason for blocks in BLOCKS.values() for block in blocks if block.reason}
-    assert reasons <= set(REASONS)
+@pytest.mark.parametrize(
+    "text, said",
+    [("<!-- not run: no time -->\n```sh\nls\n```\n", "'no time'"), ("```bash\nls\n```\n", "a block of bash")],
+    ids=["a reason that is none", "a language that would be passed over"],
+)
+def test_a_block_that_would_be_passed_over_without_a_reason_is_refused(tmp_path, monkeypatch, text, said):
+    monkeypatch.setattr("blocks.ROOT", tmp_path)
+    (tmp_path / "page.md").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=said):
+        blocks_of(tmp_path / "page.md")
+
+
+def test_what_is_run_is_not_little_and_commands_on_a_patched_tree_are_heavy():
     here = [line for page in RUN_HERE for block in BLOCKS[page] if block.is_run and not block.is_heavy for line in lines_of(block.text)]
     assert len(here) >= 30
     with_patches = [block for page in PATCHED for block in BLOCKS[page] if block.language == "sh"]
@@ -59,5 +69,5 @@ def test_a_page_with_a_wrong_command_fails(tmp_path, monkeypatch):
     page = tmp_path / "page.md"
     page.write_text("# Page\n\n```sh\nhf-bones build films --out data/mine --overwite\n```\n", encoding="utf-8")
     monkeypatch.setattr("blocks.ROOT", tmp_path)
-    with pytest.raises(Exception, match=r"page.md:3: `hf-bones build films --out data/mine --overwite` ended with 2"):
+    with pytest.raises(BlockError, match=r"page.md:3: `hf-bones build films --out data/mine --overwite` ended with 2"):
         list(run_page(page, tmp_path / "work", heavy=False))

@@ -127,6 +127,16 @@ def test_another_recipe_in_the_same_folder_is_refused_by_the_keys_that_differ(gr
     assert prepared(parse_recipe(arguments(ground, copy, *TWICE, "--seed", "5", "--resume", "false")), copy) is None
 
 
+def test_a_finished_run_that_is_run_again_keeps_its_looks_at_test(ground, finished, tmp_path):
+    output = shutil.copytree(finished, tmp_path / "run")
+    record = read_json(output / "record.json")
+    record["test_looks"] = [{"split": "test", "dataset_sha256": "a", "date": "2026-11-29"}]
+    (output / "record.json").write_text(json.dumps(record))
+    assert main(arguments(ground, output, *TWICE)) == 0
+    again = read_json(output / "record.json")
+    assert again["test_looks"] == record["test_looks"] and again["finished"] != record["finished"]
+
+
 def test_a_key_newer_than_the_run_counts_as_its_default(ground, finished, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(finished, copy)
