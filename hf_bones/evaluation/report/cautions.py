@@ -26,11 +26,8 @@ def _learnt(hashes: list[str], checkpoint: Path | None, split: str) -> list[str]
     told += [f"was chosen by {met['validation']}"] if met["validation"] else []
     if not told:
         return []
-    why = (
-        ""
-        if split == "train"
-        else " It was trained on another dataset, or on another split of this one: score films that it never had, or train again, into another folder."
-    )
+    elsewhere = "It was trained on another split or dataset: score films that it never had, or train again, into another folder."
+    why = "" if split == "train" else f" {elsewhere}"
     return [f"The checkpoint {' and '.join(told)} of these {len(hashes)} films: its figures flatter it.{why}"]
 
 
