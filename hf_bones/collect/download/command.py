@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from hf_bones.collect.candidate import UNKNOWN_LICENCE, ProviderError
 from hf_bones.collect.download.choices import DownloadChoices
 from hf_bones.collect.download.known import REGISTRIES, KnownSet, SetList, Wanted, find_wanted, load_sets
-from hf_bones.collect.download.listing import DownloadError, DownloadRefusedError, Listing, RemoteFile
+from hf_bones.collect.download.listing import DownloadError, DownloadRefusedError, Listing, RemoteFile, told_apart
 from hf_bones.collect.download.run import download, forget_missing, free_room, room_needed, size_text
 from hf_bones.collect.download.state import NAME, DownloadState, begin
 from hf_bones.collect.download.transfer import Patience
@@ -60,7 +60,8 @@ def offer(text: str, out: Path | None, choices: DownloadChoices) -> Offer:
     sets = load_sets(choices.sets)
     wanted = find_wanted(text, sets)
     with _api(choices) as api:
-        listing = _ask(api, wanted, sets)
+        answer = _ask(api, wanted, sets)
+    listing = replace(answer, files=told_apart(answer.files, taken=(NAME, ".lock")))
     files = tuple(file for file in listing.files if _asked_for(file, choices.only))
     if not files:
         names = ", ".join(file.name for file in listing.files[:10])

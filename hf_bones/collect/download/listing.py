@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -83,6 +83,20 @@ def one_file(registry: str, entry: Mapping[str, Any], name: object, size: object
     if not isinstance(size, int) or isinstance(size, bool) or size < 0 or not links:
         raise DownloadError(f"{registry}: its answer names the file {name!r} without size or address: {str(dict(entry))[:200]}")
     return RemoteFile(safe_name(_text(name), f"{registry}: its answer"), size, links, checksum.lower())
+
+
+def told_apart(files: Iterable[RemoteFile], taken: Iterable[str] = ()) -> tuple[RemoteFile, ...]:
+    """Files whose names differ from each other's and from those `taken`; the later of two becomes "a-2.csv" (figshare allows such)."""
+    found: dict[str, RemoteFile] = {}
+    used = set(taken)
+    for file in files:
+        path, name, count = PurePosixPath(file.name), file.name, 1
+        while name in used:
+            count += 1
+            name = path.with_name(f"{path.stem}-{count}{path.suffix}").as_posix()
+        used.add(name)
+        found[name] = replace(file, name=name)
+    return tuple(found.values())
 
 
 def safe_name(name: str, where: str) -> str:

@@ -133,7 +133,7 @@ def _bring_all(
     before, written = 0, 0.0
     with (
         asyncio.Runner() as runner,
-        tqdm(total=total, desc=state.name, unit="B", unit_scale=True, disable=not progress, dynamic_ncols=True) as bar,
+        tqdm(total=total, desc=state.name, unit="B", unit_scale=True, disable=None if progress else True, dynamic_ncols=True) as bar,
     ):
         client = make_client(guard, agent)
         try:
@@ -163,7 +163,9 @@ def _unpack_one(folder: Path, state: DownloadState, one: FileState, keep_archive
     """Unpacks a file that is an archive. Its members appear in one step; a run that was killed in between is caught up with."""
     archive = folder / one.name
     space = folder / f"{_UNPACKING}{one.sha256[:12]}"
-    if one.state == PLACING and (folder / one.unpacked_to).is_dir() and not space.is_dir():
+    emptied = not space.is_dir() or not any(space.iterdir())
+    if one.state == PLACING and (folder / one.unpacked_to).is_dir() and emptied:
+        shutil.rmtree(space, ignore_errors=True)
         _settle(folder, state, one, keep_archives)
         return
     if not archive.is_file():
@@ -175,7 +177,8 @@ def _unpack_one(folder: Path, state: DownloadState, one: FileState, keep_archive
     size = sum(member.size for member in members)
     _require_room(folder, size + LEAVE_FREE, f"unpacking {one.name}")
     try:
-        with tqdm(total=len(members), desc=f"unpack {archive.name}", unit="file", disable=not progress, dynamic_ncols=True) as bar:
+        hidden = None if progress else True
+        with tqdm(total=len(members), desc=f"unpack {archive.name}", unit="file", disable=hidden, dynamic_ncols=True) as bar:
             unpack(archive, members, space, lambda count: bar.update(count) and None)
     except BaseException:
         shutil.rmtree(space, ignore_errors=True)

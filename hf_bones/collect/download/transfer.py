@@ -123,11 +123,16 @@ async def _gather(client: httpx2.AsyncClient, file: RemoteFile, part: Path, pati
         except _PassingError as error:
             failures = 1 if part.stat().st_size - had >= patience.progress else failures + 1
             wait = error.wait if error.wait is not None else min(patience.first_wait * 2 ** (failures - 1), 60.0)
-            if failures >= patience.attempts or wait > patience.longest_wait:
+            given_up = failures >= patience.attempts or wait > patience.longest_wait
+            if given_up and len(addresses) > 1:
+                useless.append(f"{addresses.pop(0)}: {error}")
+                failures = 0
+            elif given_up:
                 asks = f"; it asks to wait {error.wait:.0f} s" if error.wait is not None else ""
                 kept = f"{part.stat().st_size:,} of {file.size:,} bytes are kept"
                 raise DownloadError(f"{addresses[0]}: {error}{asks}. {kept}: run the same command again later to resume") from error
-            await asyncio.sleep(wait)
+            else:
+                await asyncio.sleep(wait)
 
 
 async def _append(

@@ -82,16 +82,16 @@ def _members(archive: zipfile.ZipFile | tarfile.TarFile, path: Path) -> Iterator
         if not _is_plain(entry):
             raise DownloadError(f"{path}: {given!r} is a link or a device, nothing of the archive is unpacked")
         if isinstance(entry, zipfile.ZipInfo) and entry.flag_bits & 1:
-            raise DownloadError(f"{path}: {given!r} is locked with a password; unpack it yourself, and build from that folder")
+            raise DownloadError(f"{path}: {given!r} is locked with a password: give --no-unpack, and unpack it yourself")
         if _is_junk(name):
             continue
         if name in seen:
-            raise DownloadError(f"{path}: {given!r} stands in the archive twice; unpack it yourself, and build from that folder")
+            raise DownloadError(f"{path}: {given!r} stands in the archive twice: give --no-unpack, and unpack it yourself")
         seen.add(name)
         size = entry.file_size if isinstance(entry, zipfile.ZipInfo) else entry.size
         left -= size
         if left < 0:
-            raise DownloadError(f"{path}: would unpack to over {limit:,} bytes: taken for an archive bomb, nothing of it is unpacked")
+            raise DownloadError(f"{path}: would unpack to over {limit:,} bytes: taken for an archive bomb (--no-unpack leaves it packed)")
         yield Member(name, size, entry)
 
 

@@ -144,6 +144,7 @@ def test_a_server_without_ranges_starts_over_and_one_that_never_ends_well_is_giv
     publish_figshare(rogue, GRAZPEDWRI, {"films.bin": body})
     bring("fracatlas", tmp_path / "a")
     assert (tmp_path / "a/films.bin").read_bytes() == body
+    rogue.answer(f"/ndownloader/files/{int(GRAZPEDWRI) * 100}", lambda reply: reply.send(status=503))
     with pytest.raises(DownloadError, match=r"30 of 25,600 bytes are kept: run the same command again later to resume"):
         bring("grazpedwri", tmp_path / "b")
     assert not (tmp_path / "b/films.bin").exists()
@@ -237,7 +238,8 @@ def test_bytes_over_the_stated_size_are_not_taken(bring, rogue, tmp_path):
 
 def test_a_host_that_asks_for_a_long_pause_ends_the_run_with_what_is_there(bring, rogue, tmp_path):
     publish_figshare(rogue, FRACATLAS, {"films.bin": b"0123456789"})
-    rogue.answer(f"/store/{int(FRACATLAS) * 100}", lambda reply: reply.send(status=429, Retry_After="7200"))
+    busy = rogue.answer(f"/store/{int(FRACATLAS) * 100}", lambda reply: reply.send(status=429, Retry_After="7200"))
+    rogue.answer(f"/ndownloader/files/{int(FRACATLAS) * 100}", lambda reply: reply.send(status=302, Location=busy))
     with pytest.raises(DownloadError, match="answered 429; it asks to wait 7200 s"):
         bring("fracatlas", tmp_path / "raw")
 
@@ -248,7 +250,8 @@ def test_a_drip_counts_as_a_failed_attempt(bring, rogue, tmp_path):
         reply.drip(b"a" * 1000, 0.05)
 
     publish_figshare(rogue, FRACATLAS, {"films.bin": b"a" * 1000})
-    rogue.answer(f"/store/{int(FRACATLAS) * 100}", drip)
+    rogue.answer(f"/ndownloader/files/{int(FRACATLAS) * 100}", drip)
+    rogue.answer(f"/store/{int(FRACATLAS) * 100}", lambda reply: reply.send(status=503))
     with pytest.raises(DownloadError, match=r"slower than 1000 bytes/s"):
         bring("fracatlas", tmp_path / "raw", window=0.2, slowest=1000.0, attempts=2)
 
@@ -321,7 +324,36 @@ def test_many_files_come_from_several_pages_of_figshares_answer(run, rogue, tmp_
     assert len(rogue.hits) == asked + 3 and {file["state"] for file in record(tmp_path / "raw")["files"]} == {"whole"}
 
 
-def test_a_link_is_no_file_and_a_record_without_files_says_where_to_look(run, rogue, tmp_path):
+def test_two_files_of_one_name_are_told_apart_and_our_own_record_is_not_overwritten(run, rogue, tmp_path):
+    names = {"a.csv": b"1", "b.csv": b"2", NAME: b"3"}
+    publish_figshare(rogue, "5", names)
+    path = "/v2/articles/5/versions/6/files?page=1&page_size=100"
+    entries = {}
+    rogue.routes[path](SimpleNamespace(send=lambda body, **headers: entries.update(all=json.loads(body))))
+    entries["all"][1]["name"] = "a.csv"
+    rogue.page(path, json.dumps(entries["all"]).encode())
+    assert run("doi:10.6084/m9.figshare.5", "--out", tmp_path / "raw").exit_code == 0
+    there = {file.name: file.read_bytes() for file in (tmp_path / "raw").glob("*-2.*")} | {"a.csv": (tmp_path / "raw/a.csv").read_bytes()}
+    assert there == {"a.csv": b"1", "a-2.csv": b"2", "hf_bones_download-2.json": b"3"} and record(tmp_path / "raw")["article"] == "5"
+
+
+def test_a_run_that_was_killed_while_its_files_were_put_in_place_is_caught_up_with(run, rogue, tmp_path):
+    publish_figshare(rogue, FRACATLAS, {"FracAtlas.zip": packed({"FracAtlas/a.txt": b"a"})})
+    assert run("fracatlas", "--out", tmp_path / "raw", "--keep-archives").exit_code == 0
+    kept = record(tmp_path / "raw")
+    kept["files"][0]["state"] = "placing"
+    for moved in (True, False):
+        (tmp_path / "raw" / NAME).write_text(json.dumps(kept))
+        space = tmp_path / f"raw/.unpacking-{kept['files'][0]['sha256'][:12]}"
+        space.mkdir()
+        if not moved:
+            (tmp_path / "raw/FracAtlas").rename(space / "FracAtlas")
+        assert run("fracatlas", "--out", tmp_path / "raw", "--keep-archives").exit_code == 0
+        assert (tmp_path / "raw/FracAtlas/a.txt").is_file() and not space.exists()
+        assert [path.name for path in (tmp_path / "raw").iterdir() if path.is_dir()] == ["FracAtlas"]
+
+
+def test_a_record_without_files_says_where_to_look(run, rogue, tmp_path):
     publish_zenodo(rogue, "88", {}, licence=None)
     closed = run("10.5281/zenodo.88", "--out", tmp_path / "z")
     assert closed.exit_code == 1 and "no public files (access: open); look at https://zenodo.org/records/88" in closed.stderr
