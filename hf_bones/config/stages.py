@@ -1,7 +1,7 @@
 """The stages of a training recipe: a dataclass each, and beside every key its help, its range and its choices (see `fields.option`).
 
 A value out of its range is refused when a stage is made, from YAML, from the command line or in Python. Keys that do not go together
-are in `rules.py`.
+are in `rules.py`, the stage `augment` in `augment.py`.
 """
 
 from __future__ import annotations
@@ -68,30 +68,6 @@ class ModelConfig(Checked):
     )
     lora_alpha: float = option(16.0, "LoRA's scale, divided by `lora_rank`.", within="(0, ∞)")
     extra_heads: list[str] = option([], "Further heads, reported apart, where the dataset has the columns.", choices=("subtype", "region"))
-
-
-@dataclass
-class AugmentConfig(Checked):
-    """Random changes to a training image that keep its label. There is no shear, on purpose: it can mimic displacement."""
-
-    augment: bool = option(True, "Augment training batches on the device.")
-    rotation_degrees: float = option(15.0, "Rotation drawn from ± this many degrees.", within="[0, 180]")
-    scale: float = option(0.1, "Isotropic scale drawn from 1 ± this.", within="[0, 1)")
-    shift: float = option(0.05, "Shift drawn from ± this share of the side, in x and y.", within="[0, 1)")
-    horizontal_flip: float = option(0.5, "Probability of a mirror image.", within="[0, 1]")
-    vertical_flip: float = option(0.0, "Probability of turning it upside down.", within="[0, 1]")
-    gamma: float = option(0.2, "Gamma drawn from 1/(1+g) … 1+g.", within="[0, ∞)")
-    contrast: float = option(0.2, "Contrast factor drawn from 1 ± this.", within="[0, 1]")
-    brightness: float = option(0.1, "Brightness added, drawn from ± this (of the [0, 1] range).", within="[0, 1]")
-    zoom: float = option(
-        1.0,
-        "Largest enlargement by a crop; known fracture boxes stay in view, and abnormal films without a box are left whole.",
-        within="[1, ∞)",
-    )
-    zoom_probability: float = option(0.5, "Probability of such a crop, where `zoom` is over 1.", within="[0, 1]")
-    keep_in_view: bool = option(
-        True, "Move an image back as far as its known fracture boxes need to stay in view after rotation, scale and shift."
-    )
 
 
 @dataclass

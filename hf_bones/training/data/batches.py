@@ -6,6 +6,7 @@ turns a batch into model input on the device, the same arithmetic as `preprocess
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -15,7 +16,7 @@ import torch
 
 from hf_bones.config.recipe import AugmentConfig
 from hf_bones.preprocess import InputSpec, fit_to
-from hf_bones.training.data.augment import affine_matrices, augment_batch, augmentation_draw, named_draws
+from hf_bones.training.data.augment import BatchImages, affine_matrices, augment_batch, augmentation_draw, named_draws
 from hf_bones.training.data.on_device import constant
 
 UNLABELLED = -1  # label of an image that only a teacher has an opinion of
@@ -191,6 +192,13 @@ def batch_matrices(batch: dict[str, torch.Tensor], policy: AugmentConfig | None)
     return affine_matrices(named_draws(batch["draws"]), heights, widths, policy, batch.get("boxes"), batch.get("boxes_known"))
 
 
+def batch_images(batch: dict[str, torch.Tensor]) -> BatchImages:
+    """What augmentation may know of a batch: the first class is that of whole bones, and without `boxes` no break's place is known."""
+    images = BatchImages.without_boxes(batch["heights"], batch["widths"])
+    known = {key: batch[key] for key in ("boxes", "boxes_known") if key in batch}
+    return dataclasses.replace(images, healthy=batch["labels"] == 0, **known)
+
+
 def batch_to_input(
     batch: dict[str, torch.Tensor],
     spec: InputSpec,
@@ -207,7 +215,7 @@ def batch_to_input(
     heights, widths = batch["heights"], batch["widths"]
     if policy is not None and policy.augment:
         matrices = batch_matrices(batch, policy) if matrices is None else matrices
-        grey = augment_batch(grey, heights, widths, named_draws(batch["draws"]), policy, matrices)
+        grey = augment_batch(grey, heights, widths, named_draws(batch["draws"]), policy, matrices, batch_images(batch))
     side = torch.arange(spec.size, device=grey.device)
     outside = (side[None, :, None] >= heights[:, None, None]) | (side[None, None, :] >= widths[:, None, None])
     mean = constant(spec.mean[:channels], grey.device)[None, :, None, None]
