@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_bones.config.recipe import DataConfig, DistillConfig, ModelConfig, Recipe, override
+from hf_bones.metrics.by_source import worst_source_line
 from hf_bones.metrics.headlines import ALONE, TITLES, TRAINING
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ def public_places(data: DataConfig, model: ModelConfig, distill: DistillConfig) 
 
 def _report(folder: Path, metrics: dict[str, Any], data: dict[str, Any]) -> None:
     print("validation  " + "; ".join(f"{TITLES[key]} {metrics[key]:{ALONE}}" for key in TRAINING))
+    if said := worst_source_line(metrics):
+        print(f"worst       {said}")
     print(f"checkpoint  {folder} (record.json, README.md and, of a run with steps, curves.png beside it)")
     if data["synthetic_only"]:
         print("note        it learnt from drawn radiographs only: a demonstration, useless on real ones")

@@ -18,6 +18,7 @@ class DataConfig(Checked):
     dataset: str = option("", "Folder that `hf-bones build` wrote, or a Hub dataset id. Empty: drawn radiographs only.")
     label_scheme: str = option("three-class", "`three-class`, `two-class`, or a YAML file of your own classes.")
     train_licences: list[str] = option([], "Train and validate only on rows with these licences (SPDX ids); empty means every row.")
+    without_sources: list[str] = option([], "Leave rows of these sources out of training and validation (column `source`).")
     dataset_id: str | None = option(None, "Hub id of the data, for the card, where `dataset` is a folder.")
     attribution: list[str] = option(
         [], "Sentences that licences ask for, for record and card; those of FracAtlas, GRAZPEDWRI-DX and MURA are known."
@@ -99,11 +100,12 @@ class TrainConfig(Checked):
     class_weights: str = option("sqrt", "Loss weights by class frequency.", choices=("none", "sqrt", "balanced"))
     sampling: str = option(
         "uniform",
-        "How rows are drawn; `balanced`: classes equally often, `sqrt`: by the square root of frequency.",
-        choices=("uniform", "sqrt", "balanced"),
+        "How rows are drawn; `balanced`: classes equally often, `sqrt`: by the square root of frequency, `source`: sources and the classes "
+        "within each by the square root of theirs, with a loss that is told the frequencies of classes in each source.",
+        choices=("uniform", "sqrt", "balanced", "source"),
     )
     samples_per_epoch: int | None = option(
-        None, "With `balanced` or `sqrt` sampling, images drawn per epoch; empty: as many as rows.", within="[1, ∞)"
+        None, "With `balanced`, `sqrt` or `source` sampling, images drawn per epoch; empty: as many as rows.", within="[1, ∞)"
     )
     label_smoothing: float = option(0.0, "Share of each label that is spread over all classes.", within="[0, 1)")
     loss: str = option(
@@ -139,6 +141,11 @@ class TrainConfig(Checked):
         "auto",
         "Mixed precision; `auto` is bf16 where the GPU has it, else fp16 on a GPU, none on a CPU.",
         choices=("auto", "no", "bf16", "fp16"),
+    )
+    choose_by: str = option(
+        "validation",
+        "What the kept checkpoint is best in: the selection score of all validation rows, or the score of the source that fares worst.",
+        choices=("validation", "worst_source"),
     )
     early_stopping_patience: int = option(0, "Stop after this many evaluations without a better score; 0 turns it off.", within="[0, ∞)")
     evaluations_per_epoch: int = option(1, "Validations and checkpoints in each epoch.", within="[1, ∞)")

@@ -22,6 +22,7 @@ from hf_bones.preprocess import fit_to
 from hf_bones.record import sha256_rows
 from hf_bones.training.data.batches import Boxes
 from hf_bones.training.data.row_table import Rows, boxes_of
+from hf_bones.training.data.source_shares import left_out
 from hf_bones.training.data.streaming import add_streamed
 from hf_bones.training.errors import DamagedImageError
 
@@ -127,9 +128,10 @@ def training_rows(
         missing = [name for name, count in rows.counts(scheme).items() if count == 0]
         if missing:
             licences = f" with licences {config.train_licences}" if config.train_licences else ""
+            sources = f" without sources {config.without_sources}" if config.without_sources else ""
             raise RecipeError(
-                f"data: no {split} row of {', '.join(missing)} in {config.dataset or 'drawn images'!r}{licences}; "
-                "check dataset, train_licences, drawn_images and drawn_validation_images"
+                f"data: no {split} row of {', '.join(missing)} in {config.dataset or 'drawn images'!r}{licences}{sources}; "
+                "check dataset, train_licences, without_sources, drawn_images and drawn_validation_images"
             )
     shared = set(train.groups) & set(validation.groups)
     if shared:
@@ -180,6 +182,8 @@ def _add_stored(
     table = dataset.select_columns([column for column in columns if column in dataset.features]).to_pandas()
     if config.train_licences:
         table = table[table["licence"].isin(config.train_licences)]
+    if config.without_sources:
+        table = table[~left_out(table["source"].tolist(), config.without_sources)]
     used = {names[label] for label in table["label"].unique()}
     if used & set(unknown):
         raise RecipeError(f"label_scheme: {scheme.name!r} has no class {sorted(used & set(unknown))}, which {config.dataset!r} holds")
