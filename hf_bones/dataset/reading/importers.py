@@ -62,6 +62,7 @@ def fracatlas_rows(root: Path, *, rows: str | Path | None = None) -> Reading:
                 severity=float(entry["severity"]) if entry and entry["severity"] else (math.nan if fractured else 0.0),
                 split=entry["split"] if entry else "",
                 image_id=Path(name).stem,
+                hardware=_flag_if_any(record, "hardware"),
             )
         )
     if not found:
@@ -121,6 +122,8 @@ def grazpedwri_rows(root: Path, *, keep_uncertain: bool = False) -> Reading:
                 boxes=tuple(_yolo_boxes(boxes[stem], keep=_GRAZ_FRACTURE)) if fractured and stem in boxes else (),
                 severity=math.nan if fractured else 0.0,
                 image_id=stem,
+                hardware=_flag_if_any(record, "metal"),
+                cast=_flag_if_any(record, "cast"),
             )
         )
     if not found:
@@ -173,6 +176,11 @@ def _read_csv(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
 def _flag(record: Mapping[str, str], column: str) -> bool:
     """Whether a 0/1 cell says yes; spreadsheets write it as 1, 1.0 or true, and leave no empty."""
     return record.get(column, "").casefold() in {"1", "1.0", "true", "yes"}
+
+
+def _flag_if_any(record: Mapping[str, str], column: str) -> bool | None:
+    """`_flag`, or None where the table has no such column."""
+    return _flag(record, column) if column in record else None
 
 
 def _fracatlas_boxes(annotations: Path, stem: str) -> tuple[Box, ...]:
