@@ -88,20 +88,16 @@ def seen_by(checkpoint: str, revision: str | None, part: Dataset, split: str) ->
 
 
 def seen_words(seen: SeenRows) -> str:
-    """`12 of these 15 films were learnt from, and by 1 more the checkpoint was chosen`; "" where none was seen, or nobody knows."""
-    if seen.how is None or not (seen.learnt or seen.chosen):
-        return ""
-    total = len(seen.how)
-    if seen.learnt == total:
+    """`counted_words` of rows; "" where none was seen, or nobody knows."""
+    return "" if seen.how is None else counted_words(seen.learnt, seen.chosen, len(seen.how))
+
+
+def counted_words(learnt: int, chosen: int, total: int) -> str:
+    """`12 of these 15 films were learnt from, and the checkpoint was chosen by 1 more`; "" where it had none of the `total`."""
+    if learnt and learnt == total:
         return f"All {total} films were learnt from" if total > 1 else "This film was learnt from"
-    said = []
-    if seen.learnt:
-        said.append(f"{seen.learnt} of these {total} films {_were(seen.learnt)} learnt from")
-    if seen.chosen:
-        of = f"{seen.chosen} more" if seen.learnt else f"{seen.chosen} of these {total} films"
-        said.append(f"the checkpoint was chosen by {of}")
+    said = [f"{learnt} of these {total} films {'was' if learnt == 1 else 'were'} learnt from"] if learnt else []
+    if chosen:
+        of = f"{chosen} more" if learnt else f"{chosen} of these {total} films"
+        said.append(f"{'T' if not learnt else 't'}he checkpoint was chosen by {of}")
     return ", and ".join(said)
-
-
-def _were(count: int) -> str:
-    return "was" if count == 1 else "were"

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from hf_bones.collect.providers.folder import image_files
 from hf_bones.curation.duplicates.film_code import NEAR, differing_bits, film_codes, film_codes_every_way
-from hf_bones.curation.duplicates.seen_films import SeenFilms, seen_films
+from hf_bones.curation.duplicates.seen_films import SeenFilms, seen_films, short_hash
 from hf_bones.dataset.build import load_bones
 from hf_bones.images.opening import open_image
 from hf_bones.record import sha256_rows
@@ -78,7 +78,7 @@ def copy_bars(seen: SeenFilms, train: object, pixels: Callable[[int], np.ndarray
         for row in chosen:
             copy = encoded(change(Image.fromarray(pixels(row))), 50 if "50" in name else QUALITY)
             ways = film_codes_every_way(copy)
-            word = np.uint64(int(train[row]["sha256"][:16], 16))  # type: ignore[index]
+            word = short_hash(train[row]["sha256"])  # type: ignore[index]
             own = int(np.searchsorted(seen.hashes, word))
             bits.append(int(differing_bits(seen.codes[seen.owner == own], ways).min(initial=256)))
             found.append(bool(seen.find("", lambda ways=ways: ways)))

@@ -1,6 +1,6 @@
 """Which films a checkpoint learnt from: a small file beside its weights, so that whoever scores it can tell them from films it never had.
 
-Of each film the file holds the first 8 bytes of the SHA-256 of its source, whether it was validated on, and its codes (`film_code.py`), in
+Of each film the file holds the last 8 bytes of the SHA-256 of its source, whether it was validated on, and its codes (`film_code.py`), in
 the order of the hashes. It holds no pixel, name, label or group. Whoever has a film can find out by it whether the film was among these;
 that is what it is for.
 """
@@ -60,8 +60,8 @@ class SeenFilms:
 
 
 def short_hash(sha256: str) -> np.uint64:
-    """The first 8 bytes of a SHA-256 in hex."""
-    return np.uint64(int(sha256[:16], 16))
+    """The last 8 bytes of a SHA-256 in hex."""
+    return np.uint64(int(sha256[-16:], 16))
 
 
 def seen_films(hashes: Sequence[str], validation: Sequence[bool], codes: Sequence[Codes | None]) -> SeenFilms:

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 from hf_bones.collect.providers.folder import image_files
 from hf_bones.curation.splits.names import TRAIN, VALIDATION
-from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
+from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow, yes_or_no
 from hf_bones.dataset.reading.tables import Box, SourceError, cell_text, read_table
 from hf_bones.labels import FRACTURED, HEALTHY
 
@@ -32,8 +32,8 @@ def fracatlas_rows(root: Path, *, rows: str | Path | None = None) -> Reading:
     """Rows of a FracAtlas folder: `images/{Fractured,Non_fractured}/IMG*.jpg`, `dataset.csv`, `Annotations/{YOLO,PASCAL VOC}/`.
 
     Groups are runs of 25 image numbers. `rows` takes labels, splits, groups and severities from a list of rows instead (columns
-    image_id, label, split, group, severity, and subtype if there is one), and only the images it names: "packaged" is the list that
-    this project's figures were measured on, `fracatlas_rows.csv`. Raises `SourceError` where files or columns are missing.
+    image_id, label, split, group, severity, and subtype and cast where there are any), and only the images it names: "packaged" is the
+    list that this project's figures were measured on, `fracatlas_rows.csv`. Raises `SourceError` where files or columns are missing.
     """
     records = _read_csv(root / "dataset.csv", ("image_id", "fractured"))
     paths = {path.name: path for path in image_files(root / "images")}
@@ -63,6 +63,7 @@ def fracatlas_rows(root: Path, *, rows: str | Path | None = None) -> Reading:
                 split=entry["split"] if entry else "",
                 image_id=Path(name).stem,
                 hardware=_flag_if_any(record, "hardware"),
+                cast=yes_or_no(entry.get("cast")) if entry else None,
             )
         )
     if not found:

@@ -193,12 +193,12 @@ def _row_from_cells(
         synthetic=cell_text(cells.get("synthetic")).casefold() in _YES,
         sha256=cell_text(cells.get("sha256")),
         label_basis=cell_text(cells.get("label_basis")),
-        hardware=_yes_or_no(cells.get("hardware")),
-        cast=_yes_or_no(cells.get("cast")),
+        hardware=yes_or_no(cells.get("hardware")),
+        cast=yes_or_no(cells.get("cast")),
     )
 
 
-def _yes_or_no(value: object) -> bool | None:
+def yes_or_no(value: object) -> bool | None:
     """What a cell says; None where it is empty or says neither. Tables with gaps hold their numbers as 0.0 and 1.0."""
     word = cell_text(value).casefold().removesuffix(".0")
     return None if word not in _YES | _NO else word in _YES

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -99,6 +100,16 @@ def figures_of(
 def main_figures(table: SliceFigures, keys: Sequence[str], counts: Sequence[str]) -> SliceFigures:
     """`table` with these figures and counts alone: for parts of which more would be read as more than it is."""
     return replace(table, figures={key: table.figures[key] for key in keys}, counts={key: table.counts[key] for key in counts})
+
+
+def table_from(data: Mapping[str, Any]) -> SliceFigures:
+    """The figures of a slice as metrics.json has them."""
+    figures = {key: Figure(**{**value, "interval": _span(value.get("interval"))}) for key, value in data["figures"].items()}
+    return SliceFigures(**{**data, "figures": figures})
+
+
+def _span(interval: Sequence[float] | None) -> tuple[float, float] | None:
+    return None if interval is None else (float(interval[0]), float(interval[1]))
 
 
 def stated_figure(

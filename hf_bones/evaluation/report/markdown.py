@@ -92,23 +92,30 @@ def _headline(found: Measured) -> list[str]:
 
 def _break_section(found: Measured) -> str:
     """The table of the parts that tell whether the checkpoint looks at the break, and why some of them are not there."""
-    normal, tables = plain(found.rows.normal), [found.tables[0], *found.break_tables]
-    caught = f"abnormal_at_specificity_{specificity_suffix(found.specificity)}"
-    sensitivity = f"sensitivity_{caught}"
-    body = []
-    for table in tables:
-        healthy = table.supports[found.rows.normal]
-        cells = ["all rows" if table.kind == "all" else plain(table.name), figure_cell(table.figures["auroc_abnormal"])]
-        cells.append(count_cell(table.counts[f"caught_{caught}"], table.figures[sensitivity], table.n - healthy))
-        body.append([*cells, str(healthy), str(table.n - healthy)])
-    head = ["films", *(plain(figure_name(key)) for key in ("auroc_abnormal", sensitivity)), normal, "abnormal"]
     explained = (
         "A model that reads casts, metal, the region or gross displacement scores well on all rows. These figures are of films where "
         "that does not help it: *bare* ones, with neither cast nor metal; one region at a time; breaks of each severity against all "
-        f"{normal} films."
+        f"{plain(found.rows.normal)} films."
     )
-    table_of_parts = [explained, markdown_table(head, body)] if found.break_tables else []
-    return "\n\n".join([*table_of_parts, *([bullets(found.break_notes)] if found.break_notes else [])])
+    parts = [explained, break_table([found.tables[0], *found.break_tables], found.rows.normal, found.specificity)]
+    return "\n\n".join([*(parts if found.break_tables else []), *([bullets(found.break_notes)] if found.break_notes else [])])
+
+
+def break_table(tables: Sequence[SliceFigures], normal: str, specificity: float) -> str:
+    """AUROC(abnormal) and sensitivity of each of `tables`, with its counts."""
+    caught = f"abnormal_at_specificity_{specificity_suffix(specificity)}"
+    keys = ("auroc_abnormal", f"sensitivity_{caught}")
+    body = []
+    for table in tables:
+        healthy = table.supports[normal]
+        body.append([
+            "all rows" if table.kind == "all" else plain(table.name),
+            figure_cell(table.figures[keys[0]]),
+            count_cell(table.counts[f"caught_{caught}"], table.figures[keys[1]], table.n - healthy),
+            str(healthy),
+            str(table.n - healthy),
+        ])  # fmt: skip
+    return markdown_table(["films", *(plain(figure_name(key)) for key in keys), plain(normal), "abnormal"], body)
 
 
 def _words_in_tables(found: Measured, tables: str) -> str:

@@ -80,33 +80,39 @@ def break_slices(rows: ScoredRows) -> tuple[list[Slice], list[str]]:
     return [*slices, *regions, *severities], [sentence for sentence in (why, few, ungraded) if sentence]
 
 
+def bare_films(healthy: Mask, abnormal: Mask, hardware: Sequence[bool | None], casts: Sequence[bool | None]) -> Mask:
+    """(N,) the bare films: abnormal ones known to show neither cast nor metal, and healthy ones that are not known to show either.
+
+    Whether a healthy limb is in a cast is seldom written down, and casts stand on broken ones.
+    """
+    return ~_either(casts, hardware, True) & (healthy | (abnormal & ~_either(casts, hardware, None)))
+
+
+def _either(casts: Sequence[bool | None], hardware: Sequence[bool | None], value: bool | None) -> Mask:
+    """(N,) where the one or the other is `value`."""
+    return np.array([cast is value or metal is value for cast, metal in zip(casts, hardware, strict=True)], dtype=bool)
+
+
 def _bare(rows: ScoredRows, healthy: Mask, abnormal: Mask) -> tuple[Mask | None, str]:
-    lacking = [
-        name for name, column in (("cast", rows.casts), ("hardware", rows.hardware)) if column is None or _all_unknown(column, abnormal)
-    ]
-    if lacking:
-        return None, f"Bare: left out, since the dataset says of no abnormal film whether it shows a {_words(lacking)}."
-    assert rows.casts is not None and rows.hardware is not None
-    shows = np.array([cast is True or metal is True for cast, metal in zip(rows.casts, rows.hardware, strict=True)])
-    known = np.array([cast is not None and metal is not None for cast, metal in zip(rows.casts, rows.hardware, strict=True)])
-    bare = ~shows & (healthy | (abnormal & known))
+    casts, hardware = rows.casts, rows.hardware
+    if casts is None or _all_unknown(casts, abnormal):
+        return None, "Bare: left out, since the dataset says of no abnormal film whether it shows a cast (column `cast`)."
+    if hardware is None or _all_unknown(hardware, abnormal):
+        return None, "Bare: left out, since the dataset says of no abnormal film whether it shows metal (column `hardware`)."
+    bare = bare_films(healthy, abnormal, hardware, casts)
     if not (bare & abnormal).any():
         return None, "Bare: left out, since every abnormal film of which it is known shows a cast or metal."
     if not (bare & healthy).any():
         return None, "Bare: left out, since every healthy film shows a cast or metal."
-    unknown, guessed = int((abnormal & ~known & ~shows).sum()), int((bare & healthy & ~known).sum())
-    told = [f"{unknown} abnormal films are left out, of which it is not known whether they show a cast or metal"] if unknown else []
+    unknown = _either(casts, hardware, None) & ~_either(casts, hardware, True)
+    without, guessed = int((abnormal & unknown).sum()), int((healthy & unknown).sum())
+    told = [f"{without} abnormal films are left out, of which it is not known whether they show a cast or metal"] if without else []
     told += [f"of {guessed} of its healthy films it is not known, and they are taken as showing none"] if guessed else []
     return bare, f"Bare: {'; '.join(told)}." if told else ""
 
 
 def _all_unknown(column: Sequence[bool | None], abnormal: Mask) -> bool:
     return all(value is None for value, wanted in zip(column, abnormal, strict=True) if wanted)
-
-
-def _words(lacking: Sequence[str]) -> str:
-    titles = {"cast": "cast (column `cast`)", "hardware": "piece of metal (column `hardware`)"}
-    return " or a ".join(titles[name] for name in lacking)
 
 
 def _regions(rows: ScoredRows, healthy: Mask, abnormal: Mask, bare: Mask | None) -> tuple[list[Slice], str]:
