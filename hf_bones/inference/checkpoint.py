@@ -117,11 +117,11 @@ def find_seen_films(name: str | Path, revision: str | None = None) -> SeenFilms 
         return None
     import httpx2
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return read_seen_films(Path(hf_hub_download(text, SEEN_FILE, revision=revision)))
-    except (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, httpx2.HTTPError):
+    except (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, httpx2.HTTPError):
         return None
 
 

@@ -82,6 +82,14 @@ def test_a_damaged_file_is_named(tmp_path):
         read_seen_films(tmp_path / "seen.npz")
 
 
+def test_codes_of_another_version_are_not_compared_and_hashes_still_are(seen, tmp_path, monkeypatch):
+    monkeypatch.setattr("hf_bones.curation.duplicates.seen_films.VERSION", 99)
+    write_seen_films(seen, tmp_path / "seen.npz")
+    monkeypatch.undo()
+    again = read_seen_films(tmp_path / "seen.npz")
+    assert again.find(HASHES[1], never) == LEARNT and again.find("", near(CODES[1], 0)) == ""
+
+
 def test_an_empty_list_finds_nothing(tmp_path):
     write_seen_films(seen_films([], [], []), tmp_path / "seen.npz")
     assert read_seen_films(tmp_path / "seen.npz").find(HASHES[0], never) == ""

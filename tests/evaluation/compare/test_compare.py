@@ -145,17 +145,16 @@ def test_films_that_a_checkpoint_had_before_are_told_with_the_figure_without_the
     taught = shutil.copytree(ground / "start", out / "taught")
     write_seen_films(seen_films(test["sha256"][:6], [False] * 6, [None] * 6), taught / "seen.npz")
     again = compared(ground, out, "frozen", train=untrained, checkpoints={"taught": str(taught)}, baselines=False)
-    (standing,) = [one for one in again.standings if one.name == "taught"]
-    on_test, on_validation = standing.seen
+    on_test, on_validation = next(one for one in again.standings if one.name == "taught").seen
     assert on_test.words == "6 of these 36 films were learnt from" and on_test.known and not on_validation.words
     kept = test.select(range(6, 36))
     said = BonePredictor.from_pretrained(str(taught), device="cpu").predict(list(kept["image"]))
     table = np.array([[one.probabilities[name] for name in NAMES] for one in said])
     assert on_test.without.value == pytest.approx(classification_metrics(kept["label"][:], table, NAMES)["auroc_abnormal"])
-    page = (out / "leaderboard.md").read_text()
-    assert "6 of these 36 films were learnt from" in page.split("## Films that a model had before")[1].split("\n## ")[0]
+    section = (out / "leaderboard.md").read_text().split("## Films that a model had before")[1].split("\n## ")[0]
+    assert "6 of these 36 films were learnt from" in section
     (line,) = [line for line in terminal_lines(again) if line.startswith("warning: taught, test: 6 of these 36 films")]
-    assert "without them AUROC(abnormal)" in line
+    assert "(without them AUROC(abnormal)" in line
 
 
 def test_a_finished_run_keeps_its_checkpoint_and_no_step_of_the_way(done, out):
