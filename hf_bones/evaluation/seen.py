@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,7 +79,7 @@ def seen_rows(films: FilmsOf, seen: SeenFilms | None, split: str) -> SeenRows:
     if seen is None:
         return SeenRows(None)
     rows = tqdm(range(len(films.hashes)), desc="seen before", unit="film", disable=None, leave=False)
-    found = [seen.find(films.hashes[row], lambda row=row: films.codes(row)) for row in rows]
+    found = [seen.find(films.hashes[row], partial(films.codes, row)) for row in rows]
     return SeenRows(tuple("" if how == CHOSEN and split == "validation" else how for how in found))
 
 

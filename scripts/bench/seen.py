@@ -10,9 +10,9 @@ the images below FOLDER.
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from harness import Bar, arguments, bar, median_bar, write_result
@@ -20,7 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from hf_bones.collect.providers.folder import image_files
-from hf_bones.curation.duplicates.film_code import NEAR, differing_bits, film_codes, film_codes_every_way
+from hf_bones.curation.duplicates.film_code import BITS, NEAR, differing_bits, film_codes, film_codes_every_way
 from hf_bones.curation.duplicates.seen_films import SeenFilms, seen_films, short_hash
 from hf_bones.dataset.build import load_bones
 from hf_bones.images.opening import open_image
@@ -41,12 +41,9 @@ def main() -> None:
     train = splits["train"].select(range(few)) if few else splits["train"]
     images = StoredImages(train)
     pixels: Callable[[int], np.ndarray] = images.pixels
-    started = time.perf_counter()
     codes = [film_codes(pixels(row)) for row in tqdm(range(len(train)), desc="list")]
-    each = (time.perf_counter() - started) / len(train)
     seen = seen_films(train["sha256"][:], [False] * len(train), codes)
-    bars = [bar("ms a film, opened and coded, one core", 1000 * each, n=len(train))]
-    bars += copy_bars(seen, train, pixels, 20 if options.quick else options.copies)
+    bars = copy_bars(seen, train, pixels, 20 if options.quick else options.copies)
     bars += unrelated_bars("films of validation and test", seen, [p for name in ("validation", "test") for p in others(splits, name, few)])
     if options.elsewhere:
         found = list(image_files(options.elsewhere))[:few]
@@ -55,14 +52,14 @@ def main() -> None:
     write_result("seen", command, sha256_rows((digest,) for digest in train["sha256"][:]), bars, quick=options.quick)
 
 
-def others(splits: object, name: str, few: int | None) -> list[np.ndarray]:
-    part = splits[name]  # type: ignore[index]
+def others(splits: Any, name: str, few: int | None) -> list[np.ndarray]:
+    part = splits[name]
     return [StoredImages(part).pixels(row) for row in range(min(len(part), few or len(part)))]
 
 
-def copy_bars(seen: SeenFilms, train: object, pixels: Callable[[int], np.ndarray], count: int) -> list[Bar]:
+def copy_bars(seen: SeenFilms, train: Any, pixels: Callable[[int], np.ndarray], count: int) -> list[Bar]:
     """Recall on each kind of copy, by codes alone: hashes of copies differ."""
-    chosen = np.random.default_rng(0).permutation(len(train))[:count].tolist()  # type: ignore[arg-type]
+    chosen = np.random.default_rng(0).permutation(len(train))[:count].tolist()
     kinds: dict[str, Callable[[Image.Image], Image.Image]] = {f"long side {size} px": scaled(size) for size in SIZES}
     kinds["long side 224 px, nearest pixel, JPEG quality 50"] = scaled(224, Image.Resampling.NEAREST)
     kinds |= {
@@ -72,16 +69,15 @@ def copy_bars(seen: SeenFilms, train: object, pixels: Callable[[int], np.ndarray
         "gamma 1.5": lambda film: film.point(lambda grey: round(255 * (grey / 255) ** 1.5)),
         "5 % black frame": framed,
     }
-    bars = []
+    bars, hashes = [], train["sha256"][:]
     for name, change in tqdm(kinds.items(), desc="copies"):
         found, bits = [], []
         for row in chosen:
             copy = encoded(change(Image.fromarray(pixels(row))), 50 if "50" in name else QUALITY)
             ways = film_codes_every_way(copy)
-            word = short_hash(train[row]["sha256"])  # type: ignore[index]
-            own = int(np.searchsorted(seen.hashes, word))
-            bits.append(int(differing_bits(seen.codes[seen.owner == own], ways).min(initial=256)))
-            found.append(bool(seen.find("", lambda ways=ways: ways)))
+            own = int(np.searchsorted(seen.hashes, short_hash(hashes[row])))
+            bits.append(int(differing_bits(seen.codes[seen.owner == own], ways).min(initial=BITS)))
+            found.append(bits[-1] <= NEAR)
         target = 0.99 if name.startswith("long side") and "nearest" not in name else None
         bars.append(bar(f"found, {name}", float(np.mean(found)), n=len(found), target=target))
         print(f"{name:<55} bits: median {np.median(bits):.0f}, 99 % {np.percentile(bits, 99):.0f}, most {max(bits)}")
@@ -92,7 +88,7 @@ def unrelated_bars(name: str, seen: SeenFilms, films: list[np.ndarray]) -> list[
     nearest = []
     for film in tqdm(films, desc=name):
         ways = film_codes_every_way(film)
-        nearest.append(int(differing_bits(seen.codes, ways).min(initial=256)))
+        nearest.append(int(differing_bits(seen.codes, ways).min(initial=BITS)))
     print(f"{name:<55} bits: least {sorted(nearest)[:12]}, median {np.median(nearest):.0f}")
     return [
         bar(f"taken for one of {len(seen)}, {name}", float(np.mean(np.array(nearest) <= NEAR)), n=len(nearest), target=0.002, at_most=True),

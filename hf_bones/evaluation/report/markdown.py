@@ -97,7 +97,8 @@ def _break_section(found: Measured) -> str:
         "that does not help it: *bare* ones, with neither cast nor metal; one region at a time; breaks of each severity against all "
         f"{plain(found.rows.normal)} films."
     )
-    parts = [explained, break_table([found.tables[0], *found.break_tables], found.rows.normal, found.specificity)]
+    whole = next((table for table in found.of("unseen") if table.name == UNSEEN), found.tables[0])
+    parts = [explained, break_table([whole, *found.break_tables], found.rows.normal, found.specificity)]
     return "\n\n".join([*(parts if found.break_tables else []), *([bullets(found.break_notes)] if found.break_notes else [])])
 
 
