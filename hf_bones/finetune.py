@@ -77,16 +77,21 @@ def fit(recipe: Recipe, callbacks: Sequence[TrainerCallback] = (), *, finished: 
 
 
 def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
-    """Writes the finished checkpoint: weights, calibration, curves, record and card."""
+    """Writes the finished checkpoint: weights, calibration, the films it has seen, curves, record and card."""
     from hf_bones.hub.card import write_card
+    from hf_bones.inference.checkpoint import find_seen_films
     from hf_bones.inference.decision import calibrate, write_decision
     from hf_bones.record import command_line, environment, now, public_name, read_json, write_json
     from hf_bones.training.run.checkpoints import save_checkpoint
     from hf_bones.training.run.curves import plot_curves
+    from hf_bones.training.run.seen import write_seen
 
     folder = Path(recipe.training.output_dir)
     save_checkpoint(trained.model, trained.spec, folder, recipe.training.save_dtype)
     write_decision(calibrate(trained.logits, trained.labels, scheme=trained.scheme, image_size=trained.spec.size), folder)
+    if trained.rows is not None:
+        start = recipe.model
+        write_seen(folder, trained.rows, None if start.from_scratch else find_seen_films(start.model, start.revision))
     if any("eval_loss" in entry for entry in trained.history):
         plot_curves(trained.history, folder / "curves.png")
     names = {"output_dir": public_name(folder), **public_places(recipe.data, recipe.model, recipe.distill)}

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from hf_bones.curation.duplicates.seen_films import SEEN_FILE, read_seen_films
 from hf_bones.hub.card_teachers import further_licences, worth_rows
 from hf_bones.inference.checkpoint import CONFIG_FILE, HUB_ID, PROCESSOR_FILE, RECORD_FILE, scheme_of
 from hf_bones.inference.decision import read_decision
@@ -83,6 +84,7 @@ def card_text(folder: Path, name: str | None = None) -> str:
         worth=worth_rows(distillation),
         measured=measured_table(read_json(folder / METRICS_FILE), scheme) if (folder / METRICS_FILE).is_file() else "",
         looks=len(looks) if isinstance(looks, list) else None,
+        seen=len(read_seen_films(folder / SEEN_FILE)) if (folder / SEEN_FILE).is_file() else None,
         validation=validation_table(_mapping(_mapping(record.get("metrics")).get("validation")), scheme),
         decision=decision,
         model=title if HUB_ID.fullmatch(title) else "PATH_OR_ID",

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 from hf_bones.collect.providers.folder import image_files
 from hf_bones.curation.splits.names import TRAIN, VALIDATION
-from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
+from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow, yes_or_no
 from hf_bones.dataset.reading.tables import Box, SourceError, cell_text, read_table
 from hf_bones.labels import FRACTURED, HEALTHY
 
@@ -35,8 +35,8 @@ def fracatlas_rows(root: Path, *, rows: str | Path | None = None) -> Reading:
     """Rows of a FracAtlas folder: `images/{Fractured,Non_fractured}/IMG*.jpg`, `dataset.csv`, `Annotations/{YOLO,PASCAL VOC}/`.
 
     They lie in `root`, or in a folder of it, as they are downloaded. Groups are runs of 25 image numbers. `rows` takes labels, splits,
-    groups and severities from a list of rows instead (columns image_id, label, split, group, severity, and subtype if there is one), and
-    only the images it names: "packaged" is the list that this project's figures were measured on, `fracatlas_rows.csv`.
+    groups and severities from a list of rows instead (columns image_id, label, split, group, severity, and subtype and cast where there
+    are any), and only the images it names: "packaged" is the list that this project's figures were measured on, `fracatlas_rows.csv`.
     Raises `SourceError` where files or columns are missing.
     """
     root = published_table(root).parent
@@ -67,6 +67,8 @@ def fracatlas_rows(root: Path, *, rows: str | Path | None = None) -> Reading:
                 severity=float(entry["severity"]) if entry and entry["severity"] else (math.nan if fractured else 0.0),
                 split=entry["split"] if entry else "",
                 image_id=Path(name).stem,
+                hardware=_flag_if_any(record, "hardware"),
+                cast=yes_or_no(entry.get("cast")) if entry else None,
             )
         )
     if not found:
@@ -125,6 +127,8 @@ def grazpedwri_rows(root: Path, *, keep_uncertain: bool = False) -> Reading:
                 boxes=tuple(box for kind, box in kinds if kind == _GRAZ_FRACTURE) if fractured else (),
                 severity=math.nan if fractured else 0.0,
                 image_id=stem,
+                hardware=_flag_if_any(record, "metal"),
+                cast=_flag_if_any(record, "cast"),
             )
         )
     if not found:
@@ -200,6 +204,11 @@ def _read_csv(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
 def _flag(record: Mapping[str, str], column: str) -> bool:
     """Whether a 0/1 cell says yes; spreadsheets write it as 1, 1.0 or true, and leave no empty."""
     return record.get(column, "").casefold() in {"1", "1.0", "true", "yes"}
+
+
+def _flag_if_any(record: Mapping[str, str], column: str) -> bool | None:
+    """`_flag`, or None where the table has no such column."""
+    return _flag(record, column) if column in record else None
 
 
 def _fracatlas_boxes(annotations: Path, stem: str) -> tuple[Box, ...]:

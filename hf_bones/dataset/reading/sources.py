@@ -33,7 +33,8 @@ class SourceRow:
     `label` is the source's word. Rows that share `group` (a patient, say) or `copy_group` (copies of one picture) stay in one split.
     `boxes` are (cx, cy, w, h) in [0, 1] of the width and height. `severity` is in [0, 1], NaN where unknown. `split` is train,
     validation, test, unused (left out) or "" (to be made). `sha256` is that of the original file where `content` is no longer it.
-    `label_basis` says whose word the label is, `hardware` whether metal is seen: neither goes into a dataset, both into a collection.
+    `hardware` and `cast` say whether metal or a cast is seen, None where unknown. `label_basis` says whose word the label is; it goes into
+    a collection only, and `cast` into a dataset only.
     `salvaged` is the share of its rows that an image has which was salvaged before (its file may still be cut off), None for all others.
     """
 
@@ -55,6 +56,7 @@ class SourceRow:
     sha256: str = ""
     label_basis: str = ""
     hardware: bool | None = None
+    cast: bool | None = None
     salvaged: float | None = None
 
     @property
@@ -173,7 +175,6 @@ def _row_from_cells(
     if subtype.casefold() in UNKNOWN_WORDS:
         subtype = cell_text(cells.get("original_label"))
     severity = cell_text(cells.get("severity"))
-    hardware = cell_text(cells.get("hardware")).casefold()
     return SourceRow(
         label=cell_text(cells.get("label")),
         file=file,
@@ -192,8 +193,15 @@ def _row_from_cells(
         synthetic=cell_text(cells.get("synthetic")).casefold() in _YES,
         sha256=cell_text(cells.get("sha256")),
         label_basis=cell_text(cells.get("label_basis")),
-        hardware=None if hardware not in _YES | _NO else hardware in _YES,
+        hardware=yes_or_no(cells.get("hardware")),
+        cast=yes_or_no(cells.get("cast")),
     )
+
+
+def yes_or_no(value: object) -> bool | None:
+    """What a cell says; None where it is empty or says neither. Tables with gaps hold their numbers as 0.0 and 1.0."""
+    word = cell_text(value).casefold().removesuffix(".0")
+    return None if word not in _YES | _NO else word in _YES
 
 
 def dataset_rows(path_or_id: str, *, source: str = "", licence: str = "") -> Reading:
@@ -262,6 +270,7 @@ def drawn_rows(count: int, *, seed: int = 0, size: int = 320, split: str = "", p
                 split=split,
                 image_id=f"drawn-{drawn.seed}",
                 synthetic=True,
+                cast=drawn.cast,
             )
         )
     return Reading(rows)

@@ -10,11 +10,13 @@ from transformers import PreTrainedModel
 
 from hf_bones.labels import LabelScheme
 from hf_bones.preprocess import InputSpec
+from hf_bones.training.data.row_table import Rows
 
 
 @dataclass
 class TrainedModel:
-    """What a finished run hands on: the best model, its input, and its validation logits (N, C) with labels and groups."""
+    """What a finished run hands on: the best model, its input, its validation logits (N, C) with labels and groups, and the `rows` that it
+    learnt from and was chosen by."""
 
     model: PreTrainedModel
     spec: InputSpec
@@ -29,3 +31,4 @@ class TrainedModel:
     is_main_process: bool
     distillation: dict[str, Any] | None = None  # who taught it, where somebody did
     verdict_shift: dict[str, float] | None = None  # what balanced_verdicts added to the logits, by class
+    rows: tuple[Rows, Rows] | None = None

@@ -18,7 +18,8 @@ from hf_bones.evaluation.report.figures import figures_of
 from hf_bones.evaluation.report.plots import save_figure
 from hf_bones.evaluation.report.report import evaluate_probabilities
 from hf_bones.evaluation.report.results import Evaluation
-from hf_bones.evaluation.report.rows import ScoredRows, slices_of
+from hf_bones.evaluation.report.rows import ScoredRows
+from hf_bones.evaluation.report.slices import slices_of
 from hf_bones.evaluation.report.summary import summary_text
 from hf_bones.pages.palette import SERIES
 from hf_bones.pages.text import plain
