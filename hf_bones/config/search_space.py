@@ -26,7 +26,7 @@ from hf_bones.config.fields import (
 _SAME_ROWS = "every trial must be scored on the same validation rows"
 _OF_THE_SEARCH = "it belongs to the search as a whole"
 NOT_SEARCHED = {
-    **dict.fromkeys(("dataset", "label_scheme", "train_licences", "drawn_validation_images", "drawn_size"), _SAME_ROWS),
+    **dict.fromkeys(("dataset", "label_scheme", "train_licences", "drawn_validation_images", "drawn_size", "drawn_mode"), _SAME_ROWS),
     **dict.fromkeys(("output_dir", "resume", "processes", "cpu", "report_to", "push_to_hub", "with_baseline"), _OF_THE_SEARCH),
     "seed": "the best of several seeds is luck and no better recipe",
 }
