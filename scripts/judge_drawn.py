@@ -11,7 +11,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from hf_bones.app.demo.examples import EXAMPLES_FILE, choose_examples
-from hf_bones.evaluation.drawn_films import COUNT, RECORD_KEY, SEED, judge_drawn, judged_counts
+from hf_bones.dataset.drawn.radiograph import HARD, PLAIN
+from hf_bones.evaluation.drawn_films import COUNT, RECORD_KEY, SEED, JudgedFilm, judge_drawn, judged_counts
 from hf_bones.hub.card import write_card
 from hf_bones.hub.card_figures import drawn_sentence
 from hf_bones.inference.checkpoint import RECORD_FILE
@@ -24,19 +25,23 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path, help="folder with the checkpoint and its record.json")
     parser.add_argument("--count", type=int, default=COUNT, help="films to draw")
     parser.add_argument("--seed", type=int, default=SEED, help="seed of the films")
-    parser.add_argument("--examples", action="store_true", help="choose the demo's examples from these films, those judged as drawn first")
+    parser.add_argument("--examples", action="store_true", help="choose the demo's examples from these films and from plain ones")
     args = parser.parse_args()
     predictor = BonePredictor.from_pretrained(args.checkpoint)
-    judged = list(tqdm(judge_drawn(predictor, count=args.count, seed=args.seed), total=args.count, unit="film"))
+    judged = judge(predictor, args.count, args.seed, HARD)
     record = args.checkpoint / RECORD_FILE
     write_json(record, {**read_json(record), RECORD_KEY: judged_counts(judged)})
     print(drawn_sentence(read_json(record)))
     print(f"card        {write_card(args.checkpoint, name=card_title(args.checkpoint))}")
     if args.examples:
-        chosen = choose_examples(judged)
+        chosen = choose_examples([*judge(predictor, args.count // 4, args.seed, PLAIN), *judged])
         write_json(EXAMPLES_FILE, {"examples": chosen})
         for each in chosen:
             print(f"example     {each}")
+
+
+def judge(predictor: BonePredictor, count: int, seed: int, mode: str) -> list[JudgedFilm]:
+    return list(tqdm(judge_drawn(predictor, count=count, seed=seed, mode=mode), total=count, unit="film", desc=mode))
 
 
 def card_title(checkpoint: Path) -> str | None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from hf_bones.dataset.drawn.radiograph import draw_radiograph
+from hf_bones.dataset.drawn.radiograph import HARD, PLAIN, draw_radiograph
 from hf_bones.labels import THREE_CLASS
 from hf_bones.pages.pictures import png
 from hf_bones.record import read_json
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from hf_bones.evaluation.drawn_films import JudgedFilm
 
 EXAMPLES_FILE = Path(__file__).with_name("examples.json")
-OF_EACH = 2
 VISIBLE = 0.005  # least broken share of a film that a visitor is shown as an example of a break
 
 
@@ -41,7 +41,7 @@ def draw_examples(size: int = 320) -> list[Example]:
     """The six examples, `size` px on the long side. The same ones every time."""
     examples = []
     for chosen in read_json(EXAMPLES_FILE)["examples"]:
-        drawn = draw_radiograph(chosen["seed"], chosen["label"], size=size)
+        drawn = draw_radiograph(chosen["seed"], chosen["label"], size=size, mode=chosen["mode"])
         hard = "" if chosen["judged_as_drawn"] else " (hard)"
         caption = f"{drawn.region.capitalize()}, {drawn.label.replace('_', ' ')}{hard}"
         name = f"drawn-{drawn.label}-{drawn.region}-{drawn.seed}.png"
@@ -50,20 +50,17 @@ def draw_examples(size: int = 320) -> list[Example]:
 
 
 def choose_examples(judged: Sequence[JudgedFilm]) -> list[dict[str, Any]]:
-    """Two films of each class: rightly judged ones first, then those with a region of their own, then the worst break.
+    """A plain and a hard film of each class: rightly judged ones first, then those with a region of their own, then the worst break.
 
-    Films in a cast, and breaks on less than `VISIBLE` of the film, are left out. Raises ValueError where a class has too few films.
+    Films in a cast, and breaks on less than `VISIBLE` of the film, are left out. Raises ValueError where that leaves none.
     """
     chosen: list[JudgedFilm] = []
-    for label in THREE_CLASS.names:
-        left = [each for each in judged if each.film.label == label and not each.film.cast]
+    for label, mode in product(THREE_CLASS.names, (PLAIN, HARD)):
+        left = [each for each in judged if (each.film.label, each.film.mode, each.film.cast) == (label, mode, False)]
         left = [each for each in left if not each.film.boxes or each.film.mask.mean() >= VISIBLE]
-        if len(left) < OF_EACH:
-            raise ValueError(f"only {len(left)} films of {label} to choose {OF_EACH} examples from; judge more")
-        for _ in range(OF_EACH):
-            regions = {each.film.region for each in chosen}
-            chosen.append(max(left, key=lambda each: (each.right, each.film.region not in regions, each.film.severity)))
-            left.remove(chosen[-1])
-    return [
-        {"seed": each.film.seed, "label": each.film.label, "region": each.film.region, "judged_as_drawn": each.right} for each in chosen
-    ]
+        if not left:
+            raise ValueError(f"no {mode} film of {label} to choose an example from; judge more")
+        regions = {each.film.region for each in chosen}
+        chosen.append(max(left, key=lambda each: (each.right, each.film.region not in regions, each.film.severity)))
+    facts = ("seed", "label", "region", "mode")
+    return [{**{fact: getattr(each.film, fact) for fact in facts}, "judged_as_drawn": each.right} for each in chosen]

@@ -68,6 +68,7 @@ class DrawnRadiograph:
     view: str
     cast: bool
     seed: int
+    mode: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +129,7 @@ def draw_radiograph(
     has_cast = scene.cast if cast is None else cast
     pixels, mask, boxes = take(limb, film, breaks, out, who, noise, has_cast)
     low, high = SEVERITY.get(subtype, (0.0, 0.0))
-    return DrawnRadiograph(pixels, label, subtype, low + (high - low) * k, boxes, mask, scene.region, scene.view, has_cast, seed)
+    return DrawnRadiograph(pixels, label, subtype, low + (high - low) * k, boxes, mask, scene.region, scene.view, has_cast, seed, mode)
 
 
 def draw_set(count: int, seed: int = 0, *, size: int = 320, mode: str = HARD) -> Iterator[DrawnRadiograph]:

@@ -34,14 +34,14 @@ def test_the_break_of_a_broken_example_is_plain_to_see() -> None:
     for chosen in EXAMPLES:
         if chosen["label"] == "healthy":
             continue
-        broken, whole = (draw_radiograph(chosen["seed"], label) for label in (chosen["label"], "healthy"))
+        broken, whole = (draw_radiograph(chosen["seed"], label, mode=chosen["mode"]) for label in (chosen["label"], "healthy"))
         changed = np.abs(broken.pixels.astype(int) - whole.pixels)[broken.mask]
         assert changed.mean() > 8 and broken.mask.mean() > 0.001, f"run scripts/judge_drawn.py with --examples: {chosen} hides its break"
 
 
 @pytest.mark.slow
 def test_the_bundled_model_judges_each_example_as_drawn_or_its_caption_calls_it_hard() -> None:
-    films = [draw_radiograph(chosen["seed"], chosen["label"]) for chosen in EXAMPLES]
+    films = [draw_radiograph(chosen["seed"], chosen["label"], mode=chosen["mode"]) for chosen in EXAMPLES]
     findings = BonePredictor.from_pretrained("bundled").predict([film.pixels for film in films])
     right = [finding.verdict == film.label for finding, film in zip(findings, films, strict=True)]
     redo = "the bundled model or the drawing has changed: python scripts/judge_drawn.py hf_bones/checkpoint --examples"
@@ -49,20 +49,26 @@ def test_the_bundled_model_judges_each_example_as_drawn_or_its_caption_calls_it_
     assert ["(hard)" not in example.caption for example in draw_examples(96)] == right
 
 
-def test_examples_are_chosen_among_films_that_were_judged_right_and_of_several_regions() -> None:
+def test_a_plain_and_a_hard_example_of_each_class_are_chosen_and_those_judged_right_come_first() -> None:
     def judged(seed: int, label: str, verdict: str, region: str, **more: Any) -> JudgedFilm:
-        mask = np.ones((4, 4), dtype=bool)
-        facts = {"seed": seed, "label": label, "region": region, "cast": False, "boxes": ((0, 0, 1, 1),), "mask": mask, "severity": 0.5}
-        return JudgedFilm(SimpleNamespace(**{**facts, **more}), verdict)  # type: ignore[arg-type]
+        facts = {
+            "seed": seed,
+            "label": label,
+            "region": region,
+            "cast": False,
+            "boxes": ((0, 0, 1, 1),),
+            "mask": np.ones((4, 4), dtype=bool),
+        }
+        film = SimpleNamespace(**{**facts, "severity": 0.5, "mode": "hard" if seed < 50 else "plain", **more})
+        return JudgedFilm(film, verdict)  # type: ignore[arg-type]
 
-    films = [judged(10 + place, "healthy", "healthy", region, boxes=()) for place, region in enumerate(("hand", "hand", "knee"))]
-    films += [judged(20, "fractured", "fractured", "leg", cast=True), judged(21, "fractured", "fractured", "leg")]
-    films += [judged(22, "fractured", "healthy", "foot"), judged(23, "fractured", "refer", "femur", severity=0.9)]
-    films += [judged(30, "beyond_repair", "beyond_repair", "leg", mask=np.zeros((4, 4))), judged(31, "beyond_repair", "healthy", "elbow")]
-    films += [judged(32, "beyond_repair", "beyond_repair", "elbow")]
-    chosen = choose_examples(films)
-    assert [(each["seed"], each["judged_as_drawn"]) for each in chosen] == [
-        (10, True), (12, True), (21, True), (23, False), (32, True), (31, False),
+    films = [judged(10 + place, "healthy", "healthy", region, boxes=()) for place, region in enumerate(("leg", "leg", "knee"))]
+    films += [judged(20, "fractured", "fractured", "foot", cast=True), judged(21, "fractured", "fractured", "leg")]
+    films += [judged(22, "fractured", "healthy", "hand"), judged(30, "beyond_repair", "beyond_repair", "leg", mask=np.zeros((4, 4)))]
+    films += [judged(31, "beyond_repair", "healthy", "elbow"), judged(32, "beyond_repair", "refer", "elbow", severity=0.9)]
+    films += [judged(60 + place, label, label, "leg") for place, label in enumerate(THREE_CLASS.names)]
+    assert [(each["seed"], each["mode"], each["judged_as_drawn"]) for each in choose_examples(films)] == [
+        (60, "plain", True), (12, "hard", True), (61, "plain", True), (21, "hard", True), (62, "plain", True), (32, "hard", False),
     ]  # fmt: skip
-    with pytest.raises(ValueError, match="beyond_repair"):
+    with pytest.raises(ValueError, match="no plain film of beyond_repair"):
         choose_examples(films[:-1])
