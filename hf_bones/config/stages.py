@@ -27,6 +27,9 @@ class DataConfig(Checked):
     drawn_images: int = option(0, "Drawn radiographs added to the training rows, a third of them of each class.", within="[0, ∞)")
     drawn_validation_images: int = option(0, "Drawn radiographs added to the validation rows.", within="[0, ∞)")
     drawn_size: int = option(320, "Long side of the drawn radiographs, px.", within="[1, ∞)")
+    drawn_mode: str = option(
+        "hard", "How they are drawn: any limb and any break, or a shaft close up and plainly broken.", choices=("hard", "plain")
+    )
     use_arrays: bool = option(True, "Read images from the array cache of `dataset` (`hf-bones cache`), where it has one for `image_size`.")
     arrays_dir: str = option("", "Folder of the array caches, where `hf-bones cache` was given `--out`.")
     streaming: bool = option(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hf_bones.evaluation.drawn_films import RECORD_KEY
 from hf_bones.evaluation.report.cells import count_cell, few_rows_line, figure_cell
 from hf_bones.evaluation.report.figures import CHECKPOINT, SliceFigures, table_from
 from hf_bones.evaluation.report.markdown import MIRRORED, break_table
@@ -93,3 +94,13 @@ def validation_table(metrics: Mapping[str, Any], scheme: LabelScheme) -> str:
     ]
     counts = f" Right: {', '.join(right)}." if right else ""
     return f"On validation images, by which settings and checkpoint were chosen (so they flatter): {figures}.{counts}"
+
+
+def drawn_sentence(record: Mapping[str, Any]) -> str:
+    """How many unselected drawn films were judged as drawn (`evaluation/drawn_films.py`); empty where none were judged."""
+    found = record.get(RECORD_KEY)
+    if not isinstance(found, Mapping):
+        return ""
+    right, drawn = found["right"], found["drawn"]
+    parts = "; ".join(f"{plain(name)} {right[name]} of {drawn[name]}" for name in drawn)
+    return f"Right on {sum(right.values())} of {found['count']} unselected drawn radiographs, by its verdict: {parts}."

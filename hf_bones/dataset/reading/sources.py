@@ -243,24 +243,26 @@ def _stored_image(part: Any, index: int, column: str) -> bytes:
     return image_bytes(part[index][column])
 
 
-def drawn_rows(count: int, *, seed: int = 0, size: int = 320, split: str = "", progress: bool = False) -> Reading:
+def drawn_rows(count: int, *, seed: int = 0, size: int = 320, mode: str = "hard", split: str = "", progress: bool = False) -> Reading:
     """`count` radiographs drawn by the project itself (`draw_set`), PNG-encoded; licence CC0-1.0, one group per drawing.
 
-    `size` is the long side in pixels; `split` puts all of them into one split, "" leaves that to the build.
+    `size` is the long side in pixels, `mode` how they are drawn (`radiograph.MODES`); `split` puts all of them into one split, "" leaves
+    that to the build.
     """
     from PIL import Image
     from tqdm import tqdm
 
     from hf_bones.dataset.drawn.radiograph import draw_set
 
+    kind = "drawn" if mode == "hard" else f"drawn-{mode}"
     rows = []
-    for drawn in tqdm(draw_set(count, seed, size=size), total=count, desc="drawn", unit="img", disable=not progress):
+    for drawn in tqdm(draw_set(count, seed, size=size, mode=mode), total=count, desc="drawn", unit="img", disable=not progress):
         rows.append(
             SourceRow(
                 label=drawn.label,
                 content=png(Image.fromarray(drawn.pixels)),
                 subtype=drawn.subtype,
-                group=f"drawn-{drawn.seed}",
+                group=f"{kind}-{drawn.seed}",
                 source="drawn",
                 region=drawn.region,
                 view=drawn.view,
@@ -268,7 +270,7 @@ def drawn_rows(count: int, *, seed: int = 0, size: int = 320, split: str = "", p
                 boxes=drawn.boxes,
                 severity=drawn.severity,
                 split=split,
-                image_id=f"drawn-{drawn.seed}",
+                image_id=f"{kind}-{drawn.seed}",
                 synthetic=True,
                 cast=drawn.cast,
             )

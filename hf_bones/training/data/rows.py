@@ -70,8 +70,8 @@ class StoredImages:
 class DrawnImages:
     """Drawn radiographs by seed, drawn when first asked for and then kept."""
 
-    def __init__(self, count: int, seed: int, size: int, names: Sequence[str]) -> None:
-        self.count, self.seed, self.size, self.names = count, seed, size, tuple(names)
+    def __init__(self, count: int, seed: int, size: int, names: Sequence[str], mode: str = "hard") -> None:
+        self.count, self.seed, self.size, self.names, self.mode = count, seed, size, tuple(names), mode
         self.kept: dict[int, tuple[np.ndarray, Boxes | None]] = {}
 
     def __len__(self) -> int:
@@ -90,7 +90,7 @@ class DrawnImages:
         from hf_bones.dataset.drawn.radiograph import draw_radiograph
 
         if row not in self.kept:
-            drawn = draw_radiograph(self.seed + row, self.label(row), size=self.size)
+            drawn = draw_radiograph(self.seed + row, self.label(row), size=self.size, mode=self.mode)
             self.kept[row] = drawn.pixels, boxes_of(drawn.boxes, drawn.label == "healthy")
         return self.kept[row]
 
@@ -211,14 +211,14 @@ def _add_stored(
 def _add_drawn(rows: Rows, count: int, seed: int, config: DataConfig, scheme: LabelScheme) -> None:
     if count == 0:
         return
-    drawn = DrawnImages(count, seed, config.drawn_size, scheme.names)
+    drawn = DrawnImages(count, seed, config.drawn_size, scheme.names, config.drawn_mode)
     rows.sources.append(drawn)
     for row in range(count):
         rows.labels.append(scheme.label2id[drawn.label(row)])
         rows.groups.append(f"drawn-{seed + row}")
         rows.licences.append(DRAWN_LICENCE)
         rows.origins.append("drawn")
-        rows.hashes.append(f"drawn-{seed + row}-{config.drawn_size}")
+        rows.hashes.append(f"drawn-{seed + row}-{config.drawn_size}{'-plain' if config.drawn_mode == 'plain' else ''}")
         rows.synthetic.append(True)
         rows.subtypes.append("")  # not known before it is drawn
         rows.regions.append("")
