@@ -61,7 +61,7 @@ def test_the_limb_is_found_where_it_is():
 def test_a_film_without_a_limb_stays_as_it_is():
     grey = torch.full((3, 1, SIZE, SIZE), 0.4)
     sides = torch.full((3,), SIZE)
-    policy = dataclasses.replace(STILL, cast=1, metal=1)
+    policy = dataclasses.replace(STILL, cast=1, metal_healthy=1, cast_healthy=1)
     out = augment_batch(grey, sides, sides, drawn(3), policy, None, told(3, healthy=True))
     torch.testing.assert_close(out, grey, atol=1e-3, rtol=0)
 
@@ -82,7 +82,7 @@ def test_a_splint_lies_on_one_side():
 
 
 def test_metal_lies_along_the_bone_and_is_nearly_white():
-    before, after = with_drawn(dataclasses.replace(STILL, metal=1), drawn(20, metal_kind=0.6), told(20, healthy=True))
+    before, after = with_drawn(dataclasses.replace(STILL, metal_healthy=1), drawn(20, metal_kind=0.6), told(20, healthy=True))
     place = after - before > 0.2
     assert (place.flatten(1).any(dim=1)).float().mean() > 0.8
     columns = place.any(dim=1).nonzero()[:, 1].float()

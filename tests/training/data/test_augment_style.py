@@ -94,14 +94,16 @@ def test_padding_plays_no_part(key):
     wider = torch.nn.functional.pad(grey, (0, 24, 0, 24), value=0.9)
     for index, (height, width) in enumerate(SIDES):
         wider[index, :, height:] = wider[index, :, :, width:] = 0.9
-    # 16 px of grey level 0 to 255 make the pixels of either the same, but for rounding at the steps of JPEG and of histograms.
+    # The same but for rounding, which may fall the other way at the steps of JPEG and of histograms.
     draws = drawn()
     images = known(heights, widths, torch.zeros(3, 1, 4), healthy=True)
+    moved = []
     narrow, wide = (augment_batch(each, heights, widths, draws, alone(key), None, images) for each in (grey, wider))
     for one, other, before, (height, width) in zip(narrow, wide, grey, SIDES, strict=True):
         apart = (one - other[:, :SIZE, :SIZE]).abs()[:, : height - 1, : width - 1]
         assert (apart > 1e-3).float().mean() < 0.01 and apart.max() < 0.05
-        assert key == "markers" or (one - before).abs()[:, :height, :width].max() > 0.01
+        moved.append(float((one - before).abs()[:, :height, :width].max()))
+    assert max(moved) > 0.05
 
 
 def test_one_image_is_changed_alike_whatever_batch_it_is_in_and_on_either_kind_of_device(monkeypatch):
