@@ -54,7 +54,7 @@ def main() -> None:
     splits = load_bones(options.data)
     if options.quick:
         for split in splits:
-            splits[split] = few_of_each(splits[split], 10)
+            splits[split] = few_of_each(splits[split], 8)
     command = " ".join([
         "accuracy.py DATA", *(f"--model {name}" for name in models), *(["--elsewhere FOLDER"] if options.elsewhere else []),
         *(["--paired"] if options.paired else []), *(f"--{name}" for name in scoring),
@@ -71,12 +71,14 @@ def main() -> None:
             done = evaluate_checkpoint(path, splits, folder, choices)
             digest = read_json(done.metrics)["dataset"]["sha256"]
         print("\n".join(f"{label}: {warning}" for warning in done.warnings))
+        sources = sorted(set(splits["test"]["source"]))
         for table in done.tables:
-            if table.kind == "source":
-                bars += table_bars(table, label if table.model == "checkpoint" else table.model)
+            if table.kind == ("source" if len(sources) > 1 else "all"):
+                name = table.name if len(sources) > 1 else sources[0]
+                bars += table_bars(table, label if table.model == "checkpoint" else table.model, name)
         bars += break_bars(done.break_tables, label)
         if options.elsewhere:
-            few = 5 if options.quick else None
+            few = 4 if options.quick else None
             found = read_elsewhere(options.elsewhere, predictor.scheme.normal, few)
             bars += elsewhere_bars(label, predictor, found, scoring, MEAN_TARGET if label == "bundled" else None)
     if options.reference:
@@ -84,7 +86,7 @@ def main() -> None:
     write_result("accuracy", command, digest, bars, quick=options.quick)
 
 
-def table_bars(table: Any, who: str) -> list[Bar]:
+def table_bars(table: Any, who: str, source: str) -> list[Bar]:
     """What `evaluate_checkpoint` found on the test rows of one source."""
     wanted = [(key, key, table.n) for key in (*FIGURES, CAUGHT)]
     wanted += [(f"recall of {label}", f"sensitivity_{label}", table.supports[label]) for label in THREE_CLASS.names]
@@ -92,8 +94,8 @@ def table_bars(table: Any, who: str) -> list[Bar]:
     for title, key, count in wanted:
         figure = table.figures[key]
         if count and figure.value is not None:
-            target = TARGETS.get((who, key)) if table.name == "fracatlas" else None
-            bars.append(bar(f"{who}: {title}, {table.name} test", figure.value, n=count, interval=figure.interval, target=target))
+            target = TARGETS.get((who, key)) if source == "fracatlas" else None
+            bars.append(bar(f"{who}: {title}, {source} test", figure.value, n=count, interval=figure.interval, target=target))
     return bars
 
 

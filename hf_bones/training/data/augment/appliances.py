@@ -48,13 +48,14 @@ def _with_cast(grey: torch.Tensor, own: Named, images: BatchImages) -> torch.Ten
     mask = (limbs.inside > 0).float()
     radius = (2 * skin.sum(dim=(1, 2)) / mask.sum(dim=(1, 2)).clamp(min=1)).clamp(min=2)[:, None, None]  # cells, of the limb
     splint = (own["kind"] < _SPLINTS)[:, None, None]
-    wall = radius * torch.where(splint, 0.12 + 0.12 * own["wall"][:, None, None], 0.06 + 0.08 * own["wall"][:, None, None])
+    number = own["wall"][:, None, None]
+    wall = radius * torch.where(splint, 0.08 + 0.14 * number, 0.035 + 0.055 * number)
     gap = radius * 0.04
     # A wavy outer surface, rougher than the inner one
-    folds = blurred(grain_of(own["x"], own["y"], CELLS, grey.device), torch.full_like(own["x"], 2.0), 2.0)[:, 0] * 5
+    folds = blurred(grain_of(own["x"], own["y"], CELLS, grey.device), torch.full_like(own["x"], 1.5), 1.5)[:, 0] * 3.7
     field = torch.stack([limbs.inside, folds], dim=1)
     inside, folds = interpolate(field, size=(size, size), mode="bilinear", align_corners=False).unbind(1)
-    outer, inner = radius + gap + wall * (1 + 0.2 * folds).clamp(min=0.4), radius + gap
+    outer, inner = radius + gap + wall * (1 + 0.3 * folds).clamp(min=0.4), radius + gap
     off = (radius - inside).clamp(min=0)  # cells from the middle of the limb
     chord = (outer**2 - off**2).clamp(min=0).sqrt() - (inner**2 - off**2).clamp(min=0).sqrt()
     chord = chord / (outer**2 - inner**2).sqrt()  # 1 where the beam runs along the shell
@@ -64,16 +65,27 @@ def _with_cast(grey: torch.Tensor, own: Named, images: BatchImages) -> torch.Ten
     faces = -(sloped[0] * across[:, 0, None, None] + sloped[1] * across[:, 1, None, None])
     # Less of it over the middle than a round shell has; a sheet on one side has none there, and bends round the edge.
     edge = (off / radius).clamp(max=1) ** 2
-    chord = torch.where(splint, chord * edge * (3 * faces + 0.5).clamp(0, 1), chord * (0.45 + 0.55 * edge))
+    chord = torch.where(splint, chord * edge * (3 * faces + 0.5).clamp(0, 1), chord * (0.6 + 0.4 * edge))
     ends = _ends(mask, middle, along, own, radius[:, 0, 0])
     x, y = (each / cell for each in grid(grey))
     for place, inward in ends:
         into = (x - place[:, 0, None, None]) * inward[:, 0, None, None] + (y - place[:, 1, None, None]) * inward[:, 1, None, None]
         chord = chord * ((into + 0.12 * folds) * cell + 0.5).clamp(0, 1)
-    grain = blurred(grain_of(own["y"], own["x"], size, grey.device), torch.full_like(own["x"], 0.9), 0.9)[:, 0]
-    texture = (1 + 0.22 * grain + 0.2 * folds).clamp(min=0.2)
-    density = torch.where(splint, 0.9 + 1.1 * own["density"][:, None, None], 0.6 + 0.9 * own["density"][:, None, None])
+    texture = _texture(x, y, middle, along, own, size).mul(0.3).add(1).clamp(min=0.2)
+    number = own["density"][:, None, None]
+    density = torch.where(splint, 1.1 + 1.3 * number, 1.0 + 1.2 * number)
     return _exposed(grey, chord * texture * density, images, limbs)
+
+
+def _texture(x: torch.Tensor, y: torch.Tensor, middle: torch.Tensor, along: torch.Tensor, own: Named, size: int) -> torch.Tensor:
+    """(B, S, S) of mean 0 and spread about 1: creases across the limb, from the turns of the bandage, and a fine weave."""
+    x, y = x - middle[:, 0, None, None], y - middle[:, 1, None, None]
+    u = x * along[:, 0, None, None] + y * along[:, 1, None, None]
+    v = y * along[:, 0, None, None] - x * along[:, 1, None, None]
+    rough = grain_of(own["y"], own["x"], CELLS, u.device)
+    creases = grid_sample(rough, torch.stack([0.25 * v, 1.2 * u], dim=-1) / CELLS, padding_mode="reflection", align_corners=False)[:, 0]
+    weave = blurred(grain_of(own["y"], own["x"], size, u.device), torch.full_like(own["x"], 0.8), 0.8)[:, 0]
+    return 0.9 * creases + weave
 
 
 def _ends(

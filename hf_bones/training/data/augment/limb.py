@@ -46,7 +46,7 @@ def find_limbs(grey: torch.Tensor, images: BatchImages, chance: torch.Tensor) ->
     reach = round(_BROADEST * CELLS)
     core = ~_widened(~bright, reach)  # what is left of a trunk, shrunk from all sides
     thin = bright & ~_widened(core, reach + 7)
-    limb = _part(_widened(~_widened(~thin, 1), 1) & thin, chance)  # without fingers, wires and the edge of a table
+    limb = _part(_widened(~_widened(~thin, 2), 2) & thin, chance)  # without fingers, wires and the edge of a table
     edge = torch.where(limb, distance(limb, 24), -distance(~limb, 8))
     inside = blurred(edge[:, None], torch.full((len(grey),), 1.2, device=grey.device), 1.2)[:, 0]
     share = limb.float().mean(dim=(1, 2))

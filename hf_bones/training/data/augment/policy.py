@@ -43,7 +43,7 @@ def of_appliance(name: str, draws: tuple[str, ...], change: Change) -> Augmentat
         lambda policy: f"on {policy.strength(name):.0%}, of healthy films on {policy.strength(f'{name}_healthy'):.0%}",
         film=change,
         minds_boxes=True,
-        always={name: 1},
+        always={name: 1, f"{name}_healthy": 1},
     )
 
 
