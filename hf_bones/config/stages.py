@@ -89,6 +89,12 @@ class AugmentConfig(Checked):
         within="[1, ∞)",
     )
     zoom_probability: float = option(0.5, "Probability of such a crop, where `zoom` is over 1.", within="[0, 1]")
+    tile_probability: float = option(
+        0.0,
+        "Probability that a window of the image at 2 to `tile_scale` times the size stands for it, healthy where it holds no box.",
+        within="[0, 1]",
+    )
+    tile_scale: float = option(3.0, "Largest enlargement of such a tile.", within="[1, ∞)")
     keep_in_view: bool = option(
         True, "Move an image back as far as its known fracture boxes need to stay in view after rotation, scale and shift."
     )
@@ -140,9 +146,10 @@ class TrainConfig(Checked):
     balanced_verdicts: bool = option(False, "After training, shift the head's biases: verdicts then take all classes as equally frequent.")
     box_loss: float = option(
         0.0,
-        "Weight of a second loss that asks each patch whether a fracture box covers it; its head is left out of the checkpoint.",
+        "Weight of a second loss that asks each patch whether a fracture box covers it; its head is kept beside the checkpoint.",
         within="[0, ∞)",
     )
+    second_look: bool = option(False, "After training, fit a second look (`--zoom`) on the validation rows; needs `box_loss`.")
     extra_head_loss: float = option(0.3, "Weight of the loss of each of `extra_heads`.", within="[0, ∞)")
     ema_decay: float = option(
         0.0, "Decay per step of the averaged weights, which are validated and kept; 0 keeps the trained weights.", within="[0, 1)"

@@ -77,6 +77,7 @@ def make_trainer(
     return make(
         spec=spec,
         policy=recipe.augment,
+        normal_label=scheme.normal_id,
         sampler=sampler,
         optimiser_groups=parameter_groups(model, config.learning_rate, head_rate, config.weight_decay, config.layer_decay),
         model=model,

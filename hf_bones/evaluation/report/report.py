@@ -78,7 +78,9 @@ def evaluate_probabilities(
     found = Measured(rows, about, measured, calibration, specificity, resampling, least_rows)
     page = write_report(folder / "report.md", report_text(found, folder, len(chosen)))
     errors_page = folder / "worst_errors.html" if rows.image is not None else None
-    return Evaluation(folder / "report.md", page, folder / "metrics.json", errors_page, measured, about.mirror, least_rows, about.warnings)
+    return Evaluation(
+        folder / "report.md", page, folder / "metrics.json", errors_page, measured, about.mirror, about.zoom, least_rows, about.warnings
+    )
 
 
 def _versions(rows: ScoredRows, about: EvaluationSetup) -> dict[str, Floats]:
@@ -115,6 +117,7 @@ def _as_json(
             **asdict(resampling),
             "bootstrap_over": "groups",
             "mirror": about.mirror,
+            "zoom": about.zoom,
             "specificity": specificity,
             "threshold": "chosen on the same rows",
             "calibration_bins": CALIBRATION_BINS,

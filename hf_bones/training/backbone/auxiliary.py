@@ -1,7 +1,8 @@
-"""Further heads that train beside the classifier and are left out of the finished checkpoint.
+"""Further heads that train beside the classifier and are no part of the finished classifier.
 
 `box_loss`: a linear layer asks each patch token whether a fracture box covers it, so that the backbone learns where breaks are, not only
-that there is one. `extra_heads`: linear layers on what the classifier sees, for subtype and region, reported apart.
+that there is one; it is kept in a file of its own (`patch_head.py`). `extra_heads`: linear layers on what the classifier sees, for
+subtype and region, reported apart.
 
 The heads are a submodule of the network (`auxiliary`), so that optimiser, averaging, checkpoints and several processes treat their weights
 like all others; `save_checkpoint` drops them, and what is left loads as a plain classifier.
@@ -14,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from hf_bones.config.recipe import RecipeError, TrainConfig
 from hf_bones.training.backbone.loading import head_of
+from hf_bones.training.backbone.patch_head import PatchHead
 
 NAME = "auxiliary"
 PATCH_LOGITS = "patch_logits"
@@ -87,6 +90,17 @@ def attach_auxiliary(model: PreTrainedModel, image_size: int, classes: Mapping[s
     if classes:
         head_of(model).register_forward_pre_hook(keep_pooled)
     model.register_forward_hook(add)
+
+
+def trained_patch_head(model: PreTrainedModel) -> PatchHead | None:
+    """The patch head of a network in training, None where it has none. Under FSDP, call it in all processes."""
+    layer = getattr(getattr(model, NAME, None), "patch", None)
+    if layer is None:
+        return None
+    weight, bias = (
+        (each.full_tensor() if isinstance(each, DTensor) else each).detach().float().cpu().numpy() for each in (layer.weight, layer.bias)
+    )
+    return PatchHead(weight[0], float(bias[0]))
 
 
 def detached_state(model: PreTrainedModel) -> dict[str, torch.Tensor]:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from hf_bones.config.recipe import AugmentConfig
+from hf_bones.training.data import tiles
 from hf_bones.training.data.on_device import constant
 
 Named = Mapping[str, torch.Tensor]
@@ -29,12 +30,14 @@ _MARGIN = 0.05  # of each side, kept around the boxes that a zoom must hold
 
 @dataclass(frozen=True, eq=False)
 class BatchImages:
-    """What is known of the unpadded images of a batch: sides (B,) px, boxes (B, K, 4) and whether these are known (B,)."""
+    """What is known of the unpadded images of a batch: sides (B,) px, boxes (B, K, 4) and whether these are known (B,), and where it is
+    at hand how bright they are (`tiles.brightness`)."""
 
     heights: torch.Tensor
     widths: torch.Tensor
     boxes: torch.Tensor
     boxes_known: torch.Tensor
+    bright: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ def _zoom(matrices: torch.Tensor, draws: Named, frame: BatchImages, policy: Augm
     top, end = torch.minimum(top.clamp(min=0), sides), torch.minimum(end.clamp(min=0), sides)
     room = torch.where(any_real, sides / (end - top).clamp(min=1), torch.full_like(sides, torch.inf)).amin(dim=1)
     factor = torch.minimum(torch.exp(draws["zoom_factor"] * math.log(policy.zoom)), room.clamp(min=1))
-    factor = torch.where((draws["zoom"] < policy.zoom_probability) & frame.boxes_known, factor, torch.ones_like(factor))
+    chosen = (draws["zoom"] < policy.zoom_probability) & frame.boxes_known & ~tiles.are_tiles(draws, frame.boxes_known, policy)
+    factor = torch.where(chosen, factor, torch.ones_like(factor))
     window = sides / factor[:, None]
     first, last = (end - window).clamp(min=0), torch.minimum(top, sides - window)
     offset = first + torch.stack([draws["zoom_x"], draws["zoom_y"]], dim=1) * (last - first).clamp(min=0)
@@ -113,6 +117,13 @@ AUGMENTATIONS = (
         {"zoom": 1, "zoom_factor": 0.5, "zoom_x": 0.5, "zoom_y": 0.5},
         lambda policy: f"up to {policy.zoom:g}, in {policy.zoom_probability:.0%}",
         move=_zoom,
+    ),
+    Augmentation(
+        "tile",
+        {"tile_scale": 1, "tile_probability": 0},
+        tiles.DRAWS,
+        lambda policy: f"up to {policy.tile_scale:g}, in {policy.tile_probability:.0%}",
+        move=tiles.tiled,
     ),
 )
 """In the order in which numbers are drawn for them and in which they are made; a new one comes last, and leaves the others their draws."""
@@ -157,11 +168,13 @@ def affine_matrices(
     policy: AugmentConfig,
     boxes: torch.Tensor | None = None,
     boxes_known: torch.Tensor | None = None,
+    bright: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Float32 (B, 2, 3) pixel-space matrices, source to destination, about the centre of each unpadded image.
 
     `heights` and `widths` are (B,) px of the unpadded images. `boxes` (B, K, 4) are (cx, cy, w, h) in [0, 1] of them, rows of zero size
-    being none: they stay in view (`keep_in_view`), and only images whose boxes are known (B,) are zoomed.
+    being none: they stay in view (`keep_in_view`), and only images whose boxes are known (B,) are zoomed, or
+    replaced by a tile. `bright` are the maps of `tiles.brightness`; without them a tile may show background.
     """
     centre_x, centre_y = (widths - 1) / 2, (heights - 1) / 2
     angle = (draws["rotation"] * 2 - 1) * math.radians(policy.rotation_degrees)
@@ -180,7 +193,7 @@ def affine_matrices(
         return matrices
     if policy.keep_in_view:
         matrices = _moved_back(matrices, heights, widths, boxes)
-    frame = BatchImages(heights, widths, boxes, boxes_known)
+    frame = BatchImages(heights, widths, boxes, boxes_known, bright)
     for augmentation in AUGMENTATIONS:
         if augmentation.move is not None:
             matrices = augmentation.move(matrices, draws, frame, policy)
