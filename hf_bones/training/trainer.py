@@ -101,16 +101,16 @@ def train(
         )
     if config.head_start == "probe" and earlier.checkpoint is None:
         start_weights(trainer, len(scheme.names), earlier)
-    untrained = config.epochs == 0
+    stepped = config.epochs > 0
     if config.epochs > 0:
         trainer.train(resume_from_checkpoint=str(earlier.checkpoint) if earlier.checkpoint else None)
         merge_lora(trainer.accelerator.unwrap_model(trainer.model))
-        untrained = keep_better_start(trainer, earlier.start)
+        stepped = not keep_better_start(trainer, earlier.start)
 
     model = trainer.accelerator.unwrap_model(trainer.model)
     round_weights(model, config.save_dtype)
     logits, labels = validation_logits(trainer)
-    patch_head = None if untrained else trained_patch_head(model)
+    patch_head = trained_patch_head(model, stepped)
     whole = whole_model(model, lambda: load_model(recipe.model, scheme)[0])
     if shift is not None and trainer.is_world_process_zero():
         shift = shift_biases(whole, shift, config.save_dtype)

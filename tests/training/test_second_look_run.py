@@ -13,9 +13,14 @@ from small_run import arguments
 from tiny import bar_picture
 
 from hf_bones import BonePredictor
+from hf_bones.config.recipe import ModelConfig
 from hf_bones.hub.push import files_to_push
 from hf_bones.inference.decision import read_decision
+from hf_bones.labels import THREE_CLASS
+from hf_bones.training.backbone.auxiliary import trained_patch_head
+from hf_bones.training.backbone.loading import load_model
 from hf_bones.training.backbone.patch_head import FILE_NAME, read_patch_head
+from hf_bones.training.build import add_further_weights
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +49,13 @@ def test_a_run_with_boxes_leaves_a_patch_head_and_a_second_look_and_one_without_
     film = np.repeat(np.repeat(bar_picture(1, 7), 3, axis=0), 3, axis=1)
     one, two = (predictor.predict(film, zoom=zoom)[0] for zoom in (False, True))
     assert two.zoomed and two.probabilities != one.probabilities
+
+    # A run from it starts where its patch head left off.
+    for folder, expected in ((output, head.bias), (boxed / "start", None)):
+        again, _ = load_model(ModelConfig(str(folder), image_size=56), THREE_CLASS)
+        add_further_weights(again, ModelConfig(str(folder), image_size=56), 56, {}, boxes=True)
+        known = trained_patch_head(again, steps=False)
+        assert (known.bias if known else None) == expected
 
     assert main(arguments(boxed, output, "--epochs", "1", "--resume", "false")) == 0
     decision = read_decision(output)

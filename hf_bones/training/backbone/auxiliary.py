@@ -34,6 +34,7 @@ class AuxiliaryHeads(torch.nn.Module):
         super().__init__()
         self.patch = torch.nn.Linear(width, 1) if boxes else None
         self.heads = torch.nn.ModuleDict({name: torch.nn.Linear(pooled_width, count) for name, count in classes.items()})
+        self.patch_has_learnt = False  # in the run that made the checkpoint it starts from
         self.seen: dict[str, torch.Tensor] = {}
         for layer in self.modules():
             if isinstance(layer, torch.nn.Linear):
@@ -92,10 +93,25 @@ def attach_auxiliary(model: PreTrainedModel, image_size: int, classes: Mapping[s
     model.register_forward_hook(add)
 
 
-def trained_patch_head(model: PreTrainedModel) -> PatchHead | None:
-    """The patch head of a network in training, None where it has none. Under FSDP, call it in all processes."""
-    layer = getattr(getattr(model, NAME, None), "patch", None)
-    if layer is None:
+def start_patch_head(model: PreTrainedModel, head: PatchHead) -> None:
+    """Puts the patch head of the checkpoint that a run starts from into the network, in place; one of another width is left."""
+    heads: AuxiliaryHeads = getattr(model, NAME)
+    if heads.patch is None or heads.patch.in_features != len(head.weight):
+        return
+    with torch.no_grad():
+        heads.patch.weight.copy_(torch.from_numpy(head.weight)[None])
+        heads.patch.bias.fill_(head.bias)
+    heads.patch_has_learnt = True
+
+
+def trained_patch_head(model: PreTrainedModel, steps: bool = True) -> PatchHead | None:
+    """The patch head of a network in training; None where it has none, or one that never learnt, the network having taken no `steps`.
+
+    Under FSDP, call it in all processes.
+    """
+    heads = getattr(model, NAME, None)
+    layer = getattr(heads, "patch", None)
+    if layer is None or not (steps or heads.patch_has_learnt):
         return None
     weight, bias = (
         (each.full_tensor() if isinstance(each, DTensor) else each).detach().float().cpu().numpy() for each in (layer.weight, layer.bias)

@@ -96,7 +96,8 @@ def hold_a_box(matrices: torch.Tensor, sides: torch.Tensor, boxes: torch.Tensor)
     """Which images (B,) have at least half of a box within the frame of `sides` (B, 2) after `matrices`."""
     first, last, real = box_extents(matrices, sides, boxes)
     inside = (torch.minimum(last, sides[:, None]) - first.clamp(min=0)).clamp(min=0).prod(dim=-1)
-    return ((inside >= 0.5 * (last - first).prod(dim=-1)) & real).any(dim=1)
+    area = (last - first).prod(dim=-1)  # 0 of a box that lies beyond the film's edge
+    return ((inside >= 0.5 * area) & (area > 0) & real).any(dim=1)
 
 
 def box_extents(matrices: torch.Tensor, sides: torch.Tensor, boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -150,7 +151,9 @@ def _light(
     line = (torch.arange(_POINTS, device=sides.device) + 0.5) / _POINTS
     spread = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1).flatten(0, 1)  # (P, 2)
     points = offsets[:, :, None] + spread * window[:, None, None] - 0.5  # (B, W, P, 2)
-    source = torch.linalg.solve(matrices[:, None, None, :, :2], (points - matrices[:, None, None, :, 2])[..., None])[..., 0]
+    x, y = (points - matrices[:, None, None, :, 2]).unbind(-1)
+    a, b, c, d = (each[:, None, None] for each in matrices[:, :, :2].flatten(1).unbind(1))
+    source = torch.stack([d * x - b * y, a * y - c * x], dim=-1) / (a * d - b * c)[..., None]
     share = (source + 0.5) / sides[:, None, None]
     within = ((share >= 0) & (share < 1)).all(dim=-1)
     cell = (share * CELLS).long().clamp(0, CELLS - 1)

@@ -120,7 +120,7 @@ def test_patches_are_asked_for_the_break_only_where_the_tile_holds_it() -> None:
     batch = batch_of(300, [[0.3, 0.4, 0.2, 0.1]])
     matrices = batch_matrices(batch, ALWAYS)
     labels = labels_in_view(batch, matrices, ALWAYS, NORMAL)
-    cover = box_cover(batch["boxes"], matrices, batch["heights"].float(), batch["widths"].float(), grid=8, size=SIZE)
+    cover = box_cover(batch["boxes"], matrices, batch["heights"].float(), batch["widths"].float(), grid=24, size=SIZE)
     covered = cover.flatten(1).sum(dim=1)
     assert (covered[labels == 0] == 0).all() and (covered[labels == 1] > 0).all()
 
