@@ -131,7 +131,8 @@ def box_cover(
 
     `boxes` (B, K, 4) are (cx, cy, w, h) in [0, 1] of the unpadded images of `heights` × `widths` px (rows of zero size are no boxes);
     `matrices` (B, 2, 3) map source to destination pixels. Four points a patch are taken back to the source and asked whether they lie in
-    a box, which is exact under rotation; boxes are widened by half the distance between points, so that none falls between them.
+    a box, which is exact under rotation; boxes are widened by half the distance between points, so that none falls between them. Points in
+    the padding are in none: a tile may leave a box beyond its edge.
     """
     step = size / (2 * grid)
     line = (torch.arange(2 * grid, device=boxes.device, dtype=boxes.dtype) + 0.5) * step - 0.5
@@ -143,7 +144,8 @@ def box_cover(
     centre, half = boxes[..., :2] * sides, boxes[..., 2:] * sides / 2 + step / 2
     away = (source.transpose(1, 2)[:, None] - centre[:, :, None]).abs()  # (B, K, Q, 2)
     real = (boxes[..., 2:] > 0).all(dim=-1)
-    inside = ((away <= half[:, :, None]).all(dim=-1) & real[..., None]).any(dim=1)
+    on_film = (points.T[None] <= sides + (step - 1) / 2).all(dim=-1)  # (B, Q), as wide beyond the edge as boxes are made
+    inside = ((away <= half[:, :, None]).all(dim=-1) & real[..., None]).any(dim=1) & on_film
     return torch.nn.functional.avg_pool2d(inside.to(boxes.dtype).unflatten(1, (2 * grid, 2 * grid))[:, None], 2)[:, 0]
 
 
