@@ -14,9 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import bone_row, bone_rows, grey, telling_checkpoint
 from transformers import AutoImageProcessor, pipeline
+from typer.testing import CliRunner
 
+from hf_bones.cli.main import app
 from hf_bones.evaluation.second_look import fit_second_look_of
 from hf_bones.evaluation.second_look_choices import SecondLookChoices
+from hf_bones.hub.card_figures import measured_table
 from hf_bones.inference.checkpoint import CheckpointError
 from hf_bones.inference.decision import DecisionRule, read_decision, write_decision
 from hf_bones.inference.network import content_mask, patch_logits
@@ -292,12 +295,44 @@ def test_the_command_fits_a_checkpoint_and_zoom_then_works(tmp_path: Path) -> No
     DatasetDict(train=bone_rows(rows[:3]), validation=bone_rows(rows)).save_to_disk(str(tmp_path / "films"))
     choices = SecondLookChoices(doubtful_from=0.1, doubtful_to=0.95, device="cpu")
     assert (choices.scale, choices.top) == (SCALE, TOP)
+    asked = ["second-look", str(made), str(tmp_path / "films"), "--doubtful-from", "0.1", "--doubtful-to", "0.95", "--device", "cpu"]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 0 and "of 36 films looked at twice" in done.output, done.output
     look = fit_second_look_of(made, tmp_path / "films", choices)
     stored = read_decision(made)
     assert stored is not None and stored.second_look == look and stored.temperature == 1.5
     assert look.doubtful == (0.1, 0.95) and look.fitted_on["n"] == 36
-    predictor = BonePredictor.from_pretrained(made, device="cpu")
-    assert predictor.predict(grey(60, 50), zoom=True)[0].checkpoint == str(made)
+
+    # What command line, report, data and card say of it
+    told = {}
+    for zoom in (False, True):
+        out = tmp_path / f"zoom {zoom}"
+        asked = [
+            "evaluate",
+            str(made),
+            str(tmp_path / "films"),
+            "--split",
+            "validation",
+            "--repeats",
+            "20",
+            "--no-baselines",
+            "--out",
+            str(out),
+        ]
+        done = CliRunner().invoke(app, [*asked, "--out", str(out), *(["--zoom"] if zoom else [])])
+        assert done.exit_code == 0, done.output
+        data = json.loads((out / "metrics.json").read_text())
+        told[zoom] = data["slices"][0]["figures"]["log_loss"]["value"]
+        assert data["method"]["zoom"] == (look.fitted_on["doubtful"] if zoom else None)
+        for text in (done.output, (out / "report.md").read_text(), measured_table(data, THREE_CLASS)):
+            assert ("doubtful films again, in windows at twice the size" in text) is zoom
+    assert told[True] < told[False]
+    grey(60, 50, 3).save(tmp_path / "film.png")
+    asked = ["predict", str(tmp_path / "film.png"), "--zoom", "--csv", str(tmp_path / "found.csv"), "--model"]
+    assert CliRunner().invoke(app, [*asked, str(made)]).exit_code == 0
+    (tmp_path / "found.csv").unlink()
+    assert CliRunner().invoke(app, [*asked, str(telling_checkpoint(tmp_path / "none"))]).exit_code == 2
+    assert not (tmp_path / "found.csv").exists(), "refused before a file is begun"
     for wrong, message in (("bundled", "folder of your own"), (telling_checkpoint(tmp_path / "bare"), "no decision.json")):
         with pytest.raises(ValueError, match=message):
             fit_second_look_of(wrong, tmp_path / "films", choices)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Said wherever figures of such an evaluation are shown: they are not those of the checkpoint on upright images.
 MIRRORED = "The checkpoint scored each image upright and mirrored left-right (--mirror); its figures are of the mean of the two logits"
-ZOOMED = "The checkpoint looked at {count} doubtful films again, in windows at twice the size (--zoom); its figures rest on both looks"
+ZOOMED = "The checkpoint looked at {count} doubtful films again, in windows at twice the size (--zoom), which its figures include"
 
 _LACKING = 6  # sources without some class that are named
 
