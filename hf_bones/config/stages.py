@@ -121,9 +121,11 @@ class TrainConfig(Checked):
     balanced_verdicts: bool = option(False, "After training, shift the head's biases: verdicts then take all classes as equally frequent.")
     box_loss: float = option(
         0.0,
-        "Weight of a second loss that asks each patch whether a fracture box covers it; its head is left out of the checkpoint.",
+        "Weight of a second loss that asks each patch whether a fracture box covers it; its head is kept beside the checkpoint, and "
+        "starts from that of `model`, where a folder has one.",
         within="[0, ∞)",
     )
+    second_look: bool = option(False, "After training, fit a second look (`--zoom`) on the validation rows; needs `box_loss`.")
     extra_head_loss: float = option(0.3, "Weight of the loss of each of `extra_heads`.", within="[0, ∞)")
     ema_decay: float = option(
         0.0, "Decay per step of the averaged weights, which are validated and kept; 0 keeps the trained weights.", within="[0, 1)"

@@ -114,7 +114,7 @@ def _front_matter(record: Mapping[str, Any], data: Mapping[str, Any], licences: 
 def _about(config: Mapping[str, Any], folder: Path, record: Mapping[str, Any], scheme: LabelScheme) -> list[tuple[str, str]]:
     processor = folder / PROCESSOR_FILE
     size = f"{spec_from_processor(read_json(processor), str(processor)).size} px" if processor.is_file() else NOT_RECORDED
-    weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    weights = sum(path.stat().st_size for path in folder.glob("model*.safetensors"))
     rows = [
         ("Task", f"one radiograph of a bone → {', '.join(scheme.names)}"),
         ("Architecture", str((config.get("architectures") or [NOT_RECORDED])[0])),

@@ -9,7 +9,7 @@ from typing import Any
 from hf_bones.evaluation.drawn_films import RECORD_KEY
 from hf_bones.evaluation.report.cells import count_cell, few_rows_line, figure_cell
 from hf_bones.evaluation.report.figures import CHECKPOINT, SliceFigures, table_from
-from hf_bones.evaluation.report.markdown import MIRRORED, break_table
+from hf_bones.evaluation.report.markdown import break_table, views_told
 from hf_bones.evaluation.report.slices import UNSEEN
 from hf_bones.evaluation.seen import counted_words
 from hf_bones.labels import LabelScheme
@@ -34,7 +34,7 @@ def measured_table(measured: Mapping[str, Any], scheme: LabelScheme) -> str:
         + (f", rows SHA-256 `{str(dataset['sha256'])[:16]}`" if dataset.get("sha256") else "")
         + (f", look number {looks}" if looks else "")
         + f". In brackets: {level * 100:g} % intervals by bootstrap over groups. AUROC(abnormal) scores 1 − P({plain(scheme.normal)})."
-        + (f" {MIRRORED}." if method.get("mirror") else "")
+        + "".join(f" {told}." for told in views_told(bool(method.get("mirror")), method.get("zoom")))
     )
     head = ["images", "model", "n", *(TITLES[key] for key in CARD), *(plain(figure_name(f"sensitivity_{name}")) for name in scheme.names)]
     parts = [table_from(part) for part in measured.get("slices", []) if part["kind"] in {"all", "source", "unseen"}]

@@ -14,6 +14,7 @@ from typing import Any
 from hf_bones.curation.duplicates.seen_films import SEEN_FILE, SeenFilms, read_seen_films
 from hf_bones.inference.decision import FILE_NAME as DECISION_FILE
 from hf_bones.labels import SHIPPED_SCHEMES, LabelClass, LabelScheme
+from hf_bones.training.backbone.patch_head import FILE_NAME as PATCH_HEAD
 
 BUNDLED = "bundled"
 CONFIG_FILE = "config.json"
@@ -21,9 +22,19 @@ PROCESSOR_FILE = "preprocessor_config.json"
 WEIGHTS_FILE = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 RECORD_FILE = "record.json"
+PATCH_HEAD_FILE = PATCH_HEAD  # only where a run had box_loss
 
 # What is fetched from the Hub.
-NEEDED_FILES = (CONFIG_FILE, PROCESSOR_FILE, WEIGHTS_FILE, WEIGHTS_INDEX, "model-*-of-*.safetensors", DECISION_FILE, RECORD_FILE)
+NEEDED_FILES = (
+    CONFIG_FILE,
+    PROCESSOR_FILE,
+    WEIGHTS_FILE,
+    WEIGHTS_INDEX,
+    "model-*-of-*.safetensors",
+    PATCH_HEAD_FILE,
+    DECISION_FILE,
+    RECORD_FILE,
+)
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

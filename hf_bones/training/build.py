@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 from transformers import EarlyStoppingCallback, PreTrainedModel
@@ -11,9 +12,10 @@ from hf_bones.config.recipe import ModelConfig, Recipe, RecipeError, TrainConfig
 from hf_bones.labels import LabelScheme
 from hf_bones.metrics.modules import trainer_metrics
 from hf_bones.preprocess import InputSpec
-from hf_bones.training.backbone.auxiliary import UNKNOWN, attach_auxiliary
-from hf_bones.training.backbone.loading import compile_blocks, head_parameters, parameter_groups
+from hf_bones.training.backbone.auxiliary import UNKNOWN, attach_auxiliary, start_patch_head
+from hf_bones.training.backbone.loading import compile_blocks, head_parameters, parameter_groups, resolve_model
 from hf_bones.training.backbone.lora import add_lora
+from hf_bones.training.backbone.patch_head import read_patch_head
 from hf_bones.training.bone_trainer import BoneTrainer
 from hf_bones.training.data.augment import needs_boxes
 from hf_bones.training.data.batches import RunSampler, SquareCollator, TrainingRows
@@ -33,6 +35,8 @@ def add_further_weights(model: PreTrainedModel, config: ModelConfig, image_size:
     """Gives the network what learns beside its own weights, in place: extra `heads`, one for the `boxes` of breaks, LoRA's matrices."""
     if boxes or heads:
         attach_auxiliary(model, image_size, {name: len(labels) for name, labels in heads.items()}, boxes)
+        if boxes and not config.from_scratch and not config.keep_blocks and (known := read_patch_head(Path(resolve_model(config.model)))):
+            start_patch_head(model, known)
     if config.lora_rank:
         add_lora(model, config, head_parameters(model))
 
@@ -79,6 +83,7 @@ def make_trainer(
     return make(
         spec=spec,
         policy=recipe.augment,
+        normal_label=scheme.normal_id,
         sampler=sampler,
         optimiser_groups=parameter_groups(model, config.learning_rate, head_rate, config.weight_decay, config.layer_decay),
         model=model,

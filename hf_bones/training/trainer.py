@@ -22,7 +22,7 @@ from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics
 from hf_bones.metrics.by_source import by_source_metrics
 from hf_bones.preprocess import InputSpec
-from hf_bones.training.backbone.auxiliary import head_figures
+from hf_bones.training.backbone.auxiliary import head_figures, trained_patch_head
 from hf_bones.training.backbone.check import check_network
 from hf_bones.training.backbone.loading import load_model
 from hf_bones.training.backbone.lora import merge_lora
@@ -102,14 +102,16 @@ def train(
         )
     if config.head_start == "probe" and earlier.checkpoint is None:
         start_weights(trainer, len(scheme.names), earlier)
+    stepped = config.epochs > 0
     if config.epochs > 0:
         trainer.train(resume_from_checkpoint=str(earlier.checkpoint) if earlier.checkpoint else None)
         merge_lora(trainer.accelerator.unwrap_model(trainer.model))
-        keep_better_start(trainer, earlier.start)
+        stepped = not keep_better_start(trainer, earlier.start)
 
     model = trainer.accelerator.unwrap_model(trainer.model)
     round_weights(model, config.save_dtype)
     logits, labels = validation_logits(trainer)
+    patch_head = trained_patch_head(model, stepped)
     whole = whole_model(model, lambda: load_model(recipe.model, scheme)[0])
     if shift is not None and trainer.is_world_process_zero():
         shift = shift_biases(whole, shift, config.save_dtype)
@@ -134,6 +136,8 @@ def train(
         is_main_process=trainer.is_world_process_zero(),
         verdict_shift=dict(zip(scheme.names, shift.tolist(), strict=True)) if shift is not None else None,
         rows=(taught_rows, validation_rows),
+        patch_head=patch_head,
+        validation_sources=validation_rows.sources,
     )
 
 

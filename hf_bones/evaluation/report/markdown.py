@@ -24,8 +24,14 @@ if TYPE_CHECKING:
 
 # Said wherever figures of such an evaluation are shown: they are not those of the checkpoint on upright images.
 MIRRORED = "The checkpoint scored each image upright and mirrored left-right (--mirror); its figures are of the mean of the two logits"
+ZOOMED = "The checkpoint looked at {count} doubtful films again, in windows at twice the size (--zoom), which its figures include"
 
 _LACKING = 6  # sources without some class that are named
+
+
+def views_told(mirror: bool, zoom: int | None) -> list[str]:
+    """How the checkpoint looked at its films, where not once and upright: sentences without their full stop."""
+    return [MIRRORED] * mirror + ([ZOOMED.format(count=zoom)] if zoom is not None else [])
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +79,7 @@ def report_text(found: Measured, folder: Path, errors_shown: int) -> str:
     first = [
         f"# Evaluation of {plain(about.checkpoint)} on {plain(about.split)}",
         f"**{NOTICE}**",
-        f"{overall.n} films in {overall.groups} groups: {classes}." + (f" {MIRRORED}." if about.mirror else ""),
+        f"{overall.n} films in {overall.groups} groups: {classes}." + "".join(f" {told}." for told in views_told(about.mirror, about.zoom)),
         *(f"**{plain(warning)}**" for warning in about.warnings),
         "## In short",
         *headline,

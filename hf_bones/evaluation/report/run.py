@@ -66,7 +66,7 @@ def evaluate_checkpoint(
     predictor = _load_predictor(model, choices.revision, choices.device)
     scheme, part = predictor.scheme, data[split]
     labels = scheme_labels(part, scheme, f"{_name_of(dataset)}, split {split!r}")
-    findings = predict_rows(predictor, part, choices.batch_size, mirror=choices.mirror)
+    findings = predict_rows(predictor, part, choices.batch_size, mirror=choices.mirror, zoom=choices.zoom)
     rows, left_out = _scored(part, labels, findings, predictor, split)
     fingerprint = sha256_rows(
         (s, label, g) for s, label, g in zip(text_column(part, "sha256"), labels, text_column(part, "group"), strict=True)
@@ -88,6 +88,7 @@ def evaluate_checkpoint(
         revision=findings[0].revision,
         calibrated=findings[0].calibrated,
         mirror=choices.mirror,
+        zoom=sum(findings[index].zoomed for index in kept) if choices.zoom else None,
         dataset=_name_of(dataset),
         split=split,
         dataset_sha256=fingerprint,
@@ -155,7 +156,12 @@ def _source(image: Mapping[str, Any]) -> bytes | str:
     return bytes(found) if isinstance(found, bytes) else str(found)
 
 
-def predict_rows(predictor: BonePredictor, part: Dataset, batch_size: int, *, mirror: bool = False) -> list[Finding]:
+def image_sources(part: Dataset) -> list[bytes | str]:
+    """The images of all rows of a split as they are stored, undecoded: bytes, or a path."""
+    return [_source(image) for image in _sources(part)["image"][:]]
+
+
+def predict_rows(predictor: BonePredictor, part: Dataset, batch_size: int, *, mirror: bool = False, zoom: bool = False) -> list[Finding]:
     """A finding for each row of `part`, with a progress bar."""
     from tqdm import tqdm
 
@@ -166,7 +172,7 @@ def predict_rows(predictor: BonePredictor, part: Dataset, batch_size: int, *, mi
     with tqdm(total=len(part), unit="image", desc="predict", disable=None) as progress:
         for start in range(0, len(part), step):
             images = [_source(image) for image in sources[start : start + step]["image"]]
-            findings += predictor.predict(images, batch_size=batch_size, mirror=mirror)
+            findings += predictor.predict(images, batch_size=batch_size, mirror=mirror, zoom=zoom)
             progress.update(len(images))
     return findings
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from hf_bones.evaluation.report.baselines import MAJORITY
 from hf_bones.evaluation.report.cells import count_cell, few_rows, figure_cell
 from hf_bones.evaluation.report.figures import SliceFigures
-from hf_bones.evaluation.report.markdown import MIRRORED
+from hf_bones.evaluation.report.markdown import views_told
 from hf_bones.evaluation.report.results import Evaluation
 from hf_bones.metrics.headlines import TABLE, TITLES
 
 
 def summary_text(done: Evaluation) -> str:
     """A few lines for people."""
-    lines = [f"warning: {warning}" for warning in done.warnings] + ([MIRRORED] if done.mirror else [])
+    lines = [f"warning: {warning}" for warning in done.warnings] + views_told(done.mirror, done.zoom)
     shown, others = few_rows((table for table in done.tables if table.kind == "source"), done.least_rows, "source")
     for table in [*(table for table in done.tables if table.kind == "all"), *shown]:
         lines.append(f"{'all rows' if table.kind == 'all' else table.name}, {table.model} (n = {table.n})")

@@ -16,6 +16,7 @@ import torch
 
 from hf_bones.config.recipe import AugmentConfig
 from hf_bones.preprocess import InputSpec, fit_to
+from hf_bones.training.data import tiles
 from hf_bones.training.data.augment import BatchImages, affine_matrices, augment_batch, augmentation_draw, named_draws
 from hf_bones.training.data.on_device import constant
 
@@ -203,8 +204,27 @@ def batch_matrices(batch: dict[str, torch.Tensor], policy: AugmentConfig | None)
     """Where augmentation takes the pixels of each image, float32 (B, 2, 3); the identity without a policy."""
     if policy is None or not policy.augment:
         return torch.eye(2, 3, device=batch["draws"].device).expand(len(batch["draws"]), 2, 3)
-    heights, widths = batch["heights"].float(), batch["widths"].float()
-    return affine_matrices(named_draws(batch["draws"]), heights, widths, policy, batch.get("boxes"), batch.get("boxes_known"))
+    heights, widths, bright = batch["heights"].float(), batch["widths"].float(), batch.get("bright")
+    if bright is None and "grey" in batch and tiles.are_on(policy):
+        bright = tiles.brightness(batch["grey"], heights, widths)
+    return affine_matrices(named_draws(batch["draws"]), heights, widths, policy, batch.get("boxes"), batch.get("boxes_known"), bright)
+
+
+def batch_tiles(batch: dict[str, torch.Tensor], policy: AugmentConfig | None) -> torch.Tensor | None:
+    """Which images (B,) of a batch a policy replaces by tiles; None where it never does."""
+    if policy is None or not tiles.are_on(policy) or not {"draws", "boxes_known"} <= set(batch):
+        return None
+    return tiles.are_tiles(named_draws(batch["draws"]), batch["boxes_known"], policy)
+
+
+def labels_in_view(batch: dict[str, torch.Tensor], matrices: torch.Tensor, policy: AugmentConfig | None, normal: int) -> torch.Tensor:
+    """The labels (B,) of a batch after augmentation by `matrices`: a tile without a box is of the `normal` class."""
+    chosen = batch_tiles(batch, policy)
+    if chosen is None:
+        return batch["labels"]
+    sides = torch.stack([batch["widths"], batch["heights"]], dim=1).float()
+    whole = chosen & ~tiles.hold_a_box(matrices, sides, batch["boxes"])
+    return batch["labels"].masked_fill(whole, normal)
 
 
 def batch_images(batch: dict[str, torch.Tensor]) -> BatchImages:
