@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_bones.config.recipe import DataConfig, DistillConfig, ModelConfig, Recipe, TrainConfig, override
+from hf_bones.metrics.by_source import worst_source_line
 from hf_bones.metrics.headlines import ALONE, TITLES, TRAINING
 
 if TYPE_CHECKING:
@@ -77,13 +78,15 @@ def fit(recipe: Recipe, callbacks: Sequence[TrainerCallback] = (), *, finished: 
 
 
 def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
-    """Writes the finished checkpoint: weights, calibration, curves, record and card."""
+    """Writes the finished checkpoint: weights, calibration, the films it has seen, curves, record and card."""
     from hf_bones.hub.card import write_card
+    from hf_bones.inference.checkpoint import find_seen_films
     from hf_bones.inference.decision import calibrate, write_decision
     from hf_bones.record import command_line, environment, now, public_name, read_json, write_json
     from hf_bones.training.backbone.patch_head import write_patch_head
     from hf_bones.training.run.checkpoints import save_checkpoint
     from hf_bones.training.run.curves import plot_curves
+    from hf_bones.training.run.seen import write_seen
 
     folder = Path(recipe.training.output_dir)
     save_checkpoint(trained.model, trained.spec, folder, recipe.training.save_dtype)
@@ -92,6 +95,9 @@ def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
     write_decision(decision, folder)
     if recipe.training.second_look:
         add_second_look(recipe.training, trained, decision)
+    if trained.rows is not None:
+        start = recipe.model
+        write_seen(folder, trained.rows, None if start.from_scratch else find_seen_films(start.model, start.revision))
     if any("eval_loss" in entry for entry in trained.history):
         plot_curves(trained.history, folder / "curves.png")
     names = {"output_dir": public_name(folder), **public_places(recipe.data, recipe.model, recipe.distill)}
@@ -133,11 +139,12 @@ def add_second_look(config: TrainConfig, trained: TrainedModel, decision: Decisi
     from hf_bones.inference.second_look_fit import fit_second_look, look_line
 
     folder = Path(config.output_dir)
-    if trained.patch_head is None:
+    if trained.patch_head is None or trained.rows is None:
         print("note        no second look: the start was kept, so no patch head was trained")
         return
     predictor = BonePredictor.from_pretrained(folder, device="cpu" if config.cpu else None)
-    films = (source.pixels(row) for source in trained.validation_sources for row in range(len(source)))
+    sources = trained.rows[1].sources
+    films = (source.pixels(row) for source in sources for row in range(len(source)))
     bar = tqdm(films, total=len(trained.labels), desc="second look at validation", unit="image", disable=None)
     evidence = predictor.evidence(bar, batch_size=config.eval_batch_size)
     try:
@@ -171,6 +178,8 @@ def public_places(data: DataConfig, model: ModelConfig, distill: DistillConfig) 
 
 def _report(folder: Path, metrics: dict[str, Any], data: dict[str, Any]) -> None:
     print("validation  " + "; ".join(f"{TITLES[key]} {metrics[key]:{ALONE}}" for key in TRAINING))
+    if said := worst_source_line(metrics):
+        print(f"worst       {said}")
     print(f"checkpoint  {folder} (record.json, README.md and, of a run with steps, curves.png beside it)")
     if data["synthetic_only"]:
         print("note        it learnt from drawn radiographs only: a demonstration, useless on real ones")

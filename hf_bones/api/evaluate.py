@@ -61,7 +61,8 @@ def evaluate(
         worst: How many errors to show with pictures.
 
     Returns:
-        The paths of what was written, and the figures; `tables[0]` is the checkpoint on all rows.
+        The paths of what was written, and the figures; `tables[0]` is the checkpoint on all rows, `break_tables` are those on bare films,
+        within regions and by severity; `seen` says which of the rows the checkpoint had before, as far as it says so.
 
     Raises:
         ValueError: A split or licence that is not there, rows of a class that the checkpoint lacks, or no row to score.

@@ -1,4 +1,4 @@
-"""Recipes: one YAML file is one whole run, read into a dataclass per stage (`stages.py`).
+"""Recipes: one YAML file is one whole run, read into a dataclass per stage (`stages.py`, `augment.py`).
 
 An unknown key is an error that names the nearest known one. Values given on the command line win over the recipe's, the recipe's over
 the defaults of the stages.
@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hf_bones.config.augment import AugmentConfig
 from hf_bones.config.fields import Reader, RecipeError, checked_mapping, dataclass_from_dict, nearest, option, text_of
 from hf_bones.config.loading import launch_config, read_recipe, recipe_names
 from hf_bones.config.search_space import SearchConfig, search_from_dict
-from hf_bones.config.stages import AugmentConfig, DataConfig, DistillConfig, ModelConfig, TrainConfig
+from hf_bones.config.stages import DataConfig, DistillConfig, ModelConfig, TrainConfig
 
 __all__ = [
     "STAGES", "AugmentConfig", "DataConfig", "DistillConfig", "ModelConfig", "Recipe", "RecipeError", "SearchConfig", "TrainConfig",

@@ -1,7 +1,7 @@
 """The stages of a training recipe: a dataclass each, and beside every key its help, its range and its choices (see `fields.option`).
 
 A value out of its range is refused when a stage is made, from YAML, from the command line or in Python. Keys that do not go together
-are in `rules.py`.
+are in `rules.py`, the stage `augment` in `augment.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ class DataConfig(Checked):
     dataset: str = option("", "Folder that `hf-bones build` wrote, or a Hub dataset id. Empty: drawn radiographs only.")
     label_scheme: str = option("three-class", "`three-class`, `two-class`, or a YAML file of your own classes.")
     train_licences: list[str] = option([], "Train and validate only on rows with these licences (SPDX ids); empty means every row.")
+    without_sources: list[str] = option([], "Leave rows of these sources out of training and validation (column `source`).")
     dataset_id: str | None = option(None, "Hub id of the data, for the card, where `dataset` is a folder.")
     attribution: list[str] = option(
         [], "Sentences that licences ask for, for record and card; those of FracAtlas, GRAZPEDWRI-DX and MURA are known."
@@ -26,6 +27,9 @@ class DataConfig(Checked):
     drawn_images: int = option(0, "Drawn radiographs added to the training rows, a third of them of each class.", within="[0, ∞)")
     drawn_validation_images: int = option(0, "Drawn radiographs added to the validation rows.", within="[0, ∞)")
     drawn_size: int = option(320, "Long side of the drawn radiographs, px.", within="[1, ∞)")
+    drawn_mode: str = option(
+        "hard", "How they are drawn: any limb and any break, or a shaft close up and plainly broken.", choices=("hard", "plain")
+    )
     use_arrays: bool = option(True, "Read images from the array cache of `dataset` (`hf-bones cache`), where it has one for `image_size`.")
     arrays_dir: str = option("", "Folder of the array caches, where `hf-bones cache` was given `--out`.")
     streaming: bool = option(
@@ -71,36 +75,6 @@ class ModelConfig(Checked):
 
 
 @dataclass
-class AugmentConfig(Checked):
-    """Random changes to a training image that keep its label. There is no shear, on purpose: it can mimic displacement."""
-
-    augment: bool = option(True, "Augment training batches on the device.")
-    rotation_degrees: float = option(15.0, "Rotation drawn from ± this many degrees.", within="[0, 180]")
-    scale: float = option(0.1, "Isotropic scale drawn from 1 ± this.", within="[0, 1)")
-    shift: float = option(0.05, "Shift drawn from ± this share of the side, in x and y.", within="[0, 1)")
-    horizontal_flip: float = option(0.5, "Probability of a mirror image.", within="[0, 1]")
-    vertical_flip: float = option(0.0, "Probability of turning it upside down.", within="[0, 1]")
-    gamma: float = option(0.2, "Gamma drawn from 1/(1+g) … 1+g.", within="[0, ∞)")
-    contrast: float = option(0.2, "Contrast factor drawn from 1 ± this.", within="[0, 1]")
-    brightness: float = option(0.1, "Brightness added, drawn from ± this (of the [0, 1] range).", within="[0, 1]")
-    zoom: float = option(
-        1.0,
-        "Largest enlargement by a crop; known fracture boxes stay in view, and abnormal films without a box are left whole.",
-        within="[1, ∞)",
-    )
-    zoom_probability: float = option(0.5, "Probability of such a crop, where `zoom` is over 1.", within="[0, 1]")
-    tile_probability: float = option(
-        0.0,
-        "Probability that a window of the image at 2 to `tile_scale` times the size stands for it, healthy where it holds no box.",
-        within="[0, 1]",
-    )
-    tile_scale: float = option(3.0, "Largest enlargement of such a tile.", within="[1, ∞)")
-    keep_in_view: bool = option(
-        True, "Move an image back as far as its known fracture boxes need to stay in view after rotation, scale and shift."
-    )
-
-
-@dataclass
 class TrainConfig(Checked):
     """How the fine-tuning goes. Anything else that TrainingArguments knows stands under `trainer:` in the recipe."""
 
@@ -129,11 +103,12 @@ class TrainConfig(Checked):
     class_weights: str = option("sqrt", "Loss weights by class frequency.", choices=("none", "sqrt", "balanced"))
     sampling: str = option(
         "uniform",
-        "How rows are drawn; `balanced`: classes equally often, `sqrt`: by the square root of frequency.",
-        choices=("uniform", "sqrt", "balanced"),
+        "How rows are drawn; `balanced`: classes equally often, `sqrt`: by the square root of frequency, `source`: sources and the classes "
+        "within each by the square root of theirs, with a loss that is told the frequencies of classes in each source.",
+        choices=("uniform", "sqrt", "balanced", "source"),
     )
     samples_per_epoch: int | None = option(
-        None, "With `balanced` or `sqrt` sampling, images drawn per epoch; empty: as many as rows.", within="[1, ∞)"
+        None, "With `balanced`, `sqrt` or `source` sampling, images drawn per epoch; empty: as many as rows.", within="[1, ∞)"
     )
     label_smoothing: float = option(0.0, "Share of each label that is spread over all classes.", within="[0, 1)")
     loss: str = option(
@@ -171,6 +146,11 @@ class TrainConfig(Checked):
         "auto",
         "Mixed precision; `auto` is bf16 where the GPU has it, else fp16 on a GPU, none on a CPU.",
         choices=("auto", "no", "bf16", "fp16"),
+    )
+    choose_by: str = option(
+        "validation",
+        "What the kept checkpoint is best in: the selection score of all validation rows, or the score of the source that fares worst.",
+        choices=("validation", "worst_source"),
     )
     early_stopping_patience: int = option(0, "Stop after this many evaluations without a better score; 0 turns it off.", within="[0, ∞)")
     evaluations_per_epoch: int = option(1, "Validations and checkpoints in each epoch.", within="[1, ∞)")

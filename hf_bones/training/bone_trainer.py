@@ -14,7 +14,15 @@ from hf_bones.preprocess import InputSpec
 from hf_bones.training.backbone.auxiliary import NAME, UNKNOWN, further_losses
 from hf_bones.training.backbone.loading import head_parameters
 from hf_bones.training.backbone.lora import LoraTrainer
-from hf_bones.training.data.batches import RunSampler, TrainingRows, batch_matrices, batch_tiles, batch_to_input, labels_in_view
+from hf_bones.training.data.batches import (
+    SOURCE,
+    RunSampler,
+    TrainingRows,
+    batch_matrices,
+    batch_tiles,
+    batch_to_input,
+    labels_in_view,
+)
 from hf_bones.training.run.checkpoints import load_weights
 from hf_bones.training.run.ema import AveragingTrainer
 from hf_bones.training.run.watch import WatchedTrainer
@@ -78,6 +86,8 @@ class BoneTrainer(WatchedTrainer, AveragingTrainer, LoraTrainer):
             inputs["kept"] = batch["kept"]
         else:
             inputs["pixel_values"] = batch_to_input(batch, self.spec, policy, matrices, getattr(network.config, "num_channels", 3))
+        if self.model.training and SOURCE in batch:
+            inputs[SOURCE] = batch[SOURCE]
         if self.model.training and hasattr(network, NAME):
             inputs |= {key: value for key, value in batch.items() if key.endswith("_label")}
             if "subtype_label" in inputs:  # a tile without the break does not show of what kind it is
@@ -94,7 +104,13 @@ class BoneTrainer(WatchedTrainer, AveragingTrainer, LoraTrainer):
             inputs = self.network_inputs(inputs)
         targets = {key: inputs.pop(key) for key in list(inputs) if key not in ("pixel_values", "kept", "labels")}
         count = len(inputs["labels"]) if num_items_in_batch is None else num_items_in_batch
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
+        whole = self.compute_loss_func
+        if SOURCE in targets:  # the Trainer hands its loss the outputs and the labels alone
+            self.compute_loss_func = partial(whole, source=targets.pop(SOURCE))
+        try:
+            loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
+        finally:
+            self.compute_loss_func = whole
         further = self.further_losses(outputs, targets)
         if further:
             # As the Trainer scales the main one: gradients are averaged over processes, sums are not.

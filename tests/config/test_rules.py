@@ -54,6 +54,16 @@ BROKEN = {
         {"head_start": "random"},
         {"balanced_verdicts": False},
     ),
+    ("head_start", "sampling"): (
+        {"head_start": "probe", "sampling": "source", "class_weights": "none"},
+        {"head_start": "random"},
+        {"sampling": "uniform"},
+    ),
+    ("loss", "sampling"): (
+        {"loss": "focal", "sampling": "source", "class_weights": "none"},
+        {"loss": "cross_entropy"},
+        {"sampling": "uniform"},
+    ),
     ("class_weights", "sampling"): (
         {"class_weights": "balanced", "sampling": "balanced"},
         {"class_weights": "none"},
@@ -79,6 +89,11 @@ BROKEN = {
         {"max_train_rows": None},
         {"streaming": False},
     ),
+    ("without_sources", "unlabelled"): (
+        {**TAUGHT, "without_sources": ["web"], "unlabelled": ["more"]},
+        {"without_sources": []},
+        {"unlabelled": []},
+    ),
     ("teacher", "teacher_probabilities"): ({}, {"teacher": ["x"]}, {"teacher_probabilities": ["x.npz"]}),
     ("label_weight", "feature_weight"): ({**TAUGHT, "label_weight": 1}, {"label_weight": 0.5}, {"feature_weight": 1}),
     ("feature_weight", "teacher"): (
@@ -95,6 +110,11 @@ BROKEN = {
     ("teacher", "teacher_probabilities", "epochs"): ({**TAUGHT, "epochs": 0}, {"epochs": 1}),
     ("teacher", "teacher_probabilities", "streaming"): ({**TAUGHT, "streaming": True, "dataset": "x"}, {"streaming": False}),
     ("teacher", "teacher_probabilities", "cached_views"): ({**TAUGHT, **KEPT}, {"cached_views": 0}),
+    ("teacher", "teacher_probabilities", "sampling"): (
+        {**TAUGHT, "sampling": "source", "class_weights": "none"},
+        {"sampling": "balanced"},
+    ),
+    ("choose_by",): ({"choose_by": "worst_source"}, {"choose_by": "validation"}),
     ("push_to_hub",): ({"push_to_hub": "me/it"}, {"push_to_hub": None}),
     ("epochs",): ({"epochs": 0},),
     ("cached_views",): (KEPT, {"cached_views": 0}),
@@ -102,6 +122,7 @@ BROKEN = {
     ("lora_rank",): ({"lora_rank": 4}, {"lora_rank": 0}),
     ("torch_compile",): ({"torch_compile": "whole"}, {"torch_compile": "blocks"}),
     ("label_smoothing", "epochs"): ({"label_smoothing": 0.1, "epochs": 0}, {"label_smoothing": 0}, {"epochs": 1}),
+    ("choose_by", "epochs"): ({"choose_by": "worst_source", "epochs": 0}, {"choose_by": "validation"}, {"epochs": 1}),
     ("early_stopping_patience", "epochs"): (
         {"early_stopping_patience": 3, "epochs": 0},
         {"early_stopping_patience": 0},
@@ -149,6 +170,7 @@ def test_no_two_rules_are_of_the_same_keys():
     ("changes", "named"),
     [
         ({"class_weights": "balanced", "sampling": "balanced"}, ("class_weights: balanced", "sampling: balanced")),
+        ({"class_weights": "sqrt", "sampling": "source"}, ("class_weights: sqrt", "sampling: source")),
         ({"class_weights": "sqrt", "sampling": "balanced"}, ("class_weights: sqrt", "sampling: balanced")),
         ({"loss": "logit_adjusted"}, ("loss: logit_adjusted", "class_weights: sqrt", "logit_adjustment: 1")),
         (

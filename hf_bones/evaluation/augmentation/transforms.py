@@ -20,6 +20,7 @@ from hf_bones.evaluation.augmentation.films import BrokenFilm
 from hf_bones.training.data import tiles
 from hf_bones.training.data.augment import (
     AUGMENTATIONS,
+    BatchImages,
     affine_matrices,
     augment_batch,
     augmentation_draw,
@@ -95,7 +96,11 @@ class PolicyTransform:
     def pictures(self, grey: torch.Tensor, film: BrokenFilm, draws: Draws, matrices: torch.Tensor) -> torch.Tensor:
         """The changed (M, 1, size, size) of `grey`, the padded film in [0, 1], of the same shape."""
         heights, widths = (torch.full((len(grey),), side) for side in film.shape)
-        return augment_batch(grey, heights, widths, named_draws(draws.policy), self.policy, matrices)
+        images = BatchImages.without_boxes(heights, widths)
+        if self.boxes_known:
+            known = torch.ones(len(grey), dtype=torch.bool)
+            images = dataclasses.replace(images, boxes=torch.from_numpy(film.boxes).expand(len(grey), -1, -1), boxes_known=known)
+        return augment_batch(grey, heights, widths, named_draws(draws.policy), self.policy, matrices, images)
 
 
 @dataclass(frozen=True)
@@ -177,8 +182,9 @@ def transforms_of(policy: AugmentConfig) -> list[Transform]:
     found: list[Transform] = []
     for augmentation in AUGMENTATIONS:
         if augmentation.is_on(policy):
-            own = {key: getattr(policy, key) for key in augmentation.off}
-            alone = dataclasses.replace(STILL, keep_in_view=policy.keep_in_view, **own)
+            own = {key: policy.strength(key) for key in augmentation.off}
+            # A change that is seldom made must keep the break as well.
+            alone = dataclasses.replace(STILL, keep_in_view=policy.keep_in_view, **(own | augmentation.always))
             found.append(PolicyTransform(augmentation.name, augmentation.strength(policy), ALONE, alone))
     settings = f"{len(found)} transforms together" if len(found) != 1 else f"{found[0].name} only"
     found.append(PolicyTransform("whole policy", settings, POLICY, policy))

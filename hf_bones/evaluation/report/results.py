@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hf_bones.evaluation.report.figures import SliceFigures
+from hf_bones.evaluation.seen import SeenRows
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,11 @@ class EvaluationSetup:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation wrote and found. `tables[0]` is the checkpoint on all rows; mirror, zoom and warnings: as in `EvaluationSetup`.
+    """What an evaluation wrote and found. `tables[0]` is the checkpoint on all rows; mirror, zoom: as in `EvaluationSetup`.
 
-    page: `report` as HTML. least_rows: sources and regions of fewer rows are not shown apart where people read.
+    page: `report` as HTML. least_rows: sources and regions of fewer rows are not shown apart where people read. warnings: those of the
+    setup, and what is to be said of `seen`, the rows that the checkpoint had before. break_tables: the checkpoint on the parts that tell
+    whether it looks at the break.
     """
 
     report: Path
@@ -51,3 +54,5 @@ class Evaluation:
     zoom: int | None = None
     least_rows: int = 1
     warnings: tuple[str, ...] = ()
+    break_tables: tuple[SliceFigures, ...] = ()
+    seen: SeenRows = SeenRows(None)  # noqa: RUF009 - frozen

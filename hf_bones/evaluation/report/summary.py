@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hf_bones.evaluation.report.baselines import MAJORITY
 from hf_bones.evaluation.report.cells import count_cell, few_rows, figure_cell
 from hf_bones.evaluation.report.figures import SliceFigures
 from hf_bones.evaluation.report.markdown import views_told
@@ -22,6 +23,19 @@ def summary_text(done: Evaluation) -> str:
     if done.errors is not None:
         lines.append(f"worst errors: {done.errors}")
     return "\n".join(lines).replace("\\", "")
+
+
+def right_and_guessed(done: Evaluation) -> tuple[int, int, int]:
+    """Of all rows: how many the checkpoint classed right, how many the commonest class alone would have got, and how many there are.
+
+    Raises ValueError for an evaluation without baselines.
+    """
+    found = {table.model: table for table in done.tables if table.kind == "all"}
+    if MAJORITY not in found:
+        raise ValueError("no baseline to compare with: evaluate with baselines")
+    checkpoint, guess = done.tables[0], found[MAJORITY]
+    right, guessed = (sum(table.counts[f"correct_{name}"] or 0 for name in table.supports) for table in (checkpoint, guess))
+    return right, guessed, checkpoint.n
 
 
 def _sensitivities(table: SliceFigures) -> str:

@@ -31,6 +31,11 @@ from hf_bones.training.data.batches import SquareCollator, TrainingRows, batch_t
 FOLDER = "kept"
 CHECKED = 4  # images on which the cut is tried first
 _LAYOUT = 1
+_FIRST_KEYS = {
+    "augment", "rotation_degrees", "scale", "shift", "horizontal_flip", "vertical_flip", "gamma", "contrast", "brightness", "zoom",
+    "zoom_probability", "keep_in_view",
+}  # fmt: skip
+"""Keys of `augment` that the names of files have always told."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +124,14 @@ def _folder(keeping: Keeping) -> Path:
 
 def _file_name(keeping: Keeping, split: str, hashes: list[str], view: int) -> str:
     """A file's name: its rows, and for an augmented view what its augmentation depends on."""
-    known = [hashes, [view, keeping.config.seed, dataclasses.asdict(keeping.policy)] if view else []]
+    known = [hashes, [view, keeping.config.seed, _noted(keeping.policy)] if view else []]
     return f"{split}-view{view}-{_hash(known).hexdigest()[:12]}.{keeping.config.cached_dtype}"
+
+
+def _noted(policy: AugmentConfig) -> dict[str, Any]:
+    """A policy's keys; of those newer than the first files only what differs from its default, so that earlier files stay in use."""
+    defaults = AugmentConfig()
+    return {key: value for key, value in vars(policy).items() if key in _FIRST_KEYS or value != getattr(defaults, key)}
 
 
 def _hash(known: Any) -> Any:

@@ -33,7 +33,7 @@ CROP, SHEAR = COUNTER_EXAMPLES
 # The transforms
 def test_every_key_of_a_policy_belongs_to_a_transform_that_is_checked():
     keys = {field.name for field in dataclasses.fields(AugmentConfig)}
-    assert {key for each in AUGMENTATIONS for key in each.off} | {"augment", "keep_in_view"} == keys
+    assert {key for each in AUGMENTATIONS for key in each.off} | {"augment", "keep_in_view", "style"} == keys
 
 
 def test_a_transform_alone_turns_everything_else_off():
