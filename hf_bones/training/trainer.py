@@ -135,9 +135,8 @@ def train(
         seconds=time.monotonic() - started,
         is_main_process=trainer.is_world_process_zero(),
         verdict_shift=dict(zip(scheme.names, shift.tolist(), strict=True)) if shift is not None else None,
-        rows=(taught_rows, validation_rows),
         patch_head=patch_head,
-        validation_sources=validation_rows.sources,
+        rows=(taught_rows, validation_rows),
     )
 
 

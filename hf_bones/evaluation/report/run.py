@@ -156,11 +156,6 @@ def _source(image: Mapping[str, Any]) -> bytes | str:
     return bytes(found) if isinstance(found, bytes) else str(found)
 
 
-def image_sources(part: Dataset) -> list[bytes | str]:
-    """The images of all rows of a split as they are stored, undecoded: bytes, or a path."""
-    return [_source(image) for image in _sources(part)["image"][:]]
-
-
 def predict_rows(predictor: BonePredictor, part: Dataset, batch_size: int, *, mirror: bool = False, zoom: bool = False) -> list[Finding]:
     """A finding for each row of `part`, with a progress bar."""
     from tqdm import tqdm
