@@ -137,10 +137,7 @@ def test_figures_without_films_that_were_learnt_from_stand_beside_those_with(sho
     ("how", "said"),
     [
         ([LEARNT] * 80, "All 80 films were learnt from: figures say how well it remembers them"),
-        (
-            [LEARNT] * 79 + [CHOSEN],
-            "79 of these 80 films were learnt from, and the checkpoint was chosen by 1 more and none is left: figures",
-        ),
+        ([LEARNT] * 79 + [CHOSEN], "79 of these 80 films were learnt from, and the checkpoint was chosen by 1 more and none is left: "),
     ],
 )
 def test_where_all_were_seen_it_says_so_plainly(shortcut, how, said):
