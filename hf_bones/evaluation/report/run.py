@@ -23,13 +23,12 @@ from hf_bones.evaluation.report.baselines import (
 from hf_bones.evaluation.report.cautions import cautions
 from hf_bones.evaluation.report.choices import EvaluateChoices
 from hf_bones.evaluation.report.figures import Resampling
-from hf_bones.evaluation.report.looks import count_look_somewhere
+from hf_bones.evaluation.report.looks import count_look_somewhere, own_folder
 from hf_bones.evaluation.report.report import evaluate_probabilities
 from hf_bones.evaluation.report.results import Evaluation, EvaluationSetup
 from hf_bones.evaluation.report.rows import Box, ScoredRows
 from hf_bones.evaluation.seen import seen_by
 from hf_bones.images.opening import ImageRefusedError, open_image
-from hf_bones.inference.checkpoint import BUNDLED
 from hf_bones.labels import LabelScheme
 from hf_bones.metrics.figures import Floats, Ints
 from hf_bones.record import public_name, sha256_rows
@@ -284,14 +283,6 @@ def box_column(part: Dataset) -> list[tuple[Box, ...]]:
     if "boxes" not in part.column_names:
         return [()] * len(part)
     return [tuple((box[0], box[1], box[2], box[3]) for box in boxes or ()) for boxes in part["boxes"][:]]
-
-
-def own_folder(model: str | Path | BonePredictor) -> Path | None:
-    """The checkpoint's folder where the caller named one; "bundled" is the package's own and is never written to."""
-    if not isinstance(model, (str, Path)) or str(model) == BUNDLED:
-        return None
-    folder = Path(model).expanduser()
-    return folder if folder.is_dir() else None
 
 
 def _name_of(dataset: object) -> str:
