@@ -17,6 +17,7 @@ from hf_bones.labels import LabelScheme
 from hf_bones.metrics.by_source import named_sources
 from hf_bones.metrics.figures import Floats, Ints
 
+NOTHING = 1e-9  # share of a class that a source does not have
 MOST = 8.0  # times as often as under uniform sampling: the most that a film is drawn
 
 
@@ -33,14 +34,12 @@ class SourceShares:
 
     @property
     def log_frequencies(self) -> Floats:
-        """Log of the class frequencies within each source as drawn, (S, C), as if each source had one film more, spread over all classes.
+        """Log of the class frequencies within each source as drawn, (S, C); of a class that a source lacks, that of next to nothing.
 
-        By Laplace's rule: that n films are all of one class does not say that the next one will be. The film more keeps the logarithm
-        finite, and lets a film of a one-class source still correct a network that is far off.
+        A film more of each class, as Laplace would have it, is too much: the films of a one-class source then still pull towards their
+        class, and the look of the source is what gives way first.
         """
-        sizes = self.counts.sum(axis=1, keepdims=True)
-        within = self.drawn / self.drawn.sum(axis=1, keepdims=True)
-        return np.asarray(np.log((within * sizes + 1 / self.counts.shape[1]) / (sizes + 1)))
+        return np.asarray(np.log(np.maximum(self.drawn / self.drawn.sum(axis=1, keepdims=True), NOTHING)))
 
 
 def left_out(origins: Sequence[str], without: Sequence[str]) -> npt.NDArray[np.bool_]:
