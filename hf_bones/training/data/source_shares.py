@@ -17,6 +17,7 @@ from hf_bones.labels import LabelScheme
 from hf_bones.metrics.by_source import named_sources
 from hf_bones.metrics.figures import Floats, Ints
 
+SAID = 8  # sources that a line names
 NOTHING = 1e-9  # share of a class that a source does not have
 MOST = 8.0  # times as often as under uniform sampling: the most that a film is drawn
 
@@ -82,6 +83,18 @@ def one_class_sources(names: Sequence[str], counts: Ints, normal_id: int) -> dic
     """The sources whose films are all normal (True) or all abnormal (False), by name; `counts` are rows of each class in each (S, C)."""
     normal = counts[:, normal_id]
     return {name: bool(own) for name, own, total in zip(names, normal, counts.sum(axis=1), strict=True) if total and own in (0, total)}
+
+
+def sources_line(shares: SourceShares, scheme: LabelScheme) -> str:
+    """How the rows of a run are drawn, for its announcement."""
+    of_draws = shares.drawn.sum(axis=1)
+    order = np.argsort(-of_draws, kind="stable")[:SAID]
+    said = [f"{shares.names[place]} {of_draws[place]:.0%} of the draws from {shares.counts[place].sum():,} films" for place in order]
+    more = [f"{len(shares.names) - SAID} more"] if len(shares.names) > SAID else []
+    one = one_class_sources(shares.names, shares.counts, scheme.normal_id)
+    alone = [f"{name} ({f'{scheme.normal} alone' if normal else f'no {scheme.normal} film'})" for name, normal in one.items()]
+    of_one = f"; of one class: {', '.join(alone[:SAID])}{f' and {len(alone) - SAID} more' if len(alone) > SAID else ''}" if alone else ""
+    return ", ".join([*said, *more]) + of_one
 
 
 def require_shared_sources(shares: SourceShares, scheme: LabelScheme) -> None:

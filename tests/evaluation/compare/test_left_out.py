@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from datasets import DatasetDict
-from tiny import bar_picture, bone_row, bone_rows, tiny_checkpoint
+from tiny import bar_picture, bone_row, bone_rows, telling_checkpoint, tiny_checkpoint
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
@@ -29,6 +29,8 @@ from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.finetune import run
 from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json, write_json
+from hf_bones.training.data.rows import describe_rows, training_rows
+from hf_bones.training.run.checkpoints import comparable, prepare_output
 
 # Source → films of each class in train; a sixth of them more in validation and in test. One has no healthy film, one has them alone.
 PLAN = {"clinic": (14, 14, 14), "other clinic": (13, 12, 12), "web": (0, 12, 12), "well": (12, 0, 0)}
@@ -60,8 +62,8 @@ def ground(tmp_path_factory):
     head = {"model": str(folder / "start"), "image_size": 56, "trainable": "head"}
     plain = {"max_steps": 2, "batch_size": 8, "cpu": True}
     by_source = {**plain, "class_weights": "none", "sampling": "source", "choose_by": "worst_source", "cached_views": 1}
-    for name, training in (("plain", plain), ("by-source", by_source)):
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump({"name": name, "model": head, "training": training}))
+    for name, training, more in (("plain", plain, {}), ("by-source", by_source, {}), ("taught", plain, {"distill": {"teacher": ["x"]}})):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump({"name": name, "model": head, "training": training, **more}))
     return folder
 
 
@@ -75,9 +77,23 @@ def compared(ground: Path, out: Path, *names: str, train=run, **more):
     return compare_left_out([str(ground / f"{name}.yaml") for name in names], str(ground / "dataset"), out, choices, train=train)
 
 
+def train_once(recipe):
+    """The first source's run is a real one; of the others only what they leave is."""
+    folder = Path(recipe.training.output_dir)
+    if folder.name == "by-source-without-clinic-0":
+        return run(recipe)
+    rows, validation = training_rows(recipe.data, THREE_CLASS, 0)
+    assert set(validation.origins) <= set(rows.origins)
+    telling_checkpoint(folder, seed=len(folder.name))
+    prepare_output(comparable(recipe.as_dict()), folder, resume=True)
+    data = describe_rows(rows, validation, recipe.data, THREE_CLASS)
+    write_json(folder / "record.json", {"data": data, "recipe": recipe.as_dict(), "test_looks": []})
+    return folder
+
+
 @pytest.fixture(scope="module")
 def done(ground, out):
-    return compared(ground, out, "by-source")
+    return compared(ground, out, "by-source", train=train_once)
 
 
 def test_every_source_but_the_drawn_one_is_held_out_in_turn_and_trained_without(done, out):
@@ -115,7 +131,7 @@ def test_the_report_says_what_a_source_of_one_class_can_tell_and_what_weights_ha
     lines = list(csv.DictReader((out / "sources.csv").open()))
     assert [line["source"] for line in lines] == list(PLAN)
     assert float(lines[0]["recall"]) == done.results[0].of("clinic").recall.value and lines[2]["specificity"] == ""
-    assert (out / "sources.html").read_text().startswith("<!doctype html>") or (out / "sources.html").is_file()
+    assert "<h2 id=" in (out / "sources.html").read_text()
 
 
 def test_given_again_nothing_is_trained_or_predicted_anew(done, out, ground, monkeypatch):
@@ -126,9 +142,8 @@ def test_given_again_nothing_is_trained_or_predicted_anew(done, out, ground, mon
 
     monkeypatch.setattr(scores, "predict_rows", never)
     again = compared(ground, out, "by-source", train=never)
-    assert [(each.source, each.score) for each in again.results[0].sources] == [
-        (each.source, each.score) for each in done.results[0].sources
-    ]
+    found, before = ([(each.source, each.score) for each in one.results[0].sources] for one in (again, done))
+    assert found == before
 
 
 def test_the_command_shows_mean_and_worst(done, out, ground):
@@ -176,7 +191,7 @@ def test_what_cannot_be_held_out_is_said_before_training(ground, tmp_path):
     with pytest.raises(ValueError, match="--split: with --leave-one-source-out films of train and validation are scored"):
         compared(ground, tmp_path, "plain", train=never, split="validation")
     with pytest.raises(RecipeError, match="a teacher that has learnt from the source"):
-        compared(ground, tmp_path, "plain", train=never, settings=("teacher=[bundled]",))
+        compared(ground, tmp_path, "taught", train=never)
     with pytest.raises(ValueError, match="name recipes to train"):
         compared(ground, tmp_path, train=never)
     one = split_rows({OPEN: bone_rows([bone_row(bar_picture(0, 0), 0, source="a", synthetic=False)])}, OPEN, THREE_CLASS)

@@ -11,7 +11,7 @@ from hf_bones.config.recipe import Recipe, RecipeError, TrainConfig, override
 from hf_bones.labels import THREE_CLASS, TWO_CLASS
 from hf_bones.training.data.batches import RunSampler
 from hf_bones.training.data.row_table import Rows
-from hf_bones.training.data.source_shares import MOST, one_class_sources, require_shared_sources, source_shares
+from hf_bones.training.data.source_shares import MOST, one_class_sources, require_shared_sources, source_shares, sources_line
 from hf_bones.training.loss import learnt_log_prior, training_loss
 from hf_bones.training.trainer import train
 
@@ -53,6 +53,12 @@ def test_an_epoch_is_drawn_so_the_same_in_every_process_and_anew_in_the_next(sha
     assert [row for row, _ in sampler] != [row for row, _ in first]
     with pytest.raises(ValueError, match="shares of the rows go with 'source' alone"):
         RunSampler(LABELS, "source", seed=0, batch_size=16)
+
+
+def test_a_run_says_how_it_draws_and_which_sources_have_one_class(shares):
+    line = sources_line(shares, THREE_CLASS)
+    assert line.startswith("atlas 69% of the draws from 2,066 films, web 16% of the draws from 104 films")
+    assert line.endswith("; of one class: not stated (healthy alone), web (no healthy film)")
 
 
 def test_a_source_of_healthy_films_alone_or_without_one_has_one_class(shares):
