@@ -51,7 +51,7 @@ def left_out(origins: Sequence[str], without: Sequence[str]) -> npt.NDArray[np.b
 def source_shares(labels: Sequence[int], origins: Sequence[str], classes: int) -> SourceShares:
     """How rows are drawn: sources by the square root of their size, classes within a source by the square root of their frequency there.
 
-    Between "each source as often" and "each film as often": a source of 20 films beside one of 2,000 gets a tenth of the larger one's
+    Between "each source as often" and "each film as often": a source of 20 films beside one of 2,000 gets about a tenth of the larger one's
     draws, not a hundredth and not as many. No film is drawn more than `MOST` times as often as under uniform sampling; what is over goes
     to the others in proportion.
     """
