@@ -82,6 +82,8 @@ RULES = (
          "smoothing asks for doubt where focal loss stops asking; set label_smoothing to 0, or loss to cross_entropy"),
     KeyRule(("zoom", "augment"), lambda r: r.zoom > 1 and not r.augment,
          "the crops are part of the augmentation; set zoom to 1, or augment to true"),
+    *(KeyRule((key, "augment"), lambda r, key=key: getattr(r, key) > 0 and not r.augment,
+              f"it is part of the augmentation; set {key} to 0, or augment to true") for key in ("style", "invert", "cast", "metal")),
     KeyRule(("samples_per_epoch", "sampling"), lambda r: r.samples_per_epoch is not None and r.sampling == "uniform",
          "uniform sampling sees every row once an epoch; leave samples_per_epoch empty, or set sampling to balanced or sqrt"),
     KeyRule(("mixed_precision", "cpu"), lambda r: r.mixed_precision == "fp16" and r.cpu,

@@ -44,7 +44,7 @@ def main() -> None:
     settings = (
         AugmentCheckSettings(drawn=4, draws=8, looks=2, limit=8)
         if options.quick
-        else AugmentCheckSettings(drawn=60, draws=40, looks=4, limit=120)
+        else AugmentCheckSettings(drawn=24, draws=40, looks=3, limit=36)
     )
     found = check_augmentation(recipe, [str(options.data)] if options.data else [], options.out, settings=settings)
     print(verdict(found), *remarks(found), sep="\n")

@@ -19,7 +19,7 @@ from result_tables import beside, by_transform, leaderboard, pivot, plain, teach
 
 MARKED = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
 TABLES = {"accuracy": pivot, "teacher": teacher, "augment": by_transform, "dedup": beside, "train": beside, "compare": leaderboard}
-TABLES["pooling"] = leaderboard
+TABLES |= {"pooling": leaderboard, "augment_style": by_transform}
 
 
 def table(name: str) -> str:
