@@ -11,12 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_bones.config.recipe import DataConfig, DistillConfig, ModelConfig, Recipe, override
+from hf_bones.config.recipe import DataConfig, DistillConfig, ModelConfig, Recipe, TrainConfig, override
+from hf_bones.metrics.by_source import worst_source_line
 from hf_bones.metrics.headlines import ALONE, TITLES, TRAINING
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
 
+    from hf_bones.inference.decision import DecisionRule
     from hf_bones.training.run.result import TrainedModel
 
 
@@ -76,16 +78,26 @@ def fit(recipe: Recipe, callbacks: Sequence[TrainerCallback] = (), *, finished: 
 
 
 def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
-    """Writes the finished checkpoint: weights, calibration, curves, record and card."""
+    """Writes the finished checkpoint: weights, calibration, the films it has seen, curves, record and card."""
     from hf_bones.hub.card import write_card
+    from hf_bones.inference.checkpoint import find_seen_films
     from hf_bones.inference.decision import calibrate, write_decision
     from hf_bones.record import command_line, environment, now, public_name, read_json, write_json
+    from hf_bones.training.backbone.patch_head import write_patch_head
     from hf_bones.training.run.checkpoints import save_checkpoint
     from hf_bones.training.run.curves import plot_curves
+    from hf_bones.training.run.seen import write_seen
 
     folder = Path(recipe.training.output_dir)
     save_checkpoint(trained.model, trained.spec, folder, recipe.training.save_dtype)
-    write_decision(calibrate(trained.logits, trained.labels, scheme=trained.scheme, image_size=trained.spec.size), folder)
+    write_patch_head(trained.patch_head, folder)
+    decision = calibrate(trained.logits, trained.labels, scheme=trained.scheme, image_size=trained.spec.size)
+    write_decision(decision, folder)
+    if recipe.training.second_look:
+        add_second_look(recipe.training, trained, decision)
+    if trained.rows is not None:
+        start = recipe.model
+        write_seen(folder, trained.rows, None if start.from_scratch else find_seen_films(start.model, start.revision))
     if any("eval_loss" in entry for entry in trained.history):
         plot_curves(trained.history, folder / "curves.png")
     names = {"output_dir": public_name(folder), **public_places(recipe.data, recipe.model, recipe.distill)}
@@ -115,6 +127,36 @@ def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
     write_card(folder)
 
 
+def add_second_look(config: TrainConfig, trained: TrainedModel, decision: DecisionRule) -> None:
+    """Fits a second look on the validation images and writes it into the finished checkpoint's decision.json.
+
+    Where none can be fitted the checkpoint stays without one, and the run says why.
+    """
+    from tqdm import tqdm
+
+    from hf_bones.inference.decision import write_decision
+    from hf_bones.inference.predictor import BonePredictor
+    from hf_bones.inference.second_look_fit import fit_second_look, look_line
+
+    folder = Path(config.output_dir)
+    if trained.patch_head is None:
+        print("note        no second look: the start was kept, so no patch head was trained")
+        return
+    predictor = BonePredictor.from_pretrained(folder, device="cpu" if config.cpu else None)
+    films = (source.pixels(row) for source in trained.validation_sources for row in range(len(source)))
+    bar = tqdm(films, total=len(trained.labels), desc="second look at validation", unit="image", disable=None)
+    evidence = predictor.evidence(bar, batch_size=config.eval_batch_size)
+    try:
+        look = fit_second_look(
+            decision, trained.logits, evidence, trained.labels, trained.groups, balanced=trained.verdict_shift is not None
+        )
+    except ValueError as error:
+        print(f"note        not fitted: {error}")
+        return
+    write_decision(replace(decision, second_look=look), folder)
+    print(f"second look {look_line(look)}")
+
+
 def public_places(data: DataConfig, model: ModelConfig, distill: DistillConfig) -> dict[str, Any]:
     """The keys of a recipe that name places, as they go into a record that is pushed: names instead of this machine's folders."""
     from hf_bones.record import public_name
@@ -135,6 +177,8 @@ def public_places(data: DataConfig, model: ModelConfig, distill: DistillConfig) 
 
 def _report(folder: Path, metrics: dict[str, Any], data: dict[str, Any]) -> None:
     print("validation  " + "; ".join(f"{TITLES[key]} {metrics[key]:{ALONE}}" for key in TRAINING))
+    if said := worst_source_line(metrics):
+        print(f"worst       {said}")
     print(f"checkpoint  {folder} (record.json, README.md and, of a run with steps, curves.png beside it)")
     if data["synthetic_only"]:
         print("note        it learnt from drawn radiographs only: a demonstration, useless on real ones")

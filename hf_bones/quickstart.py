@@ -28,9 +28,9 @@ def run(out: Path, *, images: int = 300, seed: int = 0) -> Evaluation:
     from hf_bones.dataset.command import build_command
 
     data, checkpoint, report = out / "dataset", out / "checkpoint", out / "report"
-    recipe = load_recipe("quickstart")
+    drawing = load_recipe("quickstart").data
     _step(1, f"drawing {images} radiographs and building a dataset in {data}")
-    choices = BuildChoices(count=images, drawn_size=recipe.data.drawn_size, seed=seed, overwrite=True)
+    choices = BuildChoices(count=images, drawn_size=drawing.drawn_size, drawn_mode=drawing.drawn_mode, seed=seed, overwrite=True)
     build_command(["drawn"], data, choices, command=command_line())
     _step(2, f"fine-tuning the bundled model under accelerate, checkpoint in {checkpoint}")
     _train(data, checkpoint, seed)
@@ -45,15 +45,22 @@ def run(out: Path, *, images: int = 300, seed: int = 0) -> Evaluation:
 
 
 def closing_text(out: Path, done: Evaluation) -> str:
-    """What was made and what to do with it."""
-    checkpoint = out / "checkpoint"
+    """What was made, what to do with it, and in the last line how many films the model was right on."""
+    from hf_bones.evaluation.report.summary import right_and_guessed
+
+    checkpoint, (right, guessed, total) = out / "checkpoint", right_and_guessed(done)
+    wrong = "it has no wrong film to show" if right == total else f"its {total - right} wrong, with what was drawn and what the model said"
     return f"""
-Done. This checkpoint learnt from drawn radiographs: it shows how things work and says nothing about real films.
-  report        {done.report} and the plots beside it; {done.errors}
+  report        {done.page} and the plots beside it
+  errors        {done.errors} opens in a browser: {wrong}
   checkpoint    {checkpoint} (its card: {checkpoint / "README.md"})
   open the demo make demo MODEL={checkpoint}        or: hf-bones demo --model {checkpoint}
+  real films    hf-bones predict FOLDER and hf-bones demo answer with the bundled model
   your images   hf-bones build FOLDER --out data/mine, then
-                accelerate launch scripts/train.py --recipe own-films --dataset data/mine --out runs/mine"""
+                accelerate launch scripts/train.py --recipe own-films --dataset data/mine --out runs/mine
+
+This checkpoint learnt from drawn radiographs: it shows how things work and says nothing about real films.
+Right on {right} of {total} drawn films that it had not seen; guessing gets {guessed}."""
 
 
 def _train(data: Path, checkpoint: Path, seed: int) -> None:

@@ -1,7 +1,7 @@
 """record.json: what a run was made of and what came out, so that it can be repeated and checked.
 
 Layout (schema 1): `recipe`, `data` (name, hashes, counts, licences, whether all of it is drawn), `environment` (versions, hardware),
-`metrics` by split, `base_model`, `started`, `finished`, `test_looks`.
+`metrics` by split, `base_model`, `started`, `finished`, `test_looks`; `drawn_films` where `scripts/judge_drawn.py` counted them.
 """
 
 from __future__ import annotations

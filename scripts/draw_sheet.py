@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from hf_bones.dataset.drawn.radiograph import DrawnRadiograph, draw_radiograph
+from hf_bones.dataset.drawn.radiograph import HARD, MODES, DrawnRadiograph, draw_radiograph
 from hf_bones.labels import THREE_CLASS
 from hf_bones.pages.palette import class_colour
 from hf_bones.pages.sheet import Band, Cell, Words, draw_sheet
@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=320, help="long side drawn, pixels")
     parser.add_argument("--side", type=int, default=200, help="side of a tile, pixels")
     parser.add_argument("--boxes", action="store_true", help="outline the broken areas")
+    parser.add_argument("--mode", choices=MODES, default=HARD, help="any limb and any break, or a shaft close up and plainly broken")
     parser.add_argument("--twins", action="store_true", help="the same seeds in every label: one limb whole, fractured and beyond repair")
     args = parser.parse_args()
     per_label = -(-args.count // len(THREE_CLASS.names))
@@ -42,7 +43,7 @@ def main() -> None:
         first = args.seed + (0 if args.twins else 1000 * block)
         cells = []
         for seed in range(first, first + per_label):
-            drawn = draw_radiograph(seed, label, size=args.size)
+            drawn = draw_radiograph(seed, label, size=args.size, mode=args.mode)
             said = [f"{drawn.subtype or drawn.label} {drawn.severity:.2f}", f"{drawn.region} {drawn.view[:3]}"]
             cells.append(Cell(partial(film, drawn, args.boxes), [[Words(line)] for line in said]))
         bands.append(Band(label, class_colour(label), f"{per_label} drawn, seeds from {first}", cells))

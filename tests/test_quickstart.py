@@ -20,6 +20,10 @@ def test_the_quickstart_goes_from_drawing_to_a_report_and_says_what_the_model_le
     checkpoint, report = tmp_path / "q" / "checkpoint", tmp_path / "q" / "report"
     for name in ("report.md", "metrics.json", "confusion.png", "roc.png", "reliability.png", "worst_errors.html"):
         assert (report / name).stat().st_size > 0
+    (whole,) = (part for part in json.loads((report / "metrics.json").read_text())["slices"][:1])
+    right = sum(whole["counts"][f"correct_{name}"] for name in whole["supports"])
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith(f"Right on {right} of {whole['n']} drawn films that it had not seen; guessing gets "), last
     record = json.loads((checkpoint / "record.json").read_text())
     assert record["data"]["synthetic_only"] is True
     assert len(record["test_looks"]) == 1

@@ -29,6 +29,7 @@ def build(
     max_side: int | None = None,
     count: int = 300,
     drawn_size: int = 320,
+    drawn_mode: str = "hard",
     drawn_split: str = "",
     overwrite: bool = False,
     find_near_duplicates: bool = False,
@@ -57,6 +58,7 @@ def build(
         max_side: Shrink images to this long side, in px. None: keep their size.
         count: How many radiographs to draw (source "drawn").
         drawn_size: Long side of drawn radiographs, in px.
+        drawn_mode: "hard": any limb and any break; "plain": a shaft close up, plainly broken or whole.
         drawn_split: Put all drawn radiographs into this split. "": deal them out.
         overwrite: Replace a dataset that is in `out`. What is there and is no dataset is never replaced.
         find_near_duplicates: Look for near-duplicates and keep them in one split.
@@ -95,6 +97,7 @@ def build(
         max_side=max_side,
         count=count,
         drawn_size=drawn_size,
+        drawn_mode=drawn_mode,
         drawn_split=drawn_split,
         overwrite=overwrite,
         find_near_duplicates=find_near_duplicates,

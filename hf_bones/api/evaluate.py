@@ -27,6 +27,7 @@ def evaluate(
     split: str = "test",
     batch_size: int = 16,
     mirror: bool = False,
+    zoom: bool = False,
     device: str | None = None,
     revision: str | None = None,
     specificity: float = 0.85,
@@ -48,6 +49,7 @@ def evaluate(
         split: Split to score.
         batch_size: Images per forward pass.
         mirror: Score each image mirrored left-right too and average the logits; twice the time.
+        zoom: Look at doubtful films again, in windows at twice the size; up to five times the time.
         device: torch device. None: a GPU, if there is one.
         revision: Branch, tag or commit of a Hub checkpoint.
         specificity: Healthy specificity of the threshold figures, 0 to 1.
@@ -59,11 +61,12 @@ def evaluate(
         worst: How many errors to show with pictures.
 
     Returns:
-        The paths of what was written, and the figures; `tables[0]` is the checkpoint on all rows.
+        The paths of what was written, and the figures; `tables[0]` is the checkpoint on all rows, `break_tables` are those on bare films,
+        within regions and by severity; `seen` says which of the rows the checkpoint had before, as far as it says so.
 
     Raises:
         ValueError: A split or licence that is not there, rows of a class that the checkpoint lacks, or no row to score.
-        CheckpointError: A model that is not there or cannot be loaded. A ValueError.
+        CheckpointError: A model that is not there or cannot be loaded, or `zoom` of one without a second look. A ValueError.
         OSError: A dataset that is neither here nor, without a network, to be had from the Hub.
 
     Examples:
@@ -78,6 +81,7 @@ def evaluate(
         split=split,
         batch_size=batch_size,
         mirror=mirror,
+        zoom=zoom,
         device=device,
         revision=revision,
         specificity=specificity,

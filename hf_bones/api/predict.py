@@ -22,6 +22,7 @@ def predict(
     batch_size: int = 16,
     heatmap: bool = False,
     mirror: bool = False,
+    zoom: bool = False,
     device: str | None = None,
     revision: str | None = None,
 ) -> list[Finding]:
@@ -37,6 +38,7 @@ def predict(
         batch_size: Images per forward pass.
         heatmap: Also give each finding a heat map, which takes a backward pass for each image.
         mirror: Score each image mirrored left-right too and average the logits; twice the time.
+        zoom: Look at doubtful films again, in windows at twice the size; up to five times the time.
         device: torch device. None: a GPU, if there is one. Of a `BonePredictor`, its own.
         revision: Branch, tag or commit of a Hub checkpoint.
 
@@ -45,7 +47,7 @@ def predict(
 
     Raises:
         FileNotFoundError: A path that does not exist.
-        CheckpointError: A model that is not there or cannot be loaded. A ValueError.
+        CheckpointError: A model that is not there or cannot be loaded, or `zoom` of one without a second look. A ValueError.
 
     Examples:
         >>> from hf_bones import predict
@@ -57,7 +59,7 @@ def predict(
     """
     predictor = model if isinstance(model, BonePredictor) else BonePredictor.from_pretrained(model, revision=revision, device=device)
     given = [images] if isinstance(images, (str, Path, bytes, Image.Image, np.ndarray)) else images
-    return list(predictor.predict_iter(_files(given), batch_size=batch_size, heatmap=heatmap, mirror=mirror))
+    return list(predictor.predict_iter(_files(given), batch_size=batch_size, heatmap=heatmap, mirror=mirror, zoom=zoom))
 
 
 def _files(images: Iterable[ImageSource]) -> Iterator[ImageSource]:

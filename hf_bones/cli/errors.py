@@ -23,7 +23,7 @@ _NO_ROOM = ("database or disk is full", "disk I/O error", "database is locked")
 
 
 _RESUMED_BY = {
-    **dict.fromkeys(("train", "distill", "compare", "resolution", "collect", "cache"), "run the same command again to resume"),
+    **dict.fromkeys(("train", "distill", "compare", "resolution", "collect", "download", "cache"), "run the same command again to resume"),
     "predict": "run it again with --resume to go on with its CSV file",
 }
 """Command → how it is resumed, for those that keep what they have done."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hf_bones.cli import collection, curate, data, measure, share, train
+from hf_bones.cli import collection, curate, data, download, measure, share, train
 from hf_bones.cli.commands import SETTINGS, Group, Root, command
 
 DATA, TRAIN, MEASURE, SHARE = "Data", "Train", "Measure", "Share"
@@ -55,13 +55,13 @@ def _commands(panel: str, *functions: Callable[..., Any]) -> None:
         command(app, function, panel=panel)
 
 
-_commands(DATA, data.collect, data.contact_sheet, share.review, data.build, data.cache)
+_commands(DATA, download.download, data.collect, data.contact_sheet, share.review, data.build, data.cache)
 command(app, data.contact_sheet, earlier_name="look")
 _group("collection", "Look at a collection, export it, fetch it again, forget and credit images.", collection.COMMANDS)
 _group("curate", "Check, dedup and split a collection or a built dataset, and find suspect labels.", curate.COMMANDS)
 _commands(TRAIN, train.quickstart, train.recipes, train.accelerate_config, train.train, train.distill)
 command(app, measure.compare, panel=MEASURE, without=measure.OF_A_COMPARISON)
-_commands(MEASURE, measure.evaluate, measure.resolution, measure.augment_check, measure.predict)
+_commands(MEASURE, measure.evaluate, measure.resolution, measure.augment_check, measure.second_look, measure.predict)
 _commands(SHARE, share.demo, share.push)
 
 

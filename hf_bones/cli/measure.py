@@ -10,12 +10,13 @@ import typer
 
 from hf_bones.cli.commands import RecipeKeys
 from hf_bones.cli.errors import FAILED, STRICT
-from hf_bones.cli.options import BatchSize, Dataset, Device, Mirror, Model, ModelOption, Revision, Strict
+from hf_bones.cli.options import BatchSize, Dataset, Device, Mirror, Model, ModelOption, Revision, Strict, Zoom
 from hf_bones.cli.output import answer, note, wants_json
 from hf_bones.evaluation.augmentation.choices import AugmentCheckSettings, Criteria
 from hf_bones.evaluation.compare.choices import CompareChoices
 from hf_bones.evaluation.report.choices import EvaluateChoices
 from hf_bones.evaluation.resolution.choices import ResolutionChoices
+from hf_bones.evaluation.second_look_choices import SecondLookChoices
 from hf_bones.record import command_line, read_json
 
 # Keys of a recipe that a comparison decides, or gives another meaning to as an option of its own (--set still takes the latter).
@@ -31,6 +32,7 @@ def predict(
     resume: Annotated[bool, typer.Option(help="Resume a CSV that is there, skipping the files it has.")] = False,
     batch_size: BatchSize = 16,
     mirror: Mirror = False,
+    zoom: Zoom = False,
     device: Device = None,
     revision: Revision = None,
     strict: Strict = False,
@@ -42,13 +44,13 @@ def predict(
 
     predictor = BonePredictor.from_pretrained(model, revision=revision, device=device)
     if csv is not None:
-        verdicts = predict_paths(predictor, paths, csv, resume=resume, batch_size=batch_size, mirror=mirror)
+        verdicts = predict_paths(predictor, paths, csv, resume=resume, batch_size=batch_size, mirror=mirror, zoom=zoom)
         told = ", ".join(f"{verdict} {count}" for verdict, count in sorted(verdicts.items()))
         answer({"csv": csv, "verdicts": verdicts}, [f"{csv}: {told}"])
         count, unreadable = sum(verdicts.values()), verdicts[UNREADABLE]
     else:
         found, count, unreadable = [], 0, 0
-        for finding in predictor.predict_iter(list_files(paths), batch_size=batch_size, mirror=mirror):
+        for finding in predictor.predict_iter(list_files(paths), batch_size=batch_size, mirror=mirror, zoom=zoom):
             count += 1
             unreadable += not finding.readable
             if wants_json():
@@ -75,6 +77,19 @@ def evaluate(
 
     done = evaluate_checkpoint(model, dataset, out, choices, command=command_line())
     answer(read_json(done.metrics), [summary_text(done)])
+
+
+def second_look(
+    model: Annotated[Path, typer.Argument(metavar="FOLDER", help="A checkpoint of your own that a run with box_loss wrote.")],
+    dataset: Dataset,
+    choices: SecondLookChoices,
+) -> None:
+    """Fit what `--zoom` needs on films that a checkpoint did not learn from, and write it into its decision.json."""
+    from hf_bones.evaluation.second_look import fit_second_look_of
+    from hf_bones.inference.second_look_fit import look_line
+
+    look = fit_second_look_of(model, dataset, choices)
+    answer(look.as_dict(), [look_line(look), f"written: {model / 'decision.json'}; `hf-bones predict --zoom` and `evaluate --zoom` use it"])
 
 
 def compare(

@@ -18,6 +18,7 @@ Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a H
 Device = Annotated[str | None, typer.Option(help="torch device; by default a GPU, if there is one.")]
 BatchSize = Annotated[int, typer.Option(help="Images per forward pass.", min=1)]
 Mirror = Annotated[bool, typer.Option(help="Score each image mirrored left-right too and average the logits; twice the time.")]
+Zoom = Annotated[bool, typer.Option(help="Look at doubtful films again, in windows at twice the size; up to five times the time.")]
 Strict = Annotated[bool, typer.Option(help="Exit with 3 where an image could not be read.")]
 AllowPrivate = Annotated[
     list[str] | None, typer.Option(metavar="ADDRESS", help="A server of your own: address, network or host name that may be private.")

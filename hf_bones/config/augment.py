@@ -40,6 +40,12 @@ class AugmentConfig(Checked):
         within="[1, ∞)",
     )
     zoom_probability: float = option(0.5, "Probability of such a crop, where `zoom` is over 1.", within="[0, 1]")
+    tile_probability: float = option(
+        0.0,
+        "Probability that a window of the image at 2 to `tile_scale` times the size stands for it, healthy where it holds no box.",
+        within="[0, 1]",
+    )
+    tile_scale: float = option(3.0, "Largest enlargement of such a tile.", within="[1, ∞)")
     keep_in_view: bool = option(
         True, "Move an image back as far as its known fracture boxes need to stay in view after rotation, scale and shift."
     )

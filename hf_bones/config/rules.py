@@ -44,8 +44,9 @@ def _teaches(r: Any) -> bool:
     return bool(r.teacher or r.teacher_probabilities)
 
 
-_RAISED = {"none": 0.0, "uniform": 0.0, "sqrt": 0.5, "balanced": 1.0}
-"""Power of the frequency of classes by which `class_weights` and `sampling` raise rare ones; `logit_adjustment` is such a power itself."""
+_RAISED = {"none": 0.0, "uniform": 0.0, "sqrt": 0.5, "balanced": 1.0, "source": 1.0}
+"""Power of the frequency of classes by which `class_weights` and `sampling` raise rare ones; `logit_adjustment` is such a power itself.
+`source` draws by the square root and takes the other half out in its loss."""
 
 
 def _raised_over_one(r: Any, *more: float) -> bool:
@@ -74,8 +75,10 @@ RULES = (
          "a frozen backbone keeps no activations; set gradient_checkpointing to false, or trainable to all or last:K"),
     KeyRule(("layer_decay", "trainable"), lambda r: r.layer_decay != 1 and r.trainable == "head",
          "only the head learns, at a rate of its own; set layer_decay to 1, or trainable to all or last:K"),
-    KeyRule(("box_loss", "trainable"), lambda r: r.box_loss > 0 and r.trainable == "head",
-         "the boxes would teach only a layer that is thrown away; set box_loss to 0, or trainable to all or last:K"),
+    KeyRule(("box_loss", "trainable", "cached_views"), lambda r: r.box_loss > 0 and r.trainable == "head" and r.cached_views > 0,
+         "what is kept for the head alone holds no patches; set cached_views or box_loss to 0, or trainable to last:K"),
+    KeyRule(("second_look", "box_loss"), lambda r: r.second_look and r.box_loss == 0,
+         "a second look asks the patches, and only box_loss teaches a layer that does; raise box_loss, or set second_look to false"),
     KeyRule(("torch_compile", "box_loss"), lambda r: r.torch_compile == "whole" and r.box_loss > 0,
          "compiled as a whole, the network does not show its patches; set torch_compile to blocks or off, or box_loss to 0"),
     KeyRule(("loss", "label_smoothing"), lambda r: r.loss == "focal" and r.label_smoothing > 0,
@@ -84,8 +87,12 @@ RULES = (
          "the crops are part of the augmentation; set zoom to 1, or augment to true"),
     *(KeyRule((key, "augment"), lambda r, key=key: getattr(r, key) > 0 and not r.augment,
               f"it is part of the augmentation; set {key} to 0, or augment to true") for key in ("style", "invert", "cast", "metal")),
+    KeyRule(("tile_probability", "augment"), lambda r: r.tile_probability > 0 and not r.augment,
+         "tiles are part of the augmentation; set tile_probability to 0, or augment to true"),
+    KeyRule(("tile_probability", "keep_in_view"), lambda r: r.tile_probability > 0 and not r.keep_in_view,
+         "a tile with a break needs the break in view; set tile_probability to 0, or keep_in_view to true"),
     KeyRule(("samples_per_epoch", "sampling"), lambda r: r.samples_per_epoch is not None and r.sampling == "uniform",
-         "uniform sampling sees every row once an epoch; leave samples_per_epoch empty, or set sampling to balanced or sqrt"),
+         "uniform sampling sees every row once an epoch; leave samples_per_epoch empty, or set sampling to balanced, sqrt or source"),
     KeyRule(("mixed_precision", "cpu"), lambda r: r.mixed_precision == "fp16" and r.cpu,
          "fp16 needs a GPU; set mixed_precision to no or bf16, or cpu to false"),
     KeyRule(("probe_views", "augment"), lambda r: r.head_start == "probe" and r.probe_views > 1 and not r.augment,
@@ -96,6 +103,12 @@ RULES = (
          lambda r: r.balanced_verdicts and r.epochs > 0 and r.head_start == "probe" and r.sampling != "uniform",
          "the fitted head has seen each row once, the trained one as sampling draws them, and either may be what is kept; set sampling to "
          "uniform and raise rare classes by class_weights, or head_start to random, or balanced_verdicts to false"),
+    KeyRule(("head_start", "sampling"), lambda r: r.head_start == "probe" and r.sampling == "source",
+         "the head is fitted to each row once, whatever its source; set head_start to random (a head alone trains in little time on "
+         "cached_views), or sampling to uniform"),
+    KeyRule(("loss", "sampling"), lambda r: r.loss != "cross_entropy" and r.sampling == "source",
+         "this sampling has a loss of its own, cross-entropy that is told the frequencies of classes in each source; set loss to "
+         "cross_entropy, or sampling to uniform"),
     KeyRule(("class_weights", "sampling"), lambda r: r.loss != "logit_adjusted" and _raised_over_one(r), _EVENED_OUT),
     KeyRule(("loss", "logit_adjustment", "class_weights", "sampling"),
          lambda r: r.loss == "logit_adjusted" and _raised_over_one(r, r.logit_adjustment), _EVENED_OUT),
@@ -118,12 +131,15 @@ RULES = (
          "or streaming to false"),
     KeyRule(("streaming", "max_train_rows"), lambda r: r.streaming and r.max_train_rows is not None,
          "a sample of rows lies in all row groups; leave max_train_rows empty and use max_steps, or set streaming to false"),
+    KeyRule(("without_sources", "unlabelled"), lambda r: bool(r.without_sources and r.unlabelled),
+         "nobody looks at the source of images without labels; set without_sources to [] or unlabelled to []"),
     _needs_steps("lora_rank", lambda r: r.lora_rank > 0, "set lora_rank to 0"),
     _needs_steps("extra_heads", lambda r: bool(r.extra_heads), "set extra_heads to []"),
     _needs_steps("loss", lambda r: r.loss != "cross_entropy", "set loss to cross_entropy"),
     _needs_steps("box_loss", lambda r: r.box_loss > 0, "set box_loss to 0"),
     _needs_steps("ema_decay", lambda r: r.ema_decay > 0, "set ema_decay to 0"),
     _needs_steps("label_smoothing", lambda r: r.label_smoothing > 0, "set label_smoothing to 0"),
+    _needs_steps("choose_by", lambda r: r.choose_by != "validation", "set choose_by to validation"),
     _needs_steps("early_stopping_patience", lambda r: r.early_stopping_patience > 0, "set early_stopping_patience to 0"),
     _needs_steps("drop_path", lambda r: r.drop_path > 0, "set drop_path to 0"),
     _needs_steps("max_steps", lambda r: r.max_steps > 0, "set max_steps to -1"),
@@ -143,6 +159,11 @@ RULES = (
          run="distill"),
     KeyRule((*_TEACHER, "cached_views"), lambda r: r.cached_views > 0,
          "a teacher looks at each new view, which cached views do not have; set cached_views to 0", run="distill"),
+    KeyRule((*_TEACHER, "sampling"), lambda r: r.sampling == "source",
+         "a teacher's probabilities hold the frequencies of classes that this sampling takes out of the logits; set sampling to "
+         "balanced, sqrt or uniform", run="distill"),
+    KeyRule(("choose_by",), lambda r: r.choose_by != "validation",
+         "trials are ranked by the selection score and its standard error; set choose_by to validation", run="search"),
     KeyRule(("space",), lambda r: not r.space, "a search needs keys, as in search: {space: {weight_decay: {low: 0.01, high: 0.2}}}",
          run="search"),
     KeyRule(("push_to_hub",), lambda r: bool(r.push_to_hub),

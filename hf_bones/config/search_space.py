@@ -26,8 +26,10 @@ from hf_bones.config.fields import (
 _SAME_ROWS = "every trial must be scored on the same validation rows"
 _OF_THE_SEARCH = "it belongs to the search as a whole"
 NOT_SEARCHED = {
-    **dict.fromkeys(("dataset", "label_scheme", "train_licences", "drawn_validation_images", "drawn_size"), _SAME_ROWS),
+    **dict.fromkeys(("dataset", "label_scheme", "train_licences", "without_sources"), _SAME_ROWS),
+    **dict.fromkeys(("drawn_validation_images", "drawn_size", "drawn_mode"), _SAME_ROWS),
     **dict.fromkeys(("output_dir", "resume", "processes", "cpu", "report_to", "push_to_hub", "with_baseline"), _OF_THE_SEARCH),
+    "choose_by": "every trial must be scored alike",
     "seed": "the best of several seeds is luck and no better recipe",
 }
 

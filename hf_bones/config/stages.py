@@ -18,6 +18,7 @@ class DataConfig(Checked):
     dataset: str = option("", "Folder that `hf-bones build` wrote, or a Hub dataset id. Empty: drawn radiographs only.")
     label_scheme: str = option("three-class", "`three-class`, `two-class`, or a YAML file of your own classes.")
     train_licences: list[str] = option([], "Train and validate only on rows with these licences (SPDX ids); empty means every row.")
+    without_sources: list[str] = option([], "Leave rows of these sources out of training and validation (column `source`).")
     dataset_id: str | None = option(None, "Hub id of the data, for the card, where `dataset` is a folder.")
     attribution: list[str] = option(
         [], "Sentences that licences ask for, for record and card; those of FracAtlas, GRAZPEDWRI-DX and MURA are known."
@@ -26,6 +27,9 @@ class DataConfig(Checked):
     drawn_images: int = option(0, "Drawn radiographs added to the training rows, a third of them of each class.", within="[0, ∞)")
     drawn_validation_images: int = option(0, "Drawn radiographs added to the validation rows.", within="[0, ∞)")
     drawn_size: int = option(320, "Long side of the drawn radiographs, px.", within="[1, ∞)")
+    drawn_mode: str = option(
+        "hard", "How they are drawn: any limb and any break, or a shaft close up and plainly broken.", choices=("hard", "plain")
+    )
     use_arrays: bool = option(True, "Read images from the array cache of `dataset` (`hf-bones cache`), where it has one for `image_size`.")
     arrays_dir: str = option("", "Folder of the array caches, where `hf-bones cache` was given `--out`.")
     streaming: bool = option(
@@ -99,11 +103,12 @@ class TrainConfig(Checked):
     class_weights: str = option("sqrt", "Loss weights by class frequency.", choices=("none", "sqrt", "balanced"))
     sampling: str = option(
         "uniform",
-        "How rows are drawn; `balanced`: classes equally often, `sqrt`: by the square root of frequency.",
-        choices=("uniform", "sqrt", "balanced"),
+        "How rows are drawn; `balanced`: classes equally often, `sqrt`: by the square root of frequency, `source`: sources and the classes "
+        "within each by the square root of theirs, with a loss that is told the frequencies of classes in each source.",
+        choices=("uniform", "sqrt", "balanced", "source"),
     )
     samples_per_epoch: int | None = option(
-        None, "With `balanced` or `sqrt` sampling, images drawn per epoch; empty: as many as rows.", within="[1, ∞)"
+        None, "With `balanced`, `sqrt` or `source` sampling, images drawn per epoch; empty: as many as rows.", within="[1, ∞)"
     )
     label_smoothing: float = option(0.0, "Share of each label that is spread over all classes.", within="[0, 1)")
     loss: str = option(
@@ -116,9 +121,11 @@ class TrainConfig(Checked):
     balanced_verdicts: bool = option(False, "After training, shift the head's biases: verdicts then take all classes as equally frequent.")
     box_loss: float = option(
         0.0,
-        "Weight of a second loss that asks each patch whether a fracture box covers it; its head is left out of the checkpoint.",
+        "Weight of a second loss that asks each patch whether a fracture box covers it; its head is kept beside the checkpoint, and "
+        "starts from that of `model`, where a folder has one.",
         within="[0, ∞)",
     )
+    second_look: bool = option(False, "After training, fit a second look (`--zoom`) on the validation rows; needs `box_loss`.")
     extra_head_loss: float = option(0.3, "Weight of the loss of each of `extra_heads`.", within="[0, ∞)")
     ema_decay: float = option(
         0.0, "Decay per step of the averaged weights, which are validated and kept; 0 keeps the trained weights.", within="[0, 1)"
@@ -139,6 +146,11 @@ class TrainConfig(Checked):
         "auto",
         "Mixed precision; `auto` is bf16 where the GPU has it, else fp16 on a GPU, none on a CPU.",
         choices=("auto", "no", "bf16", "fp16"),
+    )
+    choose_by: str = option(
+        "validation",
+        "What the kept checkpoint is best in: the selection score of all validation rows, or the score of the source that fares worst.",
+        choices=("validation", "worst_source"),
     )
     early_stopping_patience: int = option(0, "Stop after this many evaluations without a better score; 0 turns it off.", within="[0, ∞)")
     evaluations_per_epoch: int = option(1, "Validations and checkpoints in each epoch.", within="[1, ∞)")

@@ -30,6 +30,9 @@ class BuildChoices(ReadingChoices):
     max_side: int | None = choice(None, "Shrink images to this long side, px.", least=8)
     count: int = choice(300, "How many to draw (source `drawn`).", least=1)
     drawn_size: int = choice(320, "Long side of drawn images, px.", least=32)
+    drawn_mode: str = choice(
+        "hard", "How they are drawn: hard (any limb and any break) or plain (a shaft close up and plainly broken).", metavar="hard|plain"
+    )
     drawn_split: str = choice("", "Put all drawn images into this split.")
     overwrite: bool = choice(False, "Replace an existing dataset folder.")
     find_near_duplicates: bool = choice(False, "Look for near-duplicates and keep them together; refuse given splits that separate them.")

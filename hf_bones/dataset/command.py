@@ -42,8 +42,15 @@ def build_command(
     for spec in source:
         chosen = choices.kind or detect_kind(spec)
         if chosen == "drawn":
-            size, split = choices.drawn_size, choices.drawn_split
-            readings.append(sources.drawn_rows(choices.count, seed=choices.seed, size=size, split=split, progress=progress))
+            drawn = sources.drawn_rows(
+                choices.count,
+                seed=choices.seed,
+                size=choices.drawn_size,
+                mode=choices.drawn_mode,
+                split=choices.drawn_split,
+                progress=progress,
+            )
+            readings.append(drawn)
         else:
             readings.append(read_source(spec, replace(choices, kind=chosen)))
     merged = merge_readings(readings)

@@ -11,8 +11,10 @@ from hf_bones.config.fields import nearest
 if TYPE_CHECKING:
     from datasets import DatasetDict, Features
 
+SEEN_ON_FILM = ("hardware", "cast")  # whether metal, whether a cast is seen: null where nobody says, and absent in older datasets
 COLUMNS = (
     "image", "label", "subtype", "group", "source", "region", "view", "licence", "sha256", "boxes", "severity", "synthetic", "image_id",
+    *SEEN_ON_FILM,
 )  # fmt: skip
 
 
@@ -31,12 +33,12 @@ def bone_features(names: Sequence[str]) -> Features:
     """The features of a bone dataset whose classes are `names`, in the order of the model's outputs.
 
     `image` is 8-bit grey; `boxes` are lists of (cx, cy, w, h) in [0, 1]; `severity` is in [0, 1], NaN where unknown; `sha256` is that of
-    the source's bytes, of the pixels for drawn images.
+    the source's bytes, of the pixels for drawn images; `hardware` and `cast` are null where unknown.
     """
     from datasets import ClassLabel, Features, Image, List, Value
 
     others = {"image": Image(), "label": ClassLabel(names=list(names)), "boxes": List(List(Value("float32")))}
-    others |= {"severity": Value("float32"), "synthetic": Value("bool")}
+    others |= {"severity": Value("float32"), **{name: Value("bool") for name in ("synthetic", *SEEN_ON_FILM)}}
     return Features({name: others.get(name, Value("string")) for name in COLUMNS})
 
 
@@ -76,7 +78,7 @@ def load_bones(path_or_id: str | Path, revision: str | None = None) -> DatasetDi
     """
     loaded = load_any(str(path_or_id), revision)
     for split, part in loaded.items():
-        missing = [name for name in COLUMNS if name not in part.features]
+        missing = [name for name in COLUMNS if name not in part.features and name not in SEEN_ON_FILM]
         if missing:
             raise DatasetSchemaError(
                 f"{path_or_id} ({split}) lacks the columns {', '.join(missing)}; it has {', '.join(part.features)}. "

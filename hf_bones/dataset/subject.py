@@ -21,7 +21,7 @@ DATASET_FILE = "dataset_dict.json"
 _STATE = "dataset_state"  # the fact that says which state of the dataset the rows were read from
 _READ_COLUMNS = (
     "file", "bytes", "title", "label", "subtype", "label_basis", "region", "view", "provider", "licence", "group", "split", "boxes",
-    "severity", "synthetic", "marks",
+    "severity", "synthetic", "hardware", "marks",
 )  # fmt: skip
 
 
@@ -98,4 +98,5 @@ def _record(row: dict[str, Any], file: str, split: str, names: list[str], size: 
         boxes=tuple((box[0], box[1], box[2], box[3]) for box in row["boxes"] or ()),
         severity=None if severity is None or math.isnan(severity) else severity,
         synthetic=bool(row["synthetic"]),
+        hardware=row.get("hardware"),
     )

@@ -14,14 +14,14 @@ from hf_bones.curation.splits.names import SPLITS
 from hf_bones.dataset.encode import RefusedImage, encode_rows
 from hf_bones.dataset.reading.sources import LeftOut, SourceRow
 from hf_bones.dataset.salvaged import SALVAGED_NAME, SalvagedImage
-from hf_bones.dataset.schema import COLUMNS, bone_features
+from hf_bones.dataset.schema import COLUMNS, SEEN_ON_FILM, bone_features
 from hf_bones.manifest.store import MANIFEST_NAME, open_manifest
 from hf_bones.pages.tables import write_csv
 
 STAGED_NAME = "dataset"  # the new dataset's folder in a build's workspace
 _REPLACED = "replaced"  # and that of the one whose place it takes
 _BUILT = {*SPLITS, "dataset_dict.json", "README.md", "summary.json", "refused.csv", SALVAGED_NAME}  # what a build writes
-_STATED = ("source", "region", "view", "licence", "severity", "synthetic", "image_id")  # columns that are as the source states them
+_STATED = ("source", "region", "view", "licence", "severity", "synthetic", "image_id", *SEEN_ON_FILM)  # as the source states them
 _BATCH = 64
 _WORKERS = 2  # threads that open and encode
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from hf_bones.curation.duplicates.seen_films import SEEN_FILE, read_seen_films
 from hf_bones.hub.card_teachers import further_licences, worth_rows
 from hf_bones.inference.checkpoint import CONFIG_FILE, HUB_ID, PROCESSOR_FILE, RECORD_FILE, scheme_of
 from hf_bones.inference.decision import read_decision
@@ -53,7 +54,7 @@ def write_card(folder: str | Path, *, name: str | None = None, evaluation: str |
 
 def card_text(folder: Path, name: str | None = None) -> str:
     """The card of the checkpoint in `folder`, as Markdown with YAML front matter."""
-    from hf_bones.hub.card_figures import measured_table, validation_table  # with sklearn and matplotlib behind it
+    from hf_bones.hub.card_figures import drawn_sentence, measured_table, validation_table  # with sklearn and matplotlib behind it
 
     config = read_json(folder / CONFIG_FILE)
     record = read_json(folder / RECORD_FILE) if (folder / RECORD_FILE).is_file() else {}
@@ -83,7 +84,9 @@ def card_text(folder: Path, name: str | None = None) -> str:
         worth=worth_rows(distillation),
         measured=measured_table(read_json(folder / METRICS_FILE), scheme) if (folder / METRICS_FILE).is_file() else "",
         looks=len(looks) if isinstance(looks, list) else None,
+        seen=len(read_seen_films(folder / SEEN_FILE)) if (folder / SEEN_FILE).is_file() else None,
         validation=validation_table(_mapping(_mapping(record.get("metrics")).get("validation")), scheme),
+        drawn_films=drawn_sentence(record),
         decision=decision,
         model=title if HUB_ID.fullmatch(title) else "PATH_OR_ID",
         pooled=config.get("model_type") == POOLED,
@@ -111,7 +114,7 @@ def _front_matter(record: Mapping[str, Any], data: Mapping[str, Any], licences: 
 def _about(config: Mapping[str, Any], folder: Path, record: Mapping[str, Any], scheme: LabelScheme) -> list[tuple[str, str]]:
     processor = folder / PROCESSOR_FILE
     size = f"{spec_from_processor(read_json(processor), str(processor)).size} px" if processor.is_file() else NOT_RECORDED
-    weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    weights = sum(path.stat().st_size for path in folder.glob("model*.safetensors"))
     rows = [
         ("Task", f"one radiograph of a bone → {', '.join(scheme.names)}"),
         ("Architecture", str((config.get("architectures") or [NOT_RECORDED])[0])),

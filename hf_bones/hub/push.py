@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from hf_bones.curation.duplicates.seen_films import SEEN_FILE
 from hf_bones.hub.card import CARD_FILE, METRICS_FILE, PLOTS
 from hf_bones.inference.checkpoint import CONFIG_FILE, NEEDED_FILES, PICKLE_SUFFIXES, PROCESSOR_FILE, WEIGHTS_FILE, WEIGHTS_INDEX
 
-ALLOWED_FILES = (*NEEDED_FILES, METRICS_FILE, CARD_FILE, "NOTICE", "LICENSE", *PLOTS)
+ALLOWED_FILES = (*NEEDED_FILES, SEEN_FILE, METRICS_FILE, CARD_FILE, "NOTICE", "LICENSE", *PLOTS)
 
 
 class PushError(ValueError):

@@ -11,8 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from hf_bones.curation.duplicates.seen_films import SEEN_FILE, SeenFilms, read_seen_films
 from hf_bones.inference.decision import FILE_NAME as DECISION_FILE
 from hf_bones.labels import SHIPPED_SCHEMES, LabelClass, LabelScheme
+from hf_bones.training.backbone.patch_head import FILE_NAME as PATCH_HEAD
 
 BUNDLED = "bundled"
 CONFIG_FILE = "config.json"
@@ -20,9 +22,19 @@ PROCESSOR_FILE = "preprocessor_config.json"
 WEIGHTS_FILE = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 RECORD_FILE = "record.json"
+PATCH_HEAD_FILE = PATCH_HEAD  # only where a run had box_loss
 
 # What is fetched from the Hub.
-NEEDED_FILES = (CONFIG_FILE, PROCESSOR_FILE, WEIGHTS_FILE, WEIGHTS_INDEX, "model-*-of-*.safetensors", DECISION_FILE, RECORD_FILE)
+NEEDED_FILES = (
+    CONFIG_FILE,
+    PROCESSOR_FILE,
+    WEIGHTS_FILE,
+    WEIGHTS_INDEX,
+    "model-*-of-*.safetensors",
+    PATCH_HEAD_FILE,
+    DECISION_FILE,
+    RECORD_FILE,
+)
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -49,7 +61,7 @@ def find_checkpoint(name: str | Path, revision: str | None = None) -> Checkpoint
     """
     text = str(name)
     if text == BUNDLED:
-        found = Checkpoint(BUNDLED, Path(str(resources.files("hf_bones").joinpath("checkpoint"))))
+        found = Checkpoint(BUNDLED, find_folder(BUNDLED))
     elif Path(text).expanduser().is_dir():
         found = Checkpoint(text, Path(text).expanduser())
     elif Path(text).expanduser().is_file():
@@ -101,6 +113,32 @@ def _download(repo_id: str, revision: str | None) -> Checkpoint:
             raise CheckpointError(f"the Hub refused the token sent for {repo_id}: log in with `hf auth login`, or fix HF_TOKEN") from error
         raise CheckpointError(f"the Hub did not return {repo_id}{at}: {error}") from error
     return Checkpoint(repo_id, folder, folder.name if _COMMIT.fullmatch(folder.name) else revision)
+
+
+def find_seen_films(name: str | Path, revision: str | None = None) -> SeenFilms | None:
+    """The films that the checkpoint called `name` (as for `find_checkpoint`) has seen; None where it does not say, or the Hub does not.
+
+    Of a checkpoint on the Hub this one file is fetched, which a prediction does not need. Raises ValueError naming a damaged file.
+    """
+    text = str(name)
+    if text == BUNDLED or Path(text).expanduser().is_dir():
+        path = find_folder(text) / SEEN_FILE
+        return read_seen_films(path) if path.is_file() else None
+    if not HUB_ID.fullmatch(text):
+        return None
+    import httpx2
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return read_seen_films(Path(hf_hub_download(text, SEEN_FILE, revision=revision)))
+    except (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, httpx2.HTTPError):
+        return None
+
+
+def find_folder(name: str) -> Path:
+    """Where a checkpoint of this machine lies: that of `bundled` in the package, any other as it is named."""
+    return Path(str(resources.files("hf_bones").joinpath("checkpoint"))) if name == BUNDLED else Path(name).expanduser()
 
 
 def _check_complete(checkpoint: Checkpoint) -> None:

@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from hf_bones.inference.second_look import SecondLook, second_look_from
 from hf_bones.labels import LabelScheme, scheme_from_dict
 from hf_bones.logits import softmax
 from hf_bones.record import read_json, write_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, 2)  # 1 knew no second look
 FILE_NAME = "decision.json"
 
 # Temperatures outside say more about a tiny or separable validation set than about the model.
@@ -36,6 +38,7 @@ class DecisionRule:
     thresholds: class name → [0, 1]; a class is in the prediction set when its calibrated probability reaches its threshold (one threshold
         a class: class-conditional conformal prediction). None: the set is the likeliest class alone.
     fitted_on: counts and losses of the fit, for the card.
+    second_look: how windows of a doubtful film join its answer; None: a second look was not fitted.
     """
 
     temperature: float
@@ -43,6 +46,7 @@ class DecisionRule:
     image_size: int
     thresholds: dict[str, float] | None = None
     fitted_on: dict[str, Any] = field(default_factory=dict)
+    second_look: SecondLook | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.temperature) and self.temperature > 0):
@@ -53,6 +57,14 @@ class DecisionRule:
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Logits (N, C) → calibrated probabilities, float64 (N, C), rows summing to 1."""
         return softmax(np.asarray(logits, dtype=np.float64) / self.temperature)
+
+    def looked_again(self, calibrated: np.ndarray, evidence: np.ndarray, look: SecondLook) -> np.ndarray:
+        """Logits over the temperature, (N, C), joined with the evidence (N,) of a second look where the film is doubtful, (N, C)."""
+        doubtful = look.is_doubtful(1 - softmax(calibrated)[:, self.scheme.normal_id])
+        joined = np.array(calibrated, dtype=np.float64)
+        if doubtful.any():
+            joined[doubtful] = look.joined(calibrated[doubtful], evidence[doubtful], self.scheme.normal_id)
+        return joined
 
     def prediction_set(self, probabilities: Sequence[float]) -> tuple[str, ...]:
         """The classes left open by one row of calibrated probabilities, likeliest first; empty when none reaches its threshold."""
@@ -130,6 +142,7 @@ def write_decision(decision: DecisionRule, folder: Path) -> Path:
             "labels": decision.scheme.as_dict(),
             "image_size": decision.image_size,
             "fitted_on": decision.fitted_on,
+            "second_look": decision.second_look.as_dict() if decision.second_look is not None else None,
         },
     )
     return path
@@ -142,13 +155,14 @@ def read_decision(folder: Path) -> DecisionRule | None:
         return None
     data = read_json(path)
     version = data.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"{path}: schema_version is {version!r}, this hf-bones reads {SCHEMA_VERSION}; update hf-bones")
+    if version not in READABLE_VERSIONS:
+        raise ValueError(f"{path}: schema_version is {version!r}, this hf-bones reads {SCHEMA_VERSION} and older; update hf-bones")
     labels, thresholds = data.get("labels"), data.get("thresholds")
     if not isinstance(labels, Mapping):
         raise ValueError(f"{path}: 'labels' must be a label scheme (a mapping with 'classes')")
     if thresholds is not None and not isinstance(thresholds, Mapping):
         raise ValueError(f"{path}: 'thresholds' must be null or map each class to a number")
+    second_look = second_look_from(data.get("second_look"), str(path))
     try:
         return DecisionRule(
             temperature=float(data["temperature"]),
@@ -156,6 +170,7 @@ def read_decision(folder: Path) -> DecisionRule | None:
             image_size=int(data["image_size"]),
             thresholds=None if thresholds is None else {str(name): float(value) for name, value in thresholds.items()},
             fitted_on=dict(data.get("fitted_on") or {}),
+            second_look=second_look,
         )
     except KeyError as error:
         raise ValueError(

@@ -17,16 +17,37 @@ Not here: whether a map can be trusted. It is a picture of the model, not a find
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from hf_bones.preprocess import InputSpec, fitted_shape
+from hf_bones.inference.network import content_mask
+from hf_bones.preprocess import InputSpec, fitted_shape, stack_inputs
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
+
+
+# Heat maps keep every layer's activations for the backward pass; a few images at a time bound the memory.
+HEATMAP_BATCH = 4
+
+
+def heat_maps(model: PreTrainedModel, spec: InputSpec, pixels: Sequence[np.ndarray], targets: Sequence[int]) -> list[np.ndarray]:
+    """Heat maps, float32 (H, W) in [0, 1], of opened images, uint8 (H, W), each for its target class id."""
+    import torch
+
+    maps: list[np.ndarray] = []
+    for start in range(0, len(pixels), HEATMAP_BATCH):
+        part = pixels[start : start + HEATMAP_BATCH]
+        inputs = torch.from_numpy(stack_inputs(part, spec)).to(model.device)
+        content = content_mask([fitted_shape(*image.shape, spec.size) for image in part], spec.size, inputs.device)
+        wanted = torch.tensor(targets[start : start + HEATMAP_BATCH], device=inputs.device)
+        evidence = class_evidence(model, inputs, wanted, content).cpu().numpy()
+        maps += [to_image_size(cells, image.shape, spec) for cells, image in zip(evidence, part, strict=True)]
+    return maps
 
 
 def class_evidence(model: PreTrainedModel, inputs: torch.Tensor, targets: torch.Tensor, content: torch.Tensor) -> torch.Tensor:

@@ -36,6 +36,7 @@ class Finding:
         heatmap: float32 (H, W) in [0, 1] on the upright image as opened, or None.
         calibrated: Whether the checkpoint came with a decision rule; without one both kinds of probabilities are the same.
         mirrored: Whether the probabilities rest on the mean of the logits of the image and of its mirror image; False when unreadable.
+        zoomed: Whether the film was looked at a second time, in windows at twice the size; False where it was not doubtful.
         schema_version: Version of the fields, as in `to_dict`.
     """
 
@@ -50,6 +51,7 @@ class Finding:
     heatmap: np.ndarray | None = None
     calibrated: bool = False
     mirrored: bool = False
+    zoomed: bool = False
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -68,6 +70,7 @@ class Finding:
             "reasons": list(self.reasons),
             "calibrated": self.calibrated,
             "mirrored": self.mirrored,
+            "zoomed": self.zoomed,
             "checkpoint": self.checkpoint,
             "revision": self.revision,
         }

@@ -39,14 +39,17 @@ def predict_paths(
     resume: bool = False,
     batch_size: int = 16,
     mirror: bool = False,
+    zoom: bool = False,
 ) -> Counter[str]:
     """Predicts files and folders into a CSV (file, verdict, p_<class>…, reasons) and returns how often each verdict was given.
 
     A row is written and flushed as soon as its batch is done. With `resume`, files that the CSV already has are skipped and counted from
     it; the last row of a killed run is dropped if it is torn. Without it an existing CSV raises FileExistsError, so that a long run is
-    never lost by mistake. A CSV of other classes raises ValueError. mirror: see `BonePredictor.predict`; the rows do not tell it, nor the
-    model, so resume with those that the CSV was begun with.
+    never lost by mistake. A CSV of other classes raises ValueError. mirror, zoom: see `BonePredictor.predict`; the rows do not tell them,
+    nor the model, so resume with those that the CSV was begun with.
     """
+    if zoom:
+        model.second_look()  # refused before a file is begun
     target = Path(csv_path)
     columns = csv_columns(model.names)
     done: dict[str, str] = {}
@@ -61,7 +64,7 @@ def predict_paths(
         writer = csv.writer(stream, lineterminator="\n")
         if is_new:
             writer.writerow(columns)
-        findings = model.predict_iter(pending, batch_size=batch_size, mirror=mirror)
+        findings = model.predict_iter(pending, batch_size=batch_size, mirror=mirror, zoom=zoom)
         for finding in tqdm(findings, total=len(pending), unit="image", disable=None):
             writer.writerow(csv_row(finding, model.names))
             stream.flush()

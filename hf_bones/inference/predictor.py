@@ -3,15 +3,17 @@
 Images go through `open_image` and `preprocess.to_input`, as they did in training. torch and transformers are imported when a
 model is loaded, so that a command line that only checks its arguments stays quick.
 
-Not here: the heat map's method (`explain.py`), calibration (`decision.py`), walking folders (`folder.py`).
+Not here: loading the network (`network.py`), the heat map's method (`explain.py`), calibration (`decision.py`), the second look
+(`second_look.py`), walking folders (`folder.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -19,8 +21,10 @@ from PIL import Image
 from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Limits, Radiograph, explain, open_image
 from hf_bones.inference import checkpoint as files
 from hf_bones.inference.decision import DecisionRule, read_decision
-from hf_bones.inference.explain import class_evidence, to_image_size
+from hf_bones.inference.explain import HEATMAP_BATCH, heat_maps
 from hf_bones.inference.finding import REFER, UNREADABLE, Finding
+from hf_bones.inference.network import best_device, content_mask, load_network, load_patch_head, patch_logits
+from hf_bones.inference.second_look import SCALE, TOP, SecondLook, evidence_of_doubtful, film_evidence
 from hf_bones.labels import LabelScheme
 from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec, fitted_shape, spec_from_processor, stack_inputs
@@ -30,17 +34,26 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+    from hf_bones.training.backbone.patch_head import PatchHead
+
 ImageSource = str | Path | bytes | Image.Image | np.ndarray
 
-# Heat maps keep every layer's activations for the backward pass; a few images at a time bound the memory.
-HEATMAP_BATCH = 4
+
+class Answer(NamedTuple):
+    """What the network says of one image: logits (C,), a heat map where one was asked for, and how often it looked."""
+
+    logits: np.ndarray
+    heatmap: np.ndarray | None
+    mirrored: bool
+    zoomed: bool
 
 
 class BonePredictor:
     """A checkpoint ready to answer. Make one with `from_pretrained`.
 
     `spec` is the model input, `scheme` the classes with their definitions, `names` their names in the order of the outputs, `calibrated`
-    whether a decision.json came with the checkpoint, `checkpoint` and `revision` what is loaded.
+    whether a decision.json came with the checkpoint, `checkpoint` and `revision` what is loaded, `patch_head` what asks its patches for
+    breaks, if that came too.
     """
 
     def __init__(
@@ -52,6 +65,7 @@ class BonePredictor:
         calibrated: bool,
         checkpoint: str,
         revision: str | None = None,
+        patch_head: PatchHead | None = None,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.spec = spec
@@ -59,6 +73,7 @@ class BonePredictor:
         self.calibrated = calibrated
         self.checkpoint = checkpoint
         self.revision = revision
+        self.patch_head = patch_head
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, revision: str | None = None, device: str | None = None) -> BonePredictor:
@@ -83,8 +98,9 @@ class BonePredictor:
                     "calibrate this checkpoint again"
                 )
 
-        model = _load_model(found).to(device or _best_device())
-        return cls(model, spec, decision, calibrated=calibrated, checkpoint=found.name, revision=found.revision)
+        model = load_network(found).to(device or best_device())
+        head = load_patch_head(found, model)
+        return cls(model, spec, decision, calibrated=calibrated, checkpoint=found.name, revision=found.revision, patch_head=head)
 
     @property
     def scheme(self) -> LabelScheme:
@@ -101,6 +117,7 @@ class BonePredictor:
         batch_size: int = 16,
         heatmap: bool = False,
         mirror: bool = False,
+        zoom: bool = False,
         limits: Limits = DEFAULT_LIMITS,
     ) -> list[Finding]:
         """One finding an image, in the same order.
@@ -108,11 +125,13 @@ class BonePredictor:
         images: paths, bytes of files, PIL images or arrays (H, W) or (H, W, C), one or a list; an array is always one image. An image that
         cannot be opened gets the verdict `unreadable` and the reason, and nothing changes for the others. mirror: score each image
         mirrored left-right as well and average the logits, which are then calibrated as ever; twice the time. A heat map is of the
-        upright image alone, for the class that the average makes the likeliest abnormal one.
+        upright image alone, for the class that the average makes the likeliest abnormal one. zoom: a second look at doubtful films, in
+        windows at twice the size, as decision.json says; with mirror, at the mirror image too, and the two looks are averaged. Raises
+        `CheckpointError` for a zoom where the checkpoint has no second look.
         """
         if isinstance(images, (str, Path, bytes, Image.Image, np.ndarray)):
             images = [images]
-        return list(self.predict_iter(images, batch_size=batch_size, heatmap=heatmap, mirror=mirror, limits=limits))
+        return list(self.predict_iter(images, batch_size=batch_size, heatmap=heatmap, mirror=mirror, zoom=zoom, limits=limits))
 
     def predict_iter(
         self,
@@ -121,11 +140,13 @@ class BonePredictor:
         batch_size: int = 16,
         heatmap: bool = False,
         mirror: bool = False,
+        zoom: bool = False,
         limits: Limits = DEFAULT_LIMITS,
     ) -> Iterator[Finding]:
         """As `predict`, but takes and gives images one batch at a time, so that any number of them fits into memory."""
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+        look = self.second_look() if zoom else None
         remaining = enumerate(images)
         while batch := list(islice(remaining, batch_size)):
             opened: list[Radiograph | ImageRefusedError] = []
@@ -134,13 +155,44 @@ class BonePredictor:
                     opened.append(open_image(source, limits))
                 except ImageRefusedError as error:
                     opened.append(error)
-            answers = iter(self._classify([one.pixels for one in opened if isinstance(one, Radiograph)], heatmap, mirror))
+            answers = iter(self._classify([one.pixels for one in opened if isinstance(one, Radiograph)], heatmap, mirror, look, batch_size))
             for (index, source), one in zip(batch, opened, strict=True):
                 name = str(source) if isinstance(source, (str, Path)) else f"image[{index}]"
                 if isinstance(one, ImageRefusedError):
                     yield self._unreadable(name, one)
                 else:
-                    yield self._finding(name, *next(answers), mirror)
+                    yield self._finding(name, next(answers))
+
+    def second_look(self) -> SecondLook:
+        """The checkpoint's second look. Raises `CheckpointError` saying what to do where it has none."""
+        if self.patch_head is None:
+            raise files.CheckpointError(
+                f"{self.checkpoint}: no second look: it has no {files.PATCH_HEAD_FILE}, which a run with box_loss over 0 writes. Train it "
+                "with box_loss and second_look: true, or leave out zoom"
+            )
+        if self.decision.second_look is None:
+            raise files.CheckpointError(
+                f"{self.checkpoint}: no second look: its decision.json says none. Fit one on films that it did not learn from with "
+                "`hf-bones second-look FOLDER DATASET`, or leave out zoom"
+            )
+        return self.decision.second_look
+
+    def evidence(self, pixels: Iterable[np.ndarray], *, scale: float = SCALE, top: int = TOP, batch_size: int = 16) -> np.ndarray:
+        """What the patches of windows at `scale` times the size say of a break, float64 (N,), for opened images uint8 (H, W).
+
+        The mean of the `top` highest patch logits of each film. Raises `CheckpointError` for a checkpoint without a patch head.
+        """
+        if self.patch_head is None:
+            self.second_look()
+        return film_evidence(pixels, self._highest_patches, self.spec.size, scale, top, batch_size)
+
+    def _highest_patches(self, windows: Sequence[np.ndarray], count: int) -> np.ndarray:
+        """The `count` highest patch logits of each of a batch of windows, float64 (B, count) or fewer columns; −inf for padding."""
+        assert self.patch_head is not None
+        shapes = [fitted_shape(*window.shape, self.spec.size) for window in windows]
+        content = content_mask(shapes, self.spec.size, self.model.device)
+        found = patch_logits(self.model, self.patch_head, self._tensor(windows), content).flatten(1)
+        return found.topk(min(count, found.shape[1])).values.double().cpu().numpy()
 
     def logits(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
         """Raw outputs for opened images, a list of uint8 (H, W): float32 (N, C), in one batch."""
@@ -155,50 +207,47 @@ class BonePredictor:
         targets: the class to explain for each image; by default the likeliest class other than the normal one, so that the map of an image
         called healthy shows where a break was most nearly seen.
         """
-        import torch
-
         if targets is None:
             outputs = np.concatenate([self.logits(pixels[i : i + HEATMAP_BATCH]) for i in range(0, len(pixels), HEATMAP_BATCH)])
             ids = self._likeliest_abnormal(outputs)
         else:
             ids = [self.names.index(name) for name in targets]
-        maps: list[np.ndarray] = []
-        for start in range(0, len(pixels), HEATMAP_BATCH):
-            part = pixels[start : start + HEATMAP_BATCH]
-            inputs = self._tensor(part)
-            content = torch.zeros(len(part), self.spec.size, self.spec.size, dtype=torch.bool, device=inputs.device)
-            for mask, image in zip(content, part, strict=True):
-                height, width = fitted_shape(image.shape[0], image.shape[1], self.spec.size)
-                mask[:height, :width] = True
-            wanted = torch.tensor(ids[start : start + HEATMAP_BATCH], device=inputs.device)
-            evidence = class_evidence(self.model, inputs, wanted, content).cpu().numpy()
-            maps += [to_image_size(cells, image.shape, self.spec) for cells, image in zip(evidence, part, strict=True)]
-        return maps
+        return heat_maps(self.model, self.spec, pixels, ids)
 
     def _likeliest_abnormal(self, outputs: np.ndarray) -> list[int]:
         without_normal = outputs.copy()
         without_normal[:, self.scheme.normal_id] = -np.inf
         return [int(index) for index in without_normal.argmax(axis=1)]
 
-    def _classify(self, pixels: Sequence[np.ndarray], heatmap: bool, mirror: bool) -> list[tuple[np.ndarray, np.ndarray | None]]:
-        """(logits (C,), heat map) for each image of one batch."""
+    def _classify(
+        self, pixels: Sequence[np.ndarray], heatmap: bool, mirror: bool, look: SecondLook | None, batch_size: int
+    ) -> list[Answer]:
+        """What there is to say of each image of one batch."""
         if not pixels:
             return []
         outputs = self.logits(pixels)
         if mirror:
             # The picture is turned, not the model's input: its padding must stay right and below.
             outputs = (outputs + self.logits([image[:, ::-1] for image in pixels])) / 2
-        if not heatmap:
-            return [(row, None) for row in outputs]
-        targets = [self.names[index] for index in self._likeliest_abnormal(outputs)]
-        return list(zip(outputs, self.explain(pixels, targets), strict=True))
+        zoomed = np.zeros(len(pixels), dtype=bool)
+        if look is not None:
+            calibrated = outputs / self.decision.temperature
+            abnormal = 1 - softmax(calibrated)[:, self.scheme.normal_id]
+            ask = partial(self.evidence, scale=look.scale, top=look.top, batch_size=batch_size)
+            seen = evidence_of_doubtful(look, abnormal, pixels, ask, mirror)
+            outputs, zoomed = self.decision.looked_again(calibrated, seen, look) * self.decision.temperature, ~np.isnan(seen)
+        maps: list[np.ndarray | None] = [None] * len(pixels)
+        if heatmap:
+            maps = [*self.explain(pixels, [self.names[index] for index in self._likeliest_abnormal(outputs)])]
+        return [Answer(row, heat, mirror, bool(again)) for row, heat, again in zip(outputs, maps, zoomed, strict=True)]
 
     def _tensor(self, pixels: Sequence[np.ndarray]) -> torch.Tensor:
         import torch
 
         return torch.from_numpy(stack_inputs(pixels, self.spec)).to(self.model.device)
 
-    def _finding(self, source: str, outputs: np.ndarray, heatmap: np.ndarray | None, mirror: bool) -> Finding:
+    def _finding(self, source: str, answer: Answer) -> Finding:
+        outputs = answer.logits
         calibrated = self.decision.probabilities(outputs[None])[0]
         raw = softmax(outputs.astype(np.float64))
         open_classes = self.decision.prediction_set(calibrated.tolist())
@@ -218,9 +267,10 @@ class BonePredictor:
             raw_probabilities={name: float(p) for name, p in zip(self.names, raw, strict=True)},
             prediction_set=open_classes,
             reasons=reasons,
-            heatmap=heatmap,
+            heatmap=answer.heatmap,
             calibrated=self.calibrated,
-            mirrored=mirror,
+            mirrored=answer.mirrored,
+            zoomed=answer.zoomed,
             checkpoint=self.checkpoint,
             revision=self.revision,
         )
@@ -234,43 +284,3 @@ class BonePredictor:
             reasons=(error.reason.value, explain(error.reason), error.detail),
             calibrated=self.calibrated,
         )
-
-
-def _load_model(checkpoint: files.Checkpoint) -> PreTrainedModel:
-    import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForImageClassification
-    from transformers.utils import logging
-
-    import hf_bones.training.backbone.pooling  # noqa: F401 - lets transformers know the classifiers that are ours
-
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # one line of "Loading weights" a command says nothing
-    try:
-        model, loading = AutoModelForImageClassification.from_pretrained(
-            checkpoint.folder,
-            use_safetensors=True,
-            trust_remote_code=False,
-            dtype=torch.float32,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise files.CheckpointError(f"{checkpoint.name}: transformers cannot load it as an image classifier: {error}") from error
-    finally:
-        if bars:
-            logging.enable_progress_bar()
-    if missing := sorted(loading["missing_keys"]):
-        raise files.CheckpointError(
-            f"{checkpoint.name}: no weights for {', '.join(missing[:4])}, so its answers would be random; "
-            "it is a backbone, not a trained classifier: train it first (`hf-bones train --model ...`)"
-        )
-    return model
-
-
-def _best_device() -> str:
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -17,6 +17,7 @@ TITLES = {
     "ece": "expected calibration error (ECE)",
     "brier": "Brier score",
     "log_loss": "log loss",
+    "worst_source_score": "score of the worst source",
 }
 # A key starts so and goes on with the class, whose name stands for {}.
 _OF_A_CLASS = {
@@ -27,6 +28,7 @@ _OF_A_CLASS = {
     "correct_": "rows of {} predicted right",
     "predicted_": "rows predicted as {}",
     "caught_": "rows of {} above the threshold",
+    "source_score_": "score of source {}",
 }
 _AT = "_at_specificity_"
 _REACHED = "achieved_specificity_"

@@ -19,7 +19,8 @@ from datasets import Features, List, Value
 
 from hf_bones.labels import SHIPPED_SCHEMES, LabelScheme
 from hf_bones.logits import softmax
-from hf_bones.metrics.figures import SPECIFICITY, classification_metrics, selection_score
+from hf_bones.metrics.by_source import abnormal_log_odds, figures_by_source, named_sources, worst_source
+from hf_bones.metrics.figures import SPECIFICITY, Floats, classification_metrics, selection_score
 from hf_bones.metrics.headlines import TRAINING
 
 _INPUTS = """
@@ -119,16 +120,29 @@ def load_metric(name: str) -> RadiographMetrics:
     return RadiographMetrics(name)
 
 
-def trainer_metrics(scheme: LabelScheme) -> Callable[[Any], dict[str, float]]:
+def trainer_metrics(
+    scheme: LabelScheme, origins: Sequence[str] = (), log_prior: Floats | None = None, choose_by: str = "validation"
+) -> Callable[[Any], dict[str, float]]:
     """The Trainer's `compute_metrics`: the figures of `VALIDATION`, from the logits (N, C) and labels (N,) of an `EvalPrediction`.
 
+    With the sources of the rows (`origins`, N) and the class frequencies that the run learns (`log_prior`, C), also the score of each
+    source where there are several (`by_source.py`); with `choose_by` "worst_source" the lowest is the selection score.
     Each of several processes is given the rows of all and computes the same figures, so that the modules need not exchange any.
     """
+    sources = named_sources(origins)
+    by_worst = choose_by == "worst_source"
 
     def compute(prediction: Any) -> dict[str, float]:
-        probabilities = softmax(np.asarray(prediction.predictions, dtype=np.float64))
+        logits, labels = np.asarray(prediction.predictions, dtype=np.float64), np.asarray(prediction.label_ids)
         given = {"names": scheme.names, "normal_id": scheme.normal_id}
-        return load_metric(VALIDATION).compute(predictions=probabilities, references=prediction.label_ids, **given)
+        figures: dict[str, float] = load_metric(VALIDATION).compute(predictions=softmax(logits), references=labels, **given)
+        if len(np.unique(sources)) > 1 or by_worst:
+            prior = np.zeros(logits.shape[1]) if log_prior is None else log_prior
+            found = figures_by_source(abnormal_log_odds(logits, prior, scheme.normal_id), labels != scheme.normal_id, sources)
+            worst = found[worst_source(found)].score
+            figures |= {"selection": worst if by_worst else figures["selection"], "worst_source_score": worst}
+            figures |= {f"source_score_{name}": each.score for name, each in found.items()}
+        return figures
 
     return compute
 

@@ -11,14 +11,23 @@ import torch
 
 from hf_bones.config.recipe import AugmentConfig, TrainConfig
 from hf_bones.preprocess import InputSpec
-from hf_bones.training.backbone.auxiliary import NAME, further_losses
+from hf_bones.training.backbone.auxiliary import NAME, UNKNOWN, further_losses
 from hf_bones.training.backbone.loading import head_parameters
 from hf_bones.training.backbone.lora import LoraTrainer
-from hf_bones.training.data.batches import RunSampler, TrainingRows, batch_matrices, batch_to_input
+from hf_bones.training.data.batches import (
+    SOURCE,
+    RunSampler,
+    TrainingRows,
+    batch_matrices,
+    batch_tiles,
+    batch_to_input,
+    labels_in_view,
+)
 from hf_bones.training.run.checkpoints import load_weights
 from hf_bones.training.run.ema import AveragingTrainer
 from hf_bones.training.run.watch import WatchedTrainer
 
+TILES = "tiles"  # in what the losses take: which images (B,) are tiles
 PRIVATE_HOOKS = ("_get_train_sampler", "_load_from_checkpoint", "_load_best_model")
 """What the trainers of this package override of transformers' Trainer beside its public methods."""
 
@@ -34,12 +43,14 @@ class BoneTrainer(WatchedTrainer, AveragingTrainer, LoraTrainer):
         sampler: RunSampler,
         optimiser_groups: list[dict[str, Any]],
         config: TrainConfig | None = None,
+        normal_label: int = 0,
         **arguments: Any,
     ):
         self.config = config or TrainConfig()
         self.spec = spec
         self.policy = policy
         self.sampler = sampler
+        self.normal_label = normal_label
         self.optimiser_groups = optimiser_groups
         super().__init__(watched=self.config, ema_decay=self.config.ema_decay, **arguments)
 
@@ -67,13 +78,20 @@ class BoneTrainer(WatchedTrainer, AveragingTrainer, LoraTrainer):
         policy = self.policy if self.model.training else None
         matrices = batch_matrices(batch, policy) if "draws" in batch else None
         network = self.accelerator.unwrap_model(self.model)
+        chosen = batch_tiles(batch, policy)
         inputs = {"labels": batch["labels"]}
+        if chosen is not None and matrices is not None:
+            inputs = {"labels": labels_in_view(batch, matrices, policy, self.normal_label), TILES: chosen}
         if "kept" in batch:  # what the frozen part gave for the images
             inputs["kept"] = batch["kept"]
         else:
             inputs["pixel_values"] = batch_to_input(batch, self.spec, policy, matrices, getattr(network.config, "num_channels", 3))
+        if self.model.training and SOURCE in batch:
+            inputs[SOURCE] = batch[SOURCE]
         if self.model.training and hasattr(network, NAME):
             inputs |= {key: value for key, value in batch.items() if key.endswith("_label")}
+            if "subtype_label" in inputs:  # a tile without the break does not show of what kind it is
+                inputs["subtype_label"] = inputs["subtype_label"].masked_fill(inputs["labels"] != batch["labels"], UNKNOWN)
             if getattr(network, NAME).patch is not None:
                 inputs |= {"matrices": matrices} | {key: batch[key] for key in ("boxes", "boxes_known", "heights", "widths")}
         return inputs
@@ -86,7 +104,13 @@ class BoneTrainer(WatchedTrainer, AveragingTrainer, LoraTrainer):
             inputs = self.network_inputs(inputs)
         targets = {key: inputs.pop(key) for key in list(inputs) if key not in ("pixel_values", "kept", "labels")}
         count = len(inputs["labels"]) if num_items_in_batch is None else num_items_in_batch
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
+        whole = self.compute_loss_func
+        if SOURCE in targets:  # the Trainer hands its loss the outputs and the labels alone
+            self.compute_loss_func = partial(whole, source=targets.pop(SOURCE))
+        try:
+            loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
+        finally:
+            self.compute_loss_func = whole
         further = self.further_losses(outputs, targets)
         if further:
             # As the Trainer scales the main one: gradients are averaged over processes, sums are not.

@@ -1,4 +1,4 @@
-"""The loss of a run: cross-entropy, focal or logit-adjusted, the same however a batch is split over processes and steps.
+"""The loss of a run: cross-entropy, focal, logit-adjusted or source-adjusted, the same however a batch is split over processes and steps.
 
 Each is a sum over images, weighted by class, divided by the number of images in the whole optimiser step (not by the sum of the batch's
 weights), so that gradient accumulation and several processes give the gradient of one large batch.
@@ -14,16 +14,19 @@ import torch
 
 from hf_bones.config.recipe import TrainConfig
 from hf_bones.training.data.on_device import constant
+from hf_bones.training.data.source_shares import SourceShares
 
 LossFunction = Callable[..., torch.Tensor]
 """A `compute_loss_func` of transformers' Trainer: (outputs, labels, num_items_in_batch) to a scalar."""
 
 
-def training_loss(config: TrainConfig, counts: np.ndarray) -> LossFunction:
-    """The loss that a recipe asks for; `counts` (C,) are the training rows of each class.
+def training_loss(config: TrainConfig, counts: np.ndarray, shares: SourceShares | None = None) -> LossFunction:
+    """The loss that a recipe asks for; `counts` (C,) are the training rows of each class, `shares` how `sampling: source` draws them.
 
     Raises ValueError for a class without rows where the loss needs its frequency.
     """
+    if shares is not None:
+        return source_adjusted(shares.log_frequencies, config.label_smoothing)
     weights = class_weights(counts, config.class_weights)
     if config.loss == "cross_entropy":
         return weighted_cross_entropy(weights, config.label_smoothing)
@@ -62,7 +65,7 @@ def logit_offsets(config: TrainConfig, counts: np.ndarray) -> np.ndarray:
     return config.logit_adjustment * np.log(counts / counts.sum())
 
 
-def learnt_log_prior(config: TrainConfig, counts: np.ndarray) -> np.ndarray:
+def learnt_log_prior(config: TrainConfig, counts: np.ndarray, shares: SourceShares | None = None) -> np.ndarray:
     """Log of the class frequencies that a run's network reckons with, float64 (C,): the rows' own, as sampling, weights and loss bend them.
 
     Taken from the logits, it leaves verdicts that hold all classes for equally frequent (post-hoc logit adjustment, Menon et al. 2021, see
@@ -72,6 +75,8 @@ def learnt_log_prior(config: TrainConfig, counts: np.ndarray) -> np.ndarray:
     counts = np.asarray(counts, dtype=np.float64)
     if (counts == 0).any():
         raise ValueError(f"balanced_verdicts: needs rows of every class; counts are {counts.astype(int).tolist()}")
+    if shares is not None:
+        return left_over_log_prior(shares)
     power = {"uniform": 1.0, "sqrt": 0.5, "balanced": 0.0}[config.sampling if config.epochs > 0 else "uniform"]
     seen = counts**power * class_weights(counts, config.class_weights)
     return np.log(seen / seen.sum()) - logit_offsets(config, counts)
@@ -94,6 +99,56 @@ def weighted_cross_entropy(weights: np.ndarray, label_smoothing: float = 0.0, of
         return _over_the_step(each, weight, labels, num_items_in_batch)
 
     return loss
+
+
+def source_adjusted(log_frequencies: np.ndarray, label_smoothing: float = 0.0) -> LossFunction:
+    """Cross-entropy of the logits plus the log class frequencies (S, C) of each image's source: a logit-adjusted loss, source by source.
+
+    Where the frequencies are known, nothing is to be gained from a look that gives them away: the logits hold what the image says beside
+    its source, and rank classes as if all were equally frequent. Of a source with one class there is next to nothing to be learnt of that
+    class, whatever its films look like; boxes still teach (`box_loss`). Menon et al. 2021 (see `weighted_cross_entropy`) with the
+    frequencies of a known source of bias, as in the product of experts of Clark et al., "Don't Take the Easy Way Out", EMNLP 2019,
+    arXiv 1909.03683. Smoothed labels are spread by the same frequencies: spread evenly, they would ask for classes that a source lacks.
+
+    The function also takes `source` (B,), the number of each image's source; without it, as in validation, it is plain cross-entropy.
+    """
+    table = tuple(tuple(float(value) for value in row) for row in log_frequencies)
+    classes = len(table[0])
+    flat = tuple(value for row in table for value in row)
+
+    def loss(
+        outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None, source: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        logits = _logits(outputs)
+        shift = torch.zeros_like(logits) if source is None else constant(flat, logits.device).view(-1, classes)[source]
+        log_shares = (logits + shift).log_softmax(dim=1)
+        each = torch.nn.functional.nll_loss(log_shares, labels, reduction="none")
+        if label_smoothing:
+            each = (1 - label_smoothing) * each - label_smoothing * (shift.softmax(dim=1) * log_shares).sum(dim=1)
+        return each.sum() / (len(labels) if num_items_in_batch is None else num_items_in_batch)
+
+    return loss
+
+
+def left_over_log_prior(shares: SourceShares) -> np.ndarray:
+    """What `source_adjusted` leaves of class frequencies in the logits, float64 (C,): those that fit best where nothing can be seen.
+
+    0 for all but for the one film that each source is lent (`SourceShares.log_frequencies`); found by Newton's method.
+    """
+    offsets, drawn = shares.log_frequencies, shares.drawn
+    classes = drawn.shape[1]
+    found = np.zeros(classes)
+    for _ in range(100):
+        given = np.exp(found + offsets)
+        given /= given.sum(axis=1, keepdims=True)
+        weights = drawn.sum(axis=1)
+        slope = (weights[:, None] * given - drawn).sum(axis=0)
+        curve = np.diag(weights @ given) - (weights[:, None] * given).T @ given
+        step = np.linalg.solve(curve + np.full((classes, classes), 1.0), slope)  # the constant direction is free
+        found -= step
+        if np.abs(step).max() < 1e-10:
+            break
+    return np.asarray(found - np.log(np.exp(found).sum()))
 
 
 def focal_loss(weights: np.ndarray, gamma: float) -> LossFunction:

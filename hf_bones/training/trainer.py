@@ -20,18 +20,18 @@ from hf_bones.config.rules import check_rules
 from hf_bones.labels import LabelScheme, load_scheme
 from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics
+from hf_bones.metrics.by_source import by_source_metrics
 from hf_bones.preprocess import InputSpec
-from hf_bones.training.backbone.auxiliary import head_figures
+from hf_bones.training.backbone.auxiliary import head_figures, trained_patch_head
 from hf_bones.training.backbone.check import check_network
 from hf_bones.training.backbone.loading import load_model
 from hf_bones.training.backbone.lora import merge_lora
 from hf_bones.training.bone_trainer import BoneTrainer
-from hf_bones.training.build import MakeTrainer, add_further_weights, extra_heads, extra_labels, make_trainer
+from hf_bones.training.build import MakeTrainer, add_further_weights, extra_heads, extra_labels, make_trainer, run_log_prior, shares_of
 from hf_bones.training.cached_views.fill import keep_frozen_output
 from hf_bones.training.data.row_table import Rows
 from hf_bones.training.data.rows import describe_rows, training_rows
 from hf_bones.training.data.streaming import run_shards
-from hf_bones.training.loss import learnt_log_prior
 from hf_bones.training.probe import head_features
 from hf_bones.training.processes import first_process_says, join_processes
 from hf_bones.training.run.announce import announce
@@ -69,7 +69,8 @@ def train(
     both = (list(zip(part.hashes, part.labels, strict=True)) for part in (train_rows, validation_rows))
     resumed = earlier.checkpoint is not None or earlier.has_start
     first_process_says(lambda: note_rows(Path(config.output_dir), *both, resumed=resumed))
-    shift = -learnt_log_prior(config, train_rows.label_counts(scheme)) if config.balanced_verdicts else None
+    prior = run_log_prior(config, train_rows, scheme, shares_of(config, train_rows, scheme))
+    shift = -prior if config.balanced_verdicts else None
 
     torch.manual_seed(config.seed)  # before the new head is drawn
     model, spec = load_model(recipe.model, scheme)
@@ -101,19 +102,23 @@ def train(
         )
     if config.head_start == "probe" and earlier.checkpoint is None:
         start_weights(trainer, len(scheme.names), earlier)
+    stepped = config.epochs > 0
     if config.epochs > 0:
         trainer.train(resume_from_checkpoint=str(earlier.checkpoint) if earlier.checkpoint else None)
         merge_lora(trainer.accelerator.unwrap_model(trainer.model))
-        keep_better_start(trainer, earlier.start)
+        stepped = not keep_better_start(trainer, earlier.start)
 
     model = trainer.accelerator.unwrap_model(trainer.model)
     round_weights(model, config.save_dtype)
     logits, labels = validation_logits(trainer)
+    patch_head = trained_patch_head(model, stepped)
     whole = whole_model(model, lambda: load_model(recipe.model, scheme)[0])
     if shift is not None and trainer.is_world_process_zero():
         shift = shift_biases(whole, shift, config.save_dtype)
         logits += shift
     metrics: dict[str, Any] = {**classification_metrics(labels, softmax(logits), scheme.names, scheme.normal_id)}
+    left = prior if shift is None else np.zeros_like(prior)
+    metrics |= by_source_metrics(logits, labels, validation_rows.origins, left, scheme.normal_id)
     if heads:
         features = head_features(model, spec, trainer.eval_dataset, config.eval_batch_size, trainer.args.device)
         metrics["heads"] = head_figures(model, features, extra_labels(heads, validation_rows), heads)
@@ -130,6 +135,9 @@ def train(
         seconds=time.monotonic() - started,
         is_main_process=trainer.is_world_process_zero(),
         verdict_shift=dict(zip(scheme.names, shift.tolist(), strict=True)) if shift is not None else None,
+        rows=(taught_rows, validation_rows),
+        patch_head=patch_head,
+        validation_sources=validation_rows.sources,
     )
 
 

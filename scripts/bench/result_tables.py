@@ -20,6 +20,11 @@ HEADS = {
     "recall of fractured": "recall fractured",
     "recall of beyond_repair": "recall beyond repair",
 }
+ELSEWHERE_HEADS = {
+    "auroc_abnormal": "AUROC(abnormal)",
+    "recall of abnormal": "recall of abnormal",
+    "mean over sources of the recall and specificity that each has": "mean of recalls and specificities",
+}
 TRANSFORM_HEADS = {
     "break in view": "in view",
     "most an angle changes, 99 % of draws, degrees": "angles, degrees",
@@ -71,6 +76,18 @@ def pivot(bars: Bars, head: str = "test rows", left_out: str = "auroc_ovr_beyond
             cells.setdefault((where.removesuffix(" test"), model), {})[HEADS[figure]] = cell(bar)
     columns = [name for name in HEADS.values() if any(name in row for row in cells.values())]
     return grid([head, "model"], dict(sorted(cells.items(), key=lambda item: item[0][0])), columns)
+
+
+def accuracy(bars: Bars) -> list[str]:
+    """`pivot` of the test rows; below it what was measured on films of other origins, a row for each model and source."""
+    elsewhere = [bar for bar in bars if not bar["bar"].endswith(" test")]
+    cells: Cells = {}
+    for bar in elsewhere:
+        model, _, rest = bar["bar"].partition(": ")
+        figure, _, where = rest.rpartition(", ")
+        cells.setdefault((where, model), {})[ELSEWHERE_HEADS.get(figure, figure)] = cell(bar)
+    below = grid(["films elsewhere", "model"], cells) if cells else []
+    return pivot([bar for bar in bars if bar not in elsewhere]) + (["", *below] if below else [])
 
 
 def teacher(bars: Bars) -> list[str]:

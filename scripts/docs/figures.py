@@ -15,10 +15,10 @@ from hf_bones.record import read_json
 
 sys.path.append(str(ROOT / "scripts" / "bench"))
 
-from result_tables import beside, by_transform, leaderboard, pivot, plain, teacher
+from result_tables import accuracy, beside, by_transform, leaderboard, plain, teacher
 
 MARKED = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
-TABLES = {"accuracy": pivot, "teacher": teacher, "augment": by_transform, "dedup": beside, "train": beside, "compare": leaderboard}
+TABLES = {"accuracy": accuracy, "teacher": teacher, "augment": by_transform, "dedup": beside, "train": beside, "compare": leaderboard}
 TABLES |= {"pooling": leaderboard, "augment_style": by_transform}
 
 

@@ -23,7 +23,13 @@ BROKEN = {
         {"trainable": "last:1"},
     ),
     ("layer_decay", "trainable"): ({"layer_decay": 0.8, "trainable": "head"}, {"layer_decay": 1}, {"trainable": "last:1"}),
-    ("box_loss", "trainable"): ({"box_loss": 0.5, "trainable": "head"}, {"box_loss": 0}, {"trainable": "last:1"}),
+    ("box_loss", "trainable", "cached_views"): (
+        {"box_loss": 0.5, "trainable": "head", "cached_views": 1},
+        {"box_loss": 0},
+        {"trainable": "last:1"},
+        {"cached_views": 0},
+    ),
+    ("second_look", "box_loss"): ({"second_look": True}, {"second_look": False}, {"box_loss": 0.5}),
     ("torch_compile", "box_loss"): ({"torch_compile": "whole", "box_loss": 0.5}, {"torch_compile": "blocks"}, {"box_loss": 0}),
     ("loss", "label_smoothing"): ({"loss": "focal", "label_smoothing": 0.1}, {"label_smoothing": 0}, {"loss": "cross_entropy"}),
     ("zoom", "augment"): ({"zoom": 1.5, "augment": False}, {"zoom": 1}, {"augment": True}),
@@ -31,6 +37,12 @@ BROKEN = {
     ("invert", "augment"): ({"invert": 0.5, "augment": False}, {"invert": 0}, {"augment": True}),
     ("cast", "augment"): ({"cast": 0.1, "augment": False}, {"cast": 0}, {"augment": True}),
     ("metal", "augment"): ({"metal": 0.1, "augment": False}, {"metal": 0}, {"augment": True}),
+    ("tile_probability", "augment"): ({"tile_probability": 0.5, "augment": False}, {"tile_probability": 0}, {"augment": True}),
+    ("tile_probability", "keep_in_view"): (
+        {"tile_probability": 0.5, "keep_in_view": False},
+        {"tile_probability": 0},
+        {"keep_in_view": True},
+    ),
     ("samples_per_epoch", "sampling"): ({"samples_per_epoch": 100}, {"samples_per_epoch": None}, {"sampling": "sqrt"}),
     ("mixed_precision", "cpu"): ({"mixed_precision": "fp16", "cpu": True}, {"mixed_precision": "bf16"}, {"cpu": False}),
     ("probe_views", "augment"): ({"head_start": "probe", "probe_views": 3, "augment": False}, {"probe_views": 1}, {"augment": True}),
@@ -45,6 +57,16 @@ BROKEN = {
         {"sampling": "uniform"},
         {"head_start": "random"},
         {"balanced_verdicts": False},
+    ),
+    ("head_start", "sampling"): (
+        {"head_start": "probe", "sampling": "source", "class_weights": "none"},
+        {"head_start": "random"},
+        {"sampling": "uniform"},
+    ),
+    ("loss", "sampling"): (
+        {"loss": "focal", "sampling": "source", "class_weights": "none"},
+        {"loss": "cross_entropy"},
+        {"sampling": "uniform"},
     ),
     ("class_weights", "sampling"): (
         {"class_weights": "balanced", "sampling": "balanced"},
@@ -71,6 +93,11 @@ BROKEN = {
         {"max_train_rows": None},
         {"streaming": False},
     ),
+    ("without_sources", "unlabelled"): (
+        {**TAUGHT, "without_sources": ["web"], "unlabelled": ["more"]},
+        {"without_sources": []},
+        {"unlabelled": []},
+    ),
     ("teacher", "teacher_probabilities"): ({}, {"teacher": ["x"]}, {"teacher_probabilities": ["x.npz"]}),
     ("label_weight", "feature_weight"): ({**TAUGHT, "label_weight": 1}, {"label_weight": 0.5}, {"feature_weight": 1}),
     ("feature_weight", "teacher"): (
@@ -87,6 +114,11 @@ BROKEN = {
     ("teacher", "teacher_probabilities", "epochs"): ({**TAUGHT, "epochs": 0}, {"epochs": 1}),
     ("teacher", "teacher_probabilities", "streaming"): ({**TAUGHT, "streaming": True, "dataset": "x"}, {"streaming": False}),
     ("teacher", "teacher_probabilities", "cached_views"): ({**TAUGHT, **KEPT}, {"cached_views": 0}),
+    ("teacher", "teacher_probabilities", "sampling"): (
+        {**TAUGHT, "sampling": "source", "class_weights": "none"},
+        {"sampling": "balanced"},
+    ),
+    ("choose_by",): ({"choose_by": "worst_source"}, {"choose_by": "validation"}),
     ("push_to_hub",): ({"push_to_hub": "me/it"}, {"push_to_hub": None}),
     ("epochs",): ({"epochs": 0},),
     ("cached_views",): (KEPT, {"cached_views": 0}),
@@ -94,6 +126,7 @@ BROKEN = {
     ("lora_rank",): ({"lora_rank": 4}, {"lora_rank": 0}),
     ("torch_compile",): ({"torch_compile": "whole"}, {"torch_compile": "blocks"}),
     ("label_smoothing", "epochs"): ({"label_smoothing": 0.1, "epochs": 0}, {"label_smoothing": 0}, {"epochs": 1}),
+    ("choose_by", "epochs"): ({"choose_by": "worst_source", "epochs": 0}, {"choose_by": "validation"}, {"epochs": 1}),
     ("early_stopping_patience", "epochs"): (
         {"early_stopping_patience": 3, "epochs": 0},
         {"early_stopping_patience": 0},
@@ -141,6 +174,7 @@ def test_no_two_rules_are_of_the_same_keys():
     ("changes", "named"),
     [
         ({"class_weights": "balanced", "sampling": "balanced"}, ("class_weights: balanced", "sampling: balanced")),
+        ({"class_weights": "sqrt", "sampling": "source"}, ("class_weights: sqrt", "sampling: source")),
         ({"class_weights": "sqrt", "sampling": "balanced"}, ("class_weights: sqrt", "sampling: balanced")),
         ({"loss": "logit_adjusted"}, ("loss: logit_adjusted", "class_weights: sqrt", "logit_adjustment: 1")),
         (

@@ -10,6 +10,7 @@ from PIL import Image
 from saved_run import RECORD
 from tiny import telling_checkpoint
 
+from hf_bones.curation.duplicates.seen_films import seen_films, write_seen_films
 from hf_bones.hub.card import write_card
 from hf_bones.inference.decision import DecisionRule, write_decision
 from hf_bones.labels import THREE_CLASS
@@ -24,6 +25,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_decision(DecisionRule(2.0, THREE_CLASS, 56, fitted_on={"n": 18}), folder)
     write_json(folder / "record.json", RECORD)
     write_card(folder)
+    write_seen_films(seen_films(["ab" * 32, "cd" * 32], [False, True], [None, None]), folder / "seen.npz")
     Image.new("L", (8, 8)).save(folder / "roc.png")
     (folder / "worst_errors.html").write_text("pictures of patients")
     Image.new("L", (8, 8)).save(folder / "worst_errors.png")

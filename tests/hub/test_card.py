@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from saved_run import NAME, RECORD
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
+from hf_bones.evaluation.drawn_films import RECORD_KEY, JudgedFilm, judged_counts
 from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.evaluation.report.report import EvaluationSetup, evaluate_probabilities
 from hf_bones.evaluation.report.rows import ScoredRows
@@ -99,6 +101,14 @@ def test_a_model_of_drawn_images_says_so(checkpoint: Path) -> None:
     data = {**RECORD["data"], "synthetic_only": True, "licences": {"CC0-1.0": 300}}
     write_json(checkpoint / "record.json", {**RECORD, "data": data})
     assert "learnt from drawn radiographs only" in card_text(checkpoint)
+
+
+def test_drawn_films_that_were_judged_are_counted_in_the_card(checkpoint: Path) -> None:
+    assert "unselected drawn" not in card_text(checkpoint)
+    films = [JudgedFilm(SimpleNamespace(label=label), said) for label in THREE_CLASS.names for said in ("healthy", label, "refer")]
+    write_json(checkpoint / "record.json", {**RECORD, RECORD_KEY: judged_counts(films)})
+    said = "Right on 4 of 9 unselected drawn radiographs, by its verdict: healthy 2 of 3; fractured 1 of 3; beyond_repair 1 of 3."
+    assert said in card_text(checkpoint).replace("\\", "")
 
 
 def test_unclear_licences_are_not_passed_off_as_clear(checkpoint: Path) -> None:

@@ -16,7 +16,8 @@ from saved_run import NAME
 
 from hf_bones.hub.push import PushError, files_to_push, push_checkpoint
 
-PUSHED = {"config.json", "model.safetensors", "preprocessor_config.json", "decision.json", "record.json", "README.md", "roc.png"}
+NEEDED = {"config.json", "model.safetensors", "preprocessor_config.json", "decision.json", "record.json"}
+PUSHED = NEEDED | {"README.md", "roc.png", "seen.npz"}
 
 
 def test_only_listed_files_go_up(checkpoint: Path) -> None:
@@ -56,6 +57,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
 from hf_bones import BonePredictor
 from hf_bones.hub.push import push_checkpoint
+from hf_bones.inference.checkpoint import find_checkpoint, find_seen_films
 from hf_bones.inference.decision import read_decision, write_decision, DecisionRule
 from hf_bones.labels import THREE_CLASS
 
@@ -72,7 +74,11 @@ second = push_checkpoint(folder, name, commit_message="New temperature")
 newest = BonePredictor.from_pretrained(name).predict(picture)[0]
 pinned = BonePredictor.from_pretrained(name, revision=first.commit).predict(picture)[0]
 branch = push_checkpoint(folder, name, revision="trial")
+pulled_files = sorted(path.name for path in find_checkpoint(name, first.commit).folder.iterdir())
+seen_films = find_seen_films(name, first.commit)
 print(json.dumps({
+    "pulled files": pulled_files,
+    "seen": [seen_films.find(each, list) for each in ("ab" * 32, "cd" * 32)],
     "commits": [first.commit, again.commit, second.commit, branch.commit],
     "url": first.url,
     "pulled": pulled.to_dict(), "local": local.to_dict(), "newest": newest.to_dict(), "pinned": pinned.to_dict(),
@@ -103,6 +109,9 @@ def test_a_checkpoint_goes_up_and_comes_back_the_same(hub: HubServer, checkpoint
     assert seen["model"] == "Dinov2ForImageClassification"
     assert (seen["pulled"]["checkpoint"], seen["pulled"]["revision"], seen["pulled"]["calibrated"]) == (NAME, first, True)
 
+    assert seen["pulled files"] == sorted(NEEDED), "a prediction needs no list of films seen"
+    assert seen["seen"] == ["learnt", "chosen"], "it is fetched for whoever scores"
+
     assert again == first, "nothing changed, so there is no new commit"
     assert second != first and hub.repo(NAME).messages[second] == "New temperature"
     changed = {path for path, content in hub.files(NAME, second).items() if hub.files(NAME, first)[path] != content}
@@ -119,7 +128,7 @@ import json, os, sys
 from pathlib import Path
 from huggingface_hub import HfApi
 from hf_bones.hub.push import PushError, push_checkpoint
-from hf_bones.inference.checkpoint import CheckpointError, find_checkpoint
+from hf_bones.inference.checkpoint import CheckpointError, find_checkpoint, find_seen_films
 
 def message(call, *arguments, **options):
     try:
@@ -142,6 +151,7 @@ said = {
     "unknown revision": message(find_checkpoint, "ada/secret", "v9"),
     "pickled": message(find_checkpoint, "ada/pickled"),
     "odd id": message(find_checkpoint, "ada--x/bo..nes"),
+    "no list": [find_seen_films("ada/pickled"), find_seen_films("ada/never-made")],
     "bad card": None,
 }
 card = folder / "README.md"
@@ -166,6 +176,7 @@ def test_what_the_hub_refuses_is_said_plainly(hub: HubServer, checkpoint: Path, 
     assert "'v9'" in said["unknown revision"]
     assert "no model.safetensors" in said["pickled"] and "not loaded" in said["pickled"]
     assert "cannot be a Hub id" in said["odd id"]
+    assert said["no list"] == [None, None], "a checkpoint without a list of films seen, and one that is not there"
     assert "README.md" in said["bad card"]
     assert ("model", "ada/bones") not in hub.repos or set(hub.files("ada/bones")) == {".gitattributes"}
     assert said["torch"] is False, "pushing and looking up need no torch"

@@ -9,6 +9,7 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification, pi
 
 from hf_bones import BonePredictor
 from hf_bones.dataset.drawn.radiograph import draw_radiograph
+from hf_bones.inference.checkpoint import find_seen_films
 from hf_bones.labels import THREE_CLASS
 
 FOLDER = Path(str(resources.files("hf_bones") / "checkpoint"))
@@ -28,6 +29,16 @@ def test_it_learnt_only_from_rows_whose_licence_allows_it(record):
     assert set(record["data"]["licences"]) <= {"CC-BY-4.0", "CC0-1.0"}
     assert not record["data"]["synthetic_only"]
     assert any("FracAtlas" in sentence for sentence in record["data"]["attribution"])
+
+
+def test_its_list_of_films_seen_is_small_and_holds_the_films_of_its_record(record):
+    seen = find_seen_films("bundled")
+    assert (FOLDER / "seen.npz").stat().st_size <= 300_000
+    data = record["data"]
+    counts = {split: sum(by.values()) for split, by in data["counts"].items()}
+    learnt, validated = int((~seen.validation).sum()), int(seen.validation.sum())
+    assert counts["train"] - data.get("drawn", 0) <= learnt <= counts["train"] and validated <= counts["validation"]
+    assert len(set(seen.owner.tolist())) == len(seen), "each film has a code, so that a copy of another size is found"
 
 
 def test_its_card_names_the_data_the_noise_and_what_it_is_not():

@@ -103,6 +103,8 @@ def bone_row(pixels: np.ndarray, index: int, **changes: Any) -> dict[str, Any]:
         "severity": float("nan"),
         "synthetic": True,
         "image_id": f"image{index}",
+        "hardware": None,
+        "cast": None,
     }
     return row | changes
 

@@ -63,13 +63,13 @@ def fingerprint(pixels: npt.NDArray[np.uint8]) -> Fingerprint:
     left, top, right, bottom = trim_box(pixels)
     inside = pixels[top:bottom, left:right]
     has_frame = inside.shape != pixels.shape
-    middle = _median(_squash(pixels, SIDE))
+    middle = _median(squash(pixels, SIDE))
     return Fingerprint(
         probes=np.concatenate([_describe_crops(middle), _describe_turns(middle, width / height)]).astype(np.float16),
-        trimmed=_describe_crops(_median(_squash(inside, SIDE)))[0].astype(np.float16) if has_frame else None,
-        thumb=_squash(pixels, THUMB_SIDE),
+        trimmed=_describe_crops(_median(squash(inside, SIDE)))[0].astype(np.float16) if has_frame else None,
+        thumb=squash(pixels, THUMB_SIDE),
         aspect=width / height,
-        trimmed_thumb=_squash(inside, THUMB_SIDE) if has_frame else None,
+        trimmed_thumb=squash(inside, THUMB_SIDE) if has_frame else None,
         trimmed_aspect=inside.shape[1] / inside.shape[0],
         phash=str(imagehash.phash(Image.fromarray(inside))),
     )
@@ -115,7 +115,8 @@ def _frame(rows: npt.NDArray[np.uint8], tolerance: int, most: float) -> int:
     return int(inside[0]) if len(inside) else len(considered)
 
 
-def _squash(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+def squash(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    """The picture as a square of `side` px, whatever its aspect ratio."""
     # Hamming's filter leaves little that depends on where exactly the pixels lie: a copy is never sampled at the same places.
     return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.HAMMING))
 

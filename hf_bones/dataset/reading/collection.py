@@ -64,6 +64,7 @@ def _row(folder: Path, record: ImageRecord, group: str, source: str, licence: st
         split=split,
         image_id=record.sha256[:16],
         synthetic=record.synthetic,
+        hardware=record.hardware,
         sha256=record.sha256,
         salvaged=salvaged_share(record.marks),
     )

@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from hf_bones.collect.download.state import DownloadState
 from hf_bones.dataset.choices import ReadingChoices
 from hf_bones.dataset.reading import importers, sources
 from hf_bones.dataset.reading.collection import collection_rows
 from hf_bones.dataset.reading.curated import is_curated, with_decisions
+from hf_bones.dataset.reading.downloaded import find_download, with_terms
 from hf_bones.dataset.reading.sources import Reading
 from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.manifest.store import MANIFEST_NAME
 
 KINDS = ("folder", "manifest", "dataset", "collection", "fracatlas", "grazpedwri", "mura", "drawn")
+_DOWNLOADED = ("folder", "manifest", "fracatlas", "grazpedwri", "mura")  # what a registry may hold as it is
 
 
 def read_source(
@@ -24,9 +27,17 @@ def read_source(
     choices: ReadingChoices = ReadingChoices(),  # noqa: B008 - frozen
 ) -> Reading:
     """The rows of one source that is not `drawn`. Raises `SourceError` where it cannot be read as its kind."""
-    chosen = choices.kind or detect_kind(spec)
-    source, licence = choices.source_name, choices.licence
     path = Path(spec).expanduser()
+    chosen = choices.kind or detect_kind(spec)
+    downloaded = find_download(path) if chosen in _DOWNLOADED else None
+    reading = _read(spec, path, chosen, choices, downloaded)
+    return reading if downloaded is None else with_terms(reading, downloaded, replaces=chosen in ("fracatlas", "grazpedwri"))
+
+
+def _read(spec: str, path: Path, chosen: str, choices: ReadingChoices, downloaded: DownloadState | None) -> Reading:
+    source, licence = choices.source_name, choices.licence
+    if downloaded is not None:  # it knows both; what the command line says wins
+        source, licence = source or downloaded.name, licence or downloaded.licence
     if chosen in ("folder", "collection", "fracatlas", "grazpedwri", "mura") and not path.is_dir():
         raise SourceError(f"{spec}: no such folder")
     if chosen == "manifest" and not path.is_file():
@@ -67,13 +78,14 @@ def _detect_folder(path: Path) -> str:
         return "dataset"
     if (path / MANIFEST_NAME).is_file():
         return "collection"
-    columns = _header(path / "dataset.csv")
-    if "filestem" in columns:
-        return "grazpedwri"
-    if "image_id" in columns and (path / "images").is_dir():
-        return "fracatlas"
     if (path / "MURA-v1.1").is_dir() or any(path.glob("train/XR_*")):
         return "mura"
+    table = importers.published_table(path)
+    columns = _header(table)
+    if "filestem" in columns:
+        return "grazpedwri"
+    if "image_id" in columns and (table.parent / "images").is_dir():
+        return "fracatlas"
     if any(path.glob("*.parquet")) or any(path.glob("data/*.parquet")):
         return "dataset"
     if any(child.is_dir() and not child.name.startswith(".") for child in path.iterdir()):

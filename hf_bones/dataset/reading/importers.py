@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 from hf_bones.collect.providers.folder import image_files
 from hf_bones.curation.splits.names import TRAIN, VALIDATION
-from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
+from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow, yes_or_no
 from hf_bones.dataset.reading.tables import Box, SourceError, cell_text, read_table
 from hf_bones.labels import FRACTURED, HEALTHY
 
@@ -24,17 +24,22 @@ FRACATLAS_RUN = 25
 _FRACATLAS_REGIONS = ("hand", "leg", "hip", "shoulder")
 _FRACATLAS_VIEWS = ("frontal", "lateral", "oblique")
 _GRAZ_VIEWS = {"1": "frontal", "2": "lateral", "3": "oblique"}
-# Order of the classes in the YOLO files of GRAZPEDWRI-DX: boneanomaly, bonelesion, foreignbody, fracture, metal, …
-_GRAZ_FRACTURE = 3
+# Order of the classes in the YOLO files of GRAZPEDWRI-DX. Nearly every film has a box of text: the side marker.
+_GRAZ_KINDS = (
+    "boneanomaly", "bonelesion", "foreignbody", "fracture", "metal", "periostealreaction", "pronatorsign", "softtissue", "text",
+)  # fmt: skip
+_GRAZ_FRACTURE, _GRAZ_TEXT = _GRAZ_KINDS.index("fracture"), _GRAZ_KINDS.index("text")
 
 
 def fracatlas_rows(root: Path, *, rows: str | Path | None = None) -> Reading:
     """Rows of a FracAtlas folder: `images/{Fractured,Non_fractured}/IMG*.jpg`, `dataset.csv`, `Annotations/{YOLO,PASCAL VOC}/`.
 
-    Groups are runs of 25 image numbers. `rows` takes labels, splits, groups and severities from a list of rows instead (columns
-    image_id, label, split, group, severity, and subtype if there is one), and only the images it names: "packaged" is the list that
-    this project's figures were measured on, `fracatlas_rows.csv`. Raises `SourceError` where files or columns are missing.
+    They lie in `root`, or in a folder of it, as they are downloaded. Groups are runs of 25 image numbers. `rows` takes labels, splits,
+    groups and severities from a list of rows instead (columns image_id, label, split, group, severity, and subtype and cast where there
+    are any), and only the images it names: "packaged" is the list that this project's figures were measured on, `fracatlas_rows.csv`.
+    Raises `SourceError` where files or columns are missing.
     """
+    root = published_table(root).parent
     records = _read_csv(root / "dataset.csv", ("image_id", "fractured"))
     paths = {path.name: path for path in image_files(root / "images")}
     listed = None if rows is None else read_row_list(rows)
@@ -62,6 +67,8 @@ def fracatlas_rows(root: Path, *, rows: str | Path | None = None) -> Reading:
                 severity=float(entry["severity"]) if entry and entry["severity"] else (math.nan if fractured else 0.0),
                 split=entry["split"] if entry else "",
                 image_id=Path(name).stem,
+                hardware=_flag_if_any(record, "hardware"),
+                cast=yes_or_no(entry.get("cast")) if entry else None,
             )
         )
     if not found:
@@ -90,24 +97,23 @@ def read_row_list(path: str | Path) -> dict[str, dict[str, str]]:
 def grazpedwri_rows(root: Path, *, keep_uncertain: bool = False) -> Reading:
     """Rows of a GRAZPEDWRI-DX folder: `dataset.csv`, `images_part1/` … (or any folders of PNGs), `…/yolov5/labels/*.txt`.
 
-    Groups are patients. `fracture_visible` makes a film fractured, else healthy; films whose diagnosis is marked uncertain, and
-    films without a visible fracture but with metal in them, are neither and are left out unless `keep_uncertain`.
+    Groups are patients. `fracture_visible` makes a film fractured. Healthy is a film without it that has no cast, no metal, no AO class
+    and no box but of text; what is neither is left out. So are films whose diagnosis is marked uncertain, unless `keep_uncertain`.
     Raises `SourceError` where files or columns of the layout are missing.
     """
-    records = _read_csv(root / "dataset.csv", ("filestem", "patient_id", "fracture_visible"))
+    records = _read_csv(published_table(root), ("filestem", "patient_id", "fracture_visible"))
     paths = {path.stem: path for path in image_files(root)}
-    boxes = {path.stem: path for path in root.rglob("labels/*.txt")}
+    annotations = {path.stem: path for path in root.rglob("labels/*.txt")}
     found, left_out = [], []
     for record in records:
         stem = record["filestem"]
         fractured = _flag(record, "fracture_visible")
-        doubt = ""
-        if _flag(record, "diagnosis_uncertain"):
-            doubt = "diagnosis marked uncertain"
-        elif _flag(record, "metal") and not fractured:
-            doubt = "metal but no visible fracture"
-        if doubt and not keep_uncertain:
-            left_out.append(LeftOut(stem, doubt))
+        kinds = list(_yolo_boxes(annotations[stem])) if stem in annotations else []
+        if _flag(record, "diagnosis_uncertain") and not keep_uncertain:
+            left_out.append(LeftOut(stem, "diagnosis marked uncertain"))
+            continue
+        if not fractured and (sign := _sign_of_injury(record, {kind for kind, _ in kinds})):
+            left_out.append(LeftOut(stem, f"{sign} but no visible fracture"))
             continue
         found.append(
             SourceRow(
@@ -118,14 +124,39 @@ def grazpedwri_rows(root: Path, *, keep_uncertain: bool = False) -> Reading:
                 region="wrist",
                 view=_GRAZ_VIEWS.get(record.get("projection", "").split(".")[0], "unknown"),
                 licence="CC-BY-4.0",
-                boxes=tuple(_yolo_boxes(boxes[stem], keep=_GRAZ_FRACTURE)) if fractured and stem in boxes else (),
+                boxes=tuple(box for kind, box in kinds if kind == _GRAZ_FRACTURE) if fractured else (),
                 severity=math.nan if fractured else 0.0,
                 image_id=stem,
+                hardware=_flag_if_any(record, "metal"),
+                cast=_flag_if_any(record, "cast"),
             )
         )
     if not found:
         raise SourceError(f"{root / 'dataset.csv'}: no usable rows")
-    return Reading(found, left_out, ["GRAZPEDWRI-DX: children's wrists only"])
+    notes = ["GRAZPEDWRI-DX: children's wrists only"]
+    if not annotations:
+        notes.append("GRAZPEDWRI-DX: no boxes (…/yolov5/labels/): healthy films are told by dataset.csv alone, and fractures have no box")
+    return Reading(found, left_out, notes)
+
+
+def _sign_of_injury(record: Mapping[str, str], kinds: set[int]) -> str:
+    """What speaks against calling a film of GRAZPEDWRI-DX without a visible fracture healthy; "" if nothing does."""
+    for column in ("metal", "cast"):
+        if _flag(record, column):
+            return column
+    if record.get("ao_classification"):
+        return "an AO class"
+    marked = sorted(_GRAZ_KINDS[kind] if kind < len(_GRAZ_KINDS) else str(kind) for kind in kinds - {_GRAZ_TEXT})
+    return f"a box of {marked[0]}" if marked else ""
+
+
+def published_table(root: Path) -> Path:
+    """Where the `dataset.csv` of a published set lies: in its folder, or in the only folder there that has one, as archives unpack.
+
+    Where there is none, the place where it should be.
+    """
+    table, within = root / "dataset.csv", list(root.glob("*/dataset.csv"))
+    return within[0] if len(within) == 1 and not table.is_file() else table
 
 
 def mura_rows(root: Path) -> Reading:
@@ -175,16 +206,21 @@ def _flag(record: Mapping[str, str], column: str) -> bool:
     return record.get(column, "").casefold() in {"1", "1.0", "true", "yes"}
 
 
+def _flag_if_any(record: Mapping[str, str], column: str) -> bool | None:
+    """`_flag`, or None where the table has no such column."""
+    return _flag(record, column) if column in record else None
+
+
 def _fracatlas_boxes(annotations: Path, stem: str) -> tuple[Box, ...]:
     """Fracture boxes from the YOLO file, or else the PASCAL VOC file; none where there is neither."""
     yolo, voc = annotations / "YOLO" / f"{stem}.txt", annotations / "PASCAL VOC" / f"{stem}.xml"
     if yolo.is_file():
-        return tuple(_yolo_boxes(yolo))
+        return tuple(box for _, box in _yolo_boxes(yolo))
     return tuple(_voc_boxes(voc)) if voc.is_file() else ()
 
 
-def _yolo_boxes(path: Path, keep: int | None = None) -> Iterator[Box]:
-    """Boxes of a YOLO file: "class cx cy w h" a line, or a polygon "class x y x y …", whose bounding box is taken."""
+def _yolo_boxes(path: Path) -> Iterator[tuple[int, Box]]:
+    """Classes and boxes of a YOLO file: "class cx cy w h" a line, or a polygon "class x y x y …", whose bounding box is taken."""
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         cells = line.split()
         if not cells:
@@ -193,13 +229,11 @@ def _yolo_boxes(path: Path, keep: int | None = None) -> Iterator[Box]:
             kind, values = int(float(cells[0])), [float(cell) for cell in cells[1:]]
         except ValueError as error:
             raise SourceError(f"{path}, line {number}: {line!r} is not 'class cx cy w h'") from error
-        if keep is not None and kind != keep:
-            continue
         if len(values) == 4:
             cx, cy, width, height = values
-            yield _clip(cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
+            yield kind, _clip(cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
         elif len(values) >= 6 and len(values) % 2 == 0:
-            yield _clip(min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
+            yield kind, _clip(min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
         else:
             raise SourceError(f"{path}, line {number}: {line!r} is neither 'class cx cy w h' nor a polygon")
 

@@ -33,7 +33,8 @@ class SourceRow:
     `label` is the source's word. Rows that share `group` (a patient, say) or `copy_group` (copies of one picture) stay in one split.
     `boxes` are (cx, cy, w, h) in [0, 1] of the width and height. `severity` is in [0, 1], NaN where unknown. `split` is train,
     validation, test, unused (left out) or "" (to be made). `sha256` is that of the original file where `content` is no longer it.
-    `label_basis` says whose word the label is, `hardware` whether metal is seen: neither goes into a dataset, both into a collection.
+    `hardware` and `cast` say whether metal or a cast is seen, None where unknown. `label_basis` says whose word the label is; it goes into
+    a collection only, and `cast` into a dataset only.
     `salvaged` is the share of its rows that an image has which was salvaged before (its file may still be cut off), None for all others.
     """
 
@@ -55,6 +56,7 @@ class SourceRow:
     sha256: str = ""
     label_basis: str = ""
     hardware: bool | None = None
+    cast: bool | None = None
     salvaged: float | None = None
 
     @property
@@ -173,7 +175,6 @@ def _row_from_cells(
     if subtype.casefold() in UNKNOWN_WORDS:
         subtype = cell_text(cells.get("original_label"))
     severity = cell_text(cells.get("severity"))
-    hardware = cell_text(cells.get("hardware")).casefold()
     return SourceRow(
         label=cell_text(cells.get("label")),
         file=file,
@@ -192,8 +193,15 @@ def _row_from_cells(
         synthetic=cell_text(cells.get("synthetic")).casefold() in _YES,
         sha256=cell_text(cells.get("sha256")),
         label_basis=cell_text(cells.get("label_basis")),
-        hardware=None if hardware not in _YES | _NO else hardware in _YES,
+        hardware=yes_or_no(cells.get("hardware")),
+        cast=yes_or_no(cells.get("cast")),
     )
+
+
+def yes_or_no(value: object) -> bool | None:
+    """What a cell says; None where it is empty or says neither. Tables with gaps hold their numbers as 0.0 and 1.0."""
+    word = cell_text(value).casefold().removesuffix(".0")
+    return None if word not in _YES | _NO else word in _YES
 
 
 def dataset_rows(path_or_id: str, *, source: str = "", licence: str = "") -> Reading:
@@ -235,24 +243,26 @@ def _stored_image(part: Any, index: int, column: str) -> bytes:
     return image_bytes(part[index][column])
 
 
-def drawn_rows(count: int, *, seed: int = 0, size: int = 320, split: str = "", progress: bool = False) -> Reading:
+def drawn_rows(count: int, *, seed: int = 0, size: int = 320, mode: str = "hard", split: str = "", progress: bool = False) -> Reading:
     """`count` radiographs drawn by the project itself (`draw_set`), PNG-encoded; licence CC0-1.0, one group per drawing.
 
-    `size` is the long side in pixels; `split` puts all of them into one split, "" leaves that to the build.
+    `size` is the long side in pixels, `mode` how they are drawn (`radiograph.MODES`); `split` puts all of them into one split, "" leaves
+    that to the build.
     """
     from PIL import Image
     from tqdm import tqdm
 
     from hf_bones.dataset.drawn.radiograph import draw_set
 
+    kind = "drawn" if mode == "hard" else f"drawn-{mode}"
     rows = []
-    for drawn in tqdm(draw_set(count, seed, size=size), total=count, desc="drawn", unit="img", disable=not progress):
+    for drawn in tqdm(draw_set(count, seed, size=size, mode=mode), total=count, desc="drawn", unit="img", disable=not progress):
         rows.append(
             SourceRow(
                 label=drawn.label,
                 content=png(Image.fromarray(drawn.pixels)),
                 subtype=drawn.subtype,
-                group=f"drawn-{drawn.seed}",
+                group=f"{kind}-{drawn.seed}",
                 source="drawn",
                 region=drawn.region,
                 view=drawn.view,
@@ -260,8 +270,9 @@ def drawn_rows(count: int, *, seed: int = 0, size: int = 320, split: str = "", p
                 boxes=drawn.boxes,
                 severity=drawn.severity,
                 split=split,
-                image_id=f"drawn-{drawn.seed}",
+                image_id=f"{kind}-{drawn.seed}",
                 synthetic=True,
+                cast=drawn.cast,
             )
         )
     return Reading(rows)

@@ -34,7 +34,8 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
     "synthetic": ("synthetic", "is_synthetic"),
     "sha256": ("sha256",),
     "label_basis": ("label_basis",),
-    "hardware": ("hardware",),
+    "hardware": ("hardware", "metal"),
+    "cast": ("cast",),
 }
 # Words by which people say that they do not know; no subtype is better than one of these.
 UNKNOWN_WORDS = {"", "unclear", "unknown", "none", "nan", "n/a"}

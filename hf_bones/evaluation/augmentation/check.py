@@ -51,7 +51,8 @@ def check_augmentation(
         StoredFilms(place, size, split=settings.split, limit=settings.limit, seed=settings.seed) for place in datasets
     ]
     if settings.drawn:
-        sets.append(DrawnFilms(settings.drawn, size, drawn_size=recipe.data.drawn_size, seed=settings.seed))
+        size_drawn, mode = recipe.data.drawn_size, recipe.data.drawn_mode
+        sets.append(DrawnFilms(settings.drawn, size, drawn_size=size_drawn, mode=mode, seed=settings.seed))
     if not sets:
         raise ValueError("no film to check: name a dataset with fracture boxes, or ask for drawn radiographs")
     found = [check_films(films, recipe.augment, size, settings, criteria, progress=progress) for films in sets]

@@ -103,11 +103,11 @@ class StoredFilms:
 class DrawnFilms:
     """Drawn radiographs, `fractured` and `beyond_repair` in turn, each with its mask and its twin: the same film without the break."""
 
-    def __init__(self, count: int, size: int, *, drawn_size: int = 320, seed: int = 0) -> None:
+    def __init__(self, count: int, size: int, *, drawn_size: int = 320, mode: str = "hard", seed: int = 0) -> None:
         self.name = DRAWN
-        self.count, self.size, self.drawn_size = count, size, drawn_size
+        self.count, self.size, self.drawn_size, self.mode = count, size, drawn_size, mode
         self.first = _FIRST_DRAWN_SEED + 100_000 * seed
-        self.sha256 = sha256_rows([("drawn", self.first, count, drawn_size)])
+        self.sha256 = sha256_rows([("drawn", self.first, count, drawn_size, *([mode] if mode != "hard" else []))])
 
     def __len__(self) -> int:
         return self.count
@@ -117,8 +117,8 @@ class DrawnFilms:
         from hf_bones.dataset.drawn.radiograph import draw_radiograph
 
         seed, label = self.first + index, (FRACTURED, BEYOND_REPAIR)[index % 2]
-        broken = draw_radiograph(seed, label, size=self.drawn_size)
-        whole = draw_radiograph(seed, HEALTHY, size=self.drawn_size)
+        broken = draw_radiograph(seed, label, size=self.drawn_size, mode=self.mode)
+        whole = draw_radiograph(seed, HEALTHY, size=self.drawn_size, mode=self.mode)
         boxes = np.array(broken.boxes, dtype=np.float32)
         masks = [broken.mask & box_region(box, broken.mask.shape) for box in boxes]
         pixels = fit_to(broken.pixels, self.size)

@@ -33,9 +33,9 @@ _Z = 1.959964  # of the normal distribution, for 95 %
 class FilmFigures:
     """One film under M draws of one transform, of which the first P were also looked at in pixels.
 
-    `inside` (M,): the share in the frame of the break that fares worst. `bend` (M,) degrees. `growth` (M,): of lengths. `contrast` (P,):
-    after ÷ before of the break that fares worst, NaN where none can be measured. `clipped` (P,): share of the breaks' pixels that turned
-    black or white, NaN likewise.
+    `inside` (M,): the share in the frame of the break that fares worst; of tiles see `share_as_labelled`. `bend` (M,) degrees. `growth`
+    (M,): of lengths. `contrast` (P,): after ÷ before of the break that fares worst, NaN where none can be measured. `clipped` (P,): share
+    of the breaks' pixels that turned black or white, NaN likewise.
     """
 
     inside: Floats
@@ -96,11 +96,24 @@ def measure_film(film: BrokenFilm, transform: Transform, size: int, draws: Draws
     matrices = transform.matrices(film, size, draws)
     maps = matrices.numpy().astype(np.float64)
     frame = transform.frame(film, size)
-    inside = np.min([share_inside(points, maps, frame) for points in film.points], axis=0)
+    inside = share_as_labelled(film, transform, draws, matrices, frame)
     contrast, clipped = np.empty(0), np.empty(0)
     if looks:
         contrast, clipped = kept_contrast(film, transform, size, draws.first(looks), matrices[:looks])
     return FilmFigures(inside, most_bend(maps), growth(maps), contrast, clipped)
+
+
+def share_as_labelled(film: BrokenFilm, transform: Transform, draws: Draws, matrices: torch.Tensor, frame: tuple[int, int]) -> Floats:
+    """(M,): how far each of `matrices` (M, 2, 3) leaves in a frame of (height, width) px what the label says, in [0, 1].
+
+    Of the whole film, the share in the frame of the break that fares worst. Of a tile that keeps the film's label, that of the break that
+    fares best, since it needs to hold one; of a tile that became healthy, what is not in the frame of any.
+    """
+    maps = matrices.numpy().astype(np.float64)
+    shares = np.stack([share_inside(points, maps, frame) for points in film.points])
+    is_tile, keeps_label = transform.tiles(film, draws, matrices)
+    of_tile = np.where(keeps_label, shares.max(axis=0), 1 - shares.max(axis=0))
+    return np.asarray(np.where(is_tile, of_tile, shares.min(axis=0)))
 
 
 def share_inside(points: npt.NDArray[np.float32], maps: Floats, frame: tuple[int, int]) -> Floats:

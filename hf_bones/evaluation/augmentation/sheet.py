@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from hf_bones.evaluation.augmentation.choices import Criteria
 from hf_bones.evaluation.augmentation.films import BrokenFilm, BrokenFilms
-from hf_bones.evaluation.augmentation.measure import Floats, percent, share_inside, squared
+from hf_bones.evaluation.augmentation.measure import Floats, percent, share_as_labelled, squared
 from hf_bones.evaluation.augmentation.transforms import Draws, Transform, film_draws, transforms_of
 from hf_bones.pages.palette import BLUE, ORANGE
 from hf_bones.pages.sheet import FAINT, Band, Cell, Words, draw_sheet
@@ -43,7 +43,8 @@ def _cells(film: BrokenFilm, transform: Transform, size: int, draws: Draws, crit
     matrices = transform.matrices(film, size, draws)
     maps = matrices.numpy().astype(np.float64)
     frame = transform.frame(film, size)
-    inside = np.min([share_inside(points, maps, frame) for points in film.points], axis=0)
+    inside = share_as_labelled(film, transform, draws, matrices, frame)
+    _, keeps_label = transform.tiles(film, draws, matrices)
     first = min(_SHOWN - 1, len(maps))
     loses = bool(inside.min() < inside.max())
     chosen = [*range(first), int(inside.argmin()) if loses else min(first, len(maps) - 1)]
@@ -53,7 +54,9 @@ def _cells(film: BrokenFilm, transform: Transform, size: int, draws: Draws, crit
     found = [_cell(_outlined(film.pixels, film, still, kept=True), f"{film.name}, {film.label}", "before")]
     for number, index in enumerate(chosen):
         pixels = (after[number, 0, : frame[0], : frame[1]] * 255).round().byte().numpy()
-        caption = f"{'worst: ' if loses and number == len(chosen) - 1 else ''}{percent(float(inside[index]))} in frame"
+        share = percent(float(inside[index]))
+        told = f"{share} in frame" if keeps_label[index] else f"healthy, {share} out of frame"
+        caption = f"{'worst: ' if loses and number == len(chosen) - 1 else ''}{told}"
         found.append(_cell(_outlined(pixels, film, maps[index], kept=bool(inside[index] >= criteria.inside)), caption))
     return found
 

@@ -17,6 +17,7 @@ import torch
 
 from hf_bones.config.recipe import AugmentConfig
 from hf_bones.evaluation.augmentation.films import BrokenFilm
+from hf_bones.training.data import tiles
 from hf_bones.training.data.augment import (
     AUGMENTATIONS,
     BatchImages,
@@ -27,6 +28,8 @@ from hf_bones.training.data.augment import (
     needs_boxes,
     policy_without_any,
 )
+
+Flags = npt.NDArray[np.bool_]
 
 ALONE, POLICY, BLIND, COUNTER_EXAMPLE = "alone", "policy", "boxes unknown", "counter-example"
 
@@ -71,7 +74,20 @@ class PolicyTransform:
         if not self.boxes_known:
             return affine_matrices(named_draws(draws.policy), heights, widths, self.policy)
         boxes = torch.from_numpy(film.boxes).expand(count, -1, -1)
-        return affine_matrices(named_draws(draws.policy), heights, widths, self.policy, boxes, torch.ones(count, dtype=torch.bool))
+        bright = None
+        if tiles.are_on(self.policy):
+            grey = torch.zeros(1, 1, size, size)
+            grey[0, 0, : film.shape[0], : film.shape[1]] = torch.from_numpy(film.pixels.astype(np.float32))
+            bright = tiles.brightness(grey, heights[:1], widths[:1]).expand(count, -1, -1)
+        return affine_matrices(named_draws(draws.policy), heights, widths, self.policy, boxes, torch.ones(count, dtype=torch.bool), bright)
+
+    def tiles(self, film: BrokenFilm, draws: Draws, matrices: torch.Tensor) -> tuple[Flags, Flags]:
+        """(M,) which of the changed films are tiles, and (M,) which of all keep the film's label, as training has it."""
+        known = torch.full((len(matrices),), self.boxes_known)
+        chosen = tiles.are_tiles(named_draws(draws.policy), known, self.policy)
+        sides = torch.tensor([[film.shape[1], film.shape[0]]], dtype=torch.float32).expand(len(matrices), 2)
+        held = tiles.hold_a_box(matrices, sides, torch.from_numpy(film.boxes).expand(len(matrices), -1, -1))
+        return chosen.numpy(), (~chosen | held).numpy()
 
     def frame(self, film: BrokenFilm, size: int) -> tuple[int, int]:
         """Height and width, px, of what the network sees of it afterwards; the rest of the square is padding."""
@@ -100,6 +116,9 @@ class CounterExample:
 
     def matrices(self, film: BrokenFilm, size: int, draws: Draws) -> torch.Tensor:
         return torch.from_numpy(self.place(film.shape, size, draws.other)).to(torch.float32)
+
+    def tiles(self, film: BrokenFilm, draws: Draws, matrices: torch.Tensor) -> tuple[Flags, Flags]:
+        return np.zeros(len(matrices), dtype=bool), np.ones(len(matrices), dtype=bool)
 
     def frame(self, film: BrokenFilm, size: int) -> tuple[int, int]:
         return (size, size) if self.fills else film.shape

@@ -31,6 +31,7 @@ def leaderboard_text(done: Comparison) -> str:
         ranking_table(done),
         "![Accuracy against latency](leaderboard.png)",
     ]
+    sections += ["## Films that a model had before", seen_text(done)]
     if done.failures:
         lines = [f"- {plain(failure.title)}: {plain(failure.reason)}" for failure in done.failures]
         sections += ["## Failed", "\n".join(lines)]
@@ -72,6 +73,24 @@ def ranking_table(done: Comparison) -> str:
     for name in dict.fromkeys(failure.name for failure in done.failures if failure.name not in finished):
         body.append([_NONE, plain(name), "failed, see below", *[_NONE] * (len(head) - 3)])
     return markdown_table(head, body)
+
+
+def seen_text(done: Comparison) -> str:
+    """How many of the films each checkpoint had before, and its AUROC(abnormal) without them."""
+    told = [(standing.name, each) for standing in done.standings for each in standing.seen]
+    body = []
+    for name, each in told:
+        if each.words:
+            without = figure_cell(each.without) if each.without is not None else "no film is left"
+            body.append([plain(name), plain(each.split), plain(each.words), without])
+    unknown = list(dict.fromkeys(name for name, each in told if not each.known))
+    said = [markdown_table(["model", "split", "what it had", f"{TITLES['auroc_abnormal']} without them"], body)] if body else []
+    if any(each.known for _, each in told):
+        others = "any other film of these" if body else "any of these films"
+        said.append(f"By the lists of films that they carry (seen.npz), no model learnt from {others}, nor from a near-duplicate of one.")
+    if unknown:
+        said.append(f"Not known of {', '.join(map(plain, unknown))}: without such a list nobody can say what a checkpoint learnt from.")
+    return "\n\n".join(said) or "Baselines only: they carry no checkpoint."
 
 
 def _abnormal(done: Comparison) -> list[str]:
@@ -190,5 +209,10 @@ def terminal_lines(done: Comparison) -> Sequence[str]:
         body.append([f"{standing.rank:>3} {standing.name}", _number(standing.selection.value, 3), auroc, *cost])
     head = ["    model", "validation", f"{done.split}, {done.parts[0].name}: AUROC(abnormal)", "ms", "MB"]
     lines = text_table(head, body, left=(0, 1, 2))
+    for standing in done.standings:
+        for each in standing.seen:
+            if each.words:
+                without = "none is left" if each.without is None else f"without them AUROC(abnormal) {figure_cell(each.without)}"
+                lines.append(f"warning: {standing.name}, {each.split}: {each.words} ({without})".replace("\\", ""))
     lines += [f"failed: {failure.title}: {failure.reason}" for failure in done.failures]
     return lines

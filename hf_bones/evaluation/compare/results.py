@@ -12,6 +12,7 @@ from hf_bones.evaluation.compare.scores import Scores
 from hf_bones.evaluation.report.baselines import FOREST, MAJORITY
 from hf_bones.evaluation.report.figures import Figure, Resampling
 from hf_bones.evaluation.resolution.costs import CostSetup as Clockwork
+from hf_bones.evaluation.seen import SeenRows
 from hf_bones.labels import LabelScheme
 
 RECIPE, CHECKPOINT, BASELINE = "recipe", "checkpoint", "baseline"
@@ -24,7 +25,7 @@ ABOUT = {MAJORITY: "the shares of the classes, whatever the image", FOREST: "a f
 class Contender:
     """What stands in one row, before it has figures: its checkpoints or baseline, and the scores of each of its finished `seeds`.
 
-    `wanted` seeds were asked for.
+    `wanted` seeds were asked for. `seen`: which of the shown rows and which of the validation rows its checkpoint had before.
     """
 
     name: str
@@ -35,6 +36,23 @@ class Contender:
     checkpoint: str | None  # the first seed's; where it comes from elsewhere, that one
     minutes: float | None
     scores: tuple[Scores, ...]
+    seen: tuple[SeenRows, SeenRows] | None = None
+
+
+@dataclass(frozen=True)
+class SeenBefore:
+    """How many rows of a split, or of one source of it, a checkpoint had before, and AUROC(abnormal) without them (None: none is left).
+
+    `words` are "" where it had none, and where nobody knows (not `known`).
+    """
+
+    split: str
+    known: bool
+    learnt: int
+    chosen: int
+    rows: int
+    words: str
+    without: Figure | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +60,8 @@ class Standing:
     """A row of the leaderboard.
 
     `selection` and `validation` are of the validation rows, `shown` of the parts of the shown split, the one to read first standing first.
-    `gap` is AUROC(abnormal) on rows learnt from less that on validation, mean over the seeds.
+    `gap` is AUROC(abnormal) on rows learnt from less that on validation, mean over the seeds. `seen`: of the shown rows, read in the part
+    to read first, and of the validation rows; nothing of a baseline.
     """
 
     rank: int
@@ -54,6 +73,7 @@ class Standing:
     gap: float | None
     cost: ModelCost | None
     looks: int | None
+    seen: tuple[SeenBefore, ...] = ()
 
     @property
     def name(self) -> str:

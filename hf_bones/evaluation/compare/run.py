@@ -40,6 +40,7 @@ from hf_bones.evaluation.compare.scores import (
     split_rows,
     training_sample,
 )
+from hf_bones.evaluation.compare.seen import seen_before, with_seen
 from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.evaluation.report.run import load_splits
 from hf_bones.labels import LabelScheme, load_scheme
@@ -100,6 +101,7 @@ def compare(
             contenders.append(Contender(name, BASELINE, ABOUT[name], (), 0, None, None, (own,)))
     if not contenders:
         raise ValueError("nothing to compare: " + "; ".join(f"{failure.title}: {failure.reason}" for failure in failures))
+    contenders = with_seen(contenders, shown, validation)
     costs, clockwork = model_costs({one.name: one.checkpoint for one in contenders if one.checkpoint}, cost_images(shown))
     validation_part = replace(parts_of(validation, [s.validation for one in contenders for s in one.scores])[-1], name="validation")
     parts = parts_of(shown, [s.shown for one in contenders for s in one.scores])
@@ -150,6 +152,7 @@ def rank(
                 gap=train_auroc - on_validation if train_auroc is not None and on_validation is not None else None,
                 cost=costs.get(one.name),
                 looks=looks_at(one.name, one.checkpoint, split, out) if one.checkpoint else None,
+                seen=seen_before(one, split, parts[0], validation, resampling),
             )
         )
     on_shown = [score_draws(parts[0], [s.shown for s in one.scores], by_abnormal, ABNORMAL, resampling) for one, _ in scored]

@@ -103,6 +103,7 @@ def _standing_data(standing: Standing) -> dict[str, Any]:
         "train_minutes": own.minutes,
         "cost": asdict(standing.cost) if standing.cost else None,
         "looks": standing.looks,
+        "seen": [asdict(each) for each in standing.seen],
     }
 
 

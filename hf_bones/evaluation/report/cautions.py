@@ -3,32 +3,48 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
+from collections.abc import Sequence
 
-from datasets import Dataset
-
+from hf_bones.evaluation.report.cells import figure_cell
+from hf_bones.evaluation.report.figures import CHECKPOINT, SliceFigures
 from hf_bones.evaluation.report.rows import ScoredRows
+from hf_bones.evaluation.report.slices import UNSEEN
+from hf_bones.evaluation.seen import SeenRows, seen_words
 from hf_bones.metrics import MIN_ROWS
-from hf_bones.training.run.learnt_rows import learnt_rows
+from hf_bones.metrics.headlines import TABLE, TITLES
 
 
-def cautions(part: Dataset, rows: ScoredRows, checkpoint: Path | None, split: str) -> list[str]:
-    """The sentences for the scored `rows`, which are those of `part`; `checkpoint`: its folder, where it is one of this machine."""
-    hashes = list(part["sha256"][:]) if "sha256" in part.column_names else []
-    return [*_learnt(hashes, checkpoint, split), *_few(rows), *_no_groups(rows, hashes)]
+def cautions(rows: ScoredRows, hashes: Sequence[str]) -> list[str]:
+    """The sentences on few films and unknown groups. `hashes`: SHA-256 of each row, () where the dataset has none."""
+    return [*_few(rows), *_no_groups(rows, hashes)]
 
 
-def _learnt(hashes: list[str], checkpoint: Path | None, split: str) -> list[str]:
-    """Rows of this split that the run had elsewhere, or in training."""
-    known = learnt_rows(checkpoint) if checkpoint is not None else {}
-    met = Counter(where for where in map(known.get, hashes) if where is not None and (where == "train" or where != split))
-    told = [f"learnt from {met['train']}"] if met["train"] else []
-    told += [f"was chosen by {met['validation']}"] if met["validation"] else []
-    if not told:
+def seen_caution(seen: SeenRows, split: str, tables: Sequence[SliceFigures]) -> list[str]:
+    """What is to be said of rows that the checkpoint had before, with the figures without them, which are among `tables`."""
+    said = seen_words(seen)
+    if not said:
         return []
-    elsewhere = "It was trained on another split or dataset: score films that it never had, or train again, into another folder."
-    why = "" if split == "train" else f" {elsewhere}"
-    return [f"The checkpoint {' and '.join(told)} of these {len(hashes)} films: its figures flatter it.{why}"]
+    another = "" if split == "train" else " Score films that it never had, or train again, into another folder."
+    without = [table for table in tables if table.kind == "unseen" and table.name == UNSEEN and table.model == CHECKPOINT]
+    if not without:
+        nothing = "figures say how well it remembers them, not how well it judges films that it never had"
+        return [f"{said}{'' if seen.learnt == len(seen.how or ()) else ' and none is left'}: {nothing}.{another}"]
+    (table,) = without
+    figures = ", ".join(f"{TITLES[key]} {figure_cell(table.figures[key])}" for key in TABLE).replace("\\", "")
+    return [f"{said} (figures without them, {table.n} films: {figures}). The figures of all rows flatter it.{another}"]
+
+
+def seen_note(seen: SeenRows) -> list[str]:
+    """What is to be said where no row was seen before, or nobody knows."""
+    if seen.how is None:
+        return [
+            "Whether the checkpoint learnt from any of these films is not known: it has no list of the films that it has seen (seen.npz)."
+        ]
+    return (
+        []
+        if seen_words(seen)
+        else ["None of these films was learnt from, nor a near-duplicate of them, by the checkpoint's list (seen.npz)."]
+    )
 
 
 def _few(rows: ScoredRows) -> list[str]:
@@ -39,7 +55,7 @@ def _few(rows: ScoredRows) -> list[str]:
     return [f"Too few films to judge a model by: {len(rows.labels)}, of them {', '.join(scarce)}. Figures may be far off either way."]
 
 
-def _no_groups(rows: ScoredRows, hashes: list[str]) -> list[str]:
+def _no_groups(rows: ScoredRows, hashes: Sequence[str]) -> list[str]:
     if not hashes or any(group != digest for group, digest in zip(rows.groups, hashes, strict=True)):
         return []
     return ["No patient or other group is known of any film: films of one patient may have been in training, and intervals are too narrow."]

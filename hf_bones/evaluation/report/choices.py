@@ -12,6 +12,7 @@ class EvaluateChoices:
     """Which rows are scored, how, and what stands beside the model.
 
     `mirror`: each image is scored mirrored left-right as well and the logits averaged, which report.md and metrics.json then say.
+    `zoom`: doubtful films are looked at again in windows at twice the size, which they say too.
     `baseline_licences` limits the rows that the baselines are fitted on (a model trained on those alone should be compared with baselines
     of the same rows); None: all.
     """
@@ -19,6 +20,7 @@ class EvaluateChoices:
     split: str = choice("test", "Split to score.")
     batch_size: int = choice(16, "Images per forward pass.", least=1)
     mirror: bool = choice(False, "Score each image mirrored left-right too and average the logits; twice the time.")
+    zoom: bool = choice(False, "Look at doubtful films again, in windows at twice the size; up to five times the time.")
     device: str | None = choice(None, "torch device; by default a GPU, if there is one.")
     revision: str | None = choice(None, "Branch, tag or commit of a Hub checkpoint.")
     specificity: float = choice(0.85, "Healthy specificity of the threshold figures.")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from hf_bones.evaluation.report.rows import ScoredRows, Slice
+from hf_bones.evaluation.report.rows import ScoredRows
+from hf_bones.evaluation.report.slices import Slice
 from hf_bones.metrics import MIN_ROWS, bootstrap_intervals, figure_parts, figure_support, undefined_reason
 from hf_bones.metrics.figures import Floats, is_count
 from hf_bones.metrics.modules import ALL, load_metric
@@ -92,6 +95,21 @@ def figures_of(
     counts = {key: None if math.isnan(value) else int(value) for key, value in values.items() if is_count(key) and key != "n"}
     class_groups = {name: len(found) for name, found in holding.items()}
     return SliceFigures(model, part.kind, part.name, len(labels), group_count, supports, class_groups, counts, figures)
+
+
+def main_figures(table: SliceFigures, keys: Sequence[str], counts: Sequence[str]) -> SliceFigures:
+    """`table` with these figures and counts alone: for parts of which more would be read as more than it is."""
+    return replace(table, figures={key: table.figures[key] for key in keys}, counts={key: table.counts[key] for key in counts})
+
+
+def table_from(data: Mapping[str, Any]) -> SliceFigures:
+    """The figures of a slice as metrics.json has them."""
+    figures = {key: Figure(**{**value, "interval": _span(value.get("interval"))}) for key, value in data["figures"].items()}
+    return SliceFigures(**{**data, "figures": figures})
+
+
+def _span(interval: Sequence[float] | None) -> tuple[float, float] | None:
+    return None if interval is None else (float(interval[0]), float(interval[1]))
 
 
 def stated_figure(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hf_bones.evaluation.report.cells import count_cell, few_rows, figure_cell, meanings
 from hf_bones.evaluation.report.figures import CHECKPOINT, ENOUGH_GROUPS, MIN_GROUPS, Figure, Resampling, SliceFigures
 from hf_bones.evaluation.report.rows import ScoredRows
+from hf_bones.evaluation.report.slices import UNSEEN
 from hf_bones.metrics import CALIBRATION_BINS, MIN_ROWS
 from hf_bones.metrics.figures import specificity_suffix
 from hf_bones.metrics.headlines import TABLE, TITLES, figure_name
@@ -23,15 +24,22 @@ if TYPE_CHECKING:
 
 # Said wherever figures of such an evaluation are shown: they are not those of the checkpoint on upright images.
 MIRRORED = "The checkpoint scored each image upright and mirrored left-right (--mirror); its figures are of the mean of the two logits"
+ZOOMED = "The checkpoint looked at {count} doubtful films again, in windows at twice the size (--zoom), which its figures include"
 
 _LACKING = 6  # sources without some class that are named
+
+
+def views_told(mirror: bool, zoom: int | None) -> list[str]:
+    """How the checkpoint looked at its films, where not once and upright: sentences without their full stop."""
+    return [MIRRORED] * mirror + ([ZOOMED.format(count=zoom)] if zoom is not None else [])
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
     """All that a report tells of. `tables[0]` is the checkpoint on all rows; `calibration`: version of the probabilities → its figures.
 
-    least_rows: sources and regions of fewer rows share one line.
+    least_rows: sources and regions of fewer rows share one line. break_tables: the checkpoint on the parts that tell whether it looks at
+    the break; break_notes: which of these are left out, and why.
     """
 
     rows: ScoredRows
@@ -41,6 +49,8 @@ class Measured:
     specificity: float
     resampling: Resampling
     least_rows: int
+    break_tables: Sequence[SliceFigures] = ()
+    break_notes: Sequence[str] = ()
 
     def of(self, kind: str) -> list[SliceFigures]:
         return [table for table in self.tables if table.kind == kind]
@@ -49,12 +59,13 @@ class Measured:
 def report_text(found: Measured, folder: Path, errors_shown: int) -> str:
     """report.md, complete. `folder` is looked into only to link the pictures that are there."""
     rows, about = found.rows, found.about
-    headline, sections = _headline(found), _plots()
+    headline, looks, sections = _headline(found), _break_section(found), _plots()
     if (folder / "worst_errors.html").exists():
         sections.append(f"## Worst errors\n\n{_worst_errors(folder, errors_shown)}")
     sections.append(f"## What was evaluated\n\n{_setup(found)}")
     if found.of("source") and len(found.of("all")) > 1:
-        shown, others = few_rows(found.of("source"), found.least_rows, "source")
+        unseen = [table for table in found.of("unseen") if table.name != UNSEEN]
+        shown, others = few_rows([*found.of("source"), *unseen], found.least_rows, "source")
         sections += ["## By source, baselines beside the model", *_table(found, shown), others] if shown else []
     if found.of("region"):
         shown, others = few_rows((table for table in found.of("region") if table.model == CHECKPOINT), found.least_rows, "region")
@@ -68,11 +79,12 @@ def report_text(found: Measured, folder: Path, errors_shown: int) -> str:
     first = [
         f"# Evaluation of {plain(about.checkpoint)} on {plain(about.split)}",
         f"**{NOTICE}**",
-        f"{overall.n} films in {overall.groups} groups: {classes}." + (f" {MIRRORED}." if about.mirror else ""),
+        f"{overall.n} films in {overall.groups} groups: {classes}." + "".join(f" {told}." for told in views_told(about.mirror, about.zoom)),
         *(f"**{plain(warning)}**" for warning in about.warnings),
         "## In short",
         *headline,
-        _words_in_tables(found, "\n".join([*headline, *sections])),
+        _words_in_tables(found, "\n".join([*headline, looks, *sections])),
+        f"## Does it look at the break?\n\n{looks}",
     ]
     return "\n\n".join(section for section in [*first, *sections, _method(found)] if section)
 
@@ -80,7 +92,37 @@ def report_text(found: Measured, folder: Path, errors_shown: int) -> str:
 def _headline(found: Measured) -> list[str]:
     """All rows with every model, each source with the checkpoint alone."""
     shown, others = few_rows((table for table in found.of("source") if table.model == CHECKPOINT), found.least_rows, "source")
-    return [*_table(found, [*found.of("all"), *shown]), others, _shared_source_warning(found.rows)]
+    whole = [*found.of("all"), *(table for table in found.of("unseen") if table.name == UNSEEN)]
+    return [*_table(found, [*whole, *shown]), others, _shared_source_warning(found.rows)]
+
+
+def _break_section(found: Measured) -> str:
+    """The table of the parts that tell whether the checkpoint looks at the break, and why some of them are not there."""
+    explained = (
+        "A model that reads casts, metal, the region or gross displacement scores well on all rows. These figures are of films where "
+        "that does not help it: *bare* ones, with neither cast nor metal; one region at a time; breaks of each severity against all "
+        f"{plain(found.rows.normal)} films."
+    )
+    whole = next((table for table in found.of("unseen") if table.name == UNSEEN), found.tables[0])
+    parts = [explained, break_table([whole, *found.break_tables], found.rows.normal, found.specificity)]
+    return "\n\n".join([*(parts if found.break_tables else []), *([bullets(found.break_notes)] if found.break_notes else [])])
+
+
+def break_table(tables: Sequence[SliceFigures], normal: str, specificity: float) -> str:
+    """AUROC(abnormal) and sensitivity of each of `tables`, with its counts."""
+    caught = f"abnormal_at_specificity_{specificity_suffix(specificity)}"
+    keys = ("auroc_abnormal", f"sensitivity_{caught}")
+    body = []
+    for table in tables:
+        healthy = table.supports[normal]
+        body.append([
+            "all rows" if table.kind == "all" else plain(table.name),
+            figure_cell(table.figures[keys[0]]),
+            count_cell(table.counts[f"caught_{caught}"], table.figures[keys[1]], table.n - healthy),
+            str(healthy),
+            str(table.n - healthy),
+        ])  # fmt: skip
+    return markdown_table(["films", *(plain(figure_name(key)) for key in keys), plain(normal), "abnormal"], body)
 
 
 def _words_in_tables(found: Measured, tables: str) -> str:

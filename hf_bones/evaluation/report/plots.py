@@ -13,7 +13,8 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix, roc_curve
 
 from hf_bones.evaluation.report.figures import SliceFigures
-from hf_bones.evaluation.report.rows import ScoredRows, Slice
+from hf_bones.evaluation.report.rows import ScoredRows
+from hf_bones.evaluation.report.slices import Slice
 from hf_bones.metrics import MIN_ROWS
 from hf_bones.metrics.figures import CALIBRATION_BINS, Floats, calibration_bins
 from hf_bones.pages.palette import GRID, SERIES, class_colour

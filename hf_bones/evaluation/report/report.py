@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from hf_bones.evaluation.report.figures import CHECKPOINT, Figure, Resampling, SliceFigures, figures_of
+from hf_bones.evaluation.report.cautions import seen_caution, seen_note
+from hf_bones.evaluation.report.figures import CHECKPOINT, Resampling, figures_of, main_figures
 from hf_bones.evaluation.report.markdown import Measured, report_text
 from hf_bones.evaluation.report.plots import confusion_counts, plot_confusion, plot_reliability, plot_roc
 from hf_bones.evaluation.report.results import Evaluation, EvaluationSetup
-from hf_bones.evaluation.report.rows import ScoredRows, slices_of
+from hf_bones.evaluation.report.rows import ScoredRows
+from hf_bones.evaluation.report.slices import break_slices, slices_of
 from hf_bones.evaluation.report.worst import show_errors, worst_rows, write_page, write_sheet
 from hf_bones.metrics import CALIBRATION_BINS, SPECIFICITY
-from hf_bones.metrics.figures import Floats
+from hf_bones.metrics.figures import Floats, specificity_suffix
 from hf_bones.pages.reports import write_report
 from hf_bones.pages.text import NOTICE
 from hf_bones.record import environment, now, write_json
@@ -54,6 +56,14 @@ def evaluate_probabilities(
         for part in parts
         for model, scores in models.items()
     }
+    break_parts, break_notes = break_slices(rows)
+    caught = f"abnormal_at_specificity_{specificity_suffix(specificity)}"
+    break_tables = tuple(
+        main_figures(figures_of(rows, part, specificity, resampling), ("auroc_abnormal", f"sensitivity_{caught}"), (f"caught_{caught}",))
+        for part in break_parts
+    )
+    warnings = (*seen_caution(rows.seen, about.split, tuple(tables.values())), *about.warnings)
+    about = replace(about, warnings=warnings, notes=(*about.notes, *seen_note(rows.seen)))
     panels = [part for part in parts if part.kind in {"all", "source"}][:_MAX_PANELS]
     plot_confusion(rows, panels, folder / "confusion.png")
     with_normal = [part for part in panels if 0 < rows.supports(part.mask)[rows.normal] < part.mask.sum()]
@@ -74,11 +84,23 @@ def evaluate_probabilities(
             write_sheet(rows, errors, folder / "worst_errors.png")
     measured = tuple(tables.values())
     confusions = {f"{part.kind}:{part.name}": confusion_counts(rows, part) for part in parts}
-    write_json(folder / "metrics.json", _as_json(rows, about, measured, confusions, calibration, specificity, resampling))
-    found = Measured(rows, about, measured, calibration, specificity, resampling, least_rows)
+    found = Measured(rows, about, measured, calibration, specificity, resampling, least_rows, break_tables, tuple(break_notes))
+    write_json(folder / "metrics.json", _as_json(found, confusions))
     page = write_report(folder / "report.md", report_text(found, folder, len(chosen)))
     errors_page = folder / "worst_errors.html" if rows.image is not None else None
-    return Evaluation(folder / "report.md", page, folder / "metrics.json", errors_page, measured, about.mirror, least_rows, about.warnings)
+    return Evaluation(
+        folder / "report.md",
+        page,
+        folder / "metrics.json",
+        errors_page,
+        measured,
+        about.mirror,
+        about.zoom,
+        least_rows,
+        warnings,
+        break_tables,
+        rows.seen,
+    )
 
 
 def _versions(rows: ScoredRows, about: EvaluationSetup) -> dict[str, Floats]:
@@ -88,15 +110,8 @@ def _versions(rows: ScoredRows, about: EvaluationSetup) -> dict[str, Floats]:
     return {"before calibration": rows.raw_probabilities, "after calibration": rows.probabilities}
 
 
-def _as_json(
-    rows: ScoredRows,
-    about: EvaluationSetup,
-    tables: tuple[SliceFigures, ...],
-    confusions: Mapping[str, Any],
-    calibration: Mapping[str, Mapping[str, Figure]],
-    specificity: float,
-    resampling: Resampling,
-) -> dict[str, Any]:
+def _as_json(found: Measured, confusions: Mapping[str, Any]) -> dict[str, Any]:
+    rows, about, seen = found.rows, found.about, found.rows.seen
     return {
         "schema_version": SCHEMA_VERSION,
         "notice": NOTICE,
@@ -112,15 +127,18 @@ def _as_json(
         "notes": list(about.notes),
         "warnings": list(about.warnings),
         "method": {
-            **asdict(resampling),
+            **asdict(found.resampling),
             "bootstrap_over": "groups",
             "mirror": about.mirror,
-            "specificity": specificity,
+            "zoom": about.zoom,
+            "specificity": found.specificity,
             "threshold": "chosen on the same rows",
             "calibration_bins": CALIBRATION_BINS,
             "calibration_binning": "equal width, top label",
         },
-        "slices": [asdict(table) for table in tables],
+        "seen": {"known": seen.how is not None, "learnt": seen.learnt, "chosen": seen.chosen, "rows": len(rows.labels)},
+        "slices": [asdict(table) for table in found.tables],
+        "break_slices": {"tables": [asdict(table) for table in found.break_tables], "notes": list(found.break_notes)},
         "confusion_rows_true": confusions,
-        "calibration": {name: {key: asdict(figure) for key, figure in figures.items()} for name, figures in calibration.items()},
+        "calibration": {name: {key: asdict(figure) for key, figure in figures.items()} for name, figures in found.calibration.items()},
     }

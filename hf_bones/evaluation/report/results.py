@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hf_bones.evaluation.report.figures import SliceFigures
+from hf_bones.evaluation.seen import SeenRows
 
 
 @dataclass(frozen=True)
@@ -15,8 +16,8 @@ class EvaluationSetup:
 
     left_out: image id → why a row has no figures (unreadable, unlabelled). looks: how often this split was looked at, None where it
     is not counted; looks_in: the file that holds the count. mirror: whether the checkpoint's probabilities rest on the mean of the logits
-    of each image and of its mirror image. notes: sentences for the report, such as why a baseline is missing. warnings: why its figures
-    say little or too much; they stand at its top.
+    of each image and of its mirror image. zoom: how many films were looked at again, None where none was to be. notes: sentences for the
+    report, such as why a baseline is missing. warnings: why its figures say little or too much; they stand at its top.
     """
 
     checkpoint: str
@@ -26,6 +27,7 @@ class EvaluationSetup:
     revision: str | None = None
     calibrated: bool = False
     mirror: bool = False
+    zoom: int | None = None
     command: str = ""
     looks: int | None = None
     looks_in: str = ""
@@ -36,9 +38,11 @@ class EvaluationSetup:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation wrote and found. `tables[0]` is the checkpoint on all rows; mirror and warnings: as in `EvaluationSetup`.
+    """What an evaluation wrote and found. `tables[0]` is the checkpoint on all rows; mirror and zoom: as in `EvaluationSetup`.
 
-    page: `report` as HTML. least_rows: sources and regions of fewer rows are not shown apart where people read.
+    page: `report` as HTML. least_rows: sources and regions of fewer rows are not shown apart where people read. warnings: those of the
+    setup, and what is to be said of `seen`, the rows that the checkpoint had before. break_tables: the checkpoint on the parts that tell
+    whether it looks at the break.
     """
 
     report: Path
@@ -47,5 +51,8 @@ class Evaluation:
     errors: Path | None
     tables: tuple[SliceFigures, ...]
     mirror: bool = False
+    zoom: int | None = None
     least_rows: int = 1
     warnings: tuple[str, ...] = ()
+    break_tables: tuple[SliceFigures, ...] = ()
+    seen: SeenRows = SeenRows(None)  # noqa: RUF009 - frozen

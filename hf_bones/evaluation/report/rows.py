@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from hf_bones.evaluation.seen import SeenRows
 from hf_bones.metrics.figures import Floats, Ints, checked
 
 NOT_STATED = "not stated"
@@ -26,6 +27,9 @@ class ScoredRows:
     verdicts: N verdicts of the predictor, or None.
     subtypes, boxes: of each row the finer name of its label ("" where none is known) and its known fracture boxes, each (cx, cy, w, h) as
     shares of the image; for the page of errors.
+    hardware, casts, severities: whether metal, whether a cast is seen on each film (None: unknown), and its grade in [0, 1] (NaN: unknown);
+    None where the dataset has no such column.
+    seen: which of the rows the model had before.
     image: the picture of row i, for the page of errors; None leaves that page out.
     heat_maps: for rows and, for each, a class: float (H, W) maps in [0, 1] of where the model saw that class, as `BonePredictor.explain`
     makes them; it raises ValueError where the model can have none. None where nothing made the probabilities anew.
@@ -43,6 +47,10 @@ class ScoredRows:
     verdicts: Sequence[str] | None = None
     subtypes: Sequence[str] | None = None
     boxes: Sequence[Sequence[Box]] | None = None
+    hardware: Sequence[bool | None] | None = None
+    casts: Sequence[bool | None] | None = None
+    severities: Sequence[float] | None = None
+    seen: SeenRows = SeenRows(None)  # noqa: RUF009 - frozen
     image: Callable[[int], Image.Image] | None = None
     heat_maps: Callable[[Sequence[int], Sequence[str]], Sequence[np.ndarray]] | None = None
 
@@ -53,7 +61,9 @@ class ScoredRows:
         for column in ("groups", "sources", "regions", "image_ids"):
             if len(getattr(self, column)) != len(self.labels):
                 raise ValueError(f"{column} has {len(getattr(self, column))} entries; expected one for each of {len(self.labels)} rows")
-        for column in ("verdicts", "subtypes", "boxes"):
+        if self.seen.how is not None and len(self.seen.how) != len(self.labels):
+            raise ValueError(f"seen has {len(self.seen.how)} entries; expected one for each of {len(self.labels)} rows")
+        for column in ("verdicts", "subtypes", "boxes", "hardware", "casts", "severities"):
             given = getattr(self, column)
             if given is not None and len(given) != len(self.labels):
                 raise ValueError(f"{column} has {len(given)} entries; expected one for each of {len(self.labels)} rows")
@@ -71,27 +81,3 @@ class ScoredRows:
         """Rows of each class, among those of `mask` (N,) where given."""
         labels = self.labels if mask is None else self.labels[mask]
         return {name: int((labels == index).sum()) for index, name in enumerate(self.names)}
-
-
-@dataclass(frozen=True, eq=False)
-class Slice:
-    """A named part of the rows: `kind` is "all", "source" or "region"."""
-
-    kind: str
-    name: str
-    mask: npt.NDArray[np.bool_]
-
-    @property
-    def title(self) -> str:
-        return "all rows" if self.kind == "all" else self.name
-
-
-def slices_of(rows: ScoredRows) -> Iterator[Slice]:
-    """All rows; then, where there is more than one, each source and each region, largest first."""
-    yield Slice("all", "all", np.ones(len(rows.labels), dtype=bool))
-    for kind, column in (("source", rows.sources), ("region", rows.regions)):
-        values = np.array([value or NOT_STATED for value in column], dtype=object)
-        found = sorted(set(values), key=lambda value: (-int((values == value).sum()), value))
-        if len(found) > 1:
-            for value in found:
-                yield Slice(kind, str(value), np.asarray(values == value, dtype=bool))

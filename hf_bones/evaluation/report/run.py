@@ -27,6 +27,7 @@ from hf_bones.evaluation.report.looks import count_look_somewhere
 from hf_bones.evaluation.report.report import evaluate_probabilities
 from hf_bones.evaluation.report.results import Evaluation, EvaluationSetup
 from hf_bones.evaluation.report.rows import Box, ScoredRows
+from hf_bones.evaluation.seen import seen_by
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.inference.checkpoint import BUNDLED
 from hf_bones.labels import LabelScheme
@@ -65,8 +66,8 @@ def evaluate_checkpoint(
     predictor = _load_predictor(model, choices.revision, choices.device)
     scheme, part = predictor.scheme, data[split]
     labels = scheme_labels(part, scheme, f"{_name_of(dataset)}, split {split!r}")
-    findings = predict_rows(predictor, part, choices.batch_size, mirror=choices.mirror)
-    rows, left_out = _scored(part, labels, findings, predictor)
+    findings = predict_rows(predictor, part, choices.batch_size, mirror=choices.mirror, zoom=choices.zoom)
+    rows, left_out = _scored(part, labels, findings, predictor, split)
     fingerprint = sha256_rows(
         (s, label, g) for s, label, g in zip(text_column(part, "sha256"), labels, text_column(part, "group"), strict=True)
     )
@@ -87,6 +88,7 @@ def evaluate_checkpoint(
         revision=findings[0].revision,
         calibrated=findings[0].calibrated,
         mirror=choices.mirror,
+        zoom=sum(findings[index].zoomed for index in kept) if choices.zoom else None,
         dataset=_name_of(dataset),
         split=split,
         dataset_sha256=fingerprint,
@@ -95,7 +97,7 @@ def evaluate_checkpoint(
         looks_in=looks_in,
         left_out=left_out,
         notes=tuple(notes),
-        warnings=tuple(cautions(part.select(kept), rows, own_folder(model), split)),
+        warnings=tuple(cautions(rows, text_column(part.select(kept), "sha256") if "sha256" in part.column_names else ())),
     )
     resampling = Resampling(repeats=choices.repeats, seed=choices.seed)
     return evaluate_probabilities(
@@ -154,7 +156,12 @@ def _source(image: Mapping[str, Any]) -> bytes | str:
     return bytes(found) if isinstance(found, bytes) else str(found)
 
 
-def predict_rows(predictor: BonePredictor, part: Dataset, batch_size: int, *, mirror: bool = False) -> list[Finding]:
+def image_sources(part: Dataset) -> list[bytes | str]:
+    """The images of all rows of a split as they are stored, undecoded: bytes, or a path."""
+    return [_source(image) for image in _sources(part)["image"][:]]
+
+
+def predict_rows(predictor: BonePredictor, part: Dataset, batch_size: int, *, mirror: bool = False, zoom: bool = False) -> list[Finding]:
     """A finding for each row of `part`, with a progress bar."""
     from tqdm import tqdm
 
@@ -165,12 +172,14 @@ def predict_rows(predictor: BonePredictor, part: Dataset, batch_size: int, *, mi
     with tqdm(total=len(part), unit="image", desc="predict", disable=None) as progress:
         for start in range(0, len(part), step):
             images = [_source(image) for image in sources[start : start + step]["image"]]
-            findings += predictor.predict(images, batch_size=batch_size, mirror=mirror)
+            findings += predictor.predict(images, batch_size=batch_size, mirror=mirror, zoom=zoom)
             progress.update(len(images))
     return findings
 
 
-def _scored(part: Dataset, labels: Ints, findings: Sequence[Finding], predictor: BonePredictor) -> tuple[ScoredRows, dict[str, str]]:
+def _scored(
+    part: Dataset, labels: Ints, findings: Sequence[Finding], predictor: BonePredictor, split: str
+) -> tuple[ScoredRows, dict[str, str]]:
     """The rows that can be scored, and image id → reason for the others."""
     scheme = predictor.scheme
     ids = [text or f"row {index}" for index, text in enumerate(text_column(part, "image_id"))]
@@ -186,6 +195,13 @@ def _scored(part: Dataset, labels: Ints, findings: Sequence[Finding], predictor:
 
     def column(name: str) -> list[str]:
         values = text_column(part, name)
+        return [values[index] for index in kept]
+
+    def kept_cells(name: str) -> list[Any] | None:
+        """The cells of a column that datasets need not have."""
+        if name not in part.column_names:
+            return None
+        values = part[name][:]
         return [values[index] for index in kept]
 
     def table(which: str) -> Floats:
@@ -210,6 +226,10 @@ def _scored(part: Dataset, labels: Ints, findings: Sequence[Finding], predictor:
         verdicts=[findings[index].verdict for index in kept],
         subtypes=column("subtype"),
         boxes=[boxes[index] for index in kept],
+        hardware=kept_cells("hardware"),
+        casts=kept_cells("cast"),
+        severities=None if (grades := kept_cells("severity")) is None else [float("nan") if one is None else float(one) for one in grades],
+        seen=seen_by(predictor.checkpoint, predictor.revision, part.select(kept), split),
         image=lambda index: Image.fromarray(pixels(index)),
         heat_maps=lambda indices, classes: predictor.explain([pixels(index) for index in indices], classes),
     )

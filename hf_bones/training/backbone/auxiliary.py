@@ -1,7 +1,8 @@
-"""Further heads that train beside the classifier and are left out of the finished checkpoint.
+"""Further heads that train beside the classifier and are no part of the finished classifier.
 
 `box_loss`: a linear layer asks each patch token whether a fracture box covers it, so that the backbone learns where breaks are, not only
-that there is one. `extra_heads`: linear layers on what the classifier sees, for subtype and region, reported apart.
+that there is one; it is kept in a file of its own (`patch_head.py`). `extra_heads`: linear layers on what the classifier sees, for
+subtype and region, reported apart.
 
 The heads are a submodule of the network (`auxiliary`), so that optimiser, averaging, checkpoints and several processes treat their weights
 like all others; `save_checkpoint` drops them, and what is left loads as a plain classifier.
@@ -14,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from hf_bones.config.recipe import RecipeError, TrainConfig
 from hf_bones.training.backbone.loading import head_of
+from hf_bones.training.backbone.patch_head import PatchHead
 
 NAME = "auxiliary"
 PATCH_LOGITS = "patch_logits"
@@ -31,6 +34,7 @@ class AuxiliaryHeads(torch.nn.Module):
         super().__init__()
         self.patch = torch.nn.Linear(width, 1) if boxes else None
         self.heads = torch.nn.ModuleDict({name: torch.nn.Linear(pooled_width, count) for name, count in classes.items()})
+        self.patch_has_learnt = False  # in the run that made the checkpoint it starts from
         self.seen: dict[str, torch.Tensor] = {}
         for layer in self.modules():
             if isinstance(layer, torch.nn.Linear):
@@ -89,6 +93,32 @@ def attach_auxiliary(model: PreTrainedModel, image_size: int, classes: Mapping[s
     model.register_forward_hook(add)
 
 
+def start_patch_head(model: PreTrainedModel, head: PatchHead) -> None:
+    """Puts the patch head of the checkpoint that a run starts from into the network, in place; one of another width is left."""
+    heads: AuxiliaryHeads = getattr(model, NAME)
+    if heads.patch is None or heads.patch.in_features != len(head.weight):
+        return
+    with torch.no_grad():
+        heads.patch.weight.copy_(torch.from_numpy(head.weight)[None])
+        heads.patch.bias.fill_(head.bias)
+    heads.patch_has_learnt = True
+
+
+def trained_patch_head(model: PreTrainedModel, steps: bool = True) -> PatchHead | None:
+    """The patch head of a network in training; None where it has none, or one that never learnt, the network having taken no `steps`.
+
+    Under FSDP, call it in all processes.
+    """
+    heads = getattr(model, NAME, None)
+    layer = getattr(heads, "patch", None)
+    if layer is None or not (steps or heads.patch_has_learnt):
+        return None
+    weight, bias = (
+        (each.full_tensor() if isinstance(each, DTensor) else each).detach().float().cpu().numpy() for each in (layer.weight, layer.bias)
+    )
+    return PatchHead(weight[0], float(bias[0]))
+
+
 def detached_state(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     """The network's weights without those of the further heads."""
     return {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(f"{NAME}.")}
@@ -101,7 +131,8 @@ def box_cover(
 
     `boxes` (B, K, 4) are (cx, cy, w, h) in [0, 1] of the unpadded images of `heights` × `widths` px (rows of zero size are no boxes);
     `matrices` (B, 2, 3) map source to destination pixels. Four points a patch are taken back to the source and asked whether they lie in
-    a box, which is exact under rotation; boxes are widened by half the distance between points, so that none falls between them.
+    a box, which is exact under rotation; boxes are widened by half the distance between points, so that none falls between them. Points in
+    the padding are in none: a tile may leave a box beyond its edge.
     """
     step = size / (2 * grid)
     line = (torch.arange(2 * grid, device=boxes.device, dtype=boxes.dtype) + 0.5) * step - 0.5
@@ -113,7 +144,8 @@ def box_cover(
     centre, half = boxes[..., :2] * sides, boxes[..., 2:] * sides / 2 + step / 2
     away = (source.transpose(1, 2)[:, None] - centre[:, :, None]).abs()  # (B, K, Q, 2)
     real = (boxes[..., 2:] > 0).all(dim=-1)
-    inside = ((away <= half[:, :, None]).all(dim=-1) & real[..., None]).any(dim=1)
+    on_film = (points.T[None] <= sides + (step - 1) / 2).all(dim=-1)  # (B, Q), as wide beyond the edge as boxes are made
+    inside = ((away <= half[:, :, None]).all(dim=-1) & real[..., None]).any(dim=1) & on_film
     return torch.nn.functional.avg_pool2d(inside.to(boxes.dtype).unflatten(1, (2 * grid, 2 * grid))[:, None], 2)[:, 0]
 
 

@@ -25,6 +25,7 @@ from hf_bones.preprocess import InputSpec
 from hf_bones.record import write_json
 from hf_bones.training.cached_views.cut import NetworkCut, find_cut, frozen_output, start_at_cut
 from hf_bones.training.cached_views.rows import CHUNK, CachedViewFile, CachedViewRows, collate_cached_views, view_position
+from hf_bones.training.data import tiles
 from hf_bones.training.data.batches import SquareCollator, TrainingRows, batch_to_input
 
 FOLDER = "kept"
@@ -82,12 +83,15 @@ def keep_frozen_output(
         for split, view in [("validation", 0), *(("train", view) for view in range(config.cached_views))]
     }
     sides = {split: CachedViewFile(files[split, 0].path.with_suffix(".sides"), len(rows[split]), (2,), "int32") for split in rows}
+    tiled = tiles.are_on(policy) and config.cached_views > 1  # the first view is the image as it is
+    place = files["train", 0].path.with_suffix(".bright")
+    bright = CachedViewFile(place, len(rows["train"]), (tiles.CELLS, tiles.CELLS), "uint8") if tiled else None
     _say(files, rows, keeping)
     for (split, view), file in files.items():
-        _fill(file, sides[split], rows[split], view, keeping)
+        _fill(file, sides[split], rows[split], view, keeping, bright if view else None)
     trainer.accelerator.wait_for_everyone()
     views = [files["train", view] for view in range(config.cached_views)]
-    train = CachedViewRows(rows["train"], views, epoch_length, sides["train"])
+    train = CachedViewRows(rows["train"], views, epoch_length, sides["train"], bright)
     return train, CachedViewRows(rows["validation"], [files["validation", 0]]), collate_cached_views
 
 
@@ -171,7 +175,9 @@ def _size(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def _fill(file: CachedViewFile, sides: CachedViewFile, rows: TrainingRows, view: int, keeping: Keeping) -> None:
+def _fill(
+    file: CachedViewFile, sides: CachedViewFile, rows: TrainingRows, view: int, keeping: Keeping, bright: CachedViewFile | None
+) -> None:
     """Computes this process's share of the chunks that are missing."""
     model, arguments, dtype = keeping.model, keeping.arguments, keeping.config.cached_dtype
     # By number, since others may be writing already; by the processes of this machine, since each machine may have a disk of its own.
@@ -194,6 +200,9 @@ def _fill(file: CachedViewFile, sides: CachedViewFile, rows: TrainingRows, view:
         tqdm(total=sum(map(len, spans)), desc=f"frozen part, {name}", unit="image", disable=arguments.process_index > 0) as bar,
     ):
         for chunk, batch in zip(chunks, loader, strict=True):
+            if bright is not None:
+                batch["bright"] = tiles.brightness(batch["grey"], batch["heights"], batch["widths"])
+                bright.write(chunk, batch["bright"].numpy())
             kept = frozen_output(model, keeping.cut, _pixels(batch, keeping, view))
             stored = kept.to(getattr(torch, dtype))
             if not torch.isfinite(stored).all():

@@ -77,13 +77,19 @@ class CachedViewRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
 
     With `epoch_length`, the positions of an epoch in which no row comes twice, a row's views take turns from epoch to epoch, and rows
     start at different ones, so that each batch mixes them. Without it (rows are drawn with replacement) the views take turns by position.
-    With `sides`, those of the unpadded images, rows that have boxes also say how their view was augmented: `{draw, height, width}`.
+    With `sides`, those of the unpadded images, rows that have boxes also say how their view was augmented: `{draw, height, width}`; with
+    `bright`, their maps of brightness, also `{bright}`, by which tiles are placed.
     """
 
     def __init__(
-        self, rows: TrainingRows, views: Sequence[CachedViewFile], epoch_length: int | None = None, sides: CachedViewFile | None = None
+        self,
+        rows: TrainingRows,
+        views: Sequence[CachedViewFile],
+        epoch_length: int | None = None,
+        sides: CachedViewFile | None = None,
+        bright: CachedViewFile | None = None,
     ) -> None:
-        self.rows, self.views, self.epoch_length, self.sides = rows, list(views), epoch_length, sides
+        self.rows, self.views, self.epoch_length, self.sides, self.bright = rows, list(views), epoch_length, sides, bright
         self.labels = rows.labels
 
     def view_at(self, row: int, position: int) -> int:
@@ -96,16 +102,22 @@ class CachedViewRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
 
     def of_view(self, view: int) -> CachedViewRows:
         """The same rows, always in one view."""
-        return CachedViewRows(self.rows, self.views[view : view + 1], self.epoch_length, self.sides)
+        return CachedViewRows(self.rows, self.views[view : view + 1], self.epoch_length, self.sides, self.bright)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         row, position = key if isinstance(key, tuple) else (key, 0)
         view = self.view_at(row, position)
-        kept = {"kept": self.views[view][row]} | self.rows.described(row)
+        return {"kept": self.views[view][row]} | self.described(row, view)
+
+    def described(self, row: int, view: int) -> dict[str, Any]:
+        """What a row holds beside its view's values: label, boxes, and how the view was augmented."""
+        known = self.rows.described(row)
         if self.sides is not None and self.rows.with_boxes:
             height, width = self.sides[row].tolist()
-            kept |= {"draw": view_draw(self.rows, row, view), "height": height, "width": width}
-        return kept
+            known |= {"draw": view_draw(self.rows, row, view), "height": height, "width": width}
+            if self.bright is not None:
+                known["bright"] = self.bright[row]
+        return known
 
     def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[dict[str, Any]]:
         return [self[key] for key in keys]
@@ -122,9 +134,16 @@ def view_position(rows: TrainingRows, row: int, view: int) -> int:
 
 
 def collate_cached_views(rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """Cached views (B, …), what else `collate` gives for such rows, and of the pixels only the sides."""
-    batch = {"kept": torch.from_numpy(np.stack([row["kept"] for row in rows]))} | collate_described(rows)
+    """Cached views (B, …), what else `collate` gives for such rows, and of the pixels only the sides and the maps of brightness."""
+    return {"kept": torch.from_numpy(np.stack([row["kept"] for row in rows]))} | collate_views_described(rows)
+
+
+def collate_views_described(rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    """`collate_cached_views` without the views."""
+    batch = collate_described(rows)
     if "draw" in rows[0]:
         batch["draws"] = torch.from_numpy(np.stack([row["draw"] for row in rows]))
         batch |= {f"{side}s": torch.tensor([row[side] for row in rows]) for side in ("height", "width")}
+    if "bright" in rows[0]:
+        batch["bright"] = torch.from_numpy(np.stack([row["bright"] for row in rows])).float()
     return batch

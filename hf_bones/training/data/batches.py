@@ -16,9 +16,11 @@ import torch
 
 from hf_bones.config.recipe import AugmentConfig
 from hf_bones.preprocess import InputSpec, fit_to
+from hf_bones.training.data import tiles
 from hf_bones.training.data.augment import BatchImages, affine_matrices, augment_batch, augmentation_draw, named_draws
 from hf_bones.training.data.on_device import constant
 
+SOURCE = "source"  # in a batch: the number of each image's source, where the loss asks for it
 UNLABELLED = -1  # label of an image that only a teacher has an opinion of
 Boxes = Sequence[Sequence[float]]  # (cx, cy, w, h) in [0, 1] of width and height
 
@@ -49,7 +51,7 @@ class TrainingRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
     """Rows of one or more sources as `{pixels, label, draw}`; asked for by row, or by (row, position in the run).
 
     With `with_boxes` also `{boxes}`: those of the breaks, none for a whole bone, None where they are not known. With `extra_labels`,
-    (N,) by the name of an extra head, also `{NAME_label}`.
+    (N,) by the name of an extra head, also `{NAME_label}`. With `source_ids`, (N,), also `{source}`.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class TrainingRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
         seed: int,
         with_boxes: bool = False,
         extra_labels: Mapping[str, np.ndarray] | None = None,
+        source_ids: np.ndarray | None = None,
     ) -> None:
         self.sources = list(sources)
         self.labels = np.asarray(labels, dtype=np.int64)
@@ -70,6 +73,7 @@ class TrainingRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
         self.seed = seed
         self.with_boxes = with_boxes
         self.extra_labels = dict(extra_labels or {})
+        self.source_ids = source_ids
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -92,9 +96,10 @@ class TrainingRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
         ]
 
     def described(self, row: int) -> dict[str, Any]:
-        """A row without its pixels: `{label}`, and boxes and labels of extra heads where it has them."""
+        """A row without its pixels: `{label}`, and source, boxes and labels of extra heads where it has them."""
         return (
             {"label": int(self.labels[row])}
+            | ({SOURCE: int(self.source_ids[row])} if self.source_ids is not None else {})
             | ({"boxes": self._boxes(row)} if self.with_boxes else {})
             | {f"{name}_label": int(values[row]) for name, values in self.extra_labels.items()}
         )
@@ -115,12 +120,18 @@ class RunSampler(torch.utils.data.Sampler[tuple[int, int]]):
     """Yields (row, position in the run): a fresh order each epoch, the same in every process, in whole batches.
 
     `uniform` is a permutation. `balanced` and `sqrt` draw with replacement, classes equally often in expectation or by the square root
-    of their frequency. Positions number the images of the whole run, so that each image's augmentation can be seeded by its own. What
-    is left over from the last whole batch waits for another epoch's order: a short batch would weigh its images more.
+    of their frequency; `source` by the `shares` (N,) of the rows (`source_shares.py`). Positions number the images of the whole run, so
+    that each image's augmentation can be seeded by its own. What is left over from the last whole batch waits for another epoch's
+    order: a short batch would weigh its images more.
     """
 
-    def __init__(self, labels: np.ndarray, mode: str, seed: int, batch_size: int, length: int | None = None) -> None:
+    def __init__(
+        self, labels: np.ndarray, mode: str, seed: int, batch_size: int, length: int | None = None, shares: np.ndarray | None = None
+    ) -> None:
+        if (mode == "source") != (shares is not None):
+            raise ValueError(f"sampling {mode!r}: shares of the rows go with 'source' alone")
         self.labels = np.asarray(labels)
+        self.shares = shares
         self.mode = mode
         self.seed = seed
         wanted = length or len(self.labels)
@@ -139,6 +150,8 @@ class RunSampler(torch.utils.data.Sampler[tuple[int, int]]):
         random = np.random.default_rng([self.seed, 1, epoch])
         if self.mode == "uniform":
             order = random.permutation(len(self.labels))[: self.length]
+        elif self.shares is not None:
+            order = random.choice(len(self.labels), size=self.length, p=self.shares)
         else:
             _, kind, count = np.unique(self.labels, return_inverse=True, return_counts=True)  # images without a label are a class here
             weights = count[kind] ** (-1.0 if self.mode == "balanced" else -0.5)
@@ -162,8 +175,11 @@ def collate(rows: Sequence[dict[str, Any]], size: int) -> dict[str, torch.Tensor
 
 
 def collate_described(rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """What rows hold beside their pixels: labels (B,); `boxes` (B, K, 4), filled up with zeros, and `boxes_known` (B,); `NAME_label`s."""
+    """What rows hold beside their pixels: labels and sources (B,); `boxes` (B, K, 4), zeros after the last, and `boxes_known` (B,);
+    `NAME_label`s."""
     batch = {"labels": torch.tensor([row["label"] for row in rows])}
+    if SOURCE in rows[0]:
+        batch[SOURCE] = torch.tensor([row[SOURCE] for row in rows])
     if "boxes" in rows[0]:
         known = [row["boxes"] for row in rows]
         boxes = np.zeros((len(rows), max(1, *(len(each or ()) for each in known)), 4), dtype=np.float32)
@@ -188,8 +204,27 @@ def batch_matrices(batch: dict[str, torch.Tensor], policy: AugmentConfig | None)
     """Where augmentation takes the pixels of each image, float32 (B, 2, 3); the identity without a policy."""
     if policy is None or not policy.augment:
         return torch.eye(2, 3, device=batch["draws"].device).expand(len(batch["draws"]), 2, 3)
-    heights, widths = batch["heights"].float(), batch["widths"].float()
-    return affine_matrices(named_draws(batch["draws"]), heights, widths, policy, batch.get("boxes"), batch.get("boxes_known"))
+    heights, widths, bright = batch["heights"].float(), batch["widths"].float(), batch.get("bright")
+    if bright is None and "grey" in batch and tiles.are_on(policy):
+        bright = tiles.brightness(batch["grey"], heights, widths)
+    return affine_matrices(named_draws(batch["draws"]), heights, widths, policy, batch.get("boxes"), batch.get("boxes_known"), bright)
+
+
+def batch_tiles(batch: dict[str, torch.Tensor], policy: AugmentConfig | None) -> torch.Tensor | None:
+    """Which images (B,) of a batch a policy replaces by tiles; None where it never does."""
+    if policy is None or not tiles.are_on(policy) or not {"draws", "boxes_known"} <= set(batch):
+        return None
+    return tiles.are_tiles(named_draws(batch["draws"]), batch["boxes_known"], policy)
+
+
+def labels_in_view(batch: dict[str, torch.Tensor], matrices: torch.Tensor, policy: AugmentConfig | None, normal: int) -> torch.Tensor:
+    """The labels (B,) of a batch after augmentation by `matrices`: a tile without a box is of the `normal` class."""
+    chosen = batch_tiles(batch, policy)
+    if chosen is None:
+        return batch["labels"]
+    sides = torch.stack([batch["widths"], batch["heights"]], dim=1).float()
+    whole = chosen & ~tiles.hold_a_box(matrices, sides, batch["boxes"])
+    return batch["labels"].masked_fill(whole, normal)
 
 
 def batch_images(batch: dict[str, torch.Tensor]) -> BatchImages:

@@ -22,6 +22,7 @@ from hf_bones.preprocess import fit_to
 from hf_bones.record import sha256_rows
 from hf_bones.training.data.batches import Boxes
 from hf_bones.training.data.row_table import Rows, boxes_of
+from hf_bones.training.data.source_shares import left_out
 from hf_bones.training.data.streaming import add_streamed
 from hf_bones.training.errors import DamagedImageError
 
@@ -69,8 +70,8 @@ class StoredImages:
 class DrawnImages:
     """Drawn radiographs by seed, drawn when first asked for and then kept."""
 
-    def __init__(self, count: int, seed: int, size: int, names: Sequence[str]) -> None:
-        self.count, self.seed, self.size, self.names = count, seed, size, tuple(names)
+    def __init__(self, count: int, seed: int, size: int, names: Sequence[str], mode: str = "hard") -> None:
+        self.count, self.seed, self.size, self.names, self.mode = count, seed, size, tuple(names), mode
         self.kept: dict[int, tuple[np.ndarray, Boxes | None]] = {}
 
     def __len__(self) -> int:
@@ -89,7 +90,7 @@ class DrawnImages:
         from hf_bones.dataset.drawn.radiograph import draw_radiograph
 
         if row not in self.kept:
-            drawn = draw_radiograph(self.seed + row, self.label(row), size=self.size)
+            drawn = draw_radiograph(self.seed + row, self.label(row), size=self.size, mode=self.mode)
             self.kept[row] = drawn.pixels, boxes_of(drawn.boxes, drawn.label == "healthy")
         return self.kept[row]
 
@@ -127,9 +128,10 @@ def training_rows(
         missing = [name for name, count in rows.counts(scheme).items() if count == 0]
         if missing:
             licences = f" with licences {config.train_licences}" if config.train_licences else ""
+            sources = f" without sources {config.without_sources}" if config.without_sources else ""
             raise RecipeError(
-                f"data: no {split} row of {', '.join(missing)} in {config.dataset or 'drawn images'!r}{licences}; "
-                "check dataset, train_licences, drawn_images and drawn_validation_images"
+                f"data: no {split} row of {', '.join(missing)} in {config.dataset or 'drawn images'!r}{licences}{sources}; "
+                "check dataset, train_licences, without_sources, drawn_images and drawn_validation_images"
             )
     shared = set(train.groups) & set(validation.groups)
     if shared:
@@ -180,6 +182,8 @@ def _add_stored(
     table = dataset.select_columns([column for column in columns if column in dataset.features]).to_pandas()
     if config.train_licences:
         table = table[table["licence"].isin(config.train_licences)]
+    if config.without_sources:
+        table = table[~left_out(table["source"].tolist(), config.without_sources)]
     used = {names[label] for label in table["label"].unique()}
     if used & set(unknown):
         raise RecipeError(f"label_scheme: {scheme.name!r} has no class {sorted(used & set(unknown))}, which {config.dataset!r} holds")
@@ -207,14 +211,14 @@ def _add_stored(
 def _add_drawn(rows: Rows, count: int, seed: int, config: DataConfig, scheme: LabelScheme) -> None:
     if count == 0:
         return
-    drawn = DrawnImages(count, seed, config.drawn_size, scheme.names)
+    drawn = DrawnImages(count, seed, config.drawn_size, scheme.names, config.drawn_mode)
     rows.sources.append(drawn)
     for row in range(count):
         rows.labels.append(scheme.label2id[drawn.label(row)])
         rows.groups.append(f"drawn-{seed + row}")
         rows.licences.append(DRAWN_LICENCE)
         rows.origins.append("drawn")
-        rows.hashes.append(f"drawn-{seed + row}-{config.drawn_size}")
+        rows.hashes.append(f"drawn-{seed + row}-{config.drawn_size}{'-plain' if config.drawn_mode == 'plain' else ''}")
         rows.synthetic.append(True)
         rows.subtypes.append("")  # not known before it is drawn
         rows.regions.append("")

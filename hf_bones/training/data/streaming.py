@@ -30,6 +30,7 @@ from hf_bones.record import read_json, write_json
 from hf_bones.training.data.batches import Boxes, RunSampler
 from hf_bones.training.data.read_ahead import ReadAhead
 from hf_bones.training.data.row_table import Rows, Stream, boxes_of
+from hf_bones.training.data.source_shares import left_out
 from hf_bones.training.errors import DamagedImageError, ShardsOutOfReachError
 from hf_bones.training.processes import first_process_says
 
@@ -159,6 +160,10 @@ def add_streamed(rows: Rows, shards: Mapping[str, list[str]], split: str, config
         if "licence" not in table.column_names:
             raise RecipeError(f"train_licences: {place} has no column 'licence', so nobody knows what may be used; set it to []")
         chosen = np.flatnonzero([licence in config.train_licences for licence in table["licence"].to_pylist()])
+    if config.without_sources:
+        if "source" not in table.column_names:
+            raise RecipeError(f"without_sources: {place} has no column 'source'; set it to []")
+        chosen = chosen[~left_out([source or "" for source in table["source"].take(chosen).to_pylist()], config.without_sources)]
     names = table["label"].take(chosen).to_pylist()
     counts = Counter(names)
     if counts[None]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from hf_bones.config.recipe import DistillConfig
-from hf_bones.training.bone_trainer import BoneTrainer
+from hf_bones.training.bone_trainer import TILES, BoneTrainer
 from hf_bones.training.data.batches import UNLABELLED, TrainingRows
 from hf_bones.training.distill.features import feature_distance, match_grid, mean_over_image, projected_key
 from hf_bones.training.distill.probabilities import ProbabilityFile
@@ -129,6 +129,8 @@ class DistillTrainer(BoneTrainer):
         if self.distill.label_weight < 1:
             wanted = self.wanted_probabilities(targets[TARGETS], heard)
             known = ~wanted.isnan().any(dim=1)
+            if TILES in targets:  # what was said of the film does not hold for a part of it
+                known &= ~targets[TILES]
             apart = tempered_kl(outputs["logits"], wanted.masked_fill(~known[:, None], 1.0), self.distill.temperature)
             mine["teacher"] = (apart * known).sum()
         if self.distill.feature_weight:

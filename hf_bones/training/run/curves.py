@@ -8,7 +8,10 @@ from typing import Any
 
 from hf_bones.metrics.headlines import TITLES, TRAINING
 
-SCORES = {"eval_selection": "selection score (mean of the two below)"} | {f"eval_{key}": TITLES[key] for key in TRAINING[:3]}
+WORST = "eval_worst_source_score"
+SCORES = {"eval_selection": "selection score (mean of the two below)", WORST: "score of the worst source"} | {
+    f"eval_{key}": TITLES[key] for key in TRAINING[:3]
+}
 LOSSES = {
     "loss": "training",
     "eval_loss": "validation, labels",
@@ -29,8 +32,12 @@ def plot_curves(history: Sequence[dict[str, Any]], path: Path) -> None:
             losses.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label)
     losses.set(xlabel="optimiser step", ylabel="loss", title="Loss")
     evaluations = [entry for entry in history if "eval_selection" in entry]
+    by_worst = bool(evaluations) and all(entry.get(WORST) == entry["eval_selection"] for entry in evaluations)
     for key, label in SCORES.items():
-        scores.plot([e["step"] for e in evaluations], [e[key] for e in evaluations], marker="o", markersize=3, label=label)
+        shown = [entry for entry in evaluations if key in entry]
+        if shown and not (key == WORST and by_worst):
+            label = "score of the worst source, which chooses" if key == "eval_selection" and by_worst else label
+            scores.plot([e["step"] for e in shown], [e[key] for e in shown], marker="o", markersize=3, label=label)
     if evaluations:
         best = max(evaluations, key=lambda entry: entry["eval_selection"])
         scores.axvline(best["step"], color="grey", linestyle=":", label="kept checkpoint")

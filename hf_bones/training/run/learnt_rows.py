@@ -1,5 +1,7 @@
-"""Which rows a run learns from and validates on, kept in its folder: a run resumes only on the same rows, and `hf-bones evaluate` says
-where it scores some of them. The file stays on this machine; a push leaves it out."""
+"""Which rows a run learns from and validates on, kept in its folder while it goes on: a run resumes only on the same rows.
+
+The file stays on this machine. What a finished checkpoint says of its films, to whoever scores it, is `seen.py`'s.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +35,3 @@ def note_rows(folder: Path, train: Sequence[tuple[str, int]], validation: Sequen
         return
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(text.getvalue(), encoding="utf-8")
-
-
-def learnt_rows(folder: Path) -> dict[str, str]:
-    """SHA-256 → split of the rows that a checkpoint's run had; empty where the folder does not say."""
-    file = folder / FILE
-    if not file.is_file():
-        return {}
-    with file.open(newline="", encoding="utf-8") as lines:
-        return {row["sha256"]: row["split"] for row in csv.DictReader(lines)}

@@ -9,6 +9,7 @@ from transformers import ProgressCallback, Trainer, TrainerControl, TrainerState
 
 from hf_bones.metrics.headlines import ALONE, TRAINING, figure_name
 
+_SOURCE = "eval_source_score_"
 _LEFT_OUT = ("epoch", "grad_norm", "learning_rate", "total_flos")  # in record.json and curves.png
 
 
@@ -35,6 +36,10 @@ def log_line(logs: Mapping[str, Any]) -> str:
         return ""
     if "eval_loss" in logs:
         figures = [f"{figure_name(key)} {logs[f'eval_{key}']:{ALONE}}" for key in TRAINING if f"eval_{key}" in logs]
+        scores = {key.removeprefix(_SOURCE): value for key, value in logs.items() if key.startswith(_SOURCE)}
+        if scores:
+            worst = min(scores, key=lambda name: (scores[name], name))
+            figures.append(f"worst source {worst} {scores[worst]:{ALONE}}")
         said = "; ".join([f"validation: loss {logs['eval_loss']:{ALONE}}", *figures])
     else:
         said = ", ".join(f"{key} {value:.4g}" for key, value in logs.items() if key not in _LEFT_OUT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +11,15 @@ from transformers import PreTrainedModel
 
 from hf_bones.labels import LabelScheme
 from hf_bones.preprocess import InputSpec
+from hf_bones.training.backbone.patch_head import PatchHead
+from hf_bones.training.data.batches import PixelSource
+from hf_bones.training.data.row_table import Rows
 
 
 @dataclass
 class TrainedModel:
-    """What a finished run hands on: the best model, its input, and its validation logits (N, C) with labels and groups."""
+    """What a finished run hands on: the best model, its input, its validation logits (N, C) with labels and groups, and the `rows` that it
+    learnt from and was chosen by."""
 
     model: PreTrainedModel
     spec: InputSpec
@@ -29,3 +34,6 @@ class TrainedModel:
     is_main_process: bool
     distillation: dict[str, Any] | None = None  # who taught it, where somebody did
     verdict_shift: dict[str, float] | None = None  # what balanced_verdicts added to the logits, by class
+    rows: tuple[Rows, Rows] | None = None
+    patch_head: PatchHead | None = None  # what box_loss trained beside it
+    validation_sources: Sequence[PixelSource] = ()  # the validation images at their own size, in the order of the logits

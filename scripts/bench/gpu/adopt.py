@@ -24,6 +24,7 @@ from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics
 from hf_bones.record import now, read_json, sha256_file, write_json
 from hf_bones.training.backbone.loading import load_model
+from hf_bones.training.backbone.patch_head import read_patch_head
 from hf_bones.training.build import make_trainer
 from hf_bones.training.data.rows import training_rows
 from hf_bones.training.distill.probabilities import probability_file
@@ -34,9 +35,15 @@ from hf_bones.training.run.checkpoints import shift_biases
 from hf_bones.training.trainer import train
 
 # Places, what only tells how fast it went, and what comes after training. Probabilities are compared by their hash.
-NOT_TRAINING = {"output_dir", "resume", "data_loader_workers", "torch_compile", "save_dtype", "balanced_verdicts", "teacher_probabilities"}
+NOT_TRAINING = {
+    "output_dir", "resume", "data_loader_workers", "torch_compile", "save_dtype", "balanced_verdicts", "teacher_probabilities",
+    "second_look",
+}  # fmt: skip
 # No step is taken: what was kept is loaded and validated.
-STILL = {"epochs": 0, "box_loss": 0, "label_smoothing": 0, "ema_decay": 0, "drop_path": 0, "layer_decay": 1, "balanced_verdicts": False}
+STILL = {
+    "epochs": 0, "box_loss": 0, "label_smoothing": 0, "ema_decay": 0, "drop_path": 0, "layer_decay": 1, "balanced_verdicts": False,
+    "second_look": False,
+}  # fmt: skip
 
 
 def main() -> None:
@@ -64,6 +71,7 @@ def main() -> None:
     still = override(recipe, {**STILL, "model": str(options.kept)})
     still.distill, still.trainer = DistillConfig(), {}
     trained = train(still, rows=rows)
+    trained.patch_head = read_patch_head(options.kept)
     if recipe.training.balanced_verdicts:
         shift = shift_biases(trained.model, -learnt_log_prior(recipe.training, rows[0].label_counts(scheme)), recipe.training.save_dtype)
         trained.logits += shift

@@ -34,6 +34,7 @@ from hf_bones.metrics import classification_metrics
 from hf_bones.preprocess import InputSpec
 from hf_bones.record import sha256_file
 from hf_bones.training.backbone.auxiliary import NAME, patch_map
+from hf_bones.training.backbone.patch_head import write_patch_head
 from hf_bones.training.data.batches import TrainingRows, batch_to_input, collate
 from hf_bones.training.distill.probabilities import write_probabilities
 from hf_bones.training.distill.run import distill
@@ -118,6 +119,7 @@ def run_job(job: dict[str, Any], films: dict[int, list[Film]], folder: Path, wei
     np.savez_compressed(out / f"{job['name']}.npz", **stored)
     if job.get("keep"):
         save_checkpoint(trained.model, trained.spec, out / job["name"], job["keep"])
+        write_patch_head(trained.patch_head, out / job["name"])
     figures = {}
     for name in {"fold", "validation"} & set(stored):
         known = classification_metrics(stored[f"{name}_labels"], softmax(stored[name]), THREE_CLASS.names)

@@ -17,8 +17,6 @@ from tiny import grey
 import hf_bones
 from hf_bones.app.demo import texts
 from hf_bones.app.demo.classify import answer
-from hf_bones.app.demo.examples import CHOSEN, draw_examples
-from hf_bones.dataset.drawn.radiograph import draw_radiograph
 from hf_bones.inference.finding import REFER
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS, LabelClass, LabelScheme
@@ -65,26 +63,6 @@ def test_what_comes_from_a_checkpoint_or_a_file_name_is_escaped(predictor: BoneP
 @pytest.mark.parametrize(("probability", "shown"), [(0.534, "53%"), (0.0004, "under 1%"), (1.0, "over 99%"), (0.99, "99%"), (0.01, "1%")])
 def test_no_probability_is_shown_as_none_or_all(probability: float, shown: str) -> None:
     assert percent(probability) == shown
-
-
-def test_examples_are_drawn_two_of_a_class_and_the_same_each_time(predictor: BonePredictor) -> None:
-    examples = draw_examples()
-    assert [example.label for example in examples] == [name for name in THREE_CLASS.names for _ in range(2)]
-    assert len({example.png for example in examples}) == len({example.name for example in examples}) == 6
-    assert all(example.name.startswith("drawn-") and len(example.png) <= 60_000 for example in examples)
-    assert [example.png for example in draw_examples()] == [example.png for example in examples]
-    assert all(answer(predictor, example.png, example.name).finding.readable for example in examples)
-    assert "drawn, not real" in texts.examples_html(examples)
-
-
-def test_the_break_of_a_broken_example_is_plain_to_see() -> None:
-    for seed, label, subtype, region in CHOSEN:
-        if label == "healthy":
-            continue
-        broken = draw_radiograph(seed, label, subtype=subtype, region=region, cast=False)
-        whole = draw_radiograph(seed, "healthy", region=region, cast=False)
-        changed = np.abs(broken.pixels.astype(int) - whole.pixels)[broken.mask]
-        assert changed.mean() > 8 and broken.mask.mean() > 0.001, f"choose another seed than {seed} for {label}, {region}"
 
 
 def test_an_empty_page_shows_no_result() -> None:

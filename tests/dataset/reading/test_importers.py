@@ -32,7 +32,9 @@ def fracatlas(tmp_path: Path) -> Path:
         fractured = number % 20 == 0
         name = f"IMG{number:07d}"
         film(root / "images" / ("Fractured" if fractured else "Non_fractured") / f"{name}.jpg", number)
-        lines.append(f"{name}.jpg,1,0,0,{int(number == 0)},0,0,0,{int(fractured)},{int(fractured)},1,{int(number == 0)},0")
+        lines.append(
+            f"{name}.jpg,1,0,0,{int(number == 0)},0,{int(number == 20)},0,{int(fractured)},{int(fractured)},1,{int(number == 0)},0"
+        )
     (root / "dataset.csv").write_text("\n".join(lines) + "\n")
     (root / "Annotations" / "YOLO").mkdir(parents=True)
     (root / "Annotations" / "YOLO" / "IMG0000000.txt").write_text("0 0.5 0.5 0.25 0.5\n\n0 0.1 0.2 0.3 0.2 0.3 0.6\n")
@@ -48,13 +50,13 @@ def fracatlas(tmp_path: Path) -> Path:
 @pytest.fixture
 def graz(tmp_path: Path) -> Path:
     root = tmp_path / "GRAZPEDWRI-DX"
-    lines = ["filestem,patient_id,fracture_visible,ao_classification,projection,diagnosis_uncertain,metal"]
-    films = {  # stem: patient, fracture, projection, uncertain, metal
-        "0001_1297860395_01_WRI-L1_M014": "1,1,23r-M/2.1,1,,",
-        "0001_1297860435_01_WRI-L2_M014": "1,1,23r-M/2.1,2,,1",
-        "0002_0354485735_01_WRI-R1_F012": "2,,,1,,",
-        "0003_0354485759_01_WRI-R2_F012": "3,,,2,1,",
-        "0004_0354485760_01_WRI-R2_F012": "4,,,2,,1",
+    lines = ["filestem,patient_id,fracture_visible,ao_classification,projection,diagnosis_uncertain,metal,cast"]
+    films = {  # stem: patient, fracture, projection, uncertain, metal, cast
+        "0001_1297860395_01_WRI-L1_M014": "1,1,23r-M/2.1,1,,,1.0",
+        "0001_1297860435_01_WRI-L2_M014": "1,1,23r-M/2.1,2,,1,",
+        "0002_0354485735_01_WRI-R1_F012": "2,,,1,,,",
+        "0003_0354485759_01_WRI-R2_F012": "3,,,2,1,,",
+        "0004_0354485760_01_WRI-R2_F012": "4,,,2,,1,",
     }
     for index, (stem, cells) in enumerate(films.items()):
         film(root / f"images_part{1 + index % 4}" / f"{stem}.png", index)
@@ -93,6 +95,8 @@ def test_fracatlas_gives_labels_regions_views_and_boxes(fracatlas: Path) -> None
     assert rows["IMG0000020"].boxes == ((0.5, 0.625, 0.5, 0.75),)  # PASCAL VOC, cut at the lower edge
     assert rows["IMG0000010"].boxes == ()
     assert rows["IMG0000010"].severity == 0
+    assert [rows[f"IMG00000{number}"].hardware for number in (10, 20)] == [False, True]
+    assert {row.cast for row in rows.values()} == {None}, "FracAtlas does not say which limbs are in a cast: unknown is not no"
     assert math.isnan(first.severity)
 
 
@@ -128,6 +132,8 @@ def test_the_packaged_list_has_the_rows_of_the_published_figures() -> None:
     used = [row for row in rows if row["split"] != "unused"]
     assert find_leaks([row["group"] for row in used], [row["split"] for row in used]) == {}
     assert all(row["group"] == fracatlas_group(row["image_id"]) for row in rows)
+    casts = Counter((row["label"] != "healthy", row["cast"]) for row in rows)
+    assert casts == {(False, ""): 2636, (True, "0"): 419, (True, "1"): 135}, "graders looked at broken limbs only"
 
 
 def test_graz_groups_by_patient_and_keeps_fracture_boxes_only(graz: Path) -> None:
@@ -137,11 +143,12 @@ def test_graz_groups_by_patient_and_keeps_fracture_boxes_only(graz: Path) -> Non
     ]  # fmt: skip
     assert np.allclose(reading.rows[0].boxes, [(0.5, 0.5, 0.2, 0.2)])
     assert all(row.file is not None and row.file.is_file() for row in reading.rows)
+    assert [(row.hardware, row.cast) for row in reading.rows] == [(False, True), (True, False), (False, False)], "an empty cell is its no"
 
 
 def test_graz_films_that_are_neither_healthy_nor_fractured_are_left_out_unless_asked_for(graz: Path) -> None:
     assert [row.reason for row in grazpedwri_rows(graz).left_out] == ["diagnosis marked uncertain", "metal but no visible fracture"]
-    assert len(grazpedwri_rows(graz, keep_uncertain=True).rows) == 5
+    assert len(grazpedwri_rows(graz, keep_uncertain=True).rows) == 4  # metal is no doubt
 
 
 def test_mura_words_are_refused_until_mapped_by_hand(mura: Path, tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
-from small_films import build, encoded, picture, rows_of
+from small_films import LABELS, build, encoded, picture, rows_of
 
 from hf_bones.curation.splits.names import SPLITS
 from hf_bones.dataset.build import load_bones
 from hf_bones.dataset.choices import BuildChoices
 from hf_bones.dataset.command import build_command, parse_label_map
+from hf_bones.dataset.drawn.radiograph import draw_radiograph
 from hf_bones.dataset.reading.detect import detect_kind
 from hf_bones.dataset.reading.sources import dataset_rows, folder_rows, manifest_rows
 from hf_bones.dataset.reading.tables import SourceError, parse_boxes
@@ -48,6 +49,28 @@ def test_a_saved_dataset_can_be_built_from_again_and_loses_nothing(manifest: Pat
             assert one["boxes"] == other["boxes"]
 
 
+def test_metal_and_casts_are_kept_and_what_nobody_knows_stays_unknown(tmp_path: Path) -> None:
+    lines = ["file,label,metal,cast"]
+    for number, cells in enumerate(["1,0.0", "no,True", ",", "perhaps,1.0"]):
+        (tmp_path / f"{number}.png").write_bytes(encoded(picture(number)))
+        lines.append(f"{number}.png,{('healthy', 'fractured')[number % 2]},{cells}")
+    (tmp_path / "films.csv").write_text("\n".join(lines) + "\n")
+    choices = BuildChoices(labels="two-class")
+    for source, out in ((tmp_path / "films.csv", tmp_path / "one"), (tmp_path / "one", tmp_path / "two")):
+        built = build_command([str(source)], out, choices, progress=False)
+        rows = {row["image_id"]: (row["hardware"], row["cast"]) for part in built.dataset.values() for row in part.remove_columns("image")}
+        assert [rows[f"{number}.png"] for number in range(4)] == [(True, False), (False, True), (None, None), (None, True)]
+
+
+def test_a_dataset_built_before_these_columns_still_loads(tmp_path: Path) -> None:
+    build(rows_of(9), tmp_path / "new")
+    older = load_bones(tmp_path / "new").remove_columns(["hardware", "cast"])
+    older.save_to_disk(str(tmp_path / "old"))
+    assert "cast" not in load_bones(tmp_path / "old")["train"].features
+    again = build_command([str(tmp_path / "old")], tmp_path / "again", progress=False).dataset["train"]
+    assert again["cast"][:] == [None] * len(again)
+
+
 def test_a_dataset_of_others_is_read_by_its_image_and_label_columns(tmp_path: Path, no_shared_cache: Path) -> None:
     features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=["Normal", "Fracture"]))
     records = [{"image": {"bytes": encoded(picture(i)), "path": None}, "label": i % 2} for i in range(12)]
@@ -65,6 +88,8 @@ def test_drawn_radiographs_say_what_they_are(tmp_path: Path) -> None:
     assert (row["source"], row["licence"], row["synthetic"]) == ("drawn", "CC0-1.0", True)
     assert sum(len(part) for part in built.dataset.values()) == 12
     assert built.summary["synthetic"] == {"all": True, "rows": 12}
+    assert all(isinstance(cast, bool) for part in built.dataset.values() for cast in part["cast"])
+    assert draw_radiograph(int(row["image_id"].removeprefix("drawn-")), LABELS[row["label"]], size=96).cast is row["cast"]
     again = build_command(["drawn"], tmp_path / "again", BuildChoices(count=12, drawn_size=96), progress=False)
     assert again.summary["data_sha256"] == built.summary["data_sha256"]
 

@@ -8,7 +8,7 @@ from hf_bones.evaluation.augmentation.films import BrokenFilm, box_points, box_r
 from hf_bones.evaluation.augmentation.transforms import POLICY, STILL, PolicyTransform
 
 SIZE = 64
-ALL_ON: dict[str, float] = {"zoom": 2, "style": 0.5, "invert": 0.1, "cast": 0.2, "metal": 0.2}
+ALL_ON: dict[str, float] = {"zoom": 2, "style": 0.5, "invert": 0.1, "cast": 0.2, "metal": 0.2, "tile_probability": 0.5}
 """Keys of augmentations that are off by default, with values that turn them on: the tests that want every augmentation take these."""
 
 

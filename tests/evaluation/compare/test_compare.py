@@ -13,9 +13,12 @@ from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
 from hf_bones.config.recipe import RecipeError
+from hf_bones.curation.duplicates.seen_films import seen_films, write_seen_films
+from hf_bones.dataset.build import load_bones
 from hf_bones.evaluation.compare import runs as compare_runs
 from hf_bones.evaluation.compare.choices import CompareChoices, parse_checkpoints
 from hf_bones.evaluation.compare.figures import ALL
+from hf_bones.evaluation.compare.report import terminal_lines
 from hf_bones.evaluation.compare.run import compare
 from hf_bones.evaluation.compare.runs import Entrant, entrants_of, run_recipe, train_all
 from hf_bones.evaluation.report.figures import Resampling
@@ -132,6 +135,26 @@ def test_given_again_nothing_is_trained_or_looked_at_anew_and_the_table_is_the_s
     assert next(one for one in again.standings if one.name == "elsewhere").looks == 1
     before = {one.name: one.shown[0].figures for one in done.standings}
     assert {one.name: one.shown[0].figures for one in again.standings} == before
+
+
+def test_films_that_a_checkpoint_had_before_are_told_with_the_figure_without_them(done, out, ground):
+    seen = {one.name: [(each.split, each.known, each.learnt, each.words) for each in one.seen] for one in done.standings}
+    assert seen["elsewhere"] == [("test", False, 0, ""), ("validation", False, 0, "")], "it carries no list"
+    assert seen["majority class"] == []
+    test = load_bones(str(ground / "dataset"))["test"]
+    taught = shutil.copytree(ground / "start", out / "taught")
+    write_seen_films(seen_films(test["sha256"][:6], [False] * 6, [None] * 6), taught / "seen.npz")
+    again = compared(ground, out, "frozen", train=untrained, checkpoints={"taught": str(taught)}, baselines=False)
+    on_test, on_validation = next(one for one in again.standings if one.name == "taught").seen
+    assert on_test.words == "6 of these 36 films were learnt from" and on_test.known and not on_validation.words
+    kept = test.select(range(6, 36))
+    said = BonePredictor.from_pretrained(str(taught), device="cpu").predict(list(kept["image"]))
+    table = np.array([[one.probabilities[name] for name in NAMES] for one in said])
+    assert on_test.without.value == pytest.approx(classification_metrics(kept["label"][:], table, NAMES)["auroc_abnormal"])
+    section = (out / "leaderboard.md").read_text().split("## Films that a model had before")[1].split("\n## ")[0]
+    assert "6 of these 36 films were learnt from" in section
+    (line,) = [line for line in terminal_lines(again) if line.startswith("warning: taught, test: 6 of these 36 films")]
+    assert "(without them AUROC(abnormal)" in line
 
 
 def test_a_finished_run_keeps_its_checkpoint_and_no_step_of_the_way(done, out):

@@ -18,7 +18,8 @@ from hf_bones.evaluation.report.figures import figures_of
 from hf_bones.evaluation.report.plots import save_figure
 from hf_bones.evaluation.report.report import evaluate_probabilities
 from hf_bones.evaluation.report.results import Evaluation
-from hf_bones.evaluation.report.rows import ScoredRows, slices_of
+from hf_bones.evaluation.report.rows import ScoredRows
+from hf_bones.evaluation.report.slices import slices_of
 from hf_bones.evaluation.report.summary import summary_text
 from hf_bones.pages.palette import SERIES
 from hf_bones.pages.text import plain
@@ -125,13 +126,13 @@ def test_a_person_reads_names_and_no_keys(done: Evaluation) -> None:
 
 def test_figures_plots_and_errors_come_before_the_long_tables(done: Evaluation) -> None:
     order = [
-        "In short", "Plots", "Worst errors", "What was evaluated", "By source, baselines beside the model", "By region",
-        "Every figure, all rows", "Calibration", "Verdicts", "How the figures were made",
+        "In short", "Does it look at the break?", "Plots", "Worst errors", "What was evaluated", "By source, baselines beside the model",
+        "By region", "Every figure, all rows", "Calibration", "Verdicts", "How the figures were made",
     ]  # fmt: skip
     text = done.report.read_text()
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == order
     assert re.findall(r"<h2[^>]*>([^<]+)</h2>", done.page.read_text()) == order
-    first = text.split("## Plots")[0]
+    first = text.split("## Does it look at the break?")[0]
     assert [line.split("|")[1:3] for line in first.splitlines() if line.startswith("|")][2:] == [
         [" all rows ", " checkpoint "], [" all rows ", " even "], [" hospital ", " checkpoint "], [" web ", " checkpoint "],
     ]  # fmt: skip

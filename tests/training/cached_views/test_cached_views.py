@@ -21,8 +21,9 @@ from hf_bones.training.cached_views import cut as cut_module
 from hf_bones.training.cached_views import fill as fill_module
 from hf_bones.training.cached_views.cut import NetworkCut, find_cut, frozen_output, start_at_cut
 from hf_bones.training.cached_views.rows import CachedViewRows, collate_cached_views
-from hf_bones.training.data.batches import batch_matrices, batch_to_input, collate
+from hf_bones.training.data.batches import batch_matrices, batch_tiles, batch_to_input, collate, labels_in_view
 from hf_bones.training.data.rows import training_rows
+from hf_bones.training.start import view_labels
 from hf_bones.training.trainer import train
 
 
@@ -140,7 +141,8 @@ def test_a_whole_network_is_left_as_it_was_after_each_step(ground):
     assert len(model.dinov2.encoder.layer) == 3
 
 
-def test_box_loss_and_extra_heads_learn_from_kept_output_as_from_images(ground, tmp_path):
+def boxed_bars(ground, folder):
+    """The bars, with a box in each picture that is not healthy."""
     from datasets import DatasetDict, load_from_disk
 
     dataset = load_from_disk(str(ground / "dataset"))
@@ -156,7 +158,11 @@ def test_box_loss_and_extra_heads_learn_from_kept_output_as_from_images(ground, 
             for split, rows in dataset.items()
         }
     )
-    boxed.save_to_disk(str(tmp_path / "boxed"))
+    boxed.save_to_disk(str(folder))
+
+
+def test_box_loss_and_extra_heads_learn_from_kept_output_as_from_images(ground, tmp_path):
+    boxed_bars(ground, tmp_path / "boxed")
     same = (
         "--dataset",
         str(tmp_path / "boxed"),
@@ -186,6 +192,28 @@ def test_box_loss_and_extra_heads_learn_from_kept_output_as_from_images(ground, 
         torch.testing.assert_close(batch_matrices(batch, recipe.augment), batch_matrices(expected, policy))
         for key in ("heights", "widths", "boxes", "boxes_known", "labels", "region_label"):
             torch.testing.assert_close(batch[key], expected[key])
+
+
+def test_a_kept_tile_has_the_label_and_the_place_that_it_had_as_an_image(ground, tmp_path):
+    boxed_bars(ground, tmp_path / "boxed")
+    same = ("--dataset", str(tmp_path / "boxed"), "--trainable", "last:1", "--augment", "true", "--tile_probability", "0.8")
+    trainer, recipe, before = kept_rows(ground, tmp_path / "views", *same, "--box_loss", "1", "--cached_views", "2", heads={"region": 2})
+    count, policy = len(before), recipe.augment
+    images = collate([before[(row, count + row)] for row in range(count)], 56)
+    views = trainer.train_dataset.of_view(1)
+    kept = collate_cached_views([views[row] for row in range(count)])
+    matrices = batch_matrices(images, policy)
+    torch.testing.assert_close(batch_matrices(kept, policy), matrices)
+    labels = labels_in_view(images, matrices, policy, 0)
+    assert torch.equal(labels_in_view(kept, matrices, policy, 0), labels)
+    assert 3 < (labels != images["labels"]).sum() < 30 and (labels[images["labels"] == 0] == 0).all()
+    assert np.array_equal(view_labels(trainer.train_dataset, 1, policy, 0), labels.numpy())
+    assert np.array_equal(view_labels(trainer.train_dataset, 0, policy, 0), before.labels)
+    # What the losses take in training
+    trainer.model.train()
+    inputs = trainer.network_inputs(kept)
+    assert torch.equal(inputs["labels"], labels) and torch.equal(inputs["tiles"], batch_tiles(images, policy))
+    assert inputs["tiles"][labels != images["labels"]].all() and not inputs["tiles"].all()
 
 
 def test_the_fitted_head_is_the_same_from_kept_features(ground, tmp_path):

@@ -103,7 +103,7 @@ def test_values_beyond_the_type_on_disk_are_refused(ground, tmp_path, monkeypatc
     [
         (("--trainable", "all"), "cached_views: 1 and trainable: all"),
         (("--lora_rank", "4"), "cached_views: 1 and lora_rank: 4"),
-        (("--trainable", "head", "--box_loss", "1"), "box_loss: 1 and trainable: head"),
+        (("--trainable", "head", "--box_loss", "1"), "box_loss: 1 and trainable: head and cached_views: 1"),
         (("--torch_compile", "whole"), "cached_views: 1 and torch_compile: whole"),
         (("--cached_views", "3"), "cached_views: 3 and augment: false"),
         (("--cached_views", "-1"), "expected a number in"),

@@ -15,11 +15,12 @@ from hf_bones.config.recipe import RecipeError, load_recipe, override, recipe_na
 from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec, to_input
+from hf_bones.training.bone_trainer import TILES
 from hf_bones.training.distill.features import feature_distance, match_grid, mean_over_image
 from hf_bones.training.distill.probabilities import read_probabilities, targets_of, write_probabilities
 from hf_bones.training.distill.run import distill
 from hf_bones.training.distill.teacher import ask, load_teacher, mean_probabilities, teacher_view
-from hf_bones.training.distill.trainer import tempered_kl
+from hf_bones.training.distill.trainer import TARGETS, VIEW, tempered_kl
 
 
 # The losses
@@ -104,6 +105,27 @@ def test_a_teacher_teaches_what_it_learnt_and_not_what_balanced_its_verdicts(gro
     assert not torch.allclose(
         ask(load_teacher(str(folder), THREE_CLASS), pixels).probabilities, ask(plain, pixels).probabilities, atol=1e-2
     )
+
+
+def test_what_a_teacher_says_of_a_film_does_not_hold_for_a_tile_of_it(ground, tmp_path):
+    trainer = trainer_of(recipe_of(ground, tmp_path / "run", "--tile_probability", "0.5"))
+    generator = torch.Generator().manual_seed(0)
+    targets = {
+        TARGETS: torch.full((4, 3), torch.nan),
+        VIEW: torch.randn(4, 3, 42, 42, generator=generator),
+        "heights": torch.full((4,), 42),
+        "widths": torch.full((4,), 42),
+    }
+    outputs = {"logits": torch.randn(4, 3, generator=generator)}
+
+    def taught(*tiles):
+        return float(trainer.further_losses(outputs, {**targets, TILES: torch.tensor(tiles)})["teacher"])
+
+    whole = float(trainer.further_losses(outputs, targets)["teacher"])
+    assert taught(False, False, False, False) == pytest.approx(whole)
+    assert taught(True, True, True, True) == 0
+    parts = [taught(*(place != kept for place in range(4))) for kept in range(4)]
+    assert min(parts) > 0 and sum(parts) == pytest.approx(whole, rel=1e-5)
 
 
 def test_what_shipped_recipes_call_probabilities_is_there():

@@ -11,6 +11,7 @@ import math
 import torch
 
 from hf_bones.config.recipe import AugmentConfig
+from hf_bones.training.data import tiles
 from hf_bones.training.data.augment.kinds import BatchImages, Named
 from hf_bones.training.data.on_device import constant
 
@@ -44,7 +45,8 @@ def zoomed(matrices: torch.Tensor, draws: Named, frame: BatchImages, policy: Aug
     top, end = torch.minimum(top.clamp(min=0), sides), torch.minimum(end.clamp(min=0), sides)
     room = torch.where(any_real, sides / (end - top).clamp(min=1), torch.full_like(sides, torch.inf)).amin(dim=1)
     factor = torch.minimum(torch.exp(draws["zoom_factor"] * math.log(policy.zoom)), room.clamp(min=1))
-    factor = torch.where((draws["zoom"] < policy.zoom_probability) & frame.boxes_known, factor, torch.ones_like(factor))
+    chosen = (draws["zoom"] < policy.zoom_probability) & frame.boxes_known & ~tiles.are_tiles(draws, frame.boxes_known, policy)
+    factor = torch.where(chosen, factor, torch.ones_like(factor))
     window = sides / factor[:, None]
     first, last = (end - window).clamp(min=0), torch.minimum(top, sides - window)
     offset = first + torch.stack([draws["zoom_x"], draws["zoom_y"]], dim=1) * (last - first).clamp(min=0)

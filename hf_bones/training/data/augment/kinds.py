@@ -16,14 +16,15 @@ Named = Mapping[str, torch.Tensor]
 
 @dataclass(frozen=True, eq=False)
 class BatchImages:
-    """What is known of the unpadded images of a batch: sides (B,) px, boxes (B, K, 4), whether these are known (B,), and which images are
-    of whole bones (B,)."""
+    """What is known of the unpadded images of a batch: sides (B,) px, boxes (B, K, 4), whether these are known (B,), which images are of
+    whole bones (B,), and where it is at hand how bright they are (`tiles.brightness`)."""
 
     heights: torch.Tensor
     widths: torch.Tensor
     boxes: torch.Tensor
     boxes_known: torch.Tensor
     healthy: torch.Tensor
+    bright: torch.Tensor | None = None
 
     @classmethod
     def without_boxes(cls, heights: torch.Tensor, widths: torch.Tensor) -> BatchImages:
@@ -43,7 +44,8 @@ class BatchImages:
 
     def of(self, rows: torch.Tensor | slice) -> BatchImages:
         """The same of some of the images."""
-        return BatchImages(self.heights[rows], self.widths[rows], self.boxes[rows], self.boxes_known[rows], self.healthy[rows])
+        bright = None if self.bright is None else self.bright[rows]
+        return BatchImages(self.heights[rows], self.widths[rows], self.boxes[rows], self.boxes_known[rows], self.healthy[rows], bright)
 
     def corners(self) -> torch.Tensor:
         """First and last x and y of each box, px from the frame's corner: (B, K, 4) as x, y, x, y; of none, inf and -inf."""

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from hf_bones.config.recipe import AugmentConfig
+from hf_bones.training.data import tiles
 from hf_bones.training.data.augment import appliances, detail, geometry, overlays, tone
 from hf_bones.training.data.augment.kinds import Augmentation, BatchImages, Change, Named
 
@@ -95,6 +96,14 @@ AUGMENTATIONS = (
     of_style("jpeg", ("quality",), "quality down to 100 - {:.2g}", detail.jpeg),
     of_appliance("metal", appliances.METAL_DRAWS, appliances.metal),
     of_appliance("cast", appliances.CAST_DRAWS, appliances.cast),
+    Augmentation(
+        "tile",
+        {"tile_scale": 1, "tile_probability": 0},
+        tiles.DRAWS,
+        lambda policy: f"up to {policy.tile_scale:g}, in {policy.tile_probability:.0%}",
+        move=tiles.tiled,
+        minds_boxes=True,
+    ),
 )
 """In the order in which numbers are drawn for them and in which they are made; a new one comes last, and leaves the others their draws."""
 
@@ -138,18 +147,20 @@ def affine_matrices(
     policy: AugmentConfig,
     boxes: torch.Tensor | None = None,
     boxes_known: torch.Tensor | None = None,
+    bright: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Float32 (B, 2, 3) pixel-space matrices, source to destination, about the centre of each unpadded image.
 
     `heights` and `widths` are (B,) px of the unpadded images. `boxes` (B, K, 4) are (cx, cy, w, h) in [0, 1] of them, rows of zero size
-    being none: they stay in view (`keep_in_view`), and only images whose boxes are known (B,) are zoomed.
+    being none: they stay in view (`keep_in_view`), and only images whose boxes are known (B,) are zoomed, or replaced by a tile. `bright`
+    are the maps of `tiles.brightness`; without them a tile may show background.
     """
     matrices = geometry.similarity(draws, heights, widths, policy)
     if boxes is None or boxes_known is None:
         return matrices
     if policy.keep_in_view:
         matrices = geometry.moved_back(matrices, heights, widths, boxes)
-    images = BatchImages(heights, widths, boxes, boxes_known, torch.zeros_like(boxes_known))
+    images = BatchImages(heights, widths, boxes, boxes_known, torch.zeros_like(boxes_known), bright)
     for augmentation in AUGMENTATIONS:
         if augmentation.move is not None:
             matrices = augmentation.move(matrices, draws, images, policy)

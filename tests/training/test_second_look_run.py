@@ -1,0 +1,63 @@
+"""A whole run with box_loss leaves a patch head, and a second look. Run: pytest tests/training/test_second_look_run.py"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import main
+from datasets import DatasetDict, load_from_disk
+from safetensors.torch import load_file
+from small_run import arguments
+from tiny import bar_picture
+
+from hf_bones import BonePredictor
+from hf_bones.config.recipe import ModelConfig
+from hf_bones.hub.push import files_to_push
+from hf_bones.inference.decision import read_decision
+from hf_bones.labels import THREE_CLASS
+from hf_bones.training.backbone.auxiliary import trained_patch_head
+from hf_bones.training.backbone.loading import load_model
+from hf_bones.training.backbone.patch_head import FILE_NAME, read_patch_head
+from hf_bones.training.build import add_further_weights
+
+
+@pytest.fixture(scope="module")
+def boxed(smaller: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The smaller ground, its broken pictures with a box."""
+    folder = tmp_path_factory.mktemp("boxed")
+    (folder / "start").symlink_to(smaller / "start")
+    splits = load_from_disk(str(smaller / "dataset"))
+    drawn = {split: rows.map(lambda row: {"boxes": [[0.5, 0.47, 1.0, 0.13]] if row["label"] else []}) for split, rows in splits.items()}
+    DatasetDict(drawn).save_to_disk(str(folder / "dataset"))
+    return folder
+
+
+def test_a_run_with_boxes_leaves_a_patch_head_and_a_second_look_and_one_without_takes_them_away(boxed: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    more = ("--box_loss", "1", "--epochs", "2", "--augment", "true", "--tile_probability", "0.4")
+    assert main(arguments(boxed, output, *more, "--second_look", "true")) == 0
+    head, decision = read_patch_head(output), read_decision(output)
+    assert head is not None and head.weight.shape == (32,) and head.bias != -4.0, "where it started"
+    assert not [name for name in load_file(output / "model.safetensors") if "auxiliary" in name]
+    assert decision is not None and decision.second_look is not None and decision.second_look.fitted_on["n"] == 9
+    assert FILE_NAME in {path.name for path in files_to_push(output)}
+    card = (output / "README.md").read_text()
+    assert "A second look (`--zoom`) is fitted" in card and "9 validation images" in card
+    predictor = BonePredictor.from_pretrained(output, device="cpu")
+    film = np.repeat(np.repeat(bar_picture(1, 7), 3, axis=0), 3, axis=1)
+    one, two = (predictor.predict(film, zoom=zoom)[0] for zoom in (False, True))
+    assert two.zoomed and two.probabilities != one.probabilities
+
+    # A run from it starts where its patch head left off.
+    for folder, expected in ((output, head.bias), (boxed / "start", None)):
+        again, _ = load_model(ModelConfig(str(folder), image_size=56), THREE_CLASS)
+        add_further_weights(again, ModelConfig(str(folder), image_size=56), 56, {}, boxes=True)
+        known = trained_patch_head(again, steps=False)
+        assert (known.bias if known else None) == expected
+
+    assert main(arguments(boxed, output, "--epochs", "1", "--resume", "false")) == 0
+    decision = read_decision(output)
+    assert decision is not None and decision.second_look is None and not (output / FILE_NAME).exists()
+    assert "second look" not in (output / "README.md").read_text()
