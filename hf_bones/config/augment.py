@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from hf_bones.config.fields import Checked, option
 
 FULL_STYLE = {
-    "blur": 1.1, "noise": 0.05, "sharpen": 2.0, "stretch": 0.03, "clahe": 0.8, "window": 0.15, "collimation": 0.15, "markers": 0.06,
-    "resample": 1.0, "jpeg": 80.0,
+    "blur": 0.9, "noise": 0.05, "sharpen": 2.0, "stretch": 0.03, "clahe": 0.8, "window": 0.15, "collimation": 0.15, "markers": 0.06,
+    "resample": 0.8, "jpeg": 75.0,
 }  # fmt: skip
 """Keys of changes of style → their strength at `style: 1`, the most that `hf-bones augment-check` lets pass with room to spare."""
 

@@ -29,6 +29,7 @@ TRANSFORM_HEADS = {
     "break in view": "in view",
     "most an angle changes, 99 % of draws, degrees": "angles, degrees",
     "contrast of the break after / before, 5th percentile": "contrast, 5 %",
+    "ms an image": "ms an image",
 }
 
 

@@ -33,6 +33,10 @@ BROKEN = {
     ("torch_compile", "box_loss"): ({"torch_compile": "whole", "box_loss": 0.5}, {"torch_compile": "blocks"}, {"box_loss": 0}),
     ("loss", "label_smoothing"): ({"loss": "focal", "label_smoothing": 0.1}, {"label_smoothing": 0}, {"loss": "cross_entropy"}),
     ("zoom", "augment"): ({"zoom": 1.5, "augment": False}, {"zoom": 1}, {"augment": True}),
+    ("style", "augment"): ({"style": 0.5, "augment": False}, {"style": 0}, {"augment": True}),
+    ("invert", "augment"): ({"invert": 0.5, "augment": False}, {"invert": 0}, {"augment": True}),
+    ("cast", "augment"): ({"cast": 0.1, "augment": False}, {"cast": 0}, {"augment": True}),
+    ("metal", "augment"): ({"metal": 0.1, "augment": False}, {"metal": 0}, {"augment": True}),
     ("tile_probability", "augment"): ({"tile_probability": 0.5, "augment": False}, {"tile_probability": 0}, {"augment": True}),
     ("tile_probability", "keep_in_view"): (
         {"tile_probability": 0.5, "keep_in_view": False},

@@ -124,11 +124,11 @@ def _folder(keeping: Keeping) -> Path:
 
 def _file_name(keeping: Keeping, split: str, hashes: list[str], view: int) -> str:
     """A file's name: its rows, and for an augmented view what its augmentation depends on."""
-    known = [hashes, [view, keeping.config.seed, _noted(keeping.policy)] if view else []]
+    known = [hashes, [view, keeping.config.seed, noted_policy(keeping.policy)] if view else []]
     return f"{split}-view{view}-{_hash(known).hexdigest()[:12]}.{keeping.config.cached_dtype}"
 
 
-def _noted(policy: AugmentConfig) -> dict[str, Any]:
+def noted_policy(policy: AugmentConfig) -> dict[str, Any]:
     """A policy's keys; of those newer than the first files only what differs from its default, so that earlier files stay in use."""
     defaults = AugmentConfig()
     return {key: value for key, value in vars(policy).items() if key in _FIRST_KEYS or value != getattr(defaults, key)}

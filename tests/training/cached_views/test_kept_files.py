@@ -8,7 +8,7 @@ import pytest
 from kept_output import kept_rows, recipe_of
 from tiny import tiny_checkpoint
 
-from hf_bones.config.recipe import RecipeError
+from hf_bones.config.recipe import AugmentConfig, RecipeError
 from hf_bones.config.rules import check_rules
 from hf_bones.labels import THREE_CLASS
 from hf_bones.training.backbone.loading import load_model
@@ -115,3 +115,9 @@ def test_keys_that_do_not_go_together_are_named(ground, tmp_path, more, message)
     with pytest.raises(RecipeError, match=message):
         check_rules(recipe := recipe_of(ground, tmp_path, "--trainable", "last:1", "--cached_views", "1", *more))
         find_cut(load_model(recipe.model, THREE_CLASS)[0], recipe.model.trainable)
+
+
+def test_a_policy_that_leaves_newer_keys_alone_is_noted_as_it_was_before_there_were_any():
+    first = fill_module.noted_policy(AugmentConfig())
+    assert len(first) == 12 and "style" not in first and "keep_in_view" in first
+    assert fill_module.noted_policy(AugmentConfig(rotation_degrees=3, style=0.5, cast=0)) == first | {"rotation_degrees": 3, "style": 0.5}

@@ -19,6 +19,7 @@ _BINS = 64
 _BROADEST = 0.2  # of the side: half the breadth from which it is a trunk or the edge of a table
 _FLESH = 0.25  # of the way from ground to bone
 _LEAST, _MOST = 0.02, 0.5  # share of the square that a limb takes up
+_LONG = 1.5  # times as long as broad at least; a chest with its arms is not
 _SWEEPS = 8  # of growing a part from one cell: more than a limb that bends twice needs
 
 
@@ -50,8 +51,9 @@ def find_limbs(grey: torch.Tensor, images: BatchImages, chance: torch.Tensor) ->
     edge = torch.where(limb, distance(limb, 24), -distance(~limb, 8))
     inside = blurred(edge[:, None], torch.full((len(grey),), 1.2, device=grey.device), 1.2)[:, 0]
     share = limb.float().mean(dim=(1, 2))
+    long, broad = spreads(limb.float())
     wide = blurred(level[:, None], torch.full((len(grey),), 5.0, device=grey.device), 5.0)[:, 0]
-    return Limbs(inside, level - wide, (share > _LEAST) & (share < _MOST))
+    return Limbs(inside, level - wide, (share > _LEAST) & (share < _MOST) & (long > _LONG * broad))
 
 
 def _threshold(level: torch.Tensor, film: torch.Tensor) -> torch.Tensor:
@@ -123,13 +125,26 @@ def drawn_cell(weight: torch.Tensor, chance: torch.Tensor) -> torch.Tensor:
 
 def axis(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Middle (B, 2) and direction (B, 2), x and y in cells, of weights (B, N, N): the mean and the first principal axis."""
+    middle, (xx, yy, xy) = _moments(weight)
+    angle = torch.atan2(2 * xy, xx - yy) / 2
+    return middle, torch.stack([angle.cos(), angle.sin()], dim=1)
+
+
+def spreads(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Standard deviations of weights (B, N, N) along their first and their second principal axis, cells (B,)."""
+    _, (xx, yy, xy) = _moments(weight)
+    middle, apart = (xx + yy) / 2, (((xx - yy) / 2) ** 2 + xy**2).sqrt()
+    return (middle + apart).sqrt(), (middle - apart).clamp(min=0).sqrt()
+
+
+def _moments(weight: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """The mean of weights (B, N, N), (B, 2), and their variances in x and y and covariance, (B,) each."""
     x, y = cells(weight)
     total = weight.sum(dim=(1, 2)).clamp(min=1e-6)
     middle_x, middle_y = (weight * x).sum(dim=(1, 2)) / total, (weight * y).sum(dim=(1, 2)) / total
     x, y = x - middle_x[:, None, None], y - middle_y[:, None, None]
     xx, yy, xy = ((weight * each).sum(dim=(1, 2)) / total for each in (x * x, y * y, x * y))
-    angle = torch.atan2(2 * xy, xx - yy) / 2
-    return torch.stack([middle_x, middle_y], dim=1), torch.stack([angle.cos(), angle.sin()], dim=1)
+    return torch.stack([middle_x, middle_y], dim=1), (xx, yy, xy)
 
 
 def cells(grid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
