@@ -70,7 +70,7 @@ def source_notes(labels: Sequence[str], sources: Sequence[str], splits: Sequence
         if found:
             more = f" and {len(found) - _WORDS} more" if len(found) > _WORDS else ""
             notes.append(
-                f"{'source' if len(found) == 1 else 'sources'} {said}: {', '.join(found[:_WORDS])}{more}. Their look tells the class; "
-                "train with sampling: source"
+                f"{'source' if len(found) == 1 else 'sources'} {said}: {', '.join(found[:_WORDS])}{more}. How its films look "
+                "tells their class; train with sampling: source"
             )
     return notes

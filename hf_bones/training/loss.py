@@ -107,9 +107,11 @@ def source_adjusted(log_frequencies: np.ndarray, label_smoothing: float = 0.0) -
     Where the frequencies are known, nothing is to be gained from a look that gives them away: the logits hold what the image says beside
     its source, and rank classes as if all were equally frequent. A film teaches the differences that its own source shows: a source with
     one class teaches nothing of that class, whatever its films look like, and one with two of three classes what tells these two apart.
-    Boxes teach all the same (`box_loss`). Menon et al. 2021 (see `weighted_cross_entropy`) with the
-    frequencies of a known source of bias, as in the product of experts of Clark et al., "Don't Take the Easy Way Out", EMNLP 2019,
-    arXiv 1909.03683. Smoothed labels are spread by the same frequencies: spread evenly, they would ask for classes that a source lacks.
+    Boxes teach all the same (`box_loss`).
+
+    Menon et al. 2021 (see `weighted_cross_entropy`) with the frequencies of a known source of bias, as in the product of experts of Clark
+    et al., "Don't Take the Easy Way Out", EMNLP 2019, arXiv 1909.03683. Smoothed labels are spread by the same frequencies: spread evenly,
+    they would ask for classes that a source lacks.
 
     The function also takes `source` (B,), the number of each image's source; without it, as in validation, it is plain cross-entropy.
     """

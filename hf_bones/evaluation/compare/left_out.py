@@ -284,5 +284,5 @@ def _summed_up(name: str, found: Sequence[SourceResult], minutes: float, resampl
     scored = [each for each in found if each.score is not None]
     mean = float(np.mean([each.score for each in scored if each.score is not None])) if scored else None
     together = np.mean([each.draws for each in scored], axis=0) if scored and all(len(each.draws) for each in scored) else np.zeros(0)
-    worst = min(scored, key=lambda each: (each.score, each.source)).source if scored else None
+    worst = min(scored, key=lambda each: (each.score or 0.0, each.source)).source if scored else None
     return RecipeResult(name, tuple(found), mean, _interval(together, resampling), worst, minutes)
