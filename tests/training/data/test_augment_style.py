@@ -16,6 +16,7 @@ from hf_bones.training.data.augment import (
     AUGMENTATIONS,
     DRAWS,
     BatchImages,
+    affine_matrices,
     appliances,
     augment_batch,
     augmentation_draw,
@@ -111,7 +112,8 @@ def test_one_image_is_changed_alike_whatever_batch_it_is_in_and_on_either_kind_o
     grey, heights, widths = films(6)
     draws = drawn(6, seed=3)
     images = known(heights, widths, torch.zeros(6, 1, 4), healthy=True)
-    whole = augment_batch(grey, heights, widths, draws, policy, None, images)
+    matrices = affine_matrices(draws, heights.float(), widths.float(), policy)
+    whole = augment_batch(grey, heights, widths, draws, policy, matrices, images)
     assert torch.isfinite(whole).all() and whole.min() >= 0 and whole.max() <= 1
     part = {name: value[4:5] for name, value in draws.items()}
     one = augment_batch(grey[4:5], heights[4:5], widths[4:5], part, policy, None, images.of(slice(4, 5)))
@@ -121,6 +123,8 @@ def test_one_image_is_changed_alike_whatever_batch_it_is_in_and_on_either_kind_o
     def of_all(grey, chosen, change):  # as on a GPU, where the host does not ask which images are chosen
         return torch.where(chosen[:, None, None, None], change(grey, slice(None)), grey)
 
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(augment_batch(grey, heights, widths, draws, policy, matrices, images), whole)
     for module in (appliances, detail, overlays, tone):
         monkeypatch.setattr(module, "of_some", of_all)
     torch.testing.assert_close(augment_batch(grey, heights, widths, draws, policy, None, images), whole, atol=2e-2, rtol=0)

@@ -186,6 +186,11 @@ def augment_batch(
     if matrices is None:
         matrices = affine_matrices(draws, heights.to(grey.dtype), widths.to(grey.dtype), policy)
     images = images or BatchImages.without_boxes(heights, widths)
+    with torch.autocast(grey.device.type, enabled=False):  # grey values and places of pixels need all the digits of float32
+        return _augmented(grey, draws, policy, matrices, images)
+
+
+def _augmented(grey: torch.Tensor, draws: Named, policy: AugmentConfig, matrices: torch.Tensor, images: BatchImages) -> torch.Tensor:
     on = [each for each in AUGMENTATIONS if each.is_on(policy)]
     if any(each.film is not None for each in on):
         grey = grey.clone()  # the images that were given stay as they are
@@ -194,7 +199,7 @@ def augment_batch(
                 grey = augmentation.film(grey, draws, images, policy)
     changed = geometry.warp(grey, matrices).clamp_(0, 1)
     if any("style_probability" in each.off for each in on):
-        changed = detail.spread_edges(changed, heights, widths)
+        changed = detail.spread_edges(changed, images.heights, images.widths)
         images = images.moved(matrices)
     for augmentation in on:
         if augmentation.tone is not None:
