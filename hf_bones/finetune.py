@@ -91,7 +91,7 @@ def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
     folder = Path(recipe.training.output_dir)
     save_checkpoint(trained.model, trained.spec, folder, recipe.training.save_dtype)
     write_patch_head(trained.patch_head, folder)
-    decision = calibrate(trained.logits, trained.labels, scheme=trained.scheme, image_size=trained.spec.size)
+    decision = calibrate(trained.logits, trained.labels, scheme=trained.scheme, image_size=trained.spec.size, copies=trained.copies)
     write_decision(decision, folder)
     if recipe.training.second_look:
         add_second_look(recipe.training, trained, decision)

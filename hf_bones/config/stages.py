@@ -119,6 +119,12 @@ class TrainConfig(Checked):
     focal_gamma: float = option(2.0, "Focal loss: how strongly well classified images are discounted; 0 is cross-entropy.", within="[0, ∞)")
     logit_adjustment: float = option(1.0, "Logit-adjusted loss: factor on the log frequencies.", within="[0, ∞)")
     balanced_verdicts: bool = option(False, "After training, shift the head's biases: verdicts then take all classes as equally frequent.")
+    verdict_copies: int = option(
+        0,
+        "With `balanced_verdicts`, augmented copies of each validation image; from 1 on, that shift and the temperature are fitted on "
+        "these and the images themselves, instead of the shift being read from class frequencies.",
+        within="[0, ∞)",
+    )
     box_loss: float = option(
         0.0,
         "Weight of a second loss that asks each patch whether a fracture box covers it; its head is kept beside the checkpoint, and "

@@ -109,13 +109,20 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return 1 / (low * high) ** 0.5
 
 
-def calibrate(logits: np.ndarray, labels: np.ndarray, *, scheme: LabelScheme, image_size: int) -> DecisionRule:
-    """Fits the temperature on validation logits (N, C) and labels (N,), class ids in the order of `scheme`."""
+def calibrate(
+    logits: np.ndarray, labels: np.ndarray, *, scheme: LabelScheme, image_size: int, copies: np.ndarray | None = None
+) -> DecisionRule:
+    """Fits the temperature on validation logits (N, C) and labels (N,), class ids in the order of `scheme`.
+
+    `copies` (K × N, C) are logits of K augmented copies of these images, the first copies of all images first: the temperature is fitted
+    on them too, what is said of the fit is of the images themselves.
+    """
     z = np.asarray(logits, dtype=np.float64)
     y = np.asarray(labels, dtype=np.int64)
     if z.ndim != 2 or z.shape[1] != len(scheme.names):
         raise ValueError(f"logits have shape {z.shape}, but the label scheme has {len(scheme.names)} classes {list(scheme.names)}")
-    temperature = fit_temperature(z, y)
+    many = 0 if copies is None else len(copies) // max(1, len(y))
+    temperature = fit_temperature(z if copies is None else np.concatenate([z, copies]), np.tile(y, many + 1))
     counts = np.bincount(y, minlength=len(scheme.names))
     return DecisionRule(
         temperature=temperature,
@@ -123,6 +130,7 @@ def calibrate(logits: np.ndarray, labels: np.ndarray, *, scheme: LabelScheme, im
         image_size=image_size,
         fitted_on={
             "n": len(y),
+            **({"copies_of_each": many} if many else {}),
             "counts": {name: int(count) for name, count in zip(scheme.names, counts, strict=True)},
             "log_loss_before": negative_log_likelihood(z, y),
             "log_loss_after": negative_log_likelihood(z / temperature, y),

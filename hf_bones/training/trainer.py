@@ -43,6 +43,7 @@ from hf_bones.training.run.sharding import prepare_sharding, whole_model
 from hf_bones.training.run.tracking import trackers
 from hf_bones.training.run.watch import says_what_to_change
 from hf_bones.training.start import keep_better_start, start_weights
+from hf_bones.training.verdicts import fitted_shift, logits_of_copies
 
 Teach = Callable[[PreTrainedModel, InputSpec, LabelScheme, Rows], tuple[Rows, MakeTrainer]]
 """Prepares a network for its teachers, in place: gives the rows to train on in place of the labelled ones, and the kind of Trainer."""
@@ -91,6 +92,7 @@ def train(
         announce(trainer, recipe.name, recipe.model, recipe.data, scheme, train_rows, validation_rows, earlier.checkpoint, shares)
 
     started = time.monotonic()
+    validation_images = trainer.eval_dataset
     if config.cached_views:
         trainer.train_dataset, trainer.eval_dataset, trainer.data_collator = keep_frozen_output(
             trainer,
@@ -114,9 +116,15 @@ def train(
     logits, labels = validation_logits(trainer)
     patch_head = trained_patch_head(model, stepped)
     whole = whole_model(model, lambda: load_model(recipe.model, scheme)[0])
+    copies = None
     if shift is not None and trainer.is_world_process_zero():
+        if config.verdict_copies:
+            about = (config.verdict_copies, recipe.augment, config.eval_batch_size, trainer.args.device)
+            copies = logits_of_copies(whole, spec, validation_images, *about)
+            shift = fitted_shift(np.concatenate([logits, copies]), np.tile(labels, config.verdict_copies + 1), shift)
         shift = shift_biases(whole, shift, config.save_dtype)
         logits += shift
+        copies = None if copies is None else copies + shift
     metrics: dict[str, Any] = {**classification_metrics(labels, softmax(logits), scheme.names, scheme.normal_id)}
     left = prior if shift is None else np.zeros_like(prior)
     metrics |= by_source_metrics(logits, labels, validation_rows.origins, left, scheme.normal_id)
@@ -136,6 +144,7 @@ def train(
         seconds=time.monotonic() - started,
         is_main_process=trainer.is_world_process_zero(),
         verdict_shift=dict(zip(scheme.names, shift.tolist(), strict=True)) if shift is not None else None,
+        copies=copies,
         patch_head=patch_head,
         rows=(taught_rows, validation_rows),
     )

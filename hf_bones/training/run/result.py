@@ -32,5 +32,6 @@ class TrainedModel:
     is_main_process: bool
     distillation: dict[str, Any] | None = None  # who taught it, where somebody did
     verdict_shift: dict[str, float] | None = None  # what balanced_verdicts added to the logits, by class
+    copies: np.ndarray | None = None  # logits, shifted too, of augmented copies of the validation rows, (copies × N, C)
     patch_head: PatchHead | None = None  # what box_loss trained beside it
     rows: tuple[Rows, Rows] | None = None
