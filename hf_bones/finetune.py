@@ -139,11 +139,12 @@ def add_second_look(config: TrainConfig, trained: TrainedModel, decision: Decisi
     from hf_bones.inference.second_look_fit import fit_second_look, look_line
 
     folder = Path(config.output_dir)
-    if trained.patch_head is None:
+    if trained.patch_head is None or trained.rows is None:
         print("note        no second look: the start was kept, so no patch head was trained")
         return
     predictor = BonePredictor.from_pretrained(folder, device="cpu" if config.cpu else None)
-    films = (source.pixels(row) for source in trained.validation_sources for row in range(len(source)))
+    sources = trained.rows[1].sources
+    films = (source.pixels(row) for source in sources for row in range(len(source)))
     bar = tqdm(films, total=len(trained.labels), desc="second look at validation", unit="image", disable=None)
     evidence = predictor.evidence(bar, batch_size=config.eval_batch_size)
     try:

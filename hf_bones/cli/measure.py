@@ -100,7 +100,8 @@ def compare(
     choices: CompareChoices,
     keys: RecipeKeys,
 ) -> None:
-    """Train recipes on one dataset and rank them by validation, test shown beside it. Run it again to resume.
+    """Train recipes on one dataset and rank them by validation, test shown beside it, or each source held out in turn. Run it again to
+    resume.
 
     Keys of a recipe that are given as options are changed in all recipes alike.
     """
@@ -112,9 +113,24 @@ def compare(
 
     alike = tuple(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in keys.items())
     choices = replace(choices, settings=(*alike, *choices.settings))
+    if choices.leave_one_source_out:
+        _compare_left_out(recipes or [], dataset, out, choices)
+        return
     done = run_comparison(recipes or [], dataset, out, choices, train=run, command=command_line())
     lines = [*terminal_lines(done), f"leaderboard: {out / 'leaderboard.md'} (.html, .csv, .json and .png beside it)"]
     answer(read_json(out / "leaderboard.json"), lines)
+    if done.failures:
+        raise typer.Exit(FAILED)
+
+
+def _compare_left_out(recipes: list[str], dataset: str, out: Path, choices: CompareChoices) -> None:
+    from hf_bones.evaluation.compare.left_out import compare_left_out
+    from hf_bones.evaluation.compare.left_out_report import terminal_lines
+    from hf_bones.finetune import run
+
+    done = compare_left_out(recipes, dataset, out, choices, train=run, command=command_line())
+    lines = [*terminal_lines(done), f"report: {out / 'sources.md'} (.html, .csv and .json beside it)"]
+    answer(read_json(out / "sources.json"), lines)
     if done.failures:
         raise typer.Exit(FAILED)
 

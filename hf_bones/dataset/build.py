@@ -29,6 +29,7 @@ from hf_bones.curation.splits.names import (
 )
 from hf_bones.dataset.card import write_card
 from hf_bones.dataset.encode import RefusedImage
+from hf_bones.dataset.notes import class_notes, group_notes, source_notes, twin_notes, word_notes
 from hf_bones.dataset.reading.sources import LeftOut, SourceRow
 from hf_bones.dataset.salvaged import salvage_notes, write_salvaged
 from hf_bones.dataset.schema import load_bones
@@ -39,7 +40,6 @@ from hf_bones.record import sha256_rows, write_json
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-_WORDS = 12  # of a source, that a note names
 __all__ = ["BuildError", "BuildResult", "build_dataset", "load_bones"]
 
 
@@ -140,10 +140,11 @@ def build_dataset(
         every_note += [
             *salvage_notes(salvaged),
             *decided,
-            *_word_notes(table, names),
-            *_group_notes(table),
-            *_twin_notes(digests, names),
-            *_class_notes(names, splits, scheme),
+            *word_notes(table, names),
+            *group_notes(table),
+            *twin_notes(digests, names),
+            *class_notes(names, splits, scheme),
+            *source_notes(names, sources, splits, scheme),
         ]
         # A folder of its own inside the workspace: the staged file must not end up in the dataset.
         folder = workspace / STAGED_NAME
@@ -240,44 +241,6 @@ def _require_no_twins(rows: Sequence[SourceRow], digests: Sequence[str]) -> None
         raise GroupLeakError(
             f"{len(leaks)} file(s) are in more than one split, byte for byte: {'; '.join(pairs)}. Mark all but one of them as 'unused'"
         )
-
-
-def _word_notes(rows: Sequence[SourceRow], labels: Sequence[str]) -> list[str]:
-    """How the source's own words were read, where they are not the names of the classes."""
-    read = Counter((row.label, label) for row, label in zip(rows, labels, strict=True) if normalise_name(row.label) != label)
-    told = ", ".join(f"{word!r} as {label} ({count:,})" for (word, label), count in read.most_common(_WORDS))
-    more = f", and {len(read) - _WORDS} more words" if len(read) > _WORDS else ""
-    return [f"labels were read so: {told}{more}"] if read else []
-
-
-def _group_notes(rows: Sequence[SourceRow]) -> list[str]:
-    alone = sum(row.group in ("", row.sha256) and not row.copy_group for row in rows)  # a built dataset names those after their bytes
-    if not alone:
-        return []
-    return [
-        f"{alone} of {len(rows)} images have no group (patient, study): each stands alone, identical files together. Near-duplicates and "
-        "further films of one patient may be in two splits, which makes scores look better than they are"
-    ]
-
-
-def _twin_notes(digests: Sequence[str], labels: Sequence[str]) -> list[str]:
-    words: dict[str, list[str]] = {}
-    for digest, label in zip(digests, labels, strict=True):
-        words.setdefault(digest, []).append(label)
-    twins = [given for given in words.values() if len(given) > 1]
-    torn = sum(len(set(given)) > 1 for given in twins)
-    return [f"{len(twins)} files are there more than once, byte for byte, {torn} of them under different labels"] if twins else []
-
-
-def _class_notes(labels: Sequence[str], splits: Sequence[str], scheme: LabelScheme) -> list[str]:
-    there = Counter(zip(labels, splits, strict=True))
-    notes = [f"no images of class {name!r}" for name in scheme.names if name not in labels]
-    return notes + [
-        f"no images of class {name!r} in {split}: too few groups, or the given splits are so"
-        for name in scheme.names
-        for split in dict.fromkeys(splits)
-        if name in labels and not there[name, split]
-    ]
 
 
 def _count(splits: Sequence[str], labels: Sequence[str], rows: Sequence[SourceRow], names: Sequence[str]) -> list[dict[str, Any]]:

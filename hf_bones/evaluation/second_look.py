@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from hf_bones.dataset.arrays.reading import stored_images
 from hf_bones.dataset.schema import require_split
-from hf_bones.evaluation.report.run import image_sources, load_splits, own_folder, scheme_labels, text_column
+from hf_bones.evaluation.report.looks import own_folder
+from hf_bones.evaluation.report.run import load_splits, scheme_labels, text_column
 from hf_bones.evaluation.second_look_choices import SecondLookChoices
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.inference.checkpoint import RECORD_FILE
@@ -51,19 +53,19 @@ def fit_second_look_of(
         raise ValueError(f"{folder}: no decision.json, so there is no calibrated answer that a second look could join")
     part = data[choices.split]
     given = scheme_labels(part, predictor.scheme, f"split {choices.split!r}")
-    images = [image for image, label in zip(image_sources(part), given, strict=True) if label >= 0]
+    labelled = np.flatnonzero(given >= 0).tolist()
+    images = (image for some in stored_images(part, labelled) for image in some)
     names = [group or f"row {row}" for row, group in enumerate(text_column(part, "group"))]
-    groups = [group for group, label in zip(names, given, strict=True) if label >= 0]
-    films = Films(images)
+    films = Films(images, len(labelled))
     logits, evidence = both_looks(predictor, films, choices)
-    kept = films.readable
+    kept = [labelled[row] for row in films.readable]
     record = read_json(own / RECORD_FILE) if (own / RECORD_FILE).is_file() else {}
     look = fit_second_look(
         predictor.decision,
         logits,
         evidence,
-        given[given >= 0][kept],
-        [groups[row] for row in kept],
+        given[kept],
+        [names[row] for row in kept],
         balanced=bool(record.get("verdict_shift")),
         scale=choices.scale,
         top=choices.top,
@@ -76,14 +78,14 @@ def fit_second_look_of(
 class Films:
     """Opened images one after the other, `readable` being the numbers of those that could be opened so far."""
 
-    def __init__(self, sources: Sequence[bytes | str]) -> None:
-        self.sources = sources
+    def __init__(self, sources: Iterable[bytes], count: int) -> None:
+        self.sources, self.count = sources, count
         self.readable: list[int] = []
 
     def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
         from tqdm import tqdm
 
-        for row, source in enumerate(tqdm(self.sources, unit="image", desc="second look", disable=None)):
+        for row, source in enumerate(tqdm(self.sources, total=self.count, unit="image", desc="second look", disable=None)):
             try:
                 pixels = open_image(source).pixels
             except ImageRefusedError:

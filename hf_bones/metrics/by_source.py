@@ -1,8 +1,8 @@
 """How a model does on each source of films: recall and specificity, and a score that thirty films of one class can carry.
 
-The score is the geometric mean of the probability given to the right side, abnormal or normal, as exp(-log loss). A source with one class
-has no AUROC, and its recall moves by 0.03 with each of thirty films; the log loss is defined for any films, and moves with every one of
-them. So that it compares checkpoints and not how sure of itself each has become:
+The score is one less the Brier score of the two sides: the squared distance of the probability of abnormal from what the film is. A source
+with one class has no AUROC, and its recall moves by 0.03 with each of thirty films; this is defined for any films, moves with every one of
+them, and no film can weigh more than 1, as one of a log loss could. So that it compares checkpoints and not how sure of itself each is:
 
 - both sides count as equally frequent: what a run learnt of class frequencies is taken out (`log_prior`), and of a source that has both
   sides each weighs half;
@@ -29,7 +29,7 @@ _COLDEST, _HOTTEST = 0.05, 20.0  # temperatures, the bounds of calibration
 @dataclass(frozen=True)
 class SourceFigures:
     """Of one source: films of each side, recall (share of abnormal films called abnormal), specificity (share of normal films not called
-    so) and AUROC(abnormal), None where a side has no film, and the score, in (0, 1]; 0.5 is a coin's."""
+    so) and AUROC(abnormal), None where a side has no film, and the score, in [0, 1]; 0.75 is a coin's."""
 
     normal: int
     abnormal: int
@@ -54,7 +54,7 @@ def abnormal_log_odds(logits: Floats, log_prior: Floats, normal_id: int) -> Floa
 def figures_by_source(log_odds: Floats, abnormal: npt.NDArray[np.bool_], sources: npt.NDArray[np.str_]) -> dict[str, SourceFigures]:
     """The figures of each source, by name: from log odds of abnormal (N,), which films are abnormal (N,), and their sources (N,)."""
     cooled = log_odds / fitted_temperature(log_odds, abnormal)
-    losses = np.logaddexp(0, np.where(abnormal, -cooled, cooled))
+    losses = np.exp(-2 * np.logaddexp(0, np.where(abnormal, cooled, -cooled)))  # (1 - probability of the right side)²
     usual = {side: float(losses[abnormal == side].mean()) for side in (False, True) if (abnormal == side).any()}
     found = {}
     for name in np.unique(sources).tolist():
@@ -69,7 +69,7 @@ def figures_by_source(log_odds: Floats, abnormal: npt.NDArray[np.bool_], sources
             recall=called.get(True),
             specificity=1 - called[False] if False in called else None,
             auroc_abnormal=None if np.isnan(area) else area,
-            score=float(np.exp(-np.mean(lent))),
+            score=float(1 - np.mean(lent)),
         )
     return found
 

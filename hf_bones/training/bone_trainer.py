@@ -105,7 +105,7 @@ class BoneTrainer(WatchedTrainer, AveragingTrainer, LoraTrainer):
         targets = {key: inputs.pop(key) for key in list(inputs) if key not in ("pixel_values", "kept", "labels")}
         count = len(inputs["labels"]) if num_items_in_batch is None else num_items_in_batch
         whole = self.compute_loss_func
-        if SOURCE in targets:  # the Trainer hands its loss the outputs and the labels alone
+        if SOURCE in targets and whole is not None:  # the Trainer hands its loss the outputs and the labels alone
             self.compute_loss_func = partial(whole, source=targets.pop(SOURCE))
         try:
             loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)

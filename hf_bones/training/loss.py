@@ -75,8 +75,8 @@ def learnt_log_prior(config: TrainConfig, counts: np.ndarray, shares: SourceShar
     counts = np.asarray(counts, dtype=np.float64)
     if (counts == 0).any():
         raise ValueError(f"balanced_verdicts: needs rows of every class; counts are {counts.astype(int).tolist()}")
-    if shares is not None:
-        return left_over_log_prior(shares)
+    if shares is not None:  # its loss is told all frequencies, and leaves none to be learnt
+        return np.full(len(counts), -np.log(len(counts)))
     power = {"uniform": 1.0, "sqrt": 0.5, "balanced": 0.0}[config.sampling if config.epochs > 0 else "uniform"]
     seen = counts**power * class_weights(counts, config.class_weights)
     return np.log(seen / seen.sum()) - logit_offsets(config, counts)
@@ -105,10 +105,13 @@ def source_adjusted(log_frequencies: np.ndarray, label_smoothing: float = 0.0) -
     """Cross-entropy of the logits plus the log class frequencies (S, C) of each image's source: a logit-adjusted loss, source by source.
 
     Where the frequencies are known, nothing is to be gained from a look that gives them away: the logits hold what the image says beside
-    its source, and rank classes as if all were equally frequent. Of a source with one class there is next to nothing to be learnt of that
-    class, whatever its films look like; boxes still teach (`box_loss`). Menon et al. 2021 (see `weighted_cross_entropy`) with the
-    frequencies of a known source of bias, as in the product of experts of Clark et al., "Don't Take the Easy Way Out", EMNLP 2019,
-    arXiv 1909.03683. Smoothed labels are spread by the same frequencies: spread evenly, they would ask for classes that a source lacks.
+    its source, and rank classes as if all were equally frequent. A film teaches the differences that its own source shows: a source with
+    one class teaches nothing of that class, whatever its films look like, and one with two of three classes what tells these two apart.
+    Boxes teach all the same (`box_loss`).
+
+    Menon et al. 2021 (see `weighted_cross_entropy`) with the frequencies of a known source of bias, as in the product of experts of Clark
+    et al., "Don't Take the Easy Way Out", EMNLP 2019, arXiv 1909.03683. Smoothed labels are spread by the same frequencies: spread evenly,
+    they would ask for classes that a source lacks.
 
     The function also takes `source` (B,), the number of each image's source; without it, as in validation, it is plain cross-entropy.
     """
@@ -128,27 +131,6 @@ def source_adjusted(log_frequencies: np.ndarray, label_smoothing: float = 0.0) -
         return each.sum() / (len(labels) if num_items_in_batch is None else num_items_in_batch)
 
     return loss
-
-
-def left_over_log_prior(shares: SourceShares) -> np.ndarray:
-    """What `source_adjusted` leaves of class frequencies in the logits, float64 (C,): those that fit best where nothing can be seen.
-
-    0 for all but for the one film that each source is lent (`SourceShares.log_frequencies`); found by Newton's method.
-    """
-    offsets, drawn = shares.log_frequencies, shares.drawn
-    classes = drawn.shape[1]
-    found = np.zeros(classes)
-    for _ in range(100):
-        given = np.exp(found + offsets)
-        given /= given.sum(axis=1, keepdims=True)
-        weights = drawn.sum(axis=1)
-        slope = (weights[:, None] * given - drawn).sum(axis=0)
-        curve = np.diag(weights @ given) - (weights[:, None] * given).T @ given
-        step = np.linalg.solve(curve + np.full((classes, classes), 1.0), slope)  # the constant direction is free
-        found -= step
-        if np.abs(step).max() < 1e-10:
-            break
-    return np.asarray(found - np.log(np.exp(found).sum()))
 
 
 def focal_loss(weights: np.ndarray, gamma: float) -> LossFunction:

@@ -69,7 +69,8 @@ def train(
     both = (list(zip(part.hashes, part.labels, strict=True)) for part in (train_rows, validation_rows))
     resumed = earlier.checkpoint is not None or earlier.has_start
     first_process_says(lambda: note_rows(Path(config.output_dir), *both, resumed=resumed))
-    prior = run_log_prior(config, train_rows, scheme, shares_of(config, train_rows, scheme))
+    shares = shares_of(config, train_rows, scheme)
+    prior = run_log_prior(config, train_rows, scheme, shares)
     shift = -prior if config.balanced_verdicts else None
 
     torch.manual_seed(config.seed)  # before the new head is drawn
@@ -87,7 +88,7 @@ def train(
     trainer.args.eval_on_start &= earlier.checkpoint is None  # a resumed run has that evaluation in its history
     if trainer.is_world_process_zero():
         earlier.delete_outdated()  # not before rows and network are known to be there
-        announce(trainer, recipe.name, recipe.model, recipe.data, scheme, train_rows, validation_rows, earlier.checkpoint)
+        announce(trainer, recipe.name, recipe.model, recipe.data, scheme, train_rows, validation_rows, earlier.checkpoint, shares)
 
     started = time.monotonic()
     if config.cached_views:
@@ -135,9 +136,8 @@ def train(
         seconds=time.monotonic() - started,
         is_main_process=trainer.is_world_process_zero(),
         verdict_shift=dict(zip(scheme.names, shift.tolist(), strict=True)) if shift is not None else None,
-        rows=(taught_rows, validation_rows),
         patch_head=patch_head,
-        validation_sources=validation_rows.sources,
+        rows=(taught_rows, validation_rows),
     )
 
 

@@ -37,7 +37,7 @@ from hf_bones.training.probe import fit_head
 CAUGHT = "sensitivity_fractured_at_specificity_85"
 TARGETS = {("bundled", "auroc_abnormal"): 0.89, ("bundled", CAUGHT): 0.76, ("dinov2-small", "auroc_abnormal"): 0.82}
 FIGURES = ("auroc_abnormal", "balanced_accuracy", "auroc_ovr_beyond_repair")
-SCORING = ("mirror",)  # options that change how a film is scored, each passed on under its name
+SCORING = ("mirror", "zoom")  # options that change how a film is scored, each passed on under its name
 
 
 def main() -> None:

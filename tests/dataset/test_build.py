@@ -62,6 +62,15 @@ def test_a_manifest_keeps_its_splits_boxes_groups_and_words(manifest: Path, tmp_
     assert data["test"]["group"][:] == ["b5", "b5"]  # copies of one picture are one group
 
 
+def test_several_inputs_become_one_dataset_and_a_source_of_one_class_is_named(films: Path, manifest: Path, tmp_path: Path) -> None:
+    built = build_command([str(manifest), str(films)], tmp_path / "out", progress=False)
+    there = {(row["source"], row["split"]) for row in built.summary["counts"]}
+    assert there >= {("films", split) for split in SPLITS} and sum(row["count"] for row in built.summary["counts"]) == 6 + 18
+    notes = " ".join(built.notes)
+    assert "source without a healthy film: 'web'. How its films look tells their class; train with sampling: source" in notes
+    assert "no images of source 'web' in test: too few groups, or the given splits are so" in notes and "'films' in" not in notes
+
+
 @pytest.mark.parametrize(
     "data",
     [

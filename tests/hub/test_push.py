@@ -116,7 +116,7 @@ def test_a_checkpoint_goes_up_and_comes_back_the_same(hub: HubServer, checkpoint
     assert second != first and hub.repo(NAME).messages[second] == "New temperature"
     changed = {path for path, content in hub.files(NAME, second).items() if hub.files(NAME, first)[path] != content}
     assert changed == {"decision.json"}
-    assert sum(method == "PUT" for method, _, _ in hub.requests) == 2, "weights and plot went up once each"
+    assert sum(method == "PUT" for method, _, _ in hub.requests) == 3, "weights, plot and list of films went up once each"
     assert seen["newest"]["revision"] == second and seen["pinned"]["revision"] == first
     assert max(seen["newest"]["probabilities"].values()) < max(seen["pinned"]["probabilities"].values())
     assert seen["trial"] == branch == hub.repo(NAME).branches["trial"] == second, "a new branch starts at main and had nothing to add"

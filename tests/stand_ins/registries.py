@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
+import ssl
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import httpx2
+import pytest
 import yaml
 from rogue_server import Reply, RogueServer
 
+from hf_bones.collect.download import command
+
 FRACATLAS, GRAZPEDWRI = "22363012", "14825193"
+
+
+def make_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No second between two questions, and the certificates that no server here has are read once."""
+    monkeypatch.setattr(command, "PAUSE", 0.0)
+    monkeypatch.setattr(httpx2, "create_ssl_context", _certificates)
+
+
+@functools.cache
+def _certificates(trust_env: bool = False, make: Callable[..., ssl.SSLContext] = httpx2.create_ssl_context) -> ssl.SSLContext:
+    return make(trust_env=trust_env)
 
 
 def serve(server: RogueServer, path: str, body: bytes, *, ranges: bool = True, breaks: Mapping[int, int] | None = None) -> str:

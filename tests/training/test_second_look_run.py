@@ -36,7 +36,7 @@ def boxed(smaller: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_with_boxes_leaves_a_patch_head_and_a_second_look_and_one_without_takes_them_away(boxed: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
-    more = ("--box_loss", "1", "--epochs", "2", "--augment", "true", "--tile_probability", "0.4")
+    more = ("--head_start", "random", "--box_loss", "1", "--epochs", "2", "--augment", "true", "--tile_probability", "0.4")
     assert main(arguments(boxed, output, *more, "--second_look", "true")) == 0
     head, decision = read_patch_head(output), read_decision(output)
     assert head is not None and head.weight.shape == (32,) and head.bias != -4.0, "where it started"

@@ -1,8 +1,8 @@
 """Dealing groups out to train, validation and test: whole, in the proportions asked for, every label in every split.
 
 Given splits are kept; where there are none, whole groups are dealt out so that each (label, source) pair comes close to the proportions
-asked for, and each of its regions too, which weigh less. Every label is in every split where its groups allow it. The same input and seed
-give the same splits.
+asked for, and each of its regions too, which weigh less. Every label is in every split where its groups allow it, and so is every source
+that has groups enough for its share there. The same input and seed give the same splits.
 
 Not here: what makes a group (`group_keys.py`, and whoever builds a dataset).
 """
@@ -87,8 +87,9 @@ def split_groups(
     """Deals whole groups out to the splits, stratified by (label, source) and by (label, source, region). One value a row in and out.
 
     First every (label, split) pair gets one group of that label, by a search with backtracking: a label with three groups or more is in
-    every split unless its groups are shared with other labels in a way that rules it out. Then the rest, the largest first, each to the
-    split that is furthest below its share. `given` fixes the split of some groups; `region_weight` is what a region weighs beside its label
+    every split unless its groups are shared with other labels in a way that rules it out. Of several sources, each then gets a group into
+    every split whose share of its groups rounds to one or more. Then the rest, the largest first, each to the split that is furthest below
+    its share. `given` fixes the split of some groups; `region_weight` is what a region weighs beside its label
     and source, 0 for not at all.
     """
     shares = check_proportions(proportions)
@@ -106,6 +107,7 @@ def split_groups(
     order = sorted(counts)
     random.Random(seed).shuffle(order)
     chosen |= _cover(order, sizes, counts, chosen, open_splits)
+    chosen |= _cover_sources(order, sizes, counts, chosen, shares)
 
     filled: dict[str, Counter[Stratum]] = {split: Counter() for split in SPLITS}
     for group, split in chosen.items():
@@ -159,6 +161,34 @@ def _cover(
             return placed
         needs.pop()
     return {}
+
+
+def _cover_sources(
+    order: Iterable[str],
+    sizes: Mapping[str, int],
+    counts: Mapping[str, Counter[Stratum]],
+    chosen: Mapping[str, str],
+    shares: Mapping[str, float],
+) -> dict[str, str]:
+    """Groups to place so that each of several sources is in each split whose share of its groups rounds to one or more.
+
+    Source by source, the one with the fewest groups first; its smallest free group goes to the split that lacks it.
+    """
+    holders: dict[str, list[str]] = defaultdict(list)
+    for group in sorted(order, key=lambda group: sizes[group]):
+        for source in sorted({stratum[1] for stratum in counts[group]}):
+            holders[source].append(group)
+    placed: dict[str, str] = {}
+    for source in sorted(holders, key=lambda source: (len(holders[source]), source)) if len(holders) > 1 else ():
+        members = holders[source]
+        for split in SPLITS:
+            there = any((chosen.get(group) or placed.get(group)) == split for group in members)
+            if there or shares[split] * len(members) < 0.5:
+                continue
+            free = next((group for group in members if group not in chosen and group not in placed), None)
+            if free is not None:
+                placed[free] = split
+    return placed
 
 
 def _search(

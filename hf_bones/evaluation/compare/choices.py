@@ -21,6 +21,7 @@ class CompareChoices:
     )
     licences: tuple[str, ...] = choice((), "Train and validate on rows of this licence only; may be repeated.", name="licence")
     split: str = choice("test", "Split to report. It does not change the ranking; looks at it are counted.")
+    leave_one_source_out: bool = choice(False, "Hold each source out in turn: train on the others, score on it; test stays shut.")
     baselines: bool = choice(True, "Add the majority class and the statistics-only forest.")
     specificity: float = choice(0.85, "Specificity at which sensitivities are given.")
     repeats: int = choice(1000, "Bootstrap resamples.", least=20)

@@ -6,10 +6,10 @@ A look at test is counted where predictions of its rows are made, before they ar
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from hf_bones.config.recipe import DataConfig
 from hf_bones.dataset.schema import require_split
 from hf_bones.evaluation.opinions.stored_arrays import read_arrays, write_arrays
 from hf_bones.evaluation.report.baselines import FOREST, MAJORITY, keep_licences
-from hf_bones.evaluation.report.looks import count_look_somewhere
-from hf_bones.evaluation.report.run import OPEN_SPLITS, fit_baselines, own_folder, predict_rows, scheme_labels, text_column
+from hf_bones.evaluation.report.looks import count_look_somewhere, own_folder
+from hf_bones.evaluation.report.run import OPEN_SPLITS, fit_baselines, predict_rows, scheme_labels, text_column
 from hf_bones.inference.checkpoint import PROCESSOR_FILE, find_checkpoint
 from hf_bones.inference.decision import FILE_NAME as DECISION_FILE
 from hf_bones.labels import LabelScheme
@@ -63,7 +63,7 @@ class Scores:
     train_auroc: float | None
 
 
-def split_rows(splits: DatasetDict, split: str, scheme: LabelScheme, licences: Sequence[str] | None = None) -> SplitRows:
+def split_rows(splits: Mapping[str, Any], split: str, scheme: LabelScheme, licences: Sequence[str] | None = None) -> SplitRows:
     """The rows of `split` that have a label and, where `licences` are given, one of these. Raises ValueError where there are none."""
     require_split(splits, split, "the dataset")
     part = splits[split]
@@ -105,14 +105,33 @@ def checkpoint_scores(
         return kept
     predictor = BonePredictor.from_pretrained(checkpoint, device=device)
     check_classes(predictor, validation.scheme)
-    on_validation = _table(predict_rows(predictor, validation.part, batch_size), validation.scheme)
+    on_validation = probability_table(predict_rows(predictor, validation.part, batch_size), validation.scheme)
     train_auroc = _train_auroc(predictor, sample, batch_size) if sample is not None else None
-    on_shown = _table(predict_rows(predictor, shown.part, batch_size), shown.scheme)
+    on_shown = probability_table(predict_rows(predictor, shown.part, batch_size), shown.scheme)
     if shown.split not in OPEN_SPLITS:
         count_look_somewhere(own_folder(checkpoint), _ledger(out, name), shown.split, shown.sha256)
     scores = Scores(on_validation, on_shown, train_auroc)
     _write(path, scores)
     return scores
+
+
+def own_rows_scores(checkpoint: str, rows: SplitRows, out: Path, *, device: str | None = None, batch_size: int = 16) -> Floats:
+    """Probabilities (N, C) of a folder's checkpoint on rows of open splits alone, from `out`/scores where they are kept there.
+
+    NaN for unreadable images. Raises ValueError where the checkpoint cannot be loaded or has other classes.
+    """
+    from hf_bones.inference.predictor import BonePredictor
+
+    key = "\n".join([str(FORMAT), "own rows", fingerprint(checkpoint), rows.key])
+    path = out / "scores" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
+    kept = read_arrays(path, "probabilities")
+    if kept is not None:
+        return kept[0]
+    predictor = BonePredictor.from_pretrained(checkpoint, device=device)
+    check_classes(predictor, rows.scheme)
+    probabilities = probability_table(predict_rows(predictor, rows.part, batch_size), rows.scheme)
+    write_arrays(path, probabilities=probabilities)
+    return probabilities
 
 
 def looks_at(name: str, checkpoint: str, split: str, out: Path) -> int | None:
@@ -209,7 +228,7 @@ def _train_auroc(predictor: BonePredictor, sample: TrainingSample, batch_size: i
     return float(weighted_auroc(sample.labels != sample.normal_id, np.array(abnormal), np.ones((1, len(abnormal))))[0])
 
 
-def _table(findings: Sequence[Finding], scheme: LabelScheme) -> Floats:
+def probability_table(findings: Sequence[Finding], scheme: LabelScheme) -> Floats:
     """(N, C) probabilities in the scheme's order."""
     unreadable = dict.fromkeys(scheme.names, float("nan"))
     rows = [finding.probabilities if finding.readable and finding.probabilities else unreadable for finding in findings]

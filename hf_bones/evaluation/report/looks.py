@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from hf_bones.inference.checkpoint import BUNDLED
 from hf_bones.record import now, read_json, write_json
+
+if TYPE_CHECKING:
+    from hf_bones.inference.predictor import BonePredictor
 
 
 def count_look(record_path: Path, split: str, dataset_sha256: str = "") -> int:
@@ -41,3 +46,11 @@ def count_look_somewhere(checkpoint: Path | None, fallback: Path, split: str, da
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
     return count_look(fallback, split, dataset_sha256), fallback
+
+
+def own_folder(model: str | Path | BonePredictor) -> Path | None:
+    """The checkpoint's folder where the caller named one; "bundled" is the package's own and is never written to."""
+    if not isinstance(model, (str, Path)) or str(model) == BUNDLED:
+        return None
+    folder = Path(model).expanduser()
+    return folder if folder.is_dir() else None

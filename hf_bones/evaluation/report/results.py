@@ -38,7 +38,7 @@ class EvaluationSetup:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation wrote and found. `tables[0]` is the checkpoint on all rows; mirror and zoom: as in `EvaluationSetup`.
+    """What an evaluation wrote and found. `tables[0]` is the checkpoint on all rows; mirror, zoom: as in `EvaluationSetup`.
 
     page: `report` as HTML. least_rows: sources and regions of fewer rows are not shown apart where people read. warnings: those of the
     setup, and what is to be said of `seen`, the rows that the checkpoint had before. break_tables: the checkpoint on the parts that tell

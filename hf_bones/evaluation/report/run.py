@@ -23,13 +23,12 @@ from hf_bones.evaluation.report.baselines import (
 from hf_bones.evaluation.report.cautions import cautions
 from hf_bones.evaluation.report.choices import EvaluateChoices
 from hf_bones.evaluation.report.figures import Resampling
-from hf_bones.evaluation.report.looks import count_look_somewhere
+from hf_bones.evaluation.report.looks import count_look_somewhere, own_folder
 from hf_bones.evaluation.report.report import evaluate_probabilities
 from hf_bones.evaluation.report.results import Evaluation, EvaluationSetup
 from hf_bones.evaluation.report.rows import Box, ScoredRows
 from hf_bones.evaluation.seen import seen_by
 from hf_bones.images.opening import ImageRefusedError, open_image
-from hf_bones.inference.checkpoint import BUNDLED
 from hf_bones.labels import LabelScheme
 from hf_bones.metrics.figures import Floats, Ints
 from hf_bones.record import public_name, sha256_rows
@@ -154,11 +153,6 @@ def _sources(part: Dataset) -> Dataset:
 def _source(image: Mapping[str, Any]) -> bytes | str:
     found = image["bytes"] if image["bytes"] is not None else image["path"]
     return bytes(found) if isinstance(found, bytes) else str(found)
-
-
-def image_sources(part: Dataset) -> list[bytes | str]:
-    """The images of all rows of a split as they are stored, undecoded: bytes, or a path."""
-    return [_source(image) for image in _sources(part)["image"][:]]
 
 
 def predict_rows(predictor: BonePredictor, part: Dataset, batch_size: int, *, mirror: bool = False, zoom: bool = False) -> list[Finding]:
@@ -289,14 +283,6 @@ def box_column(part: Dataset) -> list[tuple[Box, ...]]:
     if "boxes" not in part.column_names:
         return [()] * len(part)
     return [tuple((box[0], box[1], box[2], box[3]) for box in boxes or ()) for boxes in part["boxes"][:]]
-
-
-def own_folder(model: str | Path | BonePredictor) -> Path | None:
-    """The checkpoint's folder where the caller named one; "bundled" is the package's own and is never written to."""
-    if not isinstance(model, (str, Path)) or str(model) == BUNDLED:
-        return None
-    folder = Path(model).expanduser()
-    return folder if folder.is_dir() else None
 
 
 def _name_of(dataset: object) -> str:

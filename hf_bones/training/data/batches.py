@@ -121,8 +121,8 @@ class RunSampler(torch.utils.data.Sampler[tuple[int, int]]):
 
     `uniform` is a permutation. `balanced` and `sqrt` draw with replacement, classes equally often in expectation or by the square root
     of their frequency; `source` by the `shares` (N,) of the rows (`source_shares.py`). Positions number the images of the whole run, so
-    that each image's augmentation can be seeded by its own. What is left over from the last whole batch waits for another epoch's
-    order: a short batch would weigh its images more.
+    that each image's augmentation can be seeded by its own. What is left over from the last whole batch waits for another epoch's order:
+    a short batch would weigh its images more.
     """
 
     def __init__(

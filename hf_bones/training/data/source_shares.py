@@ -17,6 +17,8 @@ from hf_bones.labels import LabelScheme
 from hf_bones.metrics.by_source import named_sources
 from hf_bones.metrics.figures import Floats, Ints
 
+SAID = 8  # sources that a line names
+NOTHING = 1e-9  # share of a class that a source does not have
 MOST = 8.0  # times as often as under uniform sampling: the most that a film is drawn
 
 
@@ -33,14 +35,12 @@ class SourceShares:
 
     @property
     def log_frequencies(self) -> Floats:
-        """Log of the class frequencies within each source as drawn, (S, C), as if each source had one film more, spread over all classes.
+        """Log of the class frequencies within each source as drawn, (S, C); of a class that a source lacks, that of next to nothing.
 
-        By Laplace's rule: that n films are all of one class does not say that the next one will be. The film more keeps the logarithm
-        finite, and lets a film of a one-class source still correct a network that is far off.
+        A film more of each class, as Laplace would have it, is too much: the films of a one-class source then still pull towards their
+        class, and the look of the source is what gives way first.
         """
-        sizes = self.counts.sum(axis=1, keepdims=True)
-        within = self.drawn / self.drawn.sum(axis=1, keepdims=True)
-        return np.asarray(np.log((within * sizes + 1 / self.counts.shape[1]) / (sizes + 1)))
+        return np.asarray(np.log(np.maximum(self.drawn / self.drawn.sum(axis=1, keepdims=True), NOTHING)))
 
 
 def left_out(origins: Sequence[str], without: Sequence[str]) -> npt.NDArray[np.bool_]:
@@ -51,7 +51,7 @@ def left_out(origins: Sequence[str], without: Sequence[str]) -> npt.NDArray[np.b
 def source_shares(labels: Sequence[int], origins: Sequence[str], classes: int) -> SourceShares:
     """How rows are drawn: sources by the square root of their size, classes within a source by the square root of their frequency there.
 
-    Between "each source as often" and "each film as often": a source of 20 films beside one of 2,000 gets a tenth of the larger one's
+    Between "each source as often" and "each film as often": a source of 20 films beside one of 2,000 gets about a tenth of the larger one's
     draws, not a hundredth and not as many. No film is drawn more than `MOST` times as often as under uniform sampling; what is over goes
     to the others in proportion.
     """
@@ -83,6 +83,18 @@ def one_class_sources(names: Sequence[str], counts: Ints, normal_id: int) -> dic
     """The sources whose films are all normal (True) or all abnormal (False), by name; `counts` are rows of each class in each (S, C)."""
     normal = counts[:, normal_id]
     return {name: bool(own) for name, own, total in zip(names, normal, counts.sum(axis=1), strict=True) if total and own in (0, total)}
+
+
+def sources_line(shares: SourceShares, scheme: LabelScheme) -> str:
+    """How the rows of a run are drawn, for its announcement."""
+    of_draws = shares.drawn.sum(axis=1)
+    order = np.argsort(-of_draws, kind="stable")[:SAID]
+    said = [f"{shares.names[place]} {of_draws[place]:.0%} of the draws from {shares.counts[place].sum():,} films" for place in order]
+    more = [f"{len(shares.names) - SAID} more"] if len(shares.names) > SAID else []
+    one = one_class_sources(shares.names, shares.counts, scheme.normal_id)
+    alone = [f"{name} ({f'{scheme.normal} alone' if normal else f'no {scheme.normal} film'})" for name, normal in one.items()]
+    of_one = f"; of one class: {', '.join(alone[:SAID])}{f' and {len(alone) - SAID} more' if len(alone) > SAID else ''}" if alone else ""
+    return ", ".join([*said, *more]) + of_one
 
 
 def require_shared_sources(shares: SourceShares, scheme: LabelScheme) -> None:

@@ -10,6 +10,7 @@ from hf_bones.config.recipe import DataConfig, ModelConfig
 from hf_bones.labels import LabelScheme
 from hf_bones.training.data.row_table import Rows
 from hf_bones.training.data.rows import arrays_line
+from hf_bones.training.data.source_shares import SourceShares, sources_line
 from hf_bones.training.data.streaming import stream_line
 
 
@@ -22,8 +23,10 @@ def announce(
     train_rows: Rows,
     validation_rows: Rows,
     resume_from: Path | None,
+    shares: SourceShares | None = None,
 ) -> None:
-    """Says what is about to be trained: the recipe's `name`, the machine, the weights, the rows, and the checkpoint to resume from."""
+    """Says what is about to be trained: the recipe's `name`, the machine, the weights, the rows, how `sampling: source` draws
+    them (`shares`), and the checkpoint to resume from."""
     arguments = trainer.args
     learning = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
     total = sum(p.numel() for p in trainer.model.parameters())
@@ -35,6 +38,8 @@ def announce(
     for name, rows in (("train", train_rows), ("validation", validation_rows)):
         counts = ", ".join(f"{label} {count}" for label, count in rows.counts(scheme).items())
         print(f"{name:<11} {len(rows)} images: {counts}; {sum(rows.synthetic)} of them drawn")
+    if shares is not None:
+        print(f"sources     {sources_line(shares, scheme)}")
     if train_rows.stream is not None:
         print(f"stream      {stream_line(train_rows.stream, data)}")
     elif data.dataset:

@@ -9,7 +9,7 @@ from typing import Any
 from hf_bones.metrics.headlines import TITLES, TRAINING
 
 WORST = "eval_worst_source_score"
-SCORES = {"eval_selection": "selection score (mean of the two below)", WORST: "score of the worst source"} | {
+SCORES = {"eval_selection": "selection score (mean of the two AUROCs)", WORST: "score of the worst source"} | {
     f"eval_{key}": TITLES[key] for key in TRAINING[:3]
 }
 LOSSES = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,6 @@ from transformers import PreTrainedModel
 from hf_bones.labels import LabelScheme
 from hf_bones.preprocess import InputSpec
 from hf_bones.training.backbone.patch_head import PatchHead
-from hf_bones.training.data.batches import PixelSource
 from hf_bones.training.data.row_table import Rows
 
 
@@ -34,6 +32,5 @@ class TrainedModel:
     is_main_process: bool
     distillation: dict[str, Any] | None = None  # who taught it, where somebody did
     verdict_shift: dict[str, float] | None = None  # what balanced_verdicts added to the logits, by class
-    rows: tuple[Rows, Rows] | None = None
     patch_head: PatchHead | None = None  # what box_loss trained beside it
-    validation_sources: Sequence[PixelSource] = ()  # the validation images at their own size, in the order of the logits
+    rows: tuple[Rows, Rows] | None = None

@@ -80,6 +80,7 @@ def main() -> None:
     if recipe.distill.is_on:
         model, spec = load_model(still.model, scheme)
         taught, lessons = prepare_lessons(recipe.distill, recipe.data, Path(options.out), model, spec, scheme, rows[0])
+        trained.rows = (taught, rows[1])
         make = partial(DistillTrainer, distill=recipe.distill, lessons=lessons)
         trainer = make_trainer(recipe, model, spec, scheme, taught, rows[1], make)
         steps = len(trainer.get_train_dataloader())

@@ -1,9 +1,7 @@
 import pytest
-
-from hf_bones.collect.download import command
+from registries import make_quick
 
 
 @pytest.fixture(autouse=True)
-def no_pause(monkeypatch):
-    """Registries on loopback need no second between two requests."""
-    monkeypatch.setattr(command, "PAUSE", 0.0)
+def quick(monkeypatch):
+    make_quick(monkeypatch)

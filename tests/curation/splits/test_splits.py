@@ -70,6 +70,33 @@ def test_each_label_and_source_comes_close_to_the_proportions(size: int) -> None
             assert counts[label, source, split] / (count * size) == pytest.approx(share, abs=0.05)
 
 
+@settings(max_examples=100)
+@given(st.lists(st.integers(1, 14), min_size=2, max_size=6), st.integers(0, 5))
+def test_a_source_is_in_every_split_that_its_groups_suffice_for(sizes: list[int], seed: int) -> None:
+    # The sources differ in their classes; groups of a source are of one, two or three films.
+    rows = [
+        (f"s{s}-{g}", "ab"[(s + g) % 2 if s % 3 else 0], f"s{s}")
+        for s, size in enumerate(sizes)
+        for g in range(size)
+        for _ in range(1 + g % 3)
+    ]
+    groups, labels, sources = (list(column) for column in zip(*rows, strict=True))
+    splits = split_groups(groups, labels, sources, seed=seed)
+    assert find_leaks(groups, splits) == {}
+    for place, size in enumerate(sizes):
+        there = {split for split, source in zip(splits, sources, strict=True) if source == f"s{place}"}
+        if size >= 4:  # 0.15 of four groups rounds to one
+            assert there == set(SPLITS)
+
+
+def test_a_small_source_beside_a_large_one_keeps_near_its_proportions() -> None:
+    rows = [("large", "healthy", 400), ("large", "fractured", 100), ("small", "fractured", 27), ("small", "healthy", 3)]
+    groups = [f"{source}-{label}-{index}" for source, label, count in rows for index in range(count)]
+    labels, sources = ([word for row in rows for word in [row[place]] * row[2]] for place in (1, 0))
+    counts = Counter(zip(sources, split_groups(groups, labels, sources), strict=True))
+    assert counts["small", "validation"] in (4, 5) and counts["small", "test"] in (4, 5)
+
+
 def test_regions_are_spread_within_their_label_and_source_and_weigh_as_much_as_they_are_told() -> None:
     # Patients of one to five films, each of one region.
     rows = [(f"g{index}", ("hand", "leg", "hip")[index % 3]) for index in range(120) for _ in range(1 + index % 5)]

@@ -12,11 +12,10 @@ from collections import Counter
 import numpy as np
 import pytest
 from PIL import Image
-from registries import FRACATLAS, GRAZPEDWRI, packed, publish_figshare, publish_zenodo, sets_file
+from registries import FRACATLAS, GRAZPEDWRI, make_quick, packed, publish_figshare, publish_zenodo, sets_file
 from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
-from hf_bones.collect.download import command
 from hf_bones.collect.download.state import NAME
 from hf_bones.dataset.drawn.radiograph import draw_radiograph
 from hf_bones.dataset.reading.importers import grazpedwri_rows
@@ -100,7 +99,7 @@ def graz_files():
 
 @pytest.fixture
 def download(tmp_path, rogue, monkeypatch):
-    monkeypatch.setattr(command, "PAUSE", 0.0)
+    make_quick(monkeypatch)
 
     def call(name, out):
         done = run("download", name, "--out", out, "--sets", sets_file(tmp_path, rogue), "--allow-private", "127.0.0.1")

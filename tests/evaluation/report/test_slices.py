@@ -11,9 +11,10 @@ import pytest
 from scored_rows import ABOUT, NAMES, QUICK
 
 from hf_bones.curation.duplicates.seen_films import CHOSEN, LEARNT
+from hf_bones.evaluation.report.cautions import seen_caution, seen_note
 from hf_bones.evaluation.report.report import evaluate_probabilities
 from hf_bones.evaluation.report.rows import ScoredRows
-from hf_bones.evaluation.report.slices import break_slices
+from hf_bones.evaluation.report.slices import break_slices, slices_of
 from hf_bones.evaluation.report.summary import summary_text
 from hf_bones.evaluation.seen import SeenRows
 
@@ -136,23 +137,17 @@ def test_figures_without_films_that_were_learnt_from_stand_beside_those_with(sho
     ("how", "said"),
     [
         ([LEARNT] * 80, "All 80 films were learnt from: figures say how well it remembers them"),
-        (
-            [LEARNT] * 79 + [CHOSEN],
-            "79 of these 80 films were learnt from, and the checkpoint was chosen by 1 more and none is left: figures",
-        ),
+        ([LEARNT] * 79 + [CHOSEN], "79 of these 80 films were learnt from, and the checkpoint was chosen by 1 more and none is left: "),
     ],
 )
-def test_where_all_were_seen_it_says_so_plainly(shortcut, tmp_path, how, said):
-    done = evaluate_probabilities(seen_as(shortcut, how), tmp_path, ABOUT, resampling=QUICK)
-    assert done.warnings[0].startswith(said)
-    assert [table.kind for table in done.tables] == ["all"]
+def test_where_all_were_seen_it_says_so_plainly(shortcut, how, said):
+    (warning,) = seen_caution(SeenRows(tuple(how)), "test", [])
+    assert warning.startswith(said) and "train again" in warning
+    assert "train again" not in seen_caution(SeenRows(tuple(how)), "train", [])[0], "a run's own training films were asked for"
+    assert [part.kind for part in slices_of(seen_as(shortcut, how))] == ["all"]
+    assert break_slices(seen_as(shortcut, how))[0], "of films seen all alike, the parts can still be told apart"
 
 
-@pytest.mark.parametrize(
-    ("seen", "said"),
-    [(SeenRows(None), "is not known: it has no list"), (SeenRows(("",) * 80), "None of these films was learnt from")],
-)
-def test_that_none_was_seen_or_nobody_knows_is_said_too(shortcut, tmp_path, seen, said):
-    rows = rows_of(shortcut.labels, shortcut.probabilities[:, 1], seen=seen)
-    done = evaluate_probabilities(rows, tmp_path, ABOUT, resampling=QUICK)
-    assert not done.warnings and said in done.report.read_text().split("## What was evaluated")[1].split("\n## ")[0]
+def test_that_none_was_seen_or_nobody_knows_is_said_too():
+    for seen, said in [(SeenRows(None), "is not known: it has no list"), (SeenRows(("",) * 80), "None of these films was learnt from")]:
+        assert not seen_caution(seen, "test", []) and said in seen_note(seen)[0]

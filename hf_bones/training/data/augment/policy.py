@@ -103,6 +103,7 @@ AUGMENTATIONS = (
         lambda policy: f"up to {policy.tile_scale:g}, in {policy.tile_probability:.0%}",
         move=tiles.tiled,
         minds_boxes=True,
+        always={"tile_probability": 1},
     ),
 )
 """In the order in which numbers are drawn for them and in which they are made; a new one comes last, and leaves the others their draws."""
@@ -152,8 +153,8 @@ def affine_matrices(
     """Float32 (B, 2, 3) pixel-space matrices, source to destination, about the centre of each unpadded image.
 
     `heights` and `widths` are (B,) px of the unpadded images. `boxes` (B, K, 4) are (cx, cy, w, h) in [0, 1] of them, rows of zero size
-    being none: they stay in view (`keep_in_view`), and only images whose boxes are known (B,) are zoomed, or replaced by a tile. `bright`
-    are the maps of `tiles.brightness`; without them a tile may show background.
+    being none: they stay in view (`keep_in_view`), and only images whose boxes are known (B,) are zoomed, or
+    replaced by a tile. `bright` are the maps of `tiles.brightness`; without them a tile may show background.
     """
     matrices = geometry.similarity(draws, heights, widths, policy)
     if boxes is None or boxes_known is None:
