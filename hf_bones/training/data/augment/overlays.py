@@ -40,19 +40,16 @@ def collimation(grey: torch.Tensor, draws: Named, images: BatchImages, policy: A
         free = torch.cat([chosen.corners()[..., :2].amin(dim=1), sides - chosen.corners()[..., 2:].amax(dim=1)], dim=1)
         free = torch.where(chosen.hidden[:, None], torch.minimum(free, OUTER_MARGIN * sides.repeat(1, 2)), free)
         width = torch.minimum(width, free - slack)
+        width = torch.where(width > 0, width, -1e6)  # an open side has no border, however soft
         left, top, right, bottom = (each[:, None, None] for each in width.unbind(1))
         x, y = grid(grey)
         middle_x, middle_y = (side[:, None, None] / 2 for side in sides.unbind(1))
         across = x + (y - middle_y) * tilt[:, None, None]
         down = y - (x - middle_x) * tilt[:, None, None]
-        beyond = torch.stack(
-            [
-                torch.where(wide > 0, (wide - place) / soft[:, :, None] + 0.5, torch.zeros_like(place))
-                for wide, place in (
-                    (left, across), (top, down), (right, 2 * middle_x - across), (bottom, 2 * middle_y - down),
-                )
-            ]
-        ).amax(dim=0).clamp_(0, 1)  # fmt: skip
+        beyond = torch.zeros_like(grey[:, 0])
+        for wide, place in ((left, across), (top, down), (right, 2 * middle_x - across), (bottom, 2 * middle_y - down)):
+            beyond = torch.maximum(beyond, (wide - place).div_(soft[:, :, None]).add_(0.5))
+        beyond.clamp_(max=1)
         number = draws["collimation_shade"][rows]
         shade = torch.where(number < 0.8, number * 0.1, 0.9 + (number - 0.8) * 0.5)[:, None, None, None]
         return torch.lerp(grey, shade.expand_as(grey), beyond[:, None])
