@@ -61,7 +61,7 @@ class Listing:
         return sum(file.size for file in self.files)
 
 
-def stated_licence(name: object, url: object) -> dict[str, str]:
+def stated_licence(name: object, url: object) -> dict[str, Any]:
     """`licence`, `licence_text` and `licence_url` of a listing, from the registry's name of the licence and its link to it."""
     words, link = _text(name), _text(url)
     found = spdx(words, link)

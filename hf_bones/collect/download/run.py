@@ -179,7 +179,11 @@ def _unpack_one(folder: Path, state: DownloadState, one: FileState, keep_archive
     try:
         hidden = None if progress else True
         with tqdm(total=len(members), desc=f"unpack {archive.name}", unit="file", disable=hidden, dynamic_ncols=True) as bar:
-            unpack(archive, members, space, lambda count: bar.update(count) and None)
+
+            def tell(count: int) -> None:
+                bar.update(count)
+
+            unpack(archive, members, space, tell)
     except BaseException:
         shutil.rmtree(space, ignore_errors=True)
         raise
