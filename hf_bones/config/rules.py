@@ -40,6 +40,11 @@ def _needs_steps(key: str, used: Callable[[Any], bool], without: str) -> KeyRule
     return KeyRule((key, "epochs"), lambda r: used(r) and r.epochs == 0, advice)
 
 
+def _needs_augment(key: str) -> KeyRule:
+    advice = f"it is part of the augmentation; set {key} to 0, or augment to true"
+    return KeyRule((key, "augment"), lambda r: getattr(r, key) > 0 and not r.augment, advice)
+
+
 def _teaches(r: Any) -> bool:
     return bool(r.teacher or r.teacher_probabilities)
 
@@ -85,8 +90,7 @@ RULES = (
          "smoothing asks for doubt where focal loss stops asking; set label_smoothing to 0, or loss to cross_entropy"),
     KeyRule(("zoom", "augment"), lambda r: r.zoom > 1 and not r.augment,
          "the crops are part of the augmentation; set zoom to 1, or augment to true"),
-    *(KeyRule((key, "augment"), lambda r, key=key: getattr(r, key) > 0 and not r.augment,
-              f"it is part of the augmentation; set {key} to 0, or augment to true") for key in ("style", "invert", "cast", "metal")),
+    *(_needs_augment(key) for key in ("style", "invert", "cast", "metal")),
     KeyRule(("tile_probability", "augment"), lambda r: r.tile_probability > 0 and not r.augment,
          "tiles are part of the augmentation; set tile_probability to 0, or augment to true"),
     KeyRule(("tile_probability", "keep_in_view"), lambda r: r.tile_probability > 0 and not r.keep_in_view,

@@ -43,7 +43,7 @@ def heat_maps(model: PreTrainedModel, spec: InputSpec, pixels: Sequence[np.ndarr
     for start in range(0, len(pixels), HEATMAP_BATCH):
         part = pixels[start : start + HEATMAP_BATCH]
         inputs = torch.from_numpy(stack_inputs(part, spec)).to(model.device)
-        content = content_mask([fitted_shape(*image.shape, spec.size) for image in part], spec.size, inputs.device)
+        content = content_mask([fitted_shape(image.shape[0], image.shape[1], spec.size) for image in part], spec.size, inputs.device)
         wanted = torch.tensor(targets[start : start + HEATMAP_BATCH], device=inputs.device)
         evidence = class_evidence(model, inputs, wanted, content).cpu().numpy()
         maps += [to_image_size(cells, image.shape, spec) for cells, image in zip(evidence, part, strict=True)]

@@ -99,7 +99,7 @@ def patch_logits(model: PreTrainedModel, head: PatchHead, inputs: torch.Tensor, 
             model(pixel_values=inputs)
             patches = patch_map(seen[0].float(), patch_grid(model, inputs.shape[-1]))
             logits = patches @ torch.as_tensor(head.weight, device=patches.device) + head.bias
-            share = torch.nn.functional.adaptive_avg_pool2d(content[:, None].float(), logits.shape[1:])[:, 0]
+            share = torch.nn.functional.adaptive_avg_pool2d(content[:, None].float(), (logits.shape[1], logits.shape[2]))[:, 0]
             inside = share >= share.amax(dim=(1, 2), keepdim=True).clamp(max=0.5)
             return logits.masked_fill(~inside, float("-inf"))
     finally:

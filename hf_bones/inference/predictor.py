@@ -189,7 +189,7 @@ class BonePredictor:
     def _highest_patches(self, windows: Sequence[np.ndarray], count: int) -> np.ndarray:
         """The `count` highest patch logits of each of a batch of windows, float64 (B, count) or fewer columns; −inf for padding."""
         assert self.patch_head is not None
-        shapes = [fitted_shape(*window.shape, self.spec.size) for window in windows]
+        shapes = [fitted_shape(window.shape[0], window.shape[1], self.spec.size) for window in windows]
         content = content_mask(shapes, self.spec.size, self.model.device)
         found = patch_logits(self.model, self.patch_head, self._tensor(windows), content).flatten(1)
         return found.topk(min(count, found.shape[1])).values.double().cpu().numpy()

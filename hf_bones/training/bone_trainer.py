@@ -104,7 +104,7 @@ class BoneTrainer(WatchedTrainer, AveragingTrainer, LoraTrainer):
             inputs = self.network_inputs(inputs)
         targets = {key: inputs.pop(key) for key in list(inputs) if key not in ("pixel_values", "kept", "labels")}
         count = len(inputs["labels"]) if num_items_in_batch is None else num_items_in_batch
-        whole = self.compute_loss_func
+        whole: Any = getattr(self, "compute_loss_func")  # noqa: B009 - its type cannot be told
         if SOURCE in targets and whole is not None:  # the Trainer hands its loss the outputs and the labels alone
             self.compute_loss_func = partial(whole, source=targets.pop(SOURCE))
         try:

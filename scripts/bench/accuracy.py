@@ -49,7 +49,7 @@ def main() -> None:
     for name in SCORING:
         parser.add_argument(f"--{name}", action="store_true", help=f"score films with --{name}, as `hf-bones evaluate` does")
     options = parser.parse_args()
-    scoring = {name: True for name in SCORING if getattr(options, name)}
+    scoring: dict[str, Any] = {name: True for name in SCORING if getattr(options, name)}
     models = {name.partition("=")[0]: name.partition("=")[2] or name for name in options.model or ["bundled"]}
     splits = load_bones(options.data)
     if options.quick:
@@ -110,7 +110,7 @@ def break_bars(tables: Any, who: str) -> list[Bar]:
     return bars
 
 
-def paired_bars(models: dict[str, str], part: Any, scoring: dict[str, bool]) -> tuple[list[Bar], str]:
+def paired_bars(models: dict[str, str], part: Any, scoring: dict[str, Any]) -> tuple[list[Bar], str]:
     """AUROC(abnormal) on the bare films of a split, the first model's less the second's, in resamples that both share."""
     if len(models) != 2:
         raise SystemExit("--paired: name two models, as in --model new=runs/new --model bundled")
@@ -122,7 +122,8 @@ def paired_bars(models: dict[str, str], part: Any, scoring: dict[str, bool]) -> 
     for path in models.values():
         found = predict_rows(BonePredictor.from_pretrained(path), bare, 16, **scoring)
         tables.append(np.array([[finding.probabilities[name] for name in THREE_CLASS.names] for finding in found]))
-    value, *interval = paired_differences(truth, *tables, list(bare["group"]), THREE_CLASS.names)["auroc_abnormal"]
+    one, other = tables
+    value, *interval = paired_differences(truth, one, other, list(bare["group"]), THREE_CLASS.names)["auroc_abnormal"]
     name = f"bare films, validation: {' minus '.join(models)}"
     digest = sha256_rows(zip(bare["sha256"][:], truth.tolist(), bare["group"][:], strict=True))
     return [bar(name, value, n=len(rows), interval=interval)], digest

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,7 +68,7 @@ def with_appliance(film: np.ndarray, key: str, place: int, size: int) -> np.ndar
     heights, widths, yes = torch.tensor([height]), torch.tensor([width]), torch.tensor([True])
     images = BatchImages(heights, widths, torch.zeros(1, 1, 4), yes, yes)
     draws = named_draws(torch.from_numpy(augmentation_draw(_SEED, place))[None])
-    policy = replace(policy_without_any(), **{key: 1.0})
+    policy = replace(policy_without_any(), **dict[str, Any]({key: 1.0}))
     after = augment_batch(grey, heights, widths, draws, policy, None, images)[0, 0, :height, :width]
     if (after - grey[0, 0, :height, :width]).abs().max() < _SEEN:
         return None

@@ -13,8 +13,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
-import numpy as np
 import torch
 from augment import transform_bars
 from harness import Bar, arguments, bar, write_result
@@ -31,7 +31,7 @@ from hf_bones.training.data.augment import AUGMENTATIONS, augment_batch, augment
 from hf_bones.training.data.batches import batch_images, collate
 
 NEW = (*FULL_STYLE, "invert", "metal", "cast", "zoom")
-STYLE = {"style": 1.0, "invert": 0.2, "cast": 0.3, "metal": 0.3, "zoom": 2.5, "zoom_probability": 1.0}
+STYLE: dict[str, Any] = {"style": 1.0, "invert": 0.2, "cast": 0.3, "metal": 0.3, "zoom": 2.5, "zoom_probability": 1.0}
 SIZES = (224, 448)
 
 
@@ -62,9 +62,10 @@ def cost_bars(rounds: int) -> list[Bar]:
     policies = {"nothing": still}
     for each in AUGMENTATIONS:
         if each.name in NEW and each.name != "zoom":
-            full = {key: AugmentConfig(style=1).strength(key) for key in each.off}
-            policies[each.name] = replace(still, **(full | each.always | ({"invert": 0.5} if each.name == "invert" else {})))
-    policies["style: 1, as drawn"] = replace(still, style=1, style_probability=0.3, **dict.fromkeys(FULL_STYLE))
+            full: dict[str, Any] = {key: AugmentConfig(style=1).strength(key) for key in each.off} | {**each.always}
+            policies[each.name] = replace(still, **(full | ({"invert": 0.5} if each.name == "invert" else {})))
+    none: dict[str, Any] = dict.fromkeys(FULL_STYLE)
+    policies["style: 1, as drawn"] = replace(still, style=1, style_probability=0.3, **none)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     bars = []
@@ -82,7 +83,7 @@ def cost_bars(rounds: int) -> list[Bar]:
 
 def seconds(batch: dict[str, torch.Tensor], policy: AugmentConfig) -> float:
     """Processor time of one batch."""
-    grey = batch["grey"].float() / np.float32(255)
+    grey = batch["grey"].float() / 255
     draws, images = named_draws(batch["draws"]), batch_images(batch)
     start = time.process_time()
     augment_batch(grey, batch["heights"], batch["widths"], draws, policy, None, images)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import kornia
 import numpy as np
@@ -182,9 +183,9 @@ def transforms_of(policy: AugmentConfig) -> list[Transform]:
     found: list[Transform] = []
     for augmentation in AUGMENTATIONS:
         if augmentation.is_on(policy):
-            own = {key: policy.strength(key) for key in augmentation.off}
             # A change that is seldom made must keep the break as well.
-            alone = dataclasses.replace(STILL, keep_in_view=policy.keep_in_view, **(own | augmentation.always))
+            own: dict[str, Any] = {key: policy.strength(key) for key in augmentation.off} | {**augmentation.always}
+            alone = dataclasses.replace(STILL, keep_in_view=policy.keep_in_view, **own)
             found.append(PolicyTransform(augmentation.name, augmentation.strength(policy), ALONE, alone))
     settings = f"{len(found)} transforms together" if len(found) != 1 else f"{found[0].name} only"
     found.append(PolicyTransform("whole policy", settings, POLICY, policy))

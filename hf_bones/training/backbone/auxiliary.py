@@ -109,13 +109,11 @@ def trained_patch_head(model: PreTrainedModel, steps: bool = True) -> PatchHead 
 
     Under FSDP, call it in all processes.
     """
-    heads = getattr(model, NAME, None)
-    layer = getattr(heads, "patch", None)
-    if layer is None or not (steps or heads.patch_has_learnt):
+    heads: AuxiliaryHeads | None = getattr(model, NAME, None)
+    if heads is None or heads.patch is None or not (steps or heads.patch_has_learnt):
         return None
-    weight, bias = (
-        (each.full_tensor() if isinstance(each, DTensor) else each).detach().float().cpu().numpy() for each in (layer.weight, layer.bias)
-    )
+    both = (heads.patch.weight, heads.patch.bias)
+    weight, bias = ((each.full_tensor() if isinstance(each, DTensor) else each).detach().float().cpu().numpy() for each in both)
     return PatchHead(weight[0], float(bias[0]))
 
 
