@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import resource
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -93,7 +93,7 @@ def test_stopped_and_killed_in_the_middle_it_resumes_and_no_part_passes_for_the_
         reply.raw(body[start : start + third])
         wait_for_bytes(start + third)
         if reply.number == 1:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         return reply.hang()
 
     def wait_for_bytes(size):
