@@ -121,6 +121,8 @@ async def _gather(client: httpx2.AsyncClient, file: RemoteFile, part: Path, pati
                 raise DownloadError(f"{file.name} cannot be downloaded: {'; '.join(useless)}") from error
             addresses.pop(0)
         except _PassingError as error:
+            if (task := asyncio.current_task()) is not None and task.cancelling():  # Ctrl-C, at the moment of a timeout, which swallows it
+                raise asyncio.CancelledError from error
             failures = 1 if part.stat().st_size - had >= patience.progress else failures + 1
             wait = error.wait if error.wait is not None else min(patience.first_wait * 2 ** (failures - 1), 60.0)
             given_up = failures >= patience.attempts or wait > patience.longest_wait
