@@ -82,14 +82,14 @@ def test_every_command_takes_json_quiet_and_short_help_and_shows_its_options_who
     for param in params(path):
         if param.param_type_name == "option":
             assert all(name in done.output.split() or f"{name}," in done.output for name in param.opts[:1]), param.opts
-            assert param.is_flag is False or param.secondary_opts or param.opts[0] in ("--json", "--quiet"), param.opts
+            assert param.is_flag is False or param.secondary_opts or param.opts[0] in ("--json", "--quiet", "--list"), param.opts
     assert "--json" in done.output and "--quiet" in done.output
 
 
 def test_help_tells_range_and_choices_of_a_recipes_key():
     said = {param.name: param for param in params(("train",))}
     assert " Range: [0, 1)." in said["drop_path"].help and " Range: [1, ∞)." in said["max_steps"].help
-    assert (said["sampling"].metavar, said["max_steps"].metavar) == ("uniform|sqrt|balanced", "-1")
+    assert (said["sampling"].metavar, said["max_steps"].metavar) == ("uniform|sqrt|balanced|source", "-1")
 
 
 def test_the_command_names_no_folder_of_this_machine_and_no_secret(tmp_path, monkeypatch):

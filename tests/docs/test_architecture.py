@@ -53,7 +53,9 @@ def test_functions_on_the_path_of_an_image_stand_where_the_page_says():
     named += re.findall(r"`(\w+)`(?: and `\w+`)?\s+(?:in\s+|\()`(hf_bones/[\w/]+\.py)`", PAGE)
     assert len(named) >= 8
     for name, file in named:
-        assert re.search(rf"^ *(?:def|class) {name}\b", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), f"{file}: {name}"
+        assert re.search(rf"^ *(?:(?:async )?def|class) {name}\b", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), (
+            f"{file}: {name}"
+        )
 
 
 def test_every_module_at_the_top_of_the_package_is_named(tracked):

@@ -23,7 +23,7 @@ def planted(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def test_the_fit_finds_planted_numbers_and_weights_move_the_offset_alone() -> None:
-    logits, evidence, labels = planted(8_000)
+    logits, evidence, labels = planted(30_000)
     single = log_odds(logits, 0)
     assert fit_join(single, evidence, labels > 0) == pytest.approx((1, 2, -1), abs=0.1)
     weights = np.where(labels > 0, 3.0, 1.0)

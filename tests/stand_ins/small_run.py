@@ -14,7 +14,7 @@ def arguments(ground: Path, output: Path, *more: str) -> list[str]:
     return [
         *("--recipe", "quickstart", "--cpu", "true", "--model", str(ground / "start"), "--trainable", "all", "--image_size", "56"),
         *("--dataset", str(ground / "dataset"), "--drawn_images", "0", "--drawn_validation_images", "0", "--output_dir", str(output)),
-        *("--batch_size", "8", "--epochs", "4", "--learning_rate", "3e-3", "--head_learning_rate", "3e-3", *more),
+        *("--batch_size", "8", "--epochs", "4", "--probe_c", "1e-2", "--learning_rate", "3e-3", "--head_learning_rate", "3e-3", *more),
     ]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +20,11 @@ import numpy.typing as npt
 
 from hf_bones.config.recipe import Recipe, RecipeError, override
 from hf_bones.evaluation.compare.choices import CompareChoices
+from hf_bones.evaluation.compare.left_out_report import write_left_out
+from hf_bones.evaluation.compare.left_out_results import HeldOut, LeftOutComparison, RecipeResult, SourceResult
 from hf_bones.evaluation.compare.runs import Entrant, Failure, Finished, Train, entrants_of, reason_of, train_all
 from hf_bones.evaluation.compare.scores import SplitRows, own_rows_scores, split_rows
-from hf_bones.evaluation.report.figures import MIN_GROUPS, Figure, Resampling, stated_figure
+from hf_bones.evaluation.report.figures import MIN_GROUPS, Resampling, stated_figure
 from hf_bones.evaluation.report.run import load_splits
 from hf_bones.inference.checkpoint import find_checkpoint
 from hf_bones.labels import load_scheme
@@ -36,66 +38,6 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
 OPEN = "train and validation"  # whose films are scored
-
-
-@dataclass(frozen=True, eq=False)
-class HeldOut:
-    """A source that is held out: its rows, and how many more of its films share a group with another source and are not scored."""
-
-    name: str
-    rows: SplitRows
-    shared: int
-
-
-@dataclass(frozen=True, eq=False)
-class SourceResult:
-    """One recipe on one source that it has not seen, mean over its seeds.
-
-    `score` is the mean of recall and specificity, those that rest on `MIN_ROWS` films or more; of a source with one class, that one. None
-    where neither does. `draws` (R,) are its resamples. `knew`: the weights that the recipe starts from have learnt from the source.
-    """
-
-    source: str
-    seeds: int
-    normal: int
-    abnormal: int
-    recall: Figure
-    specificity: Figure
-    auroc: Figure
-    score: float | None
-    interval: tuple[float, float] | None
-    draws: Floats
-    knew: bool
-
-
-@dataclass(frozen=True, eq=False)
-class RecipeResult:
-    """One recipe on all sources: `mean` of the scores of the sources that have one, and the lowest of them (`worst`, a source)."""
-
-    name: str
-    sources: tuple[SourceResult, ...]
-    mean: float | None
-    interval: tuple[float, float] | None
-    worst: str | None
-    minutes: float
-
-    def of(self, source: str | None) -> SourceResult | None:
-        return next((each for each in self.sources if each.source == source), None)
-
-
-@dataclass(frozen=True, eq=False)
-class LeftOutComparison:
-    """What a leave-one-source-out comparison found, the recipe with the highest mean first."""
-
-    dataset: str
-    held_out: tuple[HeldOut, ...]
-    results: tuple[RecipeResult, ...]
-    failures: tuple[Failure, ...]
-    normal: str
-    seeds: tuple[int, ...]
-    licences: tuple[str, ...]
-    resampling: Resampling
-    command: str
 
 
 def compare_left_out(
@@ -112,8 +54,6 @@ def compare_left_out(
     A run that fails is named (`failures`) and stops no other. Raises ValueError, before anything is trained, for checkpoints, recipes with
     teachers, a dataset of one source, and what a plain comparison refuses.
     """
-    from hf_bones.evaluation.compare.left_out_report import write_left_out
-
     entrants = entrants_of(recipes, choices.settings, dataset, choices.licences)
     _check(entrants, choices)
     scheme = load_scheme(entrants[0].recipe.data.label_scheme)

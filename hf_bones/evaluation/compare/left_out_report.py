@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hf_bones.evaluation.compare.left_out_results import HeldOut, LeftOutComparison, RecipeResult, SourceResult
 from hf_bones.evaluation.report.cells import figure_cell, meanings
 from hf_bones.evaluation.report.figures import Figure
 from hf_bones.metrics import MIN_ROWS
@@ -16,9 +17,6 @@ from hf_bones.pages.tables import markdown_table, text_table, write_csv
 from hf_bones.pages.templates import render
 from hf_bones.pages.text import NOTICE, bullets, plain, span
 from hf_bones.record import environment, now, write_json
-
-if TYPE_CHECKING:
-    from hf_bones.evaluation.compare.left_out import HeldOut, LeftOutComparison, RecipeResult, SourceResult
 
 SCHEMA_VERSION = 1
 _NONE = "–"

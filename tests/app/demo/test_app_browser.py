@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 from small_films import encoded
 from tiny import grey, telling_checkpoint
 
+from hf_bones.app.demo.examples import draw_examples
 from hf_bones.app.demo.page import build_demo, serve
 from hf_bones.images.opening import Refusal, explain
 from hf_bones.labels import THREE_CLASS
@@ -105,7 +106,7 @@ def test_a_bad_file_gets_a_message_and_the_next_one_an_answer(page: Page, film: 
 def test_an_example_is_answered_and_reached_by_keyboard(page: Page) -> None:
     group = page.get_by_role("group", name="Drawn examples")
     expect(group).to_contain_text("drawn, not real")
-    group.get_by_role("button", name="Knee, beyond repair").focus()
+    group.get_by_role("button", name=draw_examples()[-1].caption).focus()
     page.keyboard.press("Enter")
     expect_answer(page)
 
@@ -143,6 +144,6 @@ def test_a_phone_shows_the_answer_below_the_image_and_never_scrolls_sideways(pag
     ys = [box["y"] for box in tops if box is not None]
     assert len(ys) == 4 and ys == sorted(ys)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.get_by_role("button", name="Knee, beyond repair").click()
+    page.get_by_role("button", name=draw_examples()[-1].caption).click()
     expect(page.locator(".verdict h2")).to_be_in_viewport(timeout=WAIT)
     expect(page.locator("#notice")).to_be_in_viewport()

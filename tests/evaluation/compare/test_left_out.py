@@ -16,13 +16,13 @@ from hf_bones.config.recipe import RecipeError, load_recipe
 from hf_bones.evaluation.compare.choices import CompareChoices
 from hf_bones.evaluation.compare.left_out import (
     OPEN,
-    HeldOut,
     compare_left_out,
     known_sources,
     source_result,
     sources_to_hold_out,
     without,
 )
+from hf_bones.evaluation.compare.left_out_results import HeldOut
 from hf_bones.evaluation.compare.runs import Entrant
 from hf_bones.evaluation.compare.scores import split_rows
 from hf_bones.evaluation.report.figures import Resampling

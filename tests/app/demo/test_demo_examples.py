@@ -1,4 +1,4 @@
-"""The demo's examples: which films they are, and what is said of them. Run: pytest tests/app/demo/test_examples.py"""
+"""The demo's examples: which films they are, and what is said of them. Run: pytest tests/app/demo/test_demo_examples.py"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several sources: how often each is drawn, what one of one class teaches. Run: pytest tests/training/data/test_sources.py"""
+"""Several sources: how often each is drawn, what one of one class teaches. Run: pytest tests/training/data/test_source_sampling.py"""
 
 from collections import Counter
 
