@@ -49,7 +49,7 @@ BROKEN = {
     ("verdict_copies", "balanced_verdicts"): ({"verdict_copies": 2}, {"verdict_copies": 0}, {"balanced_verdicts": True}),
     ("verdict_copies", "augment"): (
         {"verdict_copies": 2, "balanced_verdicts": True, "augment": False},
-        {"verdict_copies": 0, "balanced_verdicts": True},
+        {"verdict_copies": 0},
         {"augment": True},
     ),
     ("verdict_copies", "streaming"): (
