@@ -17,6 +17,9 @@ import yaml
 from rogue_server import Reply, RogueServer
 
 from hf_bones.collect.download import command
+from hf_bones.collect.download.transfer import Patience
+
+QUICK = Patience(attempts=3, first_wait=0.01, longest_wait=1.0, progress=1000)
 
 FRACATLAS, GRAZPEDWRI = "22363012", "14825193"
 

@@ -60,7 +60,9 @@ def unpack(path: Path, members: list[Member], folder: Path, tell: Callable[[int]
                 with _read(archive, member) as source, target.open("xb") as out:
                     _copy(source, out, member, path)
                 tell(1)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImplementedError) as error:
+    except NotImplementedError as error:  # a whole archive, whose compression zipfile does not know
+        raise DownloadError(f"{path}: the archive cannot be unpacked here ({error}); use --no-unpack and unpack it yourself") from error
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError) as error:
         raise DownloadError(f"{path}: the archive cannot be unpacked ({error}); delete it and run the command again") from error
 
 

@@ -101,3 +101,13 @@ def test_what_is_an_archive_is_told_by_its_bytes(tmp_path):
     assert is_archive(tmp_path / "films.tgz")
     unpack(tmp_path / "films.tgz", read_members(tmp_path / "films.tgz"), tmp_path / "out")
     assert (tmp_path / "out/a/b.txt").read_bytes() == b"hi"
+
+
+def test_a_whole_archive_that_zipfile_cannot_read_is_left_to_the_user(tmp_path):
+    body = bytearray(packed({"a.png": b"1"}))
+    for mark, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):  # the method of compression, where the file and the list of files name it
+        at = body.index(mark) + place
+        body[at : at + 2] = (99).to_bytes(2, "little")
+    archive = written(tmp_path, bytes(body))
+    with pytest.raises(DownloadError, match="use --no-unpack and unpack it yourself"):
+        unpack(archive, read_members(archive), tmp_path / "out")
