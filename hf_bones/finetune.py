@@ -6,7 +6,7 @@ train or distil (training) → calibrate on validation (inference) → curves, r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from hf_bones.metrics.by_source import worst_source_line
 from hf_bones.metrics.headlines import ALONE, TITLES, TRAINING
 
 if TYPE_CHECKING:
+    import numpy as np
     from transformers import TrainerCallback
 
     from hf_bones.inference.decision import DecisionRule
@@ -93,8 +94,8 @@ def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
     write_patch_head(trained.patch_head, folder)
     decision = calibrate(trained.logits, trained.labels, scheme=trained.scheme, image_size=trained.spec.size, copies=trained.copies)
     write_decision(decision, folder)
-    if recipe.training.second_look:
-        add_second_look(recipe.training, trained, decision)
+    if recipe.training.join_patches or recipe.training.second_look:
+        add_patch_joins(recipe.training, trained, decision)
     if trained.rows is not None:
         start = recipe.model
         write_seen(folder, trained.rows, None if start.from_scratch else find_seen_films(start.model, start.revision))
@@ -127,35 +128,45 @@ def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
     write_card(folder)
 
 
-def add_second_look(config: TrainConfig, trained: TrainedModel, decision: DecisionRule) -> None:
-    """Fits a second look on the validation images and writes it into the finished checkpoint's decision.json.
+def add_patch_joins(config: TrainConfig, trained: TrainedModel, decision: DecisionRule) -> None:
+    """Fits on the validation images how patches join an answer, and a second look, and writes them into the checkpoint's decision.json.
 
-    Where none can be fitted the checkpoint stays without one, and the run says why.
+    Where neither can be fitted the checkpoint stays without, and the run says why.
     """
     from tqdm import tqdm
 
     from hf_bones.inference.decision import write_decision
+    from hf_bones.inference.join_fit import film_views, fit_patches, fit_second_look, join_line
     from hf_bones.inference.predictor import BonePredictor
-    from hf_bones.inference.second_look_fit import fit_second_look, look_line
 
     folder = Path(config.output_dir)
     if trained.patch_head is None or trained.rows is None:
-        print("note        no second look: the start was kept, so no patch head was trained")
+        print("note        patches join no answer: the start was kept, so no patch head was trained")
         return
     predictor = BonePredictor.from_pretrained(folder, device="cpu" if config.cpu else None)
     sources = trained.rows[1].sources
-    films = (source.pixels(row) for source in sources for row in range(len(source)))
-    bar = tqdm(films, total=len(trained.labels), desc="second look at validation", unit="image", disable=None)
-    evidence = predictor.evidence(bar, batch_size=config.eval_batch_size)
+
+    def films(told: str) -> Iterator[np.ndarray]:
+        pixels = (source.pixels(row) for source in sources for row in range(len(source)))
+        yield from tqdm(pixels, total=len(trained.labels), desc=told, unit="image", disable=None)
+
+    about = {"labels": trained.labels, "groups": trained.groups, "balanced": trained.verdict_shift is not None}
     try:
-        look = fit_second_look(
-            decision, trained.logits, evidence, trained.labels, trained.groups, balanced=trained.verdict_shift is not None
-        )
+        calibrated = trained.logits / decision.temperature
+        if config.join_patches:
+            logits, evidence = film_views(predictor, films("patches of validation"), config.eval_batch_size)
+            decision = replace(decision, patches=fit_patches(decision, logits, evidence, **about))
+            calibrated = decision.calibrated(logits, evidence)
+        if config.second_look:
+            evidence = predictor.evidence(films("second look at validation"), batch_size=config.eval_batch_size)
+            decision = replace(decision, second_look=fit_second_look(decision, calibrated, evidence, **about))
     except ValueError as error:
         print(f"note        not fitted: {error}")
         return
-    write_decision(replace(decision, second_look=look), folder)
-    print(f"second look {look_line(look)}")
+    write_decision(decision, folder)
+    for name, join in (("patches", decision.patches), ("second look", decision.second_look)):
+        if join is not None:
+            print(f"{name:<11} {join_line(join)}")
 
 
 def public_places(data: DataConfig, model: ModelConfig, distill: DistillConfig) -> dict[str, Any]:

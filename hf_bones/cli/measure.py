@@ -14,9 +14,9 @@ from hf_bones.cli.options import BatchSize, Dataset, Device, Mirror, Model, Mode
 from hf_bones.cli.output import answer, note, wants_json
 from hf_bones.evaluation.augmentation.choices import AugmentCheckSettings, Criteria
 from hf_bones.evaluation.compare.choices import CompareChoices
+from hf_bones.evaluation.patch_join_choices import PatchJoinChoices, SecondLookChoices
 from hf_bones.evaluation.report.choices import EvaluateChoices
 from hf_bones.evaluation.resolution.choices import ResolutionChoices
-from hf_bones.evaluation.second_look_choices import SecondLookChoices
 from hf_bones.record import command_line, read_json
 
 # Keys of a recipe that a comparison decides, or gives another meaning to as an option of its own (--set still takes the latter).
@@ -79,17 +79,30 @@ def evaluate(
     answer(read_json(done.metrics), [summary_text(done)])
 
 
+def join_patches(
+    model: Annotated[Path, typer.Argument(metavar="FOLDER", help="A checkpoint of your own that a run with box_loss wrote.")],
+    dataset: Dataset,
+    choices: PatchJoinChoices,
+) -> None:
+    """Fit how the patches of a film join its answer, on films that a checkpoint did not learn from, and write it into its decision.json."""
+    from hf_bones.evaluation.patch_joins import fit_patches_of
+    from hf_bones.inference.join_fit import join_line
+
+    join = fit_patches_of(model, dataset, choices)
+    answer(join.as_dict(), [join_line(join), f"written: {model / 'decision.json'}; every answer has it from now on"])
+
+
 def second_look(
     model: Annotated[Path, typer.Argument(metavar="FOLDER", help="A checkpoint of your own that a run with box_loss wrote.")],
     dataset: Dataset,
     choices: SecondLookChoices,
 ) -> None:
     """Fit what `--zoom` needs on films that a checkpoint did not learn from, and write it into its decision.json."""
-    from hf_bones.evaluation.second_look import fit_second_look_of
-    from hf_bones.inference.second_look_fit import look_line
+    from hf_bones.evaluation.patch_joins import fit_second_look_of
+    from hf_bones.inference.join_fit import join_line
 
     look = fit_second_look_of(model, dataset, choices)
-    answer(look.as_dict(), [look_line(look), f"written: {model / 'decision.json'}; `hf-bones predict --zoom` and `evaluate --zoom` use it"])
+    answer(look.as_dict(), [join_line(look), f"written: {model / 'decision.json'}; `hf-bones predict --zoom` and `evaluate --zoom` use it"])
 
 
 def compare(

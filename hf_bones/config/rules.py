@@ -82,6 +82,8 @@ RULES = (
          "only the head learns, at a rate of its own; set layer_decay to 1, or trainable to all or last:K"),
     KeyRule(("box_loss", "trainable", "cached_views"), lambda r: r.box_loss > 0 and r.trainable == "head" and r.cached_views > 0,
          "what is kept for the head alone holds no patches; set cached_views or box_loss to 0, or trainable to last:K"),
+    KeyRule(("join_patches", "box_loss"), lambda r: r.join_patches and r.box_loss == 0,
+         "only box_loss teaches a layer that asks the patches; raise box_loss, or set join_patches to false"),
     KeyRule(("second_look", "box_loss"), lambda r: r.second_look and r.box_loss == 0,
          "a second look asks the patches, and only box_loss teaches a layer that does; raise box_loss, or set second_look to false"),
     KeyRule(("torch_compile", "box_loss"), lambda r: r.torch_compile == "whole" and r.box_loss > 0,

@@ -131,6 +131,7 @@ class TrainConfig(Checked):
         "starts from that of `model`, where a folder has one.",
         within="[0, ∞)",
     )
+    join_patches: bool = option(False, "After training, fit on the validation rows how patches join each answer; needs `box_loss`.")
     second_look: bool = option(False, "After training, fit a second look (`--zoom`) on the validation rows; needs `box_loss`.")
     extra_head_loss: float = option(0.3, "Weight of the loss of each of `extra_heads`.", within="[0, ∞)")
     ema_decay: float = option(

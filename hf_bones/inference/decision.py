@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from hf_bones.inference.join import PatchJoin, patch_join_from
 from hf_bones.inference.second_look import SecondLook, second_look_from
 from hf_bones.labels import LabelScheme, scheme_from_dict
 from hf_bones.logits import softmax
 from hf_bones.record import read_json, write_json
 
 SCHEMA_VERSION = 2
-READABLE_VERSIONS = (1, 2)  # 1 knew no second look
+READABLE_VERSIONS = (1, 2)  # 1 knew neither patches nor second look
 FILE_NAME = "decision.json"
 
 # Temperatures outside say more about a tiny or separable validation set than about the model.
@@ -38,6 +39,7 @@ class DecisionRule:
     thresholds: class name → [0, 1]; a class is in the prediction set when its calibrated probability reaches its threshold (one threshold
         a class: class-conditional conformal prediction). None: the set is the likeliest class alone.
     fitted_on: counts and losses of the fit, for the card.
+    patches: how the patches of a film join its answer; None: they do not.
     second_look: how windows of a doubtful film join its answer; None: a second look was not fitted.
     """
 
@@ -46,6 +48,7 @@ class DecisionRule:
     image_size: int
     thresholds: dict[str, float] | None = None
     fitted_on: dict[str, Any] = field(default_factory=dict)
+    patches: PatchJoin | None = None
     second_look: SecondLook | None = None
 
     def __post_init__(self) -> None:
@@ -55,8 +58,17 @@ class DecisionRule:
             raise ValueError(f"thresholds are for {sorted(self.thresholds)}, but the classes are {list(self.scheme.names)}")
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Logits (N, C) → calibrated probabilities, float64 (N, C), rows summing to 1."""
+        """Logits (N, C) → calibrated probabilities of the network alone, float64 (N, C), rows summing to 1."""
         return softmax(np.asarray(logits, dtype=np.float64) / self.temperature)
+
+    def calibrated(self, logits: np.ndarray, evidence: np.ndarray | None = None) -> np.ndarray:
+        """Logits (N, C) over the temperature, joined with the evidence (N,) of the films' patches where these join; float64 (N, C)."""
+        calibrated: np.ndarray = np.asarray(logits, dtype=np.float64) / self.temperature
+        if self.patches is None:
+            return calibrated
+        if evidence is None:
+            raise ValueError("patches: their evidence is part of every answer of this decision, and none was given")
+        return self.patches.joined(calibrated, evidence, self.scheme.normal_id)
 
     def looked_again(self, calibrated: np.ndarray, evidence: np.ndarray, look: SecondLook) -> np.ndarray:
         """Logits over the temperature, (N, C), joined with the evidence (N,) of a second look where the film is doubtful, (N, C)."""
@@ -150,6 +162,7 @@ def write_decision(decision: DecisionRule, folder: Path) -> Path:
             "labels": decision.scheme.as_dict(),
             "image_size": decision.image_size,
             "fitted_on": decision.fitted_on,
+            "patches": decision.patches.as_dict() if decision.patches is not None else None,
             "second_look": decision.second_look.as_dict() if decision.second_look is not None else None,
         },
     )
@@ -170,7 +183,8 @@ def read_decision(folder: Path) -> DecisionRule | None:
         raise ValueError(f"{path}: 'labels' must be a label scheme (a mapping with 'classes')")
     if thresholds is not None and not isinstance(thresholds, Mapping):
         raise ValueError(f"{path}: 'thresholds' must be null or map each class to a number")
-    second_look = second_look_from(data.get("second_look"), str(path))
+    patches = patch_join_from(data.get(PatchJoin.KEY), str(path))
+    second_look = second_look_from(data.get(SecondLook.KEY), str(path))
     try:
         return DecisionRule(
             temperature=float(data["temperature"]),
@@ -178,6 +192,7 @@ def read_decision(folder: Path) -> DecisionRule | None:
             image_size=int(data["image_size"]),
             thresholds=None if thresholds is None else {str(name): float(value) for name, value in thresholds.items()},
             fitted_on=dict(data.get("fitted_on") or {}),
+            patches=patches,
             second_look=second_look,
         )
     except KeyError as error:

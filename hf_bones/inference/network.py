@@ -49,8 +49,9 @@ def load_network(checkpoint: files.Checkpoint) -> PreTrainedModel:
     return model
 
 
-def load_patch_head(checkpoint: files.Checkpoint, model: PreTrainedModel) -> PatchHead | None:
-    """The patch head beside the weights, None where there is none. Raises `CheckpointError` for one that is not of this network."""
+def load_patch_head(checkpoint: files.Checkpoint, model: PreTrainedModel, *, needed: bool = False) -> PatchHead | None:
+    """The patch head beside the weights, None where there is none. Raises `CheckpointError` for one that is not of this network, and for
+    one that is missing where it is `needed`."""
     from hf_bones.training.backbone.patch_head import read_patch_head
 
     try:
@@ -58,6 +59,11 @@ def load_patch_head(checkpoint: files.Checkpoint, model: PreTrainedModel) -> Pat
     except ValueError as error:
         raise files.CheckpointError(f"{checkpoint.name}: {error}; take the file away, or train again with box_loss") from error
     if head is None:
+        if needed:
+            raise files.CheckpointError(
+                f"{checkpoint.name}: decision.json lets the patches join every answer, but {files.PATCH_HEAD_FILE}, which asks them, is "
+                "missing; fetch it with the rest of the checkpoint"
+            )
         return None
     widths = getattr(model.config, "hidden_sizes", None)
     width = widths[-1] if widths else getattr(model.config, "hidden_size", None)
@@ -79,7 +85,14 @@ def best_device() -> str:
 
 
 def patch_logits(model: PreTrainedModel, head: PatchHead, inputs: torch.Tensor, content: torch.Tensor) -> torch.Tensor:
-    """What a patch head says of each patch of the last hidden state, float32 (B, H, W); −inf where a patch is padding.
+    """What a patch head says of each patch of the last hidden state, float32 (B, H, W); −inf where a patch is padding."""
+    return logits_and_patches(model, head, inputs, content)[1]
+
+
+def logits_and_patches(
+    model: PreTrainedModel, head: PatchHead, inputs: torch.Tensor, content: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """In one pass, the network's logits, float32 (B, C), and those of the patches, float32 (B, H, W); −inf where a patch is padding.
 
     inputs: (B, 3, S, S) as the model takes them. content: bool (B, S, S), False where the input is padding. A patch counts when half of
     it is content; of a sliver thinner than half a patch, its fullest patches do.
@@ -96,12 +109,12 @@ def patch_logits(model: PreTrainedModel, head: PatchHead, inputs: torch.Tensor, 
     hook = model.base_model.register_forward_hook(keep)
     try:
         with torch.inference_mode():
-            model(pixel_values=inputs)
+            whole = model(pixel_values=inputs).logits.float()
             patches = patch_map(seen[0].float(), patch_grid(model, inputs.shape[-1]))
             logits = patches @ torch.as_tensor(head.weight, device=patches.device) + head.bias
             share = torch.nn.functional.adaptive_avg_pool2d(content[:, None].float(), (logits.shape[1], logits.shape[2]))[:, 0]
             inside = share >= share.amax(dim=(1, 2), keepdim=True).clamp(max=0.5)
-            return logits.masked_fill(~inside, float("-inf"))
+            return whole, logits.masked_fill(~inside, float("-inf"))
     finally:
         hook.remove()
 

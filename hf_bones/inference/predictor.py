@@ -23,7 +23,8 @@ from hf_bones.inference import checkpoint as files
 from hf_bones.inference.decision import DecisionRule, read_decision
 from hf_bones.inference.explain import HEATMAP_BATCH, heat_maps
 from hf_bones.inference.finding import REFER, UNREADABLE, Finding
-from hf_bones.inference.network import best_device, content_mask, load_network, load_patch_head, patch_logits
+from hf_bones.inference.join import log_sum_exp
+from hf_bones.inference.network import best_device, content_mask, load_network, load_patch_head, logits_and_patches, patch_logits
 from hf_bones.inference.second_look import SCALE, TOP, SecondLook, evidence_of_doubtful, film_evidence
 from hf_bones.labels import LabelScheme
 from hf_bones.logits import softmax
@@ -40,9 +41,11 @@ ImageSource = str | Path | bytes | Image.Image | np.ndarray
 
 
 class Answer(NamedTuple):
-    """What the network says of one image: logits (C,), a heat map where one was asked for, and how often it looked."""
+    """What is said of one image: the network's own logits (C,), the calibrated ones (C,) with what patches and second look add, a heat map
+    where one was asked for, and how often the network looked."""
 
     logits: np.ndarray
+    calibrated: np.ndarray
     heatmap: np.ndarray | None
     mirrored: bool
     zoomed: bool
@@ -53,7 +56,7 @@ class BonePredictor:
 
     `spec` is the model input, `scheme` the classes with their definitions, `names` their names in the order of the outputs, `calibrated`
     whether a decision.json came with the checkpoint, `checkpoint` and `revision` what is loaded, `patch_head` what asks its patches for
-    breaks, if that came too.
+    breaks, if that came too. `decision` says whether and how their answers join the network's.
     """
 
     def __init__(
@@ -99,7 +102,7 @@ class BonePredictor:
                 )
 
         model = load_network(found).to(device or best_device())
-        head = load_patch_head(found, model)
+        head = load_patch_head(found, model, needed=decision.patches is not None)
         return cls(model, spec, decision, calibrated=calibrated, checkpoint=found.name, revision=found.revision, patch_head=head)
 
     @property
@@ -189,10 +192,19 @@ class BonePredictor:
     def _highest_patches(self, windows: Sequence[np.ndarray], count: int) -> np.ndarray:
         """The `count` highest patch logits of each of a batch of windows, float64 (B, count) or fewer columns; −inf for padding."""
         assert self.patch_head is not None
-        shapes = [fitted_shape(window.shape[0], window.shape[1], self.spec.size) for window in windows]
-        content = content_mask(shapes, self.spec.size, self.model.device)
-        found = patch_logits(self.model, self.patch_head, self._tensor(windows), content).flatten(1)
+        found = patch_logits(self.model, self.patch_head, self._tensor(windows), self._content(windows)).flatten(1)
         return found.topk(min(count, found.shape[1])).values.double().cpu().numpy()
+
+    def views(self, pixels: Sequence[np.ndarray], *, mirror: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+        """What one pass says of opened images, a list of uint8 (H, W), in one batch: the network's own logits, float32 (N, C), and the
+        evidence of the patches, float64 (N,), None without a patch head. With `mirror` each is the mean over image and mirror image."""
+        if mirror:  # The picture is turned, not the model's input: its padding must stay right and below.
+            (one, seen), (other, also) = self.views(pixels), self.views([image[:, ::-1] for image in pixels])
+            return (one + other) / 2, None if seen is None or also is None else (seen + also) / 2
+        if self.patch_head is None:
+            return self.logits(pixels), None
+        found, patches = logits_and_patches(self.model, self.patch_head, self._tensor(pixels), self._content(pixels))
+        return found.cpu().numpy(), log_sum_exp(patches.flatten(1).double().cpu().numpy())
 
     def logits(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
         """Raw outputs for opened images, a list of uint8 (H, W): float32 (N, C), in one batch."""
@@ -225,21 +237,24 @@ class BonePredictor:
         """What there is to say of each image of one batch."""
         if not pixels:
             return []
-        outputs = self.logits(pixels)
-        if mirror:
-            # The picture is turned, not the model's input: its padding must stay right and below.
-            outputs = (outputs + self.logits([image[:, ::-1] for image in pixels])) / 2
+        outputs, evidence = self.views(pixels, mirror=mirror)
+        calibrated = self.decision.calibrated(outputs, evidence)
         zoomed = np.zeros(len(pixels), dtype=bool)
         if look is not None:
-            calibrated = outputs / self.decision.temperature
             abnormal = 1 - softmax(calibrated)[:, self.scheme.normal_id]
             ask = partial(self.evidence, scale=look.scale, top=look.top, batch_size=batch_size)
             seen = evidence_of_doubtful(look, abnormal, pixels, ask, mirror)
-            outputs, zoomed = self.decision.looked_again(calibrated, seen, look) * self.decision.temperature, ~np.isnan(seen)
+            calibrated, zoomed = self.decision.looked_again(calibrated, seen, look), ~np.isnan(seen)
         maps: list[np.ndarray | None] = [None] * len(pixels)
         if heatmap:
             maps = [*self.explain(pixels, [self.names[index] for index in self._likeliest_abnormal(outputs)])]
-        return [Answer(row, heat, mirror, bool(again)) for row, heat, again in zip(outputs, maps, zoomed, strict=True)]
+        answers = zip(outputs, calibrated, maps, zoomed, strict=True)
+        return [Answer(own, joined, heat, mirror, bool(again)) for own, joined, heat, again in answers]
+
+    def _content(self, pixels: Sequence[np.ndarray]) -> torch.Tensor:
+        """Where the inputs of these images hold picture and no padding, bool (B, S, S)."""
+        shapes = [fitted_shape(image.shape[0], image.shape[1], self.spec.size) for image in pixels]
+        return content_mask(shapes, self.spec.size, self.model.device)
 
     def _tensor(self, pixels: Sequence[np.ndarray]) -> torch.Tensor:
         import torch
@@ -247,9 +262,8 @@ class BonePredictor:
         return torch.from_numpy(stack_inputs(pixels, self.spec)).to(self.model.device)
 
     def _finding(self, source: str, answer: Answer) -> Finding:
-        outputs = answer.logits
-        calibrated = self.decision.probabilities(outputs[None])[0]
-        raw = softmax(outputs.astype(np.float64))
+        calibrated = softmax(answer.calibrated[None])[0]
+        raw = softmax(answer.logits.astype(np.float64))
         open_classes = self.decision.prediction_set(calibrated.tolist())
         reasons: tuple[str, ...] = ()
         if len(open_classes) == 1:

@@ -1,13 +1,7 @@
 """A second look at doubtful films (`--zoom`): windows of the film at twice the size, and what their patches add to its log odds.
 
-A film is scaled so that its long side is `scale` times the model's input and cut into windows of the input's size. The patch head says of
-each patch whether a break lies there; the mean of the highest of its logits over all windows is the film's evidence (`top` 1: the
-maximum). It joins the film's own answer:
-
-    log odds (abnormal : healthy) = log_odds × those of the single view, calibrated + evidence × evidence + offset
-
-The logits of the abnormal classes keep their differences. The numbers are fitted by logistic regression (`second_look_fit.py`) and stand
-in decision.json under `second_look`.
+A film is scaled so that its long side is `scale` times the model's input and cut into windows of the input's size. The mean of the highest
+patch logits over all windows is the film's evidence (`top` 1: the maximum), which joins its answer as `join.py` has it.
 """
 
 from __future__ import annotations
@@ -15,40 +9,36 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from hf_bones.inference.join import Floats, PatchJoin, join_numbers
 from hf_bones.preprocess import fit_to
 
-Floats = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
 
 SCALE, TOP = 2.0, 5
 
 
 @dataclass(frozen=True)
-class SecondLook:
+class SecondLook(PatchJoin):
     """How a second look joins the first one.
 
-    scale: long side of the film ÷ the model's input size, over 1. top: how many of the highest patch logits are averaged. log_odds,
-    evidence, offset: see above. doubtful: the range of calibrated P(abnormal) in which a film gets the second look, ends included.
-    fitted_on: counts and figures of the fit.
+    scale: long side of the film ÷ the model's input size, over 1. top: how many of the highest patch logits are averaged. doubtful: the
+    range of calibrated P(abnormal) in which a film gets the second look, ends included.
     """
 
-    log_odds: float
-    evidence: float
-    offset: float
     scale: float = SCALE
     top: int = TOP
     doubtful: tuple[float, float] = (0.0, 1.0)
-    fitted_on: dict[str, Any] = field(default_factory=dict)
+
+    KEY: ClassVar[str] = "second_look"
 
     def __post_init__(self) -> None:
-        if not all(math.isfinite(value) for value in (self.log_odds, self.evidence, self.offset)):
-            raise ValueError("second_look: log_odds, evidence and offset must be finite numbers")
+        super().__post_init__()
         if not 1 <= self.scale <= 8:
             raise ValueError(f"second_look: scale must be from 1 to 8, got {self.scale}")
         if self.top < 1:
@@ -61,54 +51,23 @@ class SecondLook:
         chance = np.asarray(abnormal, dtype=np.float64)
         return (chance >= self.doubtful[0]) & (chance <= self.doubtful[1])
 
-    def joined(self, logits: npt.ArrayLike, evidence: npt.ArrayLike, normal_id: int) -> Floats:
-        """Calibrated logits (N, C), temperature divided out, with the evidence (N,) of the films in them; float64 (N, C).
-
-        The logit of the normal class stays; the others move together. Evidence that is not finite raises ValueError.
-        """
-        rows, seen = np.array(logits, dtype=np.float64), np.asarray(evidence, dtype=np.float64)
-        if not np.isfinite(seen).all():
-            raise ValueError("second look: the patches of a film gave no finite evidence")
-        single = log_odds(rows, normal_id)
-        shift = self.log_odds * single + self.evidence * seen + self.offset - single
-        others = np.arange(rows.shape[1]) != normal_id
-        rows[:, others] += shift[:, None]
-        return rows
-
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "doubtful": list(self.doubtful)}
+        return {**super().as_dict(), "doubtful": list(self.doubtful)}
 
 
 def second_look_from(data: object, where: str) -> SecondLook | None:
     """The second look of decision.json's `data`, None for null. Raises ValueError naming `where` and the key."""
     if data is None:
         return None
-    if not isinstance(data, Mapping):
-        raise ValueError(f"{where}: 'second_look' must be null or a mapping")
+    numbers = join_numbers(data, SecondLook.KEY, where)
+    assert isinstance(data, Mapping)  # join_numbers has refused anything else
     try:
         low, high = data["doubtful"]
-        return SecondLook(
-            log_odds=float(data["log_odds"]),
-            evidence=float(data["evidence"]),
-            offset=float(data["offset"]),
-            scale=float(data["scale"]),
-            top=int(data["top"]),
-            doubtful=(float(low), float(high)),
-            fitted_on=dict(data.get("fitted_on") or {}),
-        )
+        return SecondLook(**numbers, scale=float(data["scale"]), top=int(data["top"]), doubtful=(float(low), float(high)))
     except KeyError as error:
         raise ValueError(f"{where}: second_look: key {error} is missing; fit it again with `hf-bones second-look`") from error
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}") from error
-
-
-def log_odds(logits: npt.ArrayLike, normal_id: int) -> Floats:
-    """Log odds of abnormal against normal, (N,), of logits (N, C): logsumexp of the abnormal ones less the normal one."""
-    rows = np.asarray(logits, dtype=np.float64)
-    others = np.delete(rows, normal_id, axis=1)
-    top = others.max(axis=1)
-    found: Floats = top + np.log(np.exp(others - top[:, None]).sum(axis=1)) - rows[:, normal_id]
-    return found
 
 
 def window_places(height: int, width: int, size: int) -> list[tuple[int, int]]:

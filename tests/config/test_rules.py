@@ -29,6 +29,7 @@ BROKEN = {
         {"trainable": "last:1"},
         {"cached_views": 0},
     ),
+    ("join_patches", "box_loss"): ({"join_patches": True}, {"join_patches": False}, {"box_loss": 0.5}),
     ("second_look", "box_loss"): ({"second_look": True}, {"second_look": False}, {"box_loss": 0.5}),
     ("torch_compile", "box_loss"): ({"torch_compile": "whole", "box_loss": 0.5}, {"torch_compile": "blocks"}, {"box_loss": 0}),
     ("loss", "label_smoothing"): ({"loss": "focal", "label_smoothing": 0.1}, {"label_smoothing": 0}, {"loss": "cross_entropy"}),

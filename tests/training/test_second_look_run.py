@@ -1,4 +1,4 @@
-"""A whole run with box_loss leaves a patch head, and a second look. Run: pytest tests/training/test_second_look_run.py"""
+"""A whole run with box_loss leaves a patch head, patches that join and a second look. Run: pytest tests/training/test_second_look_run.py"""
 
 from __future__ import annotations
 
@@ -37,14 +37,15 @@ def boxed(smaller: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_with_boxes_leaves_a_patch_head_and_a_second_look_and_one_without_takes_them_away(boxed: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
     more = ("--head_start", "random", "--box_loss", "1", "--epochs", "2", "--augment", "true", "--tile_probability", "0.4")
-    assert main(arguments(boxed, output, *more, "--second_look", "true")) == 0
+    assert main(arguments(boxed, output, *more, "--join_patches", "true", "--second_look", "true")) == 0
     head, decision = read_patch_head(output), read_decision(output)
     assert head is not None and head.weight.shape == (32,) and head.bias != -4.0, "where it started"
     assert not [name for name in load_file(output / "model.safetensors") if "auxiliary" in name]
     assert decision is not None and decision.second_look is not None and decision.second_look.fitted_on["n"] == 9
+    assert decision.patches is not None and decision.patches.fitted_on["n"] == 9
     assert FILE_NAME in {path.name for path in files_to_push(output)}
     card = (output / "README.md").read_text()
-    assert "A second look (`--zoom`) is fitted" in card and "9 validation images" in card
+    assert "A second look (`--zoom`) is fitted" in card and "9 validation images" in card and "The patches join every answer" in card
     predictor = BonePredictor.from_pretrained(output, device="cpu")
     film = np.repeat(np.repeat(bar_picture(1, 7), 3, axis=0), 3, axis=1)
     one, two = (predictor.predict(film, zoom=zoom)[0] for zoom in (False, True))
@@ -59,5 +60,5 @@ def test_a_run_with_boxes_leaves_a_patch_head_and_a_second_look_and_one_without_
 
     assert main(arguments(boxed, output, "--epochs", "1", "--resume", "false")) == 0
     decision = read_decision(output)
-    assert decision is not None and decision.second_look is None and not (output / FILE_NAME).exists()
+    assert decision is not None and decision.second_look is None and decision.patches is None and not (output / FILE_NAME).exists()
     assert "second look" not in (output / "README.md").read_text()

@@ -1,4 +1,4 @@
-"""Fitting a second look to planted films. Run: pytest tests/inference/test_second_look_fit.py"""
+"""Fitting patches and a second look to planted films. Run: pytest tests/inference/test_join_fit.py"""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from hf_bones.inference.decision import DecisionRule
-from hf_bones.inference.second_look import film_evidence, log_odds
-from hf_bones.inference.second_look_fit import fit_join, fit_second_look
+from hf_bones.inference.join import PatchJoin, log_odds, log_sum_exp
+from hf_bones.inference.join_fit import fit_join, fit_patches, fit_second_look, join_line
+from hf_bones.inference.second_look import film_evidence
 from hf_bones.labels import THREE_CLASS
 
 
@@ -34,13 +35,13 @@ def test_a_fit_tells_what_it_is_worth_out_of_fold_and_evidence_of_nothing_is_wor
     logits, evidence, labels = planted(600, 1)
     groups = [f"g{row // 2}" for row in range(600)]
     rule = DecisionRule(2.0, THREE_CLASS, 56)
-    found = fit_second_look(rule, 2 * logits, evidence, labels, groups)
+    found = fit_second_look(rule, logits, evidence, labels, groups)
     assert (found.log_odds, found.evidence, found.offset) == pytest.approx((1, 2, -1), abs=0.5)
     (before, after), (gained, low, _high) = found.fitted_on["auroc_abnormal"], found.fitted_on["auroc_gained"]
     assert after > before + 0.1 and gained == pytest.approx(after - before) and low > 0
     assert found.fitted_on["log_loss"][1] < found.fitted_on["log_loss"][0] and found.fitted_on["groups"] == 300
     noise = np.random.default_rng(5).normal(size=600)
-    idle = fit_second_look(rule, 2 * logits, noise, labels, groups)
+    idle = fit_second_look(rule, logits, noise, labels, groups)
     assert abs(idle.fitted_on["auroc_gained"][0]) < 0.02 and abs(idle.evidence) < 0.3
     # A group's films are never in the fold that is fitted: evidence that knows each group's answer by heart helps no other group.
     with pytest.raises(ValueError, match="two groups"):
@@ -66,3 +67,20 @@ def test_a_second_look_finds_a_small_break_that_the_single_view_misses() -> None
     look = fit_second_look(DecisionRule(1.0, THREE_CLASS, 56), logits, evidence, labels, [str(row) for row in range(200)])
     before, after = look.fitted_on["auroc_abnormal"]
     assert before < 0.65 and after > 0.95
+
+
+def test_patches_find_a_small_break_that_the_mean_of_the_patches_loses() -> None:
+    """Planted: 196 patches a film, four of a broken one say so, and the network sees little more than their mean."""
+    random = np.random.default_rng(2)
+    labels = np.arange(240) % 3
+    patches = random.normal(-4, 1, size=(240, 196))
+    for row in np.flatnonzero(labels):
+        patches[row, random.integers(0, 196, 4)] = 3
+    blurred = patches.mean(axis=1) * 2 + 8 + random.normal(0, 0.5, 240)
+    logits = np.stack([np.zeros(240), blurred, np.full(240, -3.0)], axis=1)
+    rule, groups = DecisionRule(2.0, THREE_CLASS, 56), [str(row) for row in range(240)]
+    join = fit_patches(rule, logits, log_sum_exp(patches), labels, groups)
+    before, after = join.fitted_on["auroc_abnormal"]
+    assert type(join) is PatchJoin and before < 0.8 and after > 0.99 and "doubtful" not in join.fitted_on
+    assert "with its patches" in join_line(join) and f"{after:.3f}" in join_line(join)
+    assert fit_patches(rule, 2 * logits, log_sum_exp(patches), labels, groups).log_odds < join.log_odds, "the temperature is divided out"
