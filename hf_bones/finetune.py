@@ -150,16 +150,16 @@ def add_patch_joins(config: TrainConfig, trained: TrainedModel, decision: Decisi
         pixels = (source.pixels(row) for source in sources for row in range(len(source)))
         yield from tqdm(pixels, total=len(trained.labels), desc=told, unit="image", disable=None)
 
-    about = {"labels": trained.labels, "groups": trained.groups, "balanced": trained.verdict_shift is not None}
+    truth, balanced = (trained.labels, trained.groups), trained.verdict_shift is not None
     try:
         calibrated = trained.logits / decision.temperature
         if config.join_patches:
             logits, evidence = film_views(predictor, films("patches of validation"), config.eval_batch_size)
-            decision = replace(decision, patches=fit_patches(decision, logits, evidence, **about))
+            decision = replace(decision, patches=fit_patches(decision, logits, evidence, *truth, balanced=balanced))
             calibrated = decision.calibrated(logits, evidence)
         if config.second_look:
             evidence = predictor.evidence(films("second look at validation"), batch_size=config.eval_batch_size)
-            decision = replace(decision, second_look=fit_second_look(decision, calibrated, evidence, **about))
+            decision = replace(decision, second_look=fit_second_look(decision, calibrated, evidence, *truth, balanced=balanced))
     except ValueError as error:
         print(f"note        not fitted: {error}")
         return

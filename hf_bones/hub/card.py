@@ -54,6 +54,7 @@ def write_card(folder: str | Path, *, name: str | None = None, evaluation: str |
 
 def card_text(folder: Path, name: str | None = None) -> str:
     """The card of the checkpoint in `folder`, as Markdown with YAML front matter."""
+    from hf_bones.hub.card_candidates import candidates_table
     from hf_bones.hub.card_figures import drawn_sentence, measured_table, validation_table  # with sklearn and matplotlib behind it
 
     config = read_json(folder / CONFIG_FILE)
@@ -87,6 +88,7 @@ def card_text(folder: Path, name: str | None = None) -> str:
         seen=len(read_seen_films(folder / SEEN_FILE)) if (folder / SEEN_FILE).is_file() else None,
         validation=validation_table(_mapping(_mapping(record.get("metrics")).get("validation")), scheme),
         drawn_films=drawn_sentence(record),
+        candidates=candidates_table(record),
         decision=decision,
         model=title if HUB_ID.fullmatch(title) else "PATH_OR_ID",
         pooled=config.get("model_type") == POOLED,

@@ -111,6 +111,19 @@ def test_drawn_films_that_were_judged_are_counted_in_the_card(checkpoint: Path) 
     assert said in card_text(checkpoint).replace("\\", "")
 
 
+def test_the_card_tables_the_candidates_it_was_chosen_from_and_marks_what_chose(checkpoint: Path) -> None:
+    rows = [
+        {"measure": "mean over sources", "n": 40, "values": [0.75, 0.7], "intervals": [[0.7, 0.8], None]},
+        {"measure": "recall, one | two", "n": 12, "values": [0.5, 0.25], "intervals": [[0.3, 0.7], [None, None]]},
+    ]
+    told = {"candidates": {"names": ["this model", "the one before"], "chosen_by": ["mean over sources"], "rows": rows}}
+    assert "How it was chosen" not in card_text(checkpoint)
+    write_json(checkpoint / "record.json", {**RECORD, **told})
+    card = card_text(checkpoint)
+    assert "| **mean over sources** | 40 | 0.750 (0.700–0.800) | 0.700 |" in card
+    assert "| recall, one \\| two | 12 | 0.500 (0.300–0.700) | 0.250 |" in card and "| figure | n | this model | the one before |" in card
+
+
 def test_unclear_licences_are_not_passed_off_as_clear(checkpoint: Path) -> None:
     write_json(checkpoint / "record.json", {**RECORD, "data": {**RECORD["data"], "licences": {"CC-BY-4.0": 10, "unclear": 3}}})
     text = card_text(checkpoint)

@@ -1,0 +1,143 @@
+"""Makes the bundled model again from its second version, which stands in the project's history: weights, patches, decision, card, record,
+and the list of films it has seen. An hour and a half on two CPU cores; run again, it goes on where it was.
+
+    python scripts/bench/bundled.py DATA --elsewhere FOLDER --out runs/bundled             # made, compared with the second version
+    python scripts/bench/bundled.py DATA --elsewhere FOLDER --out runs/bundled --adopt     # judged on test and drawn films, and shipped
+
+DATA: a folder that `hf-bones build` wrote, of which only rows under a licence that allows it are learnt from. --elsewhere: films of other
+origins with manifest.csv, none of them learnt from. FracAtlas validation and these films choose between the two: nothing is adopted that is
+worse on either. Only --adopt looks at test.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tarfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from elsewhere import Elsewhere, elsewhere_bars, read_elsewhere
+from harness import Bar, arguments, figure_bars
+
+from hf_bones.config.recipe import load_recipe, override
+from hf_bones.dataset.build import load_bones
+from hf_bones.evaluation.report.choices import EvaluateChoices
+from hf_bones.evaluation.report.run import evaluate_checkpoint, predict_rows, scheme_labels
+from hf_bones.evaluation.report.slices import bare_films
+from hf_bones.finetune import run
+from hf_bones.hub.card import write_card
+from hf_bones.hub.card_candidates import RECORD_KEY, candidates_table
+from hf_bones.hub.push import files_to_push
+from hf_bones.inference.checkpoint import BUNDLED, RECORD_FILE, WEIGHTS_FILE, find_folder
+from hf_bones.inference.predictor import BonePredictor
+from hf_bones.labels import THREE_CLASS
+from hf_bones.record import read_json, sha256_file, write_json
+
+SECOND_VERSION = "a7c14b4"  # the last commit that has it
+RECIPE, TITLE, BEFORE = "multi-source-cpu", "hf_bones: the bundled model", "the bundled model, second version"
+LICENCES = ("CC-BY-4.0", "CC0-1.0", "LicenseRef-PD")
+CHOOSING = ("AUROC(abnormal), FracAtlas validation (all)", "mean over sources")
+LIMIT_MB = 16.0
+ROOT = Path(__file__).parents[2]
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--elsewhere", type=Path, metavar="FOLDER", required=True, help="films of other origins, with their manifest.csv")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; another beside it holds the second version")
+    parser.add_argument("--adopt", action="store_true", help="put it into the package, if it is no worse")
+    options = parser.parse_args()
+    out, start = options.out, options.out.with_name(f"{options.out.name}-second-version")
+    second_version(start)
+    if not (out / RECORD_FILE).is_file():
+        places = {"model": str(start), "dataset": str(options.data), "train_licences": list(LICENCES), "output_dir": str(out)}
+        run(override(load_recipe(RECIPE), places))
+    splits = load_bones(options.data)
+    found = read_elsewhere(options.elsewhere, THREE_CLASS.normal, few=4 if options.quick else None)
+    candidates = {name: candidate_bars(folder, splits["validation"], found) for name, folder in (("this model", out), (BEFORE, start))}
+    rows = [
+        {
+            "measure": same[0]["bar"],
+            "n": same[0]["n"],
+            "values": [each["value"] for each in same],
+            "intervals": [each["interval"] for each in same],
+        }
+        for same in zip(*candidates.values(), strict=True)
+    ]
+    told = {"names": list(candidates), "chosen_by": [row["measure"] for row in rows if row["measure"].startswith(CHOOSING)], "rows": rows}
+    start_told = {"base_model": BEFORE, "base_model_sha256": sha256_file(start / WEIGHTS_FILE)}
+    write_json(out / RECORD_FILE, {**read_json(out / RECORD_FILE), **start_told, RECORD_KEY: told})
+    write_card(out, name=TITLE)
+    print(candidates_table(read_json(out / RECORD_FILE)))
+    worse = [row["measure"] for row in rows if row["measure"] in told["chosen_by"] and row["values"][0] < row["values"][1]]
+    if worse:
+        raise SystemExit(f"not adopted: worse than {BEFORE} on {' and '.join(worse)}")
+    if options.adopt:
+        adopt(out, splits)
+
+
+def second_version(folder: Path) -> None:
+    """Puts the checkpoint of the second version into `folder`, from the project's history."""
+    if (folder / WEIGHTS_FILE).is_file():
+        return
+    command = ["git", "-C", str(ROOT), "archive", SECOND_VERSION, "hf_bones/checkpoint"]
+    packed = subprocess.run(command, capture_output=True, check=False)
+    if packed.returncode:
+        raise SystemExit(
+            f"{SECOND_VERSION}: not in this clone's history; `git fetch --unshallow` gets it ({packed.stderr.decode().strip()})"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(fileobj=BytesIO(packed.stdout)) as archive:
+        for member in archive.getmembers():
+            content = archive.extractfile(member) if member.isfile() else None
+            if content is not None:
+                (folder / Path(member.name).name).write_bytes(content.read())
+
+
+def candidate_bars(folder: Path, validation: Any, found: Elsewhere) -> list[Bar]:
+    """What chooses between finished candidates: figures on FracAtlas validation and on films elsewhere, source by source."""
+    predictor = BonePredictor.from_pretrained(folder)
+    part = validation.select([row for row, source in enumerate(validation["source"][:]) if source == "fracatlas"])
+    labels = scheme_labels(part, THREE_CLASS, "validation")
+    findings = predict_rows(predictor, part, 16)
+    table = np.array([[finding.probabilities[name] for name in THREE_CLASS.names] for finding in findings])
+    healthy, abnormal = labels == THREE_CLASS.normal_id, labels > THREE_CLASS.normal_id
+    bare = bare_films(healthy, abnormal, part["hardware"][:], part["cast"][:])
+    groups = np.array(part["group"][:])
+    names = {
+        "auroc_abnormal": "AUROC(abnormal), FracAtlas validation (all)",
+        "balanced_accuracy": "balanced accuracy, FracAtlas validation",
+    }
+    bars = figure_bars(names, labels, table, groups.tolist())
+    bars += figure_bars(
+        {"auroc_abnormal": "AUROC(abnormal), FracAtlas validation (bare)"}, labels[bare], table[bare], groups[bare].tolist()
+    )
+    others = elsewhere_bars(folder.name, predictor, found, {}, None)
+    return bars + [{**each, "bar": each["bar"].partition(": ")[2].replace("auroc_abnormal", "AUROC(abnormal)")} for each in others]
+
+
+def adopt(out: Path, splits: Any) -> None:
+    """Judges the model on test and on drawn films, and puts what belongs to a checkpoint into the package."""
+    report = out / "report"
+    evaluate_checkpoint(out, splits, report, EvaluateChoices(baseline_licences=LICENCES, worst=0))
+    write_card(out, name=TITLE, evaluation=report)
+    judge = [ROOT / "scripts" / "judge_drawn.py", out, "--examples"]
+    subprocess.run([sys.executable, *map(str, judge)], check=True)
+    files = files_to_push(out)
+    size = sum(path.stat().st_size for path in files) / 1e6
+    if size > LIMIT_MB:
+        raise SystemExit(f"not adopted: {size:.2f} MB, over {LIMIT_MB:g} MB")
+    package = find_folder(BUNDLED)
+    for old in package.iterdir():
+        old.unlink()
+    for path in files:
+        shutil.copyfile(path, package / path.name)
+    print(f"adopted     {package}, {size:.2f} MB; now run scripts/docs/figures.py and scripts/docs/screenshots.py demo report")
+
+
+if __name__ == "__main__":
+    main()
