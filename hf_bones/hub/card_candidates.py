@@ -15,7 +15,8 @@ RECORD_KEY = "candidates"
 def candidates_table(record: Mapping[str, Any]) -> str:
     """Measures down, candidates across, those that chose marked; empty where the record has none.
 
-    `names` of the candidates, the measures `chosen_by`, and `rows` of a measure, its n, and a value and an interval (or null) a candidate.
+    `names` of the candidates, the measures `chosen_by`, `rows` of a measure, its n, and a value and an interval (or null) a candidate, and,
+    where two were compared film by film, the `difference` (measure, value, interval).
     """
     found = record.get(RECORD_KEY)
     if not isinstance(found, Mapping):
@@ -25,7 +26,12 @@ def candidates_table(record: Mapping[str, Any]) -> str:
         marked = f"**{plain(row['measure'])}**" if row["measure"] in found["chosen_by"] else plain(row["measure"])
         cells = [_cell(value, interval) for value, interval in zip(row["values"], row["intervals"], strict=True)]
         rows.append([marked, str(row["n"]), *cells])
-    return markdown_table(["figure", "n", *map(plain, found["names"])], rows)
+    table = markdown_table(["figure", "n", *map(plain, found["names"])], rows)
+    gained = found.get("difference")
+    if not gained:
+        return table
+    value, (low, high) = gained["value"], gained["interval"]
+    return f"{table}\n\n{plain(gained['measure'])}: {value:+{ALONE}} ({low:+{ALONE}} to {high:+{ALONE}}), film by film."
 
 
 def _cell(value: float, interval: list[float | None] | None) -> str:

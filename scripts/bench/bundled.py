@@ -15,13 +15,16 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accuracy import CAUGHT
 from elsewhere import Elsewhere, elsewhere_bars, read_elsewhere
-from harness import Bar, arguments, figure_bars
+from harness import Bar, arguments, bar, few_of_each, figure_bars, write_result
 
 from hf_bones.config.recipe import load_recipe, override
 from hf_bones.dataset.build import load_bones
@@ -30,15 +33,18 @@ from hf_bones.evaluation.report.run import evaluate_checkpoint, predict_rows, sc
 from hf_bones.evaluation.report.slices import bare_films
 from hf_bones.finetune import run
 from hf_bones.hub.card import write_card
-from hf_bones.hub.card_candidates import RECORD_KEY, candidates_table
+from hf_bones.hub.card_candidates import RECORD_KEY
 from hf_bones.hub.push import files_to_push
 from hf_bones.inference.checkpoint import BUNDLED, RECORD_FILE, WEIGHTS_FILE, find_folder
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS
-from hf_bones.record import read_json, sha256_file, write_json
+from hf_bones.metrics.intervals import paired_differences
+from hf_bones.record import read_json, sha256_file, sha256_rows, write_json
 
 SECOND_VERSION = "a7c14b4"  # the last commit that has it
-RECIPE, TITLE, BEFORE = "multi-source-cpu", "hf_bones: the bundled model", "the bundled model, second version"
+RECIPE, TITLE = "multi-source-cpu", "hf_bones: the bundled model"
+THIS, BEFORE = "this model", "the second version"
+FIGURES = {"auroc_abnormal": "AUROC(abnormal)", "balanced_accuracy": "balanced accuracy", CAUGHT: "fractured recall at specificity .85"}
 LICENCES = ("CC-BY-4.0", "CC0-1.0", "LicenseRef-PD")
 CHOOSING = ("AUROC(abnormal), FracAtlas validation (all)", "mean over sources")
 LIMIT_MB = 16.0
@@ -58,22 +64,20 @@ def main() -> None:
         run(override(load_recipe(RECIPE), places))
     splits = load_bones(options.data)
     found = read_elsewhere(options.elsewhere, THREE_CLASS.normal, few=4 if options.quick else None)
-    candidates = {name: candidate_bars(folder, splits["validation"], found) for name, folder in (("this model", out), (BEFORE, start))}
-    rows = [
-        {
-            "measure": same[0]["bar"],
-            "n": same[0]["n"],
-            "values": [each["value"] for each in same],
-            "intervals": [each["interval"] for each in same],
-        }
-        for same in zip(*candidates.values(), strict=True)
-    ]
-    told = {"names": list(candidates), "chosen_by": [row["measure"] for row in rows if row["measure"].startswith(CHOOSING)], "rows": rows}
-    start_told = {"base_model": BEFORE, "base_model_sha256": sha256_file(start / WEIGHTS_FILE)}
+    films = validation_films(splits["validation"], few=4 if options.quick else None)
+    both = {name: judged(BonePredictor.from_pretrained(folder), films) for name, folder in ((THIS, out), (BEFORE, start))}
+    bars = {name: candidate_bars(folder, films, both[name], found) for name, folder in ((THIS, out), (BEFORE, start))}
+    rows = [candidate_row(same) for same in zip(*bars.values(), strict=True)]
+    chosen_by = [row["measure"] for row in rows if row["measure"].startswith(CHOOSING)]
+    paired = paired_bar(films, *both.values())
+    told = {"names": list(bars), "chosen_by": chosen_by, "rows": rows, "difference": {**paired, "measure": paired["bar"]}}
+    start_told = {"base_model": f"{TITLE}, {BEFORE.removeprefix('the ')}", "base_model_sha256": sha256_file(start / WEIGHTS_FILE)}
     write_json(out / RECORD_FILE, {**read_json(out / RECORD_FILE), **start_told, RECORD_KEY: told})
     write_card(out, name=TITLE)
-    print(candidates_table(read_json(out / RECORD_FILE)))
-    worse = [row["measure"] for row in rows if row["measure"] in told["chosen_by"] and row["values"][0] < row["values"][1]]
+    named = [{**each, "bar": f"{name}: {each['bar']}"} for name, own in bars.items() for each in own]
+    digest = sha256_rows(zip(films.part["sha256"][:], films.labels.tolist(), films.groups, strict=True))
+    write_result("bundled", "bundled.py DATA --elsewhere FOLDER --out OUT", digest, [*named, paired], quick=options.quick)
+    worse = [row["measure"] for row in rows if row["measure"] in chosen_by and row["values"][0] < row["values"][1]]
     if worse:
         raise SystemExit(f"not adopted: worse than {BEFORE} on {' and '.join(worse)}")
     if options.adopt:
@@ -98,26 +102,59 @@ def second_version(folder: Path) -> None:
                 (folder / Path(member.name).name).write_bytes(content.read())
 
 
-def candidate_bars(folder: Path, validation: Any, found: Elsewhere) -> list[Bar]:
-    """What chooses between finished candidates: figures on FracAtlas validation and on films elsewhere, source by source."""
-    predictor = BonePredictor.from_pretrained(folder)
+@dataclass(frozen=True, eq=False)
+class Films:
+    """N FracAtlas validation films: rows, class ids (N,), groups, and which of them are bare or healthy (N,)."""
+
+    part: Any
+    labels: np.ndarray
+    groups: list[str]
+    bare: np.ndarray
+
+
+def validation_films(validation: Any, few: int | None) -> Films:
     part = validation.select([row for row, source in enumerate(validation["source"][:]) if source == "fracatlas"])
+    part = part if few is None else few_of_each(part, few)
     labels = scheme_labels(part, THREE_CLASS, "validation")
-    findings = predict_rows(predictor, part, 16)
-    table = np.array([[finding.probabilities[name] for name in THREE_CLASS.names] for finding in findings])
     healthy, abnormal = labels == THREE_CLASS.normal_id, labels > THREE_CLASS.normal_id
-    bare = bare_films(healthy, abnormal, part["hardware"][:], part["cast"][:])
-    groups = np.array(part["group"][:])
-    names = {
-        "auroc_abnormal": "AUROC(abnormal), FracAtlas validation (all)",
-        "balanced_accuracy": "balanced accuracy, FracAtlas validation",
-    }
-    bars = figure_bars(names, labels, table, groups.tolist())
-    bars += figure_bars(
-        {"auroc_abnormal": "AUROC(abnormal), FracAtlas validation (bare)"}, labels[bare], table[bare], groups[bare].tolist()
+    return Films(part, labels, list(part["group"][:]), bare_films(healthy, abnormal, part["hardware"][:], part["cast"][:]))
+
+
+def judged(predictor: BonePredictor, films: Films) -> np.ndarray:
+    """Probabilities (N, C) as the verdict has them."""
+    findings = predict_rows(predictor, films.part, 16)
+    return np.array([[finding.probabilities[name] for name in THREE_CLASS.names] for finding in findings])
+
+
+def candidate_bars(folder: Path, films: Films, table: np.ndarray, found: Elsewhere) -> list[Bar]:
+    """What finished candidates are chosen by and told of: figures on FracAtlas validation and on films elsewhere, source by source."""
+    groups = np.array(films.groups)
+    names = {key: f"{title}, FracAtlas validation (all)" for key, title in FIGURES.items()}
+    bars = figure_bars(names, films.labels, table, films.groups)
+    bare = {"auroc_abnormal": f"{FIGURES['auroc_abnormal']}, FracAtlas validation (bare)"}
+    bars += figure_bars(bare, films.labels[films.bare], table[films.bare], groups[films.bare].tolist())
+    others = elsewhere_bars(folder.name, BonePredictor.from_pretrained(folder), found, {}, None)
+    told = [each["bar"].partition(": ")[2].replace("auroc_abnormal", FIGURES["auroc_abnormal"]) for each in others]
+    return bars + [{**each, "bar": name} for each, name in zip(others, told, strict=True)]
+
+
+def candidate_row(same: Sequence[Bar]) -> dict[str, Any]:
+    """One figure of all candidates, as the record has it."""
+    values, intervals = [each["value"] for each in same], [each["interval"] for each in same]
+    return {"measure": same[0]["bar"], "n": same[0]["n"], "values": values, "intervals": intervals}
+
+
+def paired_bar(films: Films, one: np.ndarray, other: np.ndarray) -> Bar:
+    """AUROC(abnormal) on bare films, the first candidate's less the second's, in resamples that both share."""
+    bare, groups = films.bare, np.array(films.groups)
+    found = paired_differences(films.labels[bare], one[bare], other[bare], groups[bare].tolist(), THREE_CLASS.names)
+    value, *interval = found["auroc_abnormal"]
+    return bar(
+        f"{FIGURES['auroc_abnormal']} on bare films, FracAtlas validation, {THIS} less {BEFORE}",
+        value,
+        n=int(bare.sum()),
+        interval=interval,
     )
-    others = elsewhere_bars(folder.name, predictor, found, {}, None)
-    return bars + [{**each, "bar": each["bar"].partition(": ")[2].replace("auroc_abnormal", "AUROC(abnormal)")} for each in others]
 
 
 def adopt(out: Path, splits: Any) -> None:

@@ -19,7 +19,7 @@ from result_tables import accuracy, beside, by_transform, leaderboard, plain, te
 
 MARKED = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
 TABLES = {"accuracy": accuracy, "teacher": teacher, "augment": by_transform, "dedup": beside, "train": beside, "compare": leaderboard}
-TABLES |= {"pooling": leaderboard, "augment_style": by_transform}
+TABLES |= {"pooling": leaderboard, "augment_style": by_transform, "bundled": beside}
 
 
 def table(name: str) -> str:

@@ -117,11 +117,13 @@ def test_the_card_tables_the_candidates_it_was_chosen_from_and_marks_what_chose(
         {"measure": "recall, one | two", "n": 12, "values": [0.5, 0.25], "intervals": [[0.3, 0.7], [None, None]]},
     ]
     told = {"candidates": {"names": ["this model", "the one before"], "chosen_by": ["mean over sources"], "rows": rows}}
+    told["candidates"]["difference"] = {"measure": "bare films", "value": 0.02, "interval": [-0.01, 0.05]}
     assert "How it was chosen" not in card_text(checkpoint)
     write_json(checkpoint / "record.json", {**RECORD, **told})
     card = card_text(checkpoint)
     assert "| **mean over sources** | 40 | 0.750 (0.700–0.800) | 0.700 |" in card
     assert "| recall, one \\| two | 12 | 0.500 (0.300–0.700) | 0.250 |" in card and "| figure | n | this model | the one before |" in card
+    assert "bare films: +0.020 (-0.010 to +0.050), film by film." in card
 
 
 def test_unclear_licences_are_not_passed_off_as_clear(checkpoint: Path) -> None:
