@@ -131,8 +131,14 @@ class TrainConfig(Checked):
         "starts from that of `model`, where a folder has one.",
         within="[0, ∞)",
     )
-    join_patches: bool = option(False, "After training, fit on the validation rows how patches join each answer; needs `box_loss`.")
-    second_look: bool = option(False, "After training, fit a second look (`--zoom`) on the validation rows; needs `box_loss`.")
+    patch_head: str = option(
+        "trained",
+        "The layer that asks the patches: as `box_loss` trained it, or fitted to the finished network's patches of the training images by "
+        "logistic regression, which needs boxes in the dataset, and no `box_loss`.",
+        choices=("trained", "fitted"),
+    )
+    join_patches: bool = option(False, "After training, fit on the validation rows how patches join each answer; needs a patch head.")
+    second_look: bool = option(False, "After training, fit a second look (`--zoom`) on the validation rows; needs a patch head.")
     extra_head_loss: float = option(0.3, "Weight of the loss of each of `extra_heads`.", within="[0, ∞)")
     ema_decay: float = option(
         0.0, "Decay per step of the averaged weights, which are validated and kept; 0 keeps the trained weights.", within="[0, 1)"

@@ -5,7 +5,7 @@ torch and transformers are imported inside the functions, so that a command line
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hf_bones.inference import checkpoint as files
 
@@ -99,24 +99,14 @@ def logits_and_patches(
     """
     import torch
 
-    from hf_bones.training.backbone.auxiliary import patch_grid, patch_map
+    from hf_bones.training.backbone.auxiliary import last_patches
 
-    seen: list[torch.Tensor] = []
-
-    def keep(_module: Any, _inputs: Any, output: Any) -> None:
-        seen.append(output[0])
-
-    hook = model.base_model.register_forward_hook(keep)
-    try:
-        with torch.inference_mode():
-            whole = model(pixel_values=inputs).logits.float()
-            patches = patch_map(seen[0].float(), patch_grid(model, inputs.shape[-1]))
-            logits = patches @ torch.as_tensor(head.weight, device=patches.device) + head.bias
-            share = torch.nn.functional.adaptive_avg_pool2d(content[:, None].float(), (logits.shape[1], logits.shape[2]))[:, 0]
-            inside = share >= share.amax(dim=(1, 2), keepdim=True).clamp(max=0.5)
-            return whole, logits.masked_fill(~inside, float("-inf"))
-    finally:
-        hook.remove()
+    with torch.inference_mode():
+        whole, patches = last_patches(model, inputs)
+        logits = patches @ torch.as_tensor(head.weight, device=patches.device) + head.bias
+        share = torch.nn.functional.adaptive_avg_pool2d(content[:, None].float(), (logits.shape[1], logits.shape[2]))[:, 0]
+        inside = share >= share.amax(dim=(1, 2), keepdim=True).clamp(max=0.5)
+        return whole, logits.masked_fill(~inside, float("-inf"))
 
 
 def content_mask(shapes: list[tuple[int, int]], size: int, device: torch.device) -> torch.Tensor:

@@ -29,9 +29,11 @@ from hf_bones.training.backbone.lora import merge_lora
 from hf_bones.training.bone_trainer import BoneTrainer
 from hf_bones.training.build import MakeTrainer, add_further_weights, extra_heads, extra_labels, make_trainer, run_log_prior, shares_of
 from hf_bones.training.cached_views.fill import keep_frozen_output
+from hf_bones.training.data.batches import TrainingRows
 from hf_bones.training.data.row_table import Rows
 from hf_bones.training.data.rows import describe_rows, training_rows
 from hf_bones.training.data.streaming import run_shards
+from hf_bones.training.patch_fit import fit_patch_head
 from hf_bones.training.probe import head_features
 from hf_bones.training.processes import first_process_says, join_processes
 from hf_bones.training.run.announce import announce
@@ -116,6 +118,9 @@ def train(
     logits, labels = validation_logits(trainer)
     patch_head = trained_patch_head(model, stepped)
     whole = whole_model(model, lambda: load_model(recipe.model, scheme)[0])
+    if config.patch_head == "fitted" and trainer.is_world_process_zero():
+        boxed = TrainingRows(train_rows.sources, np.array(train_rows.labels), spec.size, config.seed, with_boxes=True)
+        patch_head = fit_patch_head(whole, spec, boxed, config.eval_batch_size, trainer.args.device, config.seed)
     copies = None
     if shift is not None and trainer.is_world_process_zero():
         if config.verdict_copies:

@@ -67,6 +67,21 @@ def patch_grid(model: PreTrainedModel, size: int) -> int:
     return size // patch if patch else 0
 
 
+def last_patches(model: PreTrainedModel, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The network's logits (B, C) and the patches of its last hidden state (B, H, W, D), both float32, of inputs (B, channels, S, S)."""
+    seen: list[torch.Tensor] = []
+
+    def keep(_module: Any, _inputs: Any, output: Any) -> None:
+        seen.append(output[0])
+
+    hook = model.base_model.register_forward_hook(keep)
+    try:
+        logits = model(pixel_values=inputs).logits.float()
+    finally:
+        hook.remove()
+    return logits, patch_map(seen[0].float(), patch_grid(model, inputs.shape[-1]))
+
+
 def attach_auxiliary(model: PreTrainedModel, image_size: int, classes: Mapping[str, int], boxes: bool) -> None:
     """Gives the network its further heads, in place. Raises `RecipeError` naming the keys where its hidden states cannot be read."""
     base = model.base_model

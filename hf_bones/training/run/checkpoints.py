@@ -35,7 +35,8 @@ START = "start"  # folder, in the run's, of the weights from before the first st
 FREE = {
     "output_dir", "resume", "processes", "data_loader_workers", "push_to_hub", "report_to", "eval_batch_size", "use_arrays", "arrays_dir",
     "stream_dir", "stream_gb", "cached_dir", "with_baseline", "spike_factor", "spike_logs", "skipped_steps", "balanced_verdicts",
-    "attribution", "label_noise", "join_patches", "second_look", "verdict_copies",
+    "attribution", "label_noise", "patch_head", "join_patches", "second_look",
+    "verdict_copies",
 }  # fmt: skip
 CHECKPOINT_FILES = ("model.safetensors", "scheduler.pt", "trainer_state.json")
 OPTIMISER_FILES = ("optimizer.pt", SPLIT_OPTIMISER)  # one of them

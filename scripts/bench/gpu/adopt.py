@@ -37,12 +37,12 @@ from hf_bones.training.trainer import train
 # Places, what only tells how fast it went, and what comes after training. Probabilities are compared by their hash.
 NOT_TRAINING = {
     "output_dir", "resume", "data_loader_workers", "torch_compile", "save_dtype", "balanced_verdicts", "teacher_probabilities",
-    "join_patches", "second_look",
+    "patch_head", "join_patches", "second_look",
 }  # fmt: skip
 # No step is taken: what was kept is loaded and validated.
 STILL = {
     "epochs": 0, "box_loss": 0, "label_smoothing": 0, "ema_decay": 0, "drop_path": 0, "layer_decay": 1, "balanced_verdicts": False,
-    "join_patches": False, "second_look": False,
+    "patch_head": "trained", "join_patches": False, "second_look": False,
 }  # fmt: skip
 
 
