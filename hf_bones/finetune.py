@@ -150,7 +150,8 @@ def add_patch_joins(config: TrainConfig, trained: TrainedModel, decision: Decisi
         pixels = (source.pixels(row) for source in sources for row in range(len(source)))
         yield from tqdm(pixels, total=len(trained.labels), desc=told, unit="image", disable=None)
 
-    truth, balanced = (trained.labels, trained.groups), trained.verdict_shift is not None
+    truth = (trained.labels, trained.groups)
+    balanced = trained.verdict_shift is not None or config.sampling == "source"  # its logits hold all classes for equally frequent
     try:
         calibrated = trained.logits / decision.temperature
         if config.join_patches:

@@ -53,7 +53,8 @@ def fit_second_look_of(
 ) -> SecondLook:
     """Fits the second look of the checkpoint in `folder` on a split of `dataset`, writes it into its decision.json and returns it.
 
-    Classes weigh the same where the checkpoint's record has a verdict shift. Rows that cannot be opened, or have no label, are left out.
+    Classes weigh the same where the checkpoint's record has a verdict shift or `sampling: source`. Rows that cannot be opened, or have no
+    label, are left out.
     Raises ValueError for a checkpoint that is no folder of one's own, has no decision.json or no patch head, for the split `train`, and
     where healthy or abnormal rows are of fewer than two groups.
     """
@@ -133,4 +134,6 @@ def _opened(folder: str | Path, dataset: str | Path | DatasetDict, choices: Patc
     names = [group or f"row {row}" for row, group in enumerate(text_column(part, "group"))]
     record = read_json(own / RECORD_FILE) if (own / RECORD_FILE).is_file() else {}
     films = Films(part, np.flatnonzero(given >= 0).tolist())
-    return _Fit(predictor, own, films, given, names, bool(record.get("verdict_shift")))
+    sampling = record.get("recipe", {}).get("training", {}).get("sampling")
+    balanced = bool(record.get("verdict_shift")) or sampling == "source"
+    return _Fit(predictor, own, films, given, names, balanced)

@@ -1,7 +1,7 @@
 """A patch head fitted to a finished network: logistic regression on its frozen patches, those in a fracture box against all others.
 
 Steps of gradient descent move the network and the head together, and what patches of training films look like moves with them. A fit to the
-network as it is takes one pass over the films, and needs no `box_loss` before it: any transformer that classifies gets a patch head so.
+network as it is takes one pass over them, and needs no `box_loss` before it: any transformer that classifies gets a patch head so.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hf_bones.training.backbone.patch_head import PatchHead
 from hf_bones.training.data.batches import SquareCollator, TrainingRows, batch_matrices, batch_to_input
 
 OUTSIDE = 60  # patches of each film that lie in no box: neighbours say the same, and all of them would not fit into memory
-STRENGTH = 1e-2  # scikit-learn's inverse regularisation, on standardised features, with patches in and outside boxes weighing the same
+STRENGTH = 1e-3  # scikit-learn's inverse regularisation, on standardised features, with patches in and outside boxes weighing the same
 
 Patches = tuple[np.ndarray, np.ndarray]  # (N, D) float16, and whether each lies in a box (N,)
 
@@ -28,19 +28,22 @@ Patches = tuple[np.ndarray, np.ndarray]  # (N, D) float16, and whether each lies
 def fit_patch_head(
     model: PreTrainedModel, spec: InputSpec, rows: TrainingRows, batch_size: int, device: torch.device, seed: int = 0
 ) -> PatchHead:
-    """The patch head for a finished network, from one plain view of each of `rows`, which know their boxes.
+    """The patch head for a finished network, from one plain view of each film of `rows`, which know their boxes.
 
-    Films whose boxes are not known are left out. Raises `RecipeError` where no patch lies in a box.
+    Films whose boxes are not known are left out, and of those without a break all but as many as have one: most patches of these lie
+    outside too. Raises `RecipeError` where no patch lies in a box.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
     was_training = model.training
     model.eval().to(device)
-    patches = _patches(model, spec, rows, batch_size, device, seed)
-    seen = list(tqdm(patches, total=len(rows), desc="patches of training images", unit="image", disable=None))
+    random = np.random.default_rng(seed)
+    chosen = _chosen(rows, random)
+    patches = _patches(model, spec, rows, chosen, batch_size, device, random)
+    seen = list(tqdm(patches, total=len(chosen), desc="patches of training images", unit="image", disable=None))
     model.train(was_training)
-    features, broken = (np.concatenate(part) for part in zip(*seen, strict=True))
+    features, broken = (np.concatenate(part) for part in zip(*seen, strict=True)) if seen else (np.empty((0, 0)), np.empty(0, bool))
     if not broken.any() or broken.all():
         raise RecipeError(
             f"patch_head: {int(broken.sum()):,} of {len(broken):,} patches of training images lie in a fracture box, and both kinds are "
@@ -53,13 +56,26 @@ def fit_patch_head(
     return PatchHead(weight, float(fitted.intercept_[0] - weight.astype(np.float64) @ scaler.mean_))
 
 
+def _chosen(rows: TrainingRows, random: np.random.Generator) -> list[int]:
+    """All films with boxes, and as many of those that are known to have none."""
+    boxes = [rows.described(row)["boxes"] for row in range(len(rows))]
+    broken, whole = ([row for row, own in enumerate(boxes) if own is not None and bool(own) is kind] for kind in (True, False))
+    return sorted([*broken, *random.permutation(whole)[: len(broken)].tolist()])
+
+
 def _patches(
-    model: PreTrainedModel, spec: InputSpec, rows: TrainingRows, batch_size: int, device: torch.device, seed: int
+    model: PreTrainedModel,
+    spec: InputSpec,
+    rows: TrainingRows,
+    chosen: list[int],
+    batch_size: int,
+    device: torch.device,
+    random: np.random.Generator,
 ) -> Iterator[Patches]:
-    """Of each batch of films, all patches that a box covers and `OUTSIDE` of each film that none does; none of the padding."""
-    random, collate, channels = np.random.default_rng(seed), SquareCollator(spec.size), getattr(model.config, "num_channels", 3)
-    for start in range(0, len(rows), batch_size):
-        some = rows.__getitems__(range(start, min(start + batch_size, len(rows))))
+    """Of each film, all patches that a box covers and `OUTSIDE` of those that none does; none of the padding."""
+    collate, channels = SquareCollator(spec.size), getattr(model.config, "num_channels", 3)
+    for start in range(0, len(chosen), batch_size):
+        some = rows.__getitems__(chosen[start : start + batch_size])
         batch = {key: value.to(device) for key, value in collate(some).items()}
         with torch.inference_mode():
             _, patches = last_patches(model, batch_to_input(batch, spec, channels=channels))
@@ -70,8 +86,7 @@ def _patches(
             1
         )
         features = patches.flatten(1, 2).half().cpu().numpy()
-        for known, own, inside, content in zip(batch["boxes_known"].cpu(), features, cover.cpu().numpy(), film.cpu().numpy(), strict=True):
-            if known:
-                outside = random.permutation(np.flatnonzero(content & ~inside))[:OUTSIDE]
-                kept = np.concatenate([np.flatnonzero(inside), outside])
-                yield own[kept], inside[kept]
+        for own, inside, content in zip(features, cover.cpu().numpy(), film.cpu().numpy(), strict=True):
+            outside = random.permutation(np.flatnonzero(content & ~inside))[:OUTSIDE]
+            kept = np.concatenate([np.flatnonzero(inside), outside])
+            yield own[kept], inside[kept]

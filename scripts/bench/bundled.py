@@ -1,5 +1,5 @@
-"""Makes the bundled model again from its second version, which stands in the project's history: weights, patches, decision, card, record,
-and the list of films it has seen. An hour and a half on two CPU cores; run again, it goes on where it was.
+"""Makes the bundled model again from its second version, which stands in the project's history: weights, patch head, decision, card,
+record, and the list of films it has seen. Three quarters of an hour on two CPU cores; a model that is made already is only compared.
 
     python scripts/bench/bundled.py DATA --elsewhere FOLDER --out runs/bundled             # made, compared with the second version
     python scripts/bench/bundled.py DATA --elsewhere FOLDER --out runs/bundled --adopt     # judged on test and drawn films, and shipped
@@ -42,7 +42,7 @@ from hf_bones.metrics.intervals import paired_differences
 from hf_bones.record import read_json, sha256_file, sha256_rows, write_json
 
 SECOND_VERSION = "a7c14b4"  # the last commit that has it
-RECIPE, TITLE = "multi-source-cpu", "hf_bones: the bundled model"
+RECIPE, TITLE = "fitted-patches", "hf_bones: the bundled model"
 THIS, BEFORE = "this model", "the second version"
 FIGURES = {"auroc_abnormal": "AUROC(abnormal)", "balanced_accuracy": "balanced accuracy", CAUGHT: "fractured recall at specificity .85"}
 LICENCES = ("CC-BY-4.0", "CC0-1.0", "LicenseRef-PD")
