@@ -28,7 +28,19 @@ POOLED = "hf_bones_pooled"  # model_type of a `training.backbone.pooling.PooledC
 NOT_RECORDED = "not recorded"
 
 # Licences under which a trained model may be passed on with attribution. Anything else is named in the card and left to the reader.
-CLEAR_LICENCES = {"cc-by-4.0", "cc-by-3.0", "cc-by-2.0", "cc-by-2.5", "cc0-1.0", "apache-2.0", "mit", "public-domain", "drawn"}
+CLEAR_LICENCES = {
+    "cc-by-4.0",
+    "cc-by-3.0",
+    "cc-by-2.0",
+    "cc-by-2.5",
+    "cc0-1.0",
+    "apache-2.0",
+    "mit",
+    "public-domain",
+    "licenseref-public-domain",
+    "licenseref-pd",
+    "drawn",
+}
 
 
 def write_card(folder: str | Path, *, name: str | None = None, evaluation: str | Path | None = None) -> Path:

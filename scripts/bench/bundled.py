@@ -71,8 +71,7 @@ def main() -> None:
     chosen_by = [row["measure"] for row in rows if row["measure"].startswith(CHOOSING)]
     paired = paired_bar(films, *both.values())
     told = {"names": list(bars), "chosen_by": chosen_by, "rows": rows, "difference": {**paired, "measure": paired["bar"]}}
-    start_told = {"base_model": f"{TITLE}, {BEFORE.removeprefix('the ')}", "base_model_sha256": sha256_file(start / WEIGHTS_FILE)}
-    write_json(out / RECORD_FILE, {**read_json(out / RECORD_FILE), **start_told, RECORD_KEY: told})
+    write_json(out / RECORD_FILE, {**read_json(out / RECORD_FILE), **inherited(start), RECORD_KEY: told})
     write_card(out, name=TITLE)
     named = [{**each, "bar": f"{name}: {each['bar']}"} for name, own in bars.items() for each in own]
     digest = sha256_rows(zip(films.part["sha256"][:], films.labels.tolist(), films.groups, strict=True))
@@ -100,6 +99,13 @@ def second_version(folder: Path) -> None:
             content = archive.extractfile(member) if member.isfile() else None
             if content is not None:
                 (folder / Path(member.name).name).write_bytes(content.read())
+
+
+def inherited(start: Path) -> dict[str, Any]:
+    """What the record of a model has from the second version, whose weights it has: where these come from, and who taught them."""
+    known = read_json(start / RECORD_FILE)
+    kept = {key: known[key] for key in ("base_model_id", "distillation", "verdict_shift")}
+    return {"base_model": f"{TITLE}, {BEFORE.removeprefix('the ')}", "base_model_sha256": sha256_file(start / WEIGHTS_FILE), **kept}
 
 
 @dataclass(frozen=True, eq=False)
