@@ -53,8 +53,8 @@ def fit_second_look_of(
 ) -> SecondLook:
     """Fits the second look of the checkpoint in `folder` on a split of `dataset`, writes it into its decision.json and returns it.
 
-    Classes weigh the same where the checkpoint's record has a verdict shift or `sampling: source`. Rows that cannot be opened, or have no
-    label, are left out.
+    Healthy and abnormal films weigh the same where the checkpoint's record has a verdict shift or `sampling: source`. Rows that cannot be
+    opened, or have no label, are left out.
     Raises ValueError for a checkpoint that is no folder of one's own, has no decision.json or no patch head, for the split `train`, and
     where healthy or abnormal rows are of fewer than two groups.
     """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Made = TypeVar("Made", bound=PatchJoin)
 
-FOLDS = 5
+FOLDS = 10
 STRENGTH = 1.0  # scikit-learn's inverse regularisation, on standardised columns: next to none, and finite where classes are separable
 
 
@@ -104,9 +104,9 @@ def fit_second_look(
     """The second look for a decision rule, from films that the network did not learn from.
 
     calibrated (N, C): as `DecisionRule.calibrated` gives them. evidence (N,): as `film_evidence` gives it with `scale` and `top`. labels
-    (N,): class ids in the order of the rule's scheme. groups (N,): whole groups go to one fold. balanced: classes weigh the same, as the
-    verdicts of a checkpoint with a verdict shift have it. `fitted_on` holds the figures, first look first, then joined, out of fold.
-    Raises ValueError where healthy or abnormal films are of fewer than two groups.
+    (N,): class ids in the order of the rule's scheme. groups (N,): whole groups go to one fold. balanced: healthy and abnormal films weigh
+    the same, for a checkpoint whose verdicts hold classes for equally frequent. `fitted_on` holds the figures, first look first, then joined,
+    out of fold. Raises ValueError where healthy or abnormal films are of fewer than two groups.
     """
     make = partial(SecondLook, scale=scale, top=top, doubtful=doubtful)
     return _fit(make, decision, np.asarray(calibrated, dtype=np.float64), evidence, labels, groups, balanced, seed)
@@ -127,7 +127,9 @@ def _fit(
     normal_id = decision.scheme.normal_id
     seen, truth = np.asarray(evidence, dtype=np.float64), np.asarray(labels, dtype=np.int64)
     abnormal, single = truth != normal_id, log_odds(calibrated, normal_id)
-    weights = class_balance(truth) if balanced else np.ones(len(truth))
+    weigh = (
+        evened if balanced else np.ones_like
+    )  # anew in each fold, or a fold of broken films alone would be ranked low for being left out
     _, member = np.unique(np.asarray(groups), return_inverse=True)
     folds = min(FOLDS, *(len(set(member[abnormal == kind].tolist())) for kind in (False, True)))
     if folds < 2:
@@ -135,9 +137,9 @@ def _fit(
     joined = np.empty_like(calibrated)
     deal = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     for rest, held in deal.split(truth, abnormal, member):
-        part = make(*fit_join(single[rest], seen[rest], abnormal[rest], weights[rest]))
+        part = make(*fit_join(single[rest], seen[rest], abnormal[rest], weigh(abnormal[rest])))
         joined[held] = _joined(decision, calibrated[held], seen[held], part)
-    found = make(*fit_join(single, seen, abnormal, weights))
+    found = make(*fit_join(single, seen, abnormal, weigh(abnormal)))
     return replace(found, fitted_on=_figures(decision, calibrated, joined, truth, member.tolist(), found))
 
 
@@ -147,10 +149,18 @@ def _joined(decision: DecisionRule, calibrated: Floats, evidence: Floats, join: 
     return join.joined(calibrated, evidence, decision.scheme.normal_id)
 
 
-def class_balance(labels: npt.NDArray[np.int64]) -> Floats:
-    """Weights (N,), averaging 1, under which all classes that occur weigh the same."""
-    _, member, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    weights: Floats = len(labels) / (len(counts) * counts[member])
+def alike(abnormal: npt.NDArray[np.bool_]) -> Floats:
+    """Weights (N,) of 1."""
+    return np.ones(len(abnormal))
+
+
+def evened(abnormal: npt.NDArray[np.bool_]) -> Floats:
+    """Weights (N,), averaging 1, under which healthy and abnormal films weigh the same.
+
+    Not all classes: a join moves the abnormal ones together, and the rarest of them, which is the plainest to see, would decide the fit.
+    """
+    share = np.where(abnormal, abnormal.mean(), 1 - abnormal.mean())
+    weights: Floats = 0.5 / share
     return weights
 
 
