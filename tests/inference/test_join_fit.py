@@ -84,3 +84,20 @@ def test_patches_find_a_small_break_that_the_mean_of_the_patches_loses() -> None
     assert type(join) is PatchJoin and before < 0.8 and after > 0.99 and "doubtful" not in join.fitted_on
     assert "with its patches" in join_line(join) and f"{after:.3f}" in join_line(join)
     assert fit_patches(rule, 2 * logits, log_sum_exp(patches), labels, groups).log_odds < join.log_odds, "the temperature is divided out"
+
+
+def test_a_group_of_broken_films_alone_is_not_ranked_low_for_being_left_out() -> None:
+    """Weights are evened anew in each fold: else the fit to the others, which miss many breaks, would call all of its films healthier."""
+    random = np.random.default_rng(4)
+    broken = np.concatenate([np.ones(60), random.random(340) < 0.15]).astype(bool)
+    groups = ["one", *["two"] * 59, *[f"g{row // 20}" for row in range(340)]]
+    logits = np.stack([np.zeros(400), random.normal(0, 0.3, 400) + 0.3 * broken, np.full(400, -3.0)], axis=1)
+    evidence = random.normal(size=400) + 1.5 * broken
+    rule = DecisionRule(1.0, THREE_CLASS, 56)
+    single, found = log_odds(logits, 0), fit_patches(rule, logits, evidence, broken.astype(int), groups, balanced=True)
+    whole = found.log_odds * single + found.evidence * evidence
+    best = np.mean(whole[broken][:, None] > whole[~broken])
+    assert found.fitted_on["auroc_abnormal"][1] == pytest.approx(best, abs=0.02) and found.fitted_on["auroc_gained"][1] > 0
+    odds = np.log((broken.mean()) / (1 - broken.mean()))
+    plain = fit_patches(rule, logits, evidence, broken.astype(int), groups)
+    assert plain.offset == pytest.approx(found.offset + odds, abs=0.3), "healthy and abnormal weigh the same"
