@@ -11,6 +11,7 @@ worse on either. Only --adopt looks at test.
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -32,7 +33,7 @@ from hf_bones.evaluation.report.choices import EvaluateChoices
 from hf_bones.evaluation.report.run import evaluate_checkpoint, predict_rows, scheme_labels
 from hf_bones.evaluation.report.slices import bare_films
 from hf_bones.finetune import run
-from hf_bones.hub.card import write_card
+from hf_bones.hub.card import METRICS_FILE, write_card
 from hf_bones.hub.card_candidates import RECORD_KEY
 from hf_bones.hub.push import files_to_push
 from hf_bones.inference.checkpoint import BUNDLED, RECORD_FILE, WEIGHTS_FILE, find_folder
@@ -168,6 +169,8 @@ def adopt(out: Path, splits: Any) -> None:
     report = out / "report"
     evaluate_checkpoint(out, splits, report, EvaluateChoices(baseline_licences=LICENCES, worst=0))
     write_card(out, name=TITLE, evaluation=report)
+    metrics = out / METRICS_FILE
+    metrics.write_text(json.dumps(read_json(metrics), separators=(",", ":"), ensure_ascii=False) + "\n", encoding="utf-8")  # half as large
     judge = [ROOT / "scripts" / "judge_drawn.py", out, "--examples"]
     subprocess.run([sys.executable, *map(str, judge)], check=True)
     files = files_to_push(out)
