@@ -79,8 +79,11 @@ def evaluate(
     answer(read_json(done.metrics), [summary_text(done)])
 
 
+OwnFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A checkpoint of your own, with a patch head.")]
+
+
 def join_patches(
-    model: Annotated[Path, typer.Argument(metavar="FOLDER", help="A checkpoint of your own that a run with box_loss wrote.")],
+    model: OwnFolder,
     dataset: Dataset,
     choices: PatchJoinChoices,
 ) -> None:
@@ -93,7 +96,7 @@ def join_patches(
 
 
 def second_look(
-    model: Annotated[Path, typer.Argument(metavar="FOLDER", help="A checkpoint of your own that a run with box_loss wrote.")],
+    model: OwnFolder,
     dataset: Dataset,
     choices: SecondLookChoices,
 ) -> None:

@@ -13,7 +13,7 @@ FULL_STYLE = {
     "blur": 0.9, "noise": 0.05, "sharpen": 2.0, "stretch": 0.03, "clahe": 0.8, "window": 0.15, "collimation": 0.15, "markers": 0.06,
     "resample": 0.8, "jpeg": 75.0,
 }  # fmt: skip
-"""Keys of changes of style → their strength at `style: 1`, one by one by `hf-bones augment-check` (scripts/bench/augment_style.py)."""
+"""Keys of changes of style → strength at `style: 1`, each chosen by `hf-bones augment-check` (scripts/bench/augment_style.py)."""
 
 
 def _style(key: str, help: str, within: str) -> float | None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from hf_bones.inference.join import PatchJoin
 from hf_bones.inference.join_fit import film_views, fit_patches, fit_second_look
 from hf_bones.inference.second_look import SecondLook
 from hf_bones.record import public_name, read_json
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -79,11 +82,12 @@ def fit_second_look_of(
 @dataclass
 class Films:
     """The labelled rows of a split, opened one after the other, as often as they are asked for. `readable` are the numbers of those that
-    could be opened."""
+    could be opened, `left_out` those of the others, each of which is named once."""
 
     part: Dataset
     rows: list[int]
     readable: list[int] = field(default_factory=list)
+    left_out: set[int] = field(default_factory=set)
 
     def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
         from tqdm import tqdm
@@ -93,7 +97,10 @@ class Films:
         for row, source in zip(self.rows, tqdm(images, total=len(self.rows), unit="image", desc="films", disable=None), strict=True):
             try:
                 pixels = open_image(source).pixels
-            except ImageRefusedError:
+            except ImageRefusedError as error:
+                if row not in self.left_out:
+                    log.warning("row %d cannot be read and is left out: %s", row, error)
+                self.left_out.add(row)
                 continue
             self.readable.append(row)
             yield pixels
@@ -101,8 +108,8 @@ class Films:
 
 @dataclass(frozen=True)
 class _Fit:
-    """What a fit is made from: the checkpoint, its folder, the films, the class id and the group of each row, and whether classes weigh
-    the same."""
+    """What a fit is made from: the checkpoint, its folder, the films, the class id and the group of each row, and whether healthy
+    and abnormal films weigh the same."""
 
     predictor: BonePredictor
     folder: Path

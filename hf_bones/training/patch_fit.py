@@ -1,7 +1,7 @@
 """A patch head fitted to a finished network: logistic regression on its frozen patches, those in a fracture box against all others.
 
 Steps of gradient descent move the network and the head together, and what patches of training films look like moves with them. A fit to the
-network as it is takes one pass over them, and needs no `box_loss` before it: any transformer that classifies gets a patch head so.
+network as it is takes one pass over them, and needs no `box_loss` before it.
 """
 
 from __future__ import annotations

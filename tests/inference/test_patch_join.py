@@ -115,7 +115,9 @@ def test_malformed_patches_are_refused_by_name(tmp_path: Path, key: str, value: 
         read_decision(tmp_path)
 
 
-def test_the_command_fits_a_checkpoint_and_takes_a_second_look_that_joined_other_answers_away(tmp_path: Path) -> None:
+def test_the_command_fits_a_checkpoint_and_takes_a_second_look_that_joined_other_answers_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     from datasets import DatasetDict
 
     made = joining(tmp_path / "mine", join=None, look=SecondLook(1.0, 0.0, 0.0))
@@ -123,6 +125,7 @@ def test_the_command_fits_a_checkpoint_and_takes_a_second_look_that_joined_other
     rows[5] = {**rows[5], "image": {"bytes": b"no image", "path": None}}
     DatasetDict(train=bone_rows(rows[:3]), validation=bone_rows(rows)).save_to_disk(str(tmp_path / "films"))
     done = CliRunner().invoke(app, ["join-patches", str(made), str(tmp_path / "films"), "--device", "cpu", "--batch-size", "7"])
+    assert "row 5 cannot be read and is left out" in caplog.text
     assert done.exit_code == 0 and "AUROC(abnormal)" in done.output and "every answer" in done.output, done.output
     decision = read_decision(made)
     assert decision is not None and decision.patches is not None and decision.second_look is None
