@@ -57,10 +57,6 @@ class DecisionRule:
         if self.thresholds is not None and set(self.thresholds) != set(self.scheme.names):
             raise ValueError(f"thresholds are for {sorted(self.thresholds)}, but the classes are {list(self.scheme.names)}")
 
-    def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Logits (N, C) → calibrated probabilities of the network alone, float64 (N, C), rows summing to 1."""
-        return softmax(np.asarray(logits, dtype=np.float64) / self.temperature)
-
     def calibrated(self, logits: np.ndarray, evidence: np.ndarray | None = None) -> np.ndarray:
         """Logits (N, C) over the temperature, joined with the evidence (N,) of the films' patches where these join; float64 (N, C)."""
         calibrated: np.ndarray = np.asarray(logits, dtype=np.float64) / self.temperature

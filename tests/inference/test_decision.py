@@ -65,7 +65,7 @@ def test_temperature_refuses_what_it_cannot_fit(logits: np.ndarray, labels: np.n
 def test_calibrating_never_changes_the_order_of_classes_and_lowers_the_loss() -> None:
     logits, labels = drawn_logits(500, 2.5)
     decision = calibrate(logits, labels, scheme=THREE_CLASS, image_size=224)
-    calibrated = decision.probabilities(logits)
+    calibrated = softmax(decision.calibrated(logits))
     assert (calibrated.argsort(axis=1) == logits.argsort(axis=1)).all()
     assert np.allclose(calibrated.sum(axis=1), 1)
     assert decision.fitted_on["log_loss_after"] < decision.fitted_on["log_loss_before"]
