@@ -30,6 +30,9 @@ class DataConfig(Checked):
     drawn_mode: str = option(
         "hard", "How they are drawn: any limb and any break, or a shaft close up and plainly broken.", choices=("hard", "plain")
     )
+    broken_copies: int = option(
+        0, "Healthy training films of `dataset` that train a second time with a break drawn into them, as fractured.", within="[0, ∞)"
+    )
     use_arrays: bool = option(True, "Read images from the array cache of `dataset` (`hf-bones cache`), where it has one for `image_size`.")
     arrays_dir: str = option("", "Folder of the array caches, where `hf-bones cache` was given `--out`.")
     streaming: bool = option(

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from hf_bones.inference.predictor import BonePredictor
 
 FORMAT = 1
-DRAWN = "drawn"  # origin of drawings added to the rows of a dataset
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,10 +200,10 @@ class TrainingSample:
 def training_sample(data: DataConfig, seed: int, scheme: LabelScheme, count: int) -> TrainingSample:
     """About `count` rows that the recipe trains on, classes in their shares, the same for all recipes of the same rows.
 
-    Drawings that a recipe adds are left out: beside films, they say nothing of how far films were learnt by heart.
+    What is drawn is left out, broken copies too: beside films, it says nothing of how far films were learnt by heart.
     """
     rows, _ = training_rows(data, scheme, seed)
-    films = np.array([origin != DRAWN for origin in rows.origins])
+    films = ~np.array(rows.synthetic)
     usable = np.flatnonzero(films if films.any() else ~films)
     labels = np.array(rows.labels, dtype=np.int64)
     random = np.random.default_rng(0)

@@ -46,6 +46,7 @@ class Rows:
     synthetic: list[bool] = field(default_factory=list)
     subtypes: list[str] = field(default_factory=list)  # "" where unknown, as in the dataset
     regions: list[str] = field(default_factory=list)
+    copies_of: dict[int, int] = field(default_factory=dict)  # row of each broken copy, and that of the film it is of
     stream: Stream | None = None  # where streamed images, the first of all rows, come from
     arrays: DatasetArrays | None = None  # the cache that some of the images are read from
     from_arrays: int = 0

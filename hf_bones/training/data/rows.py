@@ -21,6 +21,7 @@ from hf_bones.labels import BEYOND_REPAIR, LabelScheme
 from hf_bones.preprocess import fit_to
 from hf_bones.record import sha256_rows
 from hf_bones.training.data.batches import Boxes
+from hf_bones.training.data.broken_copies import add_broken_copies
 from hf_bones.training.data.row_table import Rows, boxes_of
 from hf_bones.training.data.source_shares import left_out
 from hf_bones.training.data.streaming import add_streamed
@@ -124,6 +125,7 @@ def training_rows(
     # Drawn rows of train and validation are numbered far apart, so that no drawing is in both.
     _add_drawn(train, config.drawn_images, 1_000_000, config, scheme)
     _add_drawn(validation, config.drawn_validation_images, 2_000_000, config, scheme)
+    add_broken_copies(train, config.broken_copies, seed, scheme, size)
     for rows, split in ((train, "training"), (validation, "validation")):
         missing = [name for name, count in rows.counts(scheme).items() if count == 0]
         if missing:
@@ -229,6 +231,7 @@ def describe_rows(train: Rows, validation: Rows, config: DataConfig, scheme: Lab
     both = [*zip(train.hashes, train.labels, strict=True), *zip(validation.hashes, validation.labels, strict=True)]
     splits = [(h, "train") for h in train.hashes] + [(h, "validation") for h in validation.hashes]
     attribution, label_noise = said_of_sources(train, scheme)
+    own = [row for row in range(len(train)) if row not in train.copies_of]
     return {
         "dataset": Path(config.dataset).name or "drawn",
         "dataset_id": config.dataset_id,
@@ -238,8 +241,9 @@ def describe_rows(train: Rows, validation: Rows, config: DataConfig, scheme: Lab
         "split_sha256": sha256_rows(splits),
         "counts": {"train": train.counts(scheme), "validation": validation.counts(scheme)},
         "licences": dict(sorted(Counter(train.licences).items())),
-        "sources": dict(sorted(Counter(train.origins).items())),
-        "drawn": sum(train.synthetic),
+        "sources": dict(sorted(Counter(train.origins[row] for row in own).items())),
+        "drawn": sum(train.synthetic[row] for row in own),
+        "broken_copies": len(train.copies_of),
         "synthetic_only": all(train.synthetic),
         "arrays": {
             "images": train.from_arrays + validation.from_arrays,

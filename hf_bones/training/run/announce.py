@@ -37,7 +37,7 @@ def announce(
     print(f"weights     {learning:,} of {total:,} learn ({config.trainable}{lora})")
     for name, rows in (("train", train_rows), ("validation", validation_rows)):
         counts = ", ".join(f"{label} {count}" for label, count in rows.counts(scheme).items())
-        print(f"{name:<11} {len(rows)} images: {counts}; {sum(rows.synthetic)} of them drawn")
+        print(f"{name:<11} {len(rows)} images: {counts}; {_drawn(rows)}")
     if shares is not None:
         print(f"sources     {sources_line(shares, scheme)}")
     if train_rows.stream is not None:
@@ -46,3 +46,10 @@ def announce(
         print(f"arrays      {arrays_line(train_rows, validation_rows, data, config.image_size)}")
     if resume_from is not None:
         print(f"resuming    from {resume_from}")
+
+
+def _drawn(rows: Rows) -> str:
+    """How many of the rows are drawn from nothing, and how many are films with a break drawn into them."""
+    copies = len(rows.copies_of)
+    broken = f", {copies} with a break drawn into them" if copies else ""
+    return f"{sum(rows.synthetic) - copies} of them drawn{broken}"

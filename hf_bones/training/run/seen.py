@@ -16,6 +16,7 @@ from hf_bones.curation.duplicates.seen_films import SEEN_FILE, SeenFilms, merged
 from hf_bones.curation.in_order import in_order
 from hf_bones.training.data.batches import PixelSource
 from hf_bones.training.data.row_table import Rows
+from hf_bones.training.data.broken_copies import BrokenCopies
 from hf_bones.training.data.rows import DrawnImages, StoredImages
 from hf_bones.training.data.streaming import StreamedImages
 from hf_bones.training.errors import DamagedImageError
@@ -28,8 +29,8 @@ _AHEAD = 32  # films that are opened before their turn, which bounds memory
 def write_seen(folder: Path, rows: tuple[Rows, Rows], earlier: SeenFilms | None = None) -> SeenFilms:
     """Writes `folder`/seen.npz for the training and validation `rows` of a run, and returns what it holds.
 
-    earlier: what the checkpoint had seen whose weights the run began with; it counts too. Films that a recipe draws for itself are left
-    out, since nobody else has them; streamed films have no codes, since they may no longer be at hand.
+    earlier: what the checkpoint had seen whose weights the run began with; it counts too. What a recipe draws for itself is left out,
+    since nobody else has it; streamed films have no codes, since they may no longer be at hand.
     """
     seen = _films_of(rows)
     if earlier is not None:
@@ -48,7 +49,7 @@ def _films_of(rows: tuple[Rows, Rows]) -> SeenFilms:
         for source in part.sources:
             names = part.hashes[first : first + len(source)]
             first += len(source)
-            if isinstance(source, DrawnImages):
+            if isinstance(source, (DrawnImages, BrokenCopies)):
                 continue
             hashes += names
             validation += [is_validation] * len(names)
