@@ -138,8 +138,6 @@ RULES = (
          "the head is fitted to cached views; lower probe_views or raise cached_views"),
     KeyRule(("streaming", "dataset"), lambda r: r.streaming and not r.dataset,
          "streaming needs a Hub id or a folder of Parquet shards; name one as dataset, or set streaming to false"),
-    KeyRule(("broken_copies", "dataset"), lambda r: r.broken_copies > 0 and not r.dataset,
-         "breaks are drawn into films of a dataset; set broken_copies to 0, or name one as dataset"),
     KeyRule(("broken_copies", "streaming"), lambda r: r.broken_copies > 0 and r.streaming,
          "copies are made before training, of films that are at hand; set broken_copies to 0, or streaming to false"),
     KeyRule(("streaming", "sampling"), lambda r: r.streaming and r.sampling != "uniform",

@@ -52,6 +52,11 @@ BROKEN = {
     ("samples_per_epoch", "sampling"): ({"samples_per_epoch": 100}, {"samples_per_epoch": None}, {"sampling": "sqrt"}),
     ("mixed_precision", "cpu"): ({"mixed_precision": "fp16", "cpu": True}, {"mixed_precision": "bf16"}, {"cpu": False}),
     ("probe_views", "augment"): ({"head_start": "probe", "probe_views": 3, "augment": False}, {"probe_views": 1}, {"augment": True}),
+    ("broken_copies", "streaming"): (
+        {"broken_copies": 9, "streaming": True, "dataset": "someone/bones"},
+        {"broken_copies": 0},
+        {"streaming": False},
+    ),
     ("verdict_copies", "balanced_verdicts"): ({"verdict_copies": 2}, {"verdict_copies": 0}, {"balanced_verdicts": True}),
     ("verdict_copies", "augment"): (
         {"verdict_copies": 2, "balanced_verdicts": True, "augment": False},

@@ -63,8 +63,8 @@ def add_broken_copies(rows: Rows, count: int, seed: int, scheme: LabelScheme, si
                 progress.update()
     if len(copies) < count:
         raise RecipeError(
-            f"broken_copies: {count:,} wanted, but only {len(copies):,} of {len(whole):,} healthy training films show a bone that can be "
-            f"broken; set it to {len(copies)} or less"
+            f"broken_copies: {count:,} wanted, but only {len(copies):,} of {len(whole):,} healthy training films are real and show a bone "
+            f"that can be broken; set it to {len(copies)} or less"
         )
     rows.sources.append(copies)
     _describe(rows, places, scheme.label2id[FRACTURED], seed)

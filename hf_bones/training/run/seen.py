@@ -15,8 +15,8 @@ from hf_bones.curation.duplicates.film_code import Codes, film_codes
 from hf_bones.curation.duplicates.seen_films import SEEN_FILE, SeenFilms, merged, seen_films, write_seen_films
 from hf_bones.curation.in_order import in_order
 from hf_bones.training.data.batches import PixelSource
-from hf_bones.training.data.row_table import Rows
 from hf_bones.training.data.broken_copies import BrokenCopies
+from hf_bones.training.data.row_table import Rows
 from hf_bones.training.data.rows import DrawnImages, StoredImages
 from hf_bones.training.data.streaming import StreamedImages
 from hf_bones.training.errors import DamagedImageError
