@@ -131,12 +131,13 @@ def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
 def add_patch_joins(config: TrainConfig, trained: TrainedModel, decision: DecisionRule) -> None:
     """Fits on the validation images how patches join an answer, and a second look, and writes them into the checkpoint's decision.json.
 
-    Where neither can be fitted the checkpoint stays without, and the run says why.
+    Where neither can be fitted, or patches cost out of fold, the checkpoint stays without, and the run says why. A second look is asked for
+    film by film (`--zoom`), so one that costs is told and kept.
     """
     from tqdm import tqdm
 
     from hf_bones.inference.decision import write_decision
-    from hf_bones.inference.join_fit import film_views, fit_patches, fit_second_look, join_line
+    from hf_bones.inference.join_fit import film_views, fit_patches, fit_second_look, join_line, pays
     from hf_bones.inference.predictor import BonePredictor
 
     folder = Path(config.output_dir)
@@ -156,18 +157,22 @@ def add_patch_joins(config: TrainConfig, trained: TrainedModel, decision: Decisi
         calibrated = trained.logits / decision.temperature
         if config.join_patches:
             logits, evidence = film_views(predictor, films("patches of validation"), config.eval_batch_size)
-            decision = replace(decision, patches=fit_patches(decision, logits, evidence, *truth, balanced=balanced))
-            calibrated = decision.calibrated(logits, evidence)
+            patches = fit_patches(decision, logits, evidence, *truth, balanced=balanced)
+            print(f"patches     {join_line(patches)}")
+            if pays(patches):
+                decision = replace(decision, patches=patches)
+                calibrated = decision.calibrated(logits, evidence)
+            else:
+                print("note        patches join no answer: they rank films that they were not fitted to worse than the network alone does")
         if config.second_look:
             evidence = predictor.evidence(films("second look at validation"), batch_size=config.eval_batch_size)
-            decision = replace(decision, second_look=fit_second_look(decision, calibrated, evidence, *truth, balanced=balanced))
+            look = fit_second_look(decision, calibrated, evidence, *truth, balanced=balanced)
+            print(f"second look {join_line(look)}")
+            decision = replace(decision, second_look=look)
     except ValueError as error:
         print(f"note        not fitted: {error}")
         return
     write_decision(decision, folder)
-    for name, join in (("patches", decision.patches), ("second look", decision.second_look)):
-        if join is not None:
-            print(f"{name:<11} {join_line(join)}")
 
 
 def public_places(data: DataConfig, model: ModelConfig, distill: DistillConfig) -> dict[str, Any]:

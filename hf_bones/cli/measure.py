@@ -82,6 +82,9 @@ def evaluate(
 OwnFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A checkpoint of your own, with a patch head.")]
 
 
+STALE_CARD = "its card tells of the answers before: `hf-bones evaluate` measures the new ones, `hf-bones push` writes the card anew"
+
+
 def join_patches(
     model: OwnFolder,
     dataset: Dataset,
@@ -92,7 +95,7 @@ def join_patches(
     from hf_bones.inference.join_fit import join_line
 
     join = fit_patches_of(model, dataset, choices)
-    answer(join.as_dict(), [join_line(join), f"written: {model / 'decision.json'}; every answer has it from now on"])
+    answer(join.as_dict(), [join_line(join), f"written: {model / 'decision.json'}; every answer has it from now on", STALE_CARD])
 
 
 def second_look(
@@ -105,7 +108,10 @@ def second_look(
     from hf_bones.inference.join_fit import join_line
 
     look = fit_second_look_of(model, dataset, choices)
-    answer(look.as_dict(), [join_line(look), f"written: {model / 'decision.json'}; `hf-bones predict --zoom` and `evaluate --zoom` use it"])
+    answer(
+        look.as_dict(),
+        [join_line(look), f"written: {model / 'decision.json'}; `hf-bones predict --zoom` and `evaluate --zoom` use it", STALE_CARD],
+    )
 
 
 def compare(

@@ -188,6 +188,12 @@ def _figures(
     }
 
 
+def pays(join: PatchJoin) -> bool:
+    """Whether a fitted join ranks films of other groups at least as well as the answer without it."""
+    gained: float = join.fitted_on["auroc_gained"][0]
+    return gained >= 0
+
+
 def join_line(join: PatchJoin) -> str:
     """What a fit was worth, for the terminal."""
     told = join.fitted_on

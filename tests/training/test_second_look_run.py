@@ -15,7 +15,9 @@ from tiny import bar_picture
 from hf_bones import BonePredictor
 from hf_bones.config.recipe import ModelConfig
 from hf_bones.hub.push import files_to_push
+from hf_bones.inference import join_fit
 from hf_bones.inference.decision import read_decision
+from hf_bones.inference.join import PatchJoin
 from hf_bones.labels import THREE_CLASS
 from hf_bones.training.backbone.auxiliary import trained_patch_head
 from hf_bones.training.backbone.loading import load_model
@@ -34,9 +36,12 @@ def boxed(smaller: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_with_boxes_leaves_a_patch_head_and_a_second_look_and_one_without_takes_them_away(boxed: Path, tmp_path: Path) -> None:
+def test_a_run_with_boxes_leaves_a_patch_head_and_a_second_look_and_one_without_takes_them_away(
+    boxed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     output = tmp_path / "run"
     more = ("--head_start", "random", "--box_loss", "1", "--epochs", "2", "--augment", "true", "--tile_probability", "0.4")
+    monkeypatch.setattr(join_fit, "pays", lambda join: True)  # what two epochs on 9 pictures give need not pay
     assert main(arguments(boxed, output, *more, "--join_patches", "true", "--second_look", "true")) == 0
     head, decision = read_patch_head(output), read_decision(output)
     assert head is not None and head.weight.shape == (32,) and head.bias != -4.0, "where it started"
@@ -62,3 +67,16 @@ def test_a_run_with_boxes_leaves_a_patch_head_and_a_second_look_and_one_without_
     decision = read_decision(output)
     assert decision is not None and decision.second_look is None and decision.patches is None and not (output / FILE_NAME).exists()
     assert "second look" not in (output / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("gained", "kept"), [(0.02, True), (0.0, True), (-0.01, False)])
+def test_patches_that_cost_out_of_fold_join_no_answer(
+    gained: float, kept: bool, boxed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fitted = {"n": 9, "groups": 9, "auroc_abnormal": [0.5, 0.5 + gained], "auroc_gained": [gained, -0.1, 0.1]}
+    monkeypatch.setattr(join_fit, "fit_patches", lambda *given, **more: PatchJoin(1.0, 0.5, 0.0, fitted_on=fitted))
+    more = ("--head_start", "random", "--epochs", "0", "--patch_head", "fitted", "--join_patches", "true")
+    assert main(arguments(boxed, tmp_path / "run", *more)) == 0
+    decision, told = read_decision(tmp_path / "run"), capsys.readouterr().out
+    assert decision is not None and (decision.patches is not None) == kept
+    assert f"({gained:+.3f}" in told and ("patches join no answer" in told) == (not kept)
