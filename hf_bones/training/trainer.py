@@ -120,7 +120,7 @@ def train(
     whole = whole_model(model, lambda: load_model(recipe.model, scheme)[0])
     if config.patch_head == "fitted" and trainer.is_world_process_zero():
         boxed = TrainingRows(train_rows.sources, np.array(train_rows.labels), spec.size, config.seed, with_boxes=True)
-        patch_head = fit_patch_head(whole, spec, boxed, config.eval_batch_size, trainer.args.device, config.seed)
+        patch_head = fit_patch_head(whole, spec, boxed, config.eval_batch_size, trainer.args.device, config.seed, train_rows.copies_of)
     copies = None
     if shift is not None and trainer.is_world_process_zero():
         if config.verdict_copies:

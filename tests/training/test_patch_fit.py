@@ -18,6 +18,7 @@ from hf_bones.inference.decision import read_decision
 from hf_bones.inference.network import content_mask, patch_logits
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import stack_inputs
+from hf_bones.training import patch_fit
 from hf_bones.training.backbone.loading import load_model
 from hf_bones.training.backbone.patch_head import read_patch_head
 from hf_bones.training.data.batches import TrainingRows
@@ -77,3 +78,35 @@ def test_a_run_without_a_step_gives_a_finished_checkpoint_patches_that_join(smal
     assert decision is not None and decision.patches is not None and decision.patches.fitted_on["n"] == 9
     start, after = (load_file(folder / "model.safetensors") for folder in (smaller / "start", tmp_path / "run"))
     assert all(torch.equal(after[name], value) for name, value in start.items() if "embeddings" in name), "no weight moved"
+
+
+class Shafts(Films):
+    """Each film twice: a bright patch in noise, and the same film with a brighter one in its place, whose box is known."""
+
+    def __init__(self, count: int) -> None:
+        random = np.random.default_rng(1)
+        self.images, self.places, self.shafts = [], [], []
+        for _ in range(count):
+            film = random.integers(40, 90, (56, 42), dtype=np.uint8)
+            y, x = (int(random.integers(0, most)) for most in (4, 3))
+            for more, boxes in ((90, []), (165, [[(x + 0.5) / 3, (y + 0.5) / 4, 0.2, 0.15]])):
+                self.images.append(film.copy())
+                self.images[-1][14 * y : 14 * y + 14, 14 * x : 14 * x + 14] += more
+                self.places.append(boxes)
+                self.shafts.append((y, x))
+
+
+def test_a_broken_copy_is_set_against_its_film_at_the_same_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patch_fit, "OUTSIDE", 1)  # of 12 patches: shafts of whole films seldom come in by chance
+    model, spec = load_model(ModelConfig(str(telling_checkpoint(tmp_path)), image_size=56), THREE_CLASS)
+    films = Shafts(30)
+    rows = TrainingRows([films], np.arange(60) % 2, spec.size, 0, with_boxes=True)
+    copies_of = {row: row - 1 for row in range(1, 60, 2)}
+    said = {}
+    for name, known in (("set against", copies_of), ("alone", {})):
+        head = fit_patch_head(model, spec, rows, 7, torch.device("cpu"), copies_of=known)
+        mask = content_mask([(56, 42)] * 60, spec.size, torch.device("cpu"))
+        found = patch_logits(model, head, torch.from_numpy(stack_inputs(films.images, spec)), mask)
+        said[name] = np.array([float(found[row][place]) for row, place in enumerate(films.shafts)])
+    assert said["set against"][1::2].min() > said["set against"][::2].max(), "breaks are told from whole shafts"
+    assert (said["alone"][::2] > said["set against"][::2]).all(), "without the comparison whole shafts look broken"
