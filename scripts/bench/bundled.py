@@ -11,6 +11,7 @@ and the films elsewhere choose: nothing is adopted that is worse than the second
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from accuracy import CAUGHT
 from elsewhere import Elsewhere, elsewhere_bars, read_elsewhere
 from harness import Bar, arguments, bar, few_of_each, figure_bars, write_result
@@ -69,8 +71,11 @@ def main() -> None:
     found = read_elsewhere(options.elsewhere, THREE_CLASS.normal, few=4 if options.quick else None)
     films = validation_films(splits["validation"], few=4 if options.quick else None)
     folders = {THIS: out, PLAIN: plain, BEFORE: start}
-    tables = {name: judged(BonePredictor.from_pretrained(folder), films) for name, folder in folders.items()}
-    bars = {name: candidate_bars(folder, films, tables[name], found) for name, folder in folders.items()}
+    if len({sha256_file(folder / WEIGHTS_FILE) for folder in folders.values()}) > 1:
+        raise SystemExit(f"{out}: not the weights of {BEFORE}, which {RECIPE} leaves as they are; take the folder away")
+    predictors = ask_once({name: BonePredictor.from_pretrained(folder, device="cpu") for name, folder in folders.items()})
+    tables = {name: judged(predictor, films) for name, predictor in predictors.items()}
+    bars = {name: candidate_bars(predictor, films, tables[name], found) for name, predictor in predictors.items()}
     rows = [candidate_row(same) for same in zip(*bars.values(), strict=True)]
     chosen_by = [row["measure"] for row in rows if row["measure"].startswith(CHOOSING)]
     paired = paired_bar(films, tables[THIS], tables[BEFORE])
@@ -130,20 +135,38 @@ def validation_films(validation: Any, few: int | None) -> Films:
     return Films(part, labels, list(part["group"][:]), bare_films(healthy, abnormal, part["hardware"][:], part["cast"][:]))
 
 
+def ask_once(predictors: dict[str, BonePredictor]) -> dict[str, BonePredictor]:
+    """Predictors of the same weights, each of whose networks answers at once what one of them was asked before: that is most of the time.
+
+    Keeps the tokens of each batch in memory, 1.6 MB a film.
+    """
+    ask, known = next(iter(predictors.values())).model.base_model.forward, {}
+
+    def forward(pixel_values: torch.Tensor, **more: Any) -> Any:
+        key = hashlib.sha256(pixel_values.numpy().tobytes()).hexdigest(), repr(sorted(more.items()))
+        if key not in known:
+            known[key] = ask(pixel_values, **more)
+        return known[key]
+
+    for predictor in predictors.values():
+        predictor.model.base_model.forward = forward
+    return predictors
+
+
 def judged(predictor: BonePredictor, films: Films) -> np.ndarray:
     """Probabilities (N, C) as the verdict has them."""
     findings = predict_rows(predictor, films.part, 16)
     return np.array([[finding.probabilities[name] for name in THREE_CLASS.names] for finding in findings])
 
 
-def candidate_bars(folder: Path, films: Films, table: np.ndarray, found: Elsewhere) -> list[Bar]:
+def candidate_bars(predictor: BonePredictor, films: Films, table: np.ndarray, found: Elsewhere) -> list[Bar]:
     """What finished candidates are chosen by and told of: figures on FracAtlas validation and on films elsewhere, source by source."""
     groups = np.array(films.groups)
     names = {key: f"{title}, FracAtlas validation (all)" for key, title in FIGURES.items()}
     bars = figure_bars(names, films.labels, table, films.groups)
     bare = {"auroc_abnormal": f"{FIGURES['auroc_abnormal']}, FracAtlas validation (bare)"}
     bars += figure_bars(bare, films.labels[films.bare], table[films.bare], groups[films.bare].tolist())
-    others = elsewhere_bars(folder.name, BonePredictor.from_pretrained(folder), found, {}, None)
+    others = elsewhere_bars("candidate", predictor, found, {}, None)
     told = [each["bar"].partition(": ")[2].replace("auroc_abnormal", FIGURES["auroc_abnormal"]) for each in others]
     return bars + [{**each, "bar": name} for each, name in zip(others, told, strict=True)]
 
