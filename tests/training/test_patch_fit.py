@@ -22,7 +22,7 @@ from hf_bones.training import patch_fit
 from hf_bones.training.backbone.loading import load_model
 from hf_bones.training.backbone.patch_head import read_patch_head
 from hf_bones.training.data.batches import TrainingRows
-from hf_bones.training.patch_fit import fit_patch_head
+from hf_bones.training.patch_fit import fit_patch_head, patch_weights
 
 
 class Films:
@@ -110,3 +110,14 @@ def test_a_broken_copy_is_set_against_its_film_at_the_same_place(tmp_path: Path,
         said[name] = np.array([float(found[row][place]) for row, place in enumerate(films.shafts)])
     assert said["set against"][1::2].min() > said["set against"][::2].max(), "breaks are told from whole shafts"
     assert (said["alone"][::2] > said["set against"][::2]).all(), "without the comparison whole shafts look broken"
+
+
+def test_drawn_breaks_weigh_half_of_real_ones_however_many_there_are() -> None:
+    kinds = np.repeat([patch_fit.WHOLE, patch_fit.BROKEN, patch_fit.DRAWN, patch_fit.SET_AGAINST], [500, 40, 200, 150])
+    weights = patch_weights(kinds)
+    whole, real, drawn, against = (weights[kinds == kind].sum() for kind in range(4))
+    assert drawn == pytest.approx(real / 2) and real + drawn == pytest.approx(whole + against) == pytest.approx(len(kinds) / 2)
+    assert against / whole == pytest.approx(20 / 500), "as much as 20 patches that lie in no box"
+    assert patch_weights(np.repeat([0, 1], [30, 10])) == pytest.approx(np.repeat([2 / 3, 2], [30, 10]))
+    only_drawn = patch_weights(np.repeat([0, 2, 3], [30, 10, 5]))
+    assert only_drawn[30:40].sum() == pytest.approx(22.5)
