@@ -1,0 +1,75 @@
+"""What the names of folders say before anybody knows a label: a split, a part of some layout, or nothing of the kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from hf_bones.curation.splits.names import split_name
+
+# Folders that hold a set's images and say nothing of them.
+_WRAPPERS = {
+    "images", "image", "imgs", "img", "pictures", "photos", "pngs", "png", "jpgs", "jpg", "jpeg", "jpegs", "dicom", "dicoms", "dcm", "data",
+    "dataset", "datasets", "raw", "original", "originals", "input", "inputs", "files", "all", "classes", "classification", "films", "xrays",
+    "xray", "x_rays", "x_ray", "radiographs",
+}  # fmt: skip
+# Folders that lie beside images and hold no film of theirs.
+_BESIDE = {
+    "labels", "label", "annotations", "annotation", "masks", "mask", "segmentations", "bboxes", "boxes", "json", "csv", "xml", "yolo",
+    "voc", "coco", "results", "result", "output", "outputs", "predictions", "runs", "run", "logs", "log", "models", "model", "checkpoints",
+    "checkpoint", "weights", "plots", "plot", "figures", "figure", "graphs", "heatmaps", "docs", "doc", "code", "src", "scripts",
+    "notebooks", "notebook", "metadata", "meta", "cache", "tmp", "temp", "backup",
+}  # fmt: skip
+_PICTURES = {
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".avif", ".heic", ".jp2", ".pgm", ".ppm", ".dcm",
+    ".dicom",
+}  # fmt: skip
+
+IsLabel = Callable[[str], bool]
+
+
+def split_of_folder(name: str) -> str:
+    """The split that a folder is named after, "" for none. "none" is no split here: as a folder's name it may mean "no finding"."""
+    try:
+        return "" if name.strip().casefold() == "none" else split_name(name)
+    except ValueError:
+        return ""
+
+
+def is_wrapper(name: str) -> bool:
+    """Whether a folder's name says no more than that images are in it: "images", "x-ray data"."""
+    return _key(name) in _WRAPPERS
+
+
+def is_beside(name: str) -> bool:
+    """Whether a folder of this name lies beside a set's films: "masks", "results"."""
+    return _key(name) in _BESIDE
+
+
+def names_structure(name: str) -> bool:
+    """Whether a word names a part of a layout, so that nobody should take it for a label."""
+    return bool(split_of_folder(name)) or is_wrapper(name) or is_beside(name)
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder, in order, without hidden ones and those of macOS."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX")))
+
+
+def descents(folder: Path, is_label: IsLabel) -> Iterator[Path]:
+    """`folder`, then the only folder in it, and so on; it ends at a folder that names a split or label, or that images lie beside."""
+    while True:
+        yield folder
+        within = subfolders(folder)
+        if len(within) != 1 or is_label(within[0].name) or split_of_folder(within[0].name) or _holds_images(folder):
+            return
+        folder = within[0]
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(path.suffix.lower() in _PICTURES and not path.name.startswith(".") and path.is_file() for path in folder.iterdir())
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[^0-9a-z]+", "_", name.casefold()).strip("_")
