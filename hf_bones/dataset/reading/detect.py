@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from hf_bones.dataset.reading.curated import is_curated, with_decisions
 from hf_bones.dataset.reading.downloaded import find_download, with_terms
 from hf_bones.dataset.reading.layouts import boxed, export_tables
 from hf_bones.dataset.reading.layouts.archive import is_archive, unpacked
-from hf_bones.dataset.reading.layouts.folder_names import descents, subfolders
+from hf_bones.dataset.reading.layouts.folder_names import ClassOf, descents, subfolders
 from hf_bones.dataset.reading.layouts.folders import GROUP_BY_FOLDER, folder_rows, wanted_tree
 from hf_bones.dataset.reading.layouts.image_folder import has_labels, image_folder_rows, metadata_tables
 from hf_bones.dataset.reading.sources import LeftOut, Reading
@@ -49,7 +49,9 @@ def read_source(
     chosen, place = _settled(spec, choices, scheme)
     downloaded = find_download(path) if chosen in _DOWNLOADED else None
     reading = _without_unused(_read(spec, place, chosen, choices, scheme, downloaded), choices)
-    if place.name not in (path.absolute().name, path.name.split(".")[0]) and chosen in _FOLDERS:  # the only folder in the one that was given
+    if (
+        place.name not in (path.absolute().name, path.name.split(".")[0]) and chosen in _FOLDERS
+    ):  # the only folder in the one that was given
         reading = replace(reading, layout=": ".join(filter(None, (f"in {place.name}/", reading.layout))))
     return reading if downloaded is None else with_terms(reading, downloaded, replaces=chosen in ("fracatlas", "grazpedwri"))
 
@@ -67,8 +69,8 @@ def _read(spec: str, path: Path, chosen: str, choices: ReadingChoices, scheme: L
     if choices.group_from not in ("", GROUP_BY_FOLDER):
         raise SourceError(f"--group-from {choices.group_from}: only {GROUP_BY_FOLDER!r} is known")
     if chosen == "folder":
-        names, known = scheme.names, _label_test(choices, scheme)
-        reading = folder_rows(path, source=source, licence=licence, is_label=known, group_from=choices.group_from, names=names)
+        names, known = scheme.names, _class_of(choices, scheme)
+        reading = folder_rows(path, source=source, licence=licence, class_of=known, group_from=choices.group_from, names=names)
         reading.notes.extend(f"{table.name} has no column of labels, and was not read" for table in metadata_tables(path)[:1])
         return reading
     if chosen == "collection":
@@ -123,7 +125,7 @@ def _settled(spec: str, choices: ReadingChoices, scheme: LabelScheme) -> tuple[s
 
 def _detect_folder(path: Path, choices: ReadingChoices, scheme: LabelScheme) -> tuple[str, Path]:
     last = path
-    for folder in descents(path, _label_test(choices, scheme)):
+    for folder in descents(path, _class_of(choices, scheme)):
         last = folder
         kind = _recognised(folder)
         if kind and choices.kind in (None, kind):
@@ -163,10 +165,10 @@ def _word_map(choices: ReadingChoices) -> dict[str, str]:
     return {normalise_name(word): name.strip() for word, _, name in (pair.rpartition("=") for pair in choices.label_map)}
 
 
-def _label_test(choices: ReadingChoices, scheme: LabelScheme) -> Callable[[str], bool]:
-    """Says of a word whether it is a label for certain: one that is mapped, stands for a class, or is too vague to map."""
+def _class_of(choices: ReadingChoices, scheme: LabelScheme) -> ClassOf:
+    """Says of a word which class it stands for, by the label map or the scheme; a word that is too vague to map stands for itself."""
     mapped = _word_map(choices)
-    return lambda word: normalise_name(word) in mapped or scheme.class_of(word) is not None or bool(scheme.refusal(word))
+    return lambda word: mapped.get(normalise_name(word)) or scheme.class_of(word) or (scheme.refusal(word) and word)
 
 
 def _without_unused(reading: Reading, choices: ReadingChoices) -> Reading:

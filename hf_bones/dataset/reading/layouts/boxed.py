@@ -77,7 +77,7 @@ def coco_rows(root: Path, terms: Terms) -> Reading:
     for table in _coco_files(root):
         stated = split_of_folder(table.name.split(".")[0].removeprefix("instances_"))
         for image in coco_images(table):
-            path = files.find(image.name, table.parent)
+            path = files.find(image.name, table.parent, stated)
             films.append(BoxedFilm(path, image.boxes, split_of_path(table, root) or stated or split_of_path(path, root)))
     return boxed_reading(root, films, terms, "COCO", absent="in no annotation file")
 
@@ -167,8 +167,8 @@ class _Files:
         for path in self._there:
             self._by_name[path.name].append(path)
 
-    def find(self, name: str, beside: Path) -> Path:
-        """The file that `name` means in an annotation file in `beside`; where there is none, the path at which it should be.
+    def find(self, name: str, beside: Path, split: str) -> Path:
+        """The file that `name` means in an annotation file of `split` in `beside`; where there is none, the path at which it should be.
 
         A name that leads out of the folder means the file of that name within it.
         """
@@ -178,6 +178,8 @@ class _Files:
             if (path := folder.joinpath(*inner)) in self._there:
                 return path
         named = self._by_name[inner[-1]]
+        if len(named) > 1:
+            named = [path for path in named if split and split_of_path(path, self._root) == split]
         return named[0] if len(named) == 1 else beside.joinpath(*inner)
 
 

@@ -26,7 +26,8 @@ _PICTURES = {
     ".dicom",
 }  # fmt: skip
 
-IsLabel = Callable[[str], bool]
+ClassOf = Callable[[str], str]
+"""The class that a folder's name stands for, a vague name itself, "" where it is no label for certain."""
 
 
 def split_of_folder(name: str) -> str:
@@ -57,14 +58,26 @@ def subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX")))
 
 
-def descents(folder: Path, is_label: IsLabel) -> Iterator[Path]:
-    """`folder`, then the only folder in it, and so on; it ends at a folder that names a split or label, or that images lie beside."""
+def descents(folder: Path, class_of: ClassOf) -> Iterator[Path]:
+    """`folder`, then the only folder in it, and so on; it ends at a folder that names a split or label, or that images lie beside.
+
+    A name such as "bone fractures" is none of a label where folders of two classes lie within.
+    """
     while True:
         yield folder
         within = subfolders(folder)
-        if len(within) != 1 or is_label(within[0].name) or split_of_folder(within[0].name) or _holds_images(folder):
+        if len(within) != 1 or split_of_folder(within[0].name) or _holds_images(folder):
+            return
+        if class_of(within[0].name) and len(_classes_within(within[0], class_of)) < 2:
             return
         folder = within[0]
+
+
+def _classes_within(folder: Path, class_of: ClassOf) -> set[str]:
+    """The classes that folders within are named after, down to the second level."""
+    inner = subfolders(folder)
+    names = [path.name for path in inner] + [path.name for each in inner for path in subfolders(each)]
+    return {found for name in names if not split_of_folder(name) and (found := class_of(name))}
 
 
 def _holds_images(folder: Path) -> bool:

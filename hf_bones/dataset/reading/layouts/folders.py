@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hf_bones.collect.providers.folder import image_files
 from hf_bones.curation.splits.names import TRAIN
-from hf_bones.dataset.reading.layouts.folder_names import IsLabel, is_beside, is_wrapper, split_of_folder
+from hf_bones.dataset.reading.layouts.folder_names import ClassOf, is_beside, is_wrapper, split_of_folder
 from hf_bones.dataset.reading.layouts.said import left_out_notes
 from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
 from hf_bones.dataset.reading.tables import SourceError
@@ -52,11 +52,11 @@ def folder_rows(
     *,
     source: str = "",
     licence: str = "",
-    is_label: IsLabel = lambda word: THREE_CLASS.class_of(word) is not None,
+    class_of: ClassOf = lambda word: THREE_CLASS.class_of(word) or "",
     group_from: str = "",
     names: Sequence[str] = THREE_CLASS.names,
 ) -> Reading:
-    """Rows of the images below `root`, whose labels are names of folders; `is_label` says which words stand for a class beyond doubt.
+    """Rows of the images below `root`, whose labels are names of folders; `class_of` says what a word stands for beyond doubt.
 
     `group_from` "folder" makes groups of the folders below each label (else above). `names` are the classes, for the answer to a folder
     without labels. Raises `SourceError` where there is no image or no label, where labels lie beside splits, or where there are no such
@@ -65,16 +65,16 @@ def folder_rows(
     films = [_Film(path, path.relative_to(root).parent.parts) for path in image_files(root)]
     if not films:
         raise SourceError(f"{root}: holds no image files. {wanted_tree(root, names)}")
-    splits = _find_splits({film.parts for film in films}, is_label)
+    splits = _find_splits({film.parts for film in films}, class_of)
     for film in films:
-        _read_parts(film, splits, is_label)
-    _require_no_labels_beside(root, splits, is_label)
-    depth = _label_depth([film.words for film in films if not film.reason], is_label)
+        _read_parts(film, splits, class_of)
+    _require_no_labels_beside(root, splits, class_of)
+    depth = _label_depth([film.words for film in films if not film.reason], class_of)
     for film in films:
         if not film.reason and len(film.words) <= depth:
             film.reason = "no label: it lies in no label's folder"
     kept = [film for film in films if not film.reason]
-    _require_labels(root, films, kept, depth, is_label, names)
+    _require_labels(root, films, kept, depth, class_of, names)
     groups = [_group_folder(film.words, depth) for film in kept]
     if group_from == GROUP_BY_FOLDER and not any(groups):
         raise SourceError(f"{root}: --group-from folder: no folder lies between a label and its images, so there is nothing to group by")
@@ -104,7 +104,7 @@ def wanted_tree(root: Path, names: Sequence[str]) -> str:
     return "Wanted is a folder for each label, with or without train, val and test around them:\n" + "\n".join(lines) + f"\n{table}"
 
 
-def _find_splits(places: Collection[Parts], is_label: IsLabel) -> _Splits:
+def _find_splits(places: Collection[Parts], class_of: ClassOf) -> _Splits:
     """A folder names a split if all its neighbours do, or if there is one for training among them, or two of different splits."""
     children: dict[Parts, set[str]] = defaultdict(set)
     for parts in places:
@@ -112,7 +112,7 @@ def _find_splits(places: Collection[Parts], is_label: IsLabel) -> _Splits:
             children[parts[:depth]].add(name)
     found = _Splits()
     for above, names in children.items():
-        named = {name: split for name in sorted(names) if (split := split_of_folder(name)) and not is_label(name)}
+        named = {name: split for name in sorted(names) if (split := split_of_folder(name)) and not class_of(name)}
         if not named:
             continue
         others = {name for name in names if name not in named}
@@ -124,7 +124,7 @@ def _find_splits(places: Collection[Parts], is_label: IsLabel) -> _Splits:
     return found
 
 
-def _read_parts(film: _Film, splits: _Splits, is_label: IsLabel) -> None:
+def _read_parts(film: _Film, splits: _Splits, class_of: ClassOf) -> None:
     words, pattern = [], []
     for depth, name in enumerate(film.parts):
         here = film.parts[: depth + 1]
@@ -135,9 +135,9 @@ def _read_parts(film: _Film, splits: _Splits, is_label: IsLabel) -> None:
             film.split = splits.named[here]
         elif here in splits.beside:
             film.reason = film.reason or f"beside the splits, in none of them: {'/'.join(here)}/"
-        elif is_beside(name) and not is_label(name):
+        elif is_beside(name) and not class_of(name):
             film.reason = film.reason or f"in a folder that holds no films of the set: {'/'.join(here)}/"
-        elif not is_wrapper(name) or is_label(name):
+        elif not is_wrapper(name) or class_of(name):
             words.append(name)
             pattern.append("FOLDER")
     inner = {place[:-1] for place in splits.named if len(place) > 1}
@@ -146,33 +146,39 @@ def _read_parts(film: _Film, splits: _Splits, is_label: IsLabel) -> None:
     film.words, film.pattern = tuple(words), tuple(pattern)
 
 
-def _require_no_labels_beside(root: Path, splits: _Splits, is_label: IsLabel) -> None:
-    labels = sorted("/".join(parts) for parts in splits.beside if is_label(parts[-1]))
+def _require_no_labels_beside(root: Path, splits: _Splits, class_of: ClassOf) -> None:
+    labels = sorted("/".join(parts) for parts in splits.beside if class_of(parts[-1]))
     if labels:
         named = ", ".join(sorted("/".join(parts) for parts in splits.named))
         raise SourceError(f"{root}: the label folder {labels[0]} lies beside the splits {named}: move it into one of them")
 
 
-def _label_depth(words: Sequence[Parts], is_label: IsLabel) -> int:
-    """Which of the words is the label: the first, unless all of them are strange and all of the second are known."""
+def _label_depth(words: Sequence[Parts], class_of: ClassOf) -> int:
+    """Which of the words is the label: the first, unless all of the second are known and the first are not, or are of one class only.
+
+    So are "bone fractures/healthy" and "bone fractures/fractured", whose first says what the set is of.
+    """
     first, second = ({each[depth] for each in words if len(each) > depth} for depth in (0, 1))
-    known = any(is_label(word) for word in first)
-    return 1 if not known and second and all(map(is_label, second)) else 0
+    outer, inner = {class_of(word) for word in first} - {""}, {class_of(word) for word in second}
+    if not second or "" in inner:
+        return 0
+    deep = all(len(each) > 1 for each in words)
+    return 1 if not outer or (len(outer) == 1 and len(inner) > 1 and deep) else 0
 
 
-def _require_labels(root: Path, films: Sequence[_Film], kept: Sequence[_Film], depth: int, is_label: IsLabel, names: Sequence[str]) -> None:
+def _require_labels(root: Path, films: Sequence[_Film], kept: Sequence[_Film], depth: int, class_of: ClassOf, names: Sequence[str]) -> None:
     if not kept:
         reason, count = Counter(film.reason for film in films).most_common(1)[0]
         raise SourceError(f"{root}: {len(films)} images, none in a label's folder ({count} × {reason}). {wanted_tree(root, names)}")
     labels = {film.words[depth] for film in kept}
-    split_words = sorted(word for word in labels if split_of_folder(word) and not is_label(word))
+    split_words = sorted(word for word in labels if split_of_folder(word) and not class_of(word))
     if split_words:
         others = ", ".join(sorted(labels - set(split_words))) or "images"
         raise SourceError(
             f"{root}: {split_words[0]!r} names a split and lies beside {others}, which name none. Put the label folders into folders for "
             "train and test, or move it away"
         )
-    if len(labels) == 1 and not is_label(*labels):
+    if len(labels) == 1 and not class_of(*labels):
         (word,) = labels
         raise SourceError(
             f"{root}: {len(kept)} images, all in the folder {word!r}, which is no label that is known. {wanted_tree(root, names)}"
