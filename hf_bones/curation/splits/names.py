@@ -18,7 +18,7 @@ DEFAULT_PROPORTIONS: Mapping[str, float] = {TRAIN: 0.7, VALIDATION: 0.15, TEST: 
 
 _ALIASES = {
     TRAIN: (TRAIN, "training"),
-    VALIDATION: (VALIDATION, "val", "valid", "dev", "development"),
+    VALIDATION: (VALIDATION, "val", "valid", "dev", "development", "eval", "evaluation"),
     TEST: (TEST, "testing", "heldout", "held_out", "holdout", "hold_out"),
     UNUSED: (UNUSED, "none", "excluded", "ignore"),
 }

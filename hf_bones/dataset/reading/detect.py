@@ -133,7 +133,7 @@ def _detect_folder(path: Path, choices: ReadingChoices, scheme: LabelScheme) -> 
     if choices.kind not in (None, "folder"):
         return choices.kind, path
     if choices.kind is None and not subfolders(last):
-        raise SourceError(f"{path}: holds neither folders of images nor a dataset. {wanted_tree(last, scheme.names)}")
+        raise SourceError(f"{path}: holds neither folders of images nor a dataset. {wanted_tree(last, scheme.names, path)}")
     return "folder", last
 
 

@@ -38,6 +38,16 @@ def split_of_folder(name: str) -> str:
         return ""
 
 
+def split_and_label(name: str, class_of: ClassOf) -> tuple[str, str]:
+    """The split and the label that one name holds both, as "train_fractured" does; two empty strings where it does not."""
+    words = re.findall(r"[^\W_]+", name)
+    for word in words:
+        rest = " ".join(other for other in words if other is not word)
+        if (split := split_of_folder(word)) and rest and class_of(rest):
+            return split, rest
+    return "", ""
+
+
 def is_wrapper(name: str) -> bool:
     """Whether a folder's name says no more than that images are in it: "images", "x-ray data"."""
     return _key(name) in _WRAPPERS

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hf_bones.collect.providers.folder import image_files
 from hf_bones.curation.splits.names import TRAIN
-from hf_bones.dataset.reading.layouts.folder_names import ClassOf, is_beside, is_wrapper, split_of_folder
+from hf_bones.dataset.reading.layouts.folder_names import ClassOf, is_beside, is_wrapper, split_and_label, split_of_folder
 from hf_bones.dataset.reading.layouts.said import left_out_notes
 from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
 from hf_bones.dataset.reading.tables import SourceError
@@ -40,9 +40,11 @@ class _Film:
 
 @dataclass
 class _Splits:
-    """Folders that name a split, by where they stand; those that would, but whose neighbours do not; all that stand beside splits."""
+    """Folders that name a split, by where they stand, and the labels that some name with it; those that would name one, but whose
+    neighbours do not; all that stand beside splits."""
 
     named: dict[Parts, str] = field(default_factory=dict)
+    labels: dict[Parts, str] = field(default_factory=dict)
     doubtful: list[Parts] = field(default_factory=list)
     beside: set[Parts] = field(default_factory=set)
 
@@ -75,7 +77,7 @@ def folder_rows(
             film.reason = "no label: it lies in no label's folder"
     kept = [film for film in films if not film.reason]
     _require_labels(root, films, kept, depth, class_of, names)
-    groups = [_group_folder(film.words, depth) for film in kept]
+    groups = [_group_folder(film.words, depth, class_of) for film in kept]
     if group_from == GROUP_BY_FOLDER and not any(groups):
         raise SourceError(f"{root}: --group-from folder: no folder lies between a label and its images, so there is nothing to group by")
     rows = [
@@ -91,16 +93,18 @@ def folder_rows(
         for film, group in zip(kept, groups, strict=True)
     ]
     left_out = [LeftOut(film.path.relative_to(root).as_posix(), film.reason) for film in films if film.reason]
-    notes = [*left_out_notes(left_out), *_split_notes(splits), *_outer_notes(kept, depth), *_group_notes(kept, groups, group_from)]
+    notes = [*left_out_notes(left_out), *_split_notes(splits), *_class_notes(kept, depth, class_of)]
+    notes += _group_notes(kept, groups, depth, group_from)
     return Reading(rows, left_out, notes, layout=_layout(kept, depth, splits))
 
 
-def wanted_tree(root: Path, names: Sequence[str]) -> str:
-    """What a folder of films should look like, and what else would do: for whoever gave another."""
+def wanted_tree(root: Path, names: Sequence[str], given: Path | None = None) -> str:
+    """What a folder of films should look like, and what else would do: for whoever gave another, or `given` above it."""
     width = max(map(len, names)) + 2
     lines = [f"{root.name or root}/", *(f"  {f'{name}/':<{width}}film01.png …" for name in names)]
-    tables = [path.name for path in sorted(root.iterdir()) if path.suffix.lower() in (".csv", ".tsv")] if root.is_dir() else []
-    table = f"There is a table, too: hf-bones build {root / tables[0]}" if tables else "Or give a table with the columns file and label"
+    places = [folder for folder in dict.fromkeys((given or root, root)) if folder.is_dir()]
+    tables = [path for folder in places for path in sorted(folder.iterdir()) if path.suffix.lower() in (".csv", ".tsv")]
+    table = f"There is a table, too: hf-bones build {tables[0]}" if tables else "Or give a table with the columns file and label"
     return "Wanted is a folder for each label, with or without train, val and test around them:\n" + "\n".join(lines) + f"\n{table}"
 
 
@@ -113,6 +117,13 @@ def _find_splits(places: Collection[Parts], class_of: ClassOf) -> _Splits:
     found = _Splits()
     for above, names in children.items():
         named = {name: split for name in sorted(names) if (split := split_of_folder(name)) and not class_of(name)}
+        both = {
+            name: found for name in sorted(names) if name not in named and not class_of(name) for found in [split_and_label(name, class_of)]
+        }
+        both = {name: found for name, found in both.items() if found[0]}
+        if not named and len({split for split, _ in both.values()}) > 1:
+            named = {name: split for name, (split, _) in both.items()}
+            found.labels |= {(*above, name): label for name, (_, label) in both.items()}
         if not named:
             continue
         others = {name for name in names if name not in named}
@@ -133,6 +144,9 @@ def _read_parts(film: _Film, splits: _Splits, class_of: ClassOf) -> None:
             if film.split and film.split != splits.named[here]:
                 film.reason = f"two splits: {'/'.join(here)}"
             film.split = splits.named[here]
+            if here in splits.labels:
+                words.append(splits.labels[here])
+                pattern[-1:] = ["SPLIT", "FOLDER"]
         elif here in splits.beside:
             film.reason = film.reason or f"beside the splits, in none of them: {'/'.join(here)}/"
         elif is_beside(name) and not class_of(name):
@@ -185,9 +199,10 @@ def _require_labels(root: Path, films: Sequence[_Film], kept: Sequence[_Film], d
         )
 
 
-def _group_folder(words: Parts, depth: int) -> str:
-    """The folder that may be a patient: the one below the label, else the one above it."""
-    return words[depth + 1] if len(words) > depth + 1 else words[depth - 1] if depth else ""
+def _group_folder(words: Parts, depth: int, class_of: ClassOf) -> str:
+    """The folder that may be a patient: the first below the label that is called after no class, else the one above it."""
+    below = next((word for word in words[depth + 1 :] if not class_of(word)), "")
+    return below or (words[depth - 1] if depth else "")
 
 
 def _split_notes(splits: _Splits) -> list[str]:
@@ -197,24 +212,33 @@ def _split_notes(splits: _Splits) -> list[str]:
     ]
 
 
-def _outer_notes(kept: Sequence[_Film], depth: int) -> list[str]:
+def _class_notes(kept: Sequence[_Film], depth: int, class_of: ClassOf) -> list[str]:
+    """Of folders below labels that are called after classes: the upper name counts, and a lower one of another class is told of."""
+    torn = Counter(
+        (film.words[depth], film.words[depth + 1])
+        for film in kept
+        if len(film.words) > depth + 1 and class_of(film.words[depth + 1]) not in ("", class_of(film.words[depth]))
+    )
+    return [
+        f"{count} images in {label}/{below}/ were read as {label!r}; where {below!r} is their label, put it beside the others"
+        for (label, below), count in torn.most_common(_NAMED)
+    ]
+
+
+def _group_notes(kept: Sequence[_Film], groups: Sequence[str], depth: int, group_from: str) -> list[str]:
     outer = sorted({film.words[0] for film in kept}) if depth else []
     more = ", …" if len(outer) > _NAMED else ""
-    return [f"labels lie below {', '.join(outer[:_NAMED])}{more}: read as parts of one source"] if outer else []
-
-
-def _group_notes(kept: Sequence[_Film], groups: Sequence[str], group_from: str) -> list[str]:
+    notes = [f"labels lie below {', '.join(outer[:_NAMED])}{more}: read as parts of one source"] if outer else []
     there = sorted({group for group in groups if group})
     if group_from == GROUP_BY_FOLDER:
         alone = groups.count("")
-        return [f"{alone} images lie in no folder of their label's, and stand alone"] if alone else []
+        return [*notes, *([f"{alone} images lie in no folder of their label's, and stand alone"] if alone else [])]
     if len(there) < 2:
-        return []
+        return notes
     first = next(film for film, group in zip(kept, groups, strict=True) if group)
-    return [
-        f"{len(there)} folders lie between labels and images (such as {'/'.join(first.parts)}/). Where each is a patient or a "
-        "study, keep its films in one split: --group-from folder"
-    ]
+    where = f"above the labels (such as {outer[0]}/)" if depth else f"between labels and images (such as {'/'.join(first.parts)}/)"
+    advice = "Where each is a patient or a study, keep its films in one split: --group-from folder"
+    return [*notes, f"{len(there)} folders lie {where}. {advice}"]
 
 
 def _layout(kept: Sequence[_Film], depth: int, splits: _Splits) -> str:

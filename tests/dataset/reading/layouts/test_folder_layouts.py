@@ -54,6 +54,11 @@ def test_splits_are_kept_wherever_they_stand_and_however_they_are_spelled(place:
     assert seen(tmp_path / "set") == {(split, label): 1 for split in ("train", "validation", "test") for label in TWO}
 
 
+def test_a_split_and_a_label_in_one_name_are_both_read(tmp_path: Path) -> None:
+    lay(tmp_path / "set", *(f"{split}_{label}/0.png" for split in ("train", "Test") for label in TWO))
+    assert seen(tmp_path / "set") == {(split, label): 1 for split in ("train", "test") for label in TWO}
+
+
 @pytest.mark.parametrize("word", ["results", "fold3", "none", "fracture_test", "trains", "wrist"])
 def test_a_word_that_names_no_split_is_none(word: str) -> None:
     assert split_of_folder(word) == ""
@@ -160,6 +165,9 @@ def test_a_flat_folder_names_the_table_that_lies_there(tmp_path: Path) -> None:
     (lay(tmp_path / "flat", "0.png") / "labels.csv").write_text("file,label\n0.png,healthy\n")
     with pytest.raises(SourceError, match=r"hf-bones build .*flat/labels\.csv"):
         detect_kind(str(tmp_path / "flat"))
+    (lay(tmp_path / "set", "images/0.png") / "labels.csv").write_text("file,label\nimages/0.png,healthy\n")
+    with pytest.raises(SourceError, match=r"hf-bones build .*set/labels\.csv"):
+        detect_kind(str(tmp_path / "set"))
 
 
 def test_folders_below_labels_are_offered_as_groups_and_taken(tmp_path: Path) -> None:
@@ -171,6 +179,19 @@ def test_folders_below_labels_are_offered_as_groups_and_taken(tmp_path: Path) ->
     groups = {split: set(part["group"]) for split, part in found.dataset.items()}
     assert sorted(group for part in groups.values() for group in part) == sorted(f"{label[0]}{p}" for label in TWO for p in range(5))
     assert any("groups: 10" in line for lines in found.summary["read"] for line in lines)
+
+
+def test_patients_above_the_labels_are_groups_too(tmp_path: Path) -> None:
+    lay(tmp_path / "set", *(f"patient{p}/{label}/0.png" for p in range(3) for label in TWO))
+    assert any("3 folders lie above the labels (such as patient0/)" in note for note in read_source(str(tmp_path / "set")).notes)
+    rows = read_source(str(tmp_path / "set"), ReadingChoices(group_from="folder")).rows
+    assert {row.group for row in rows} == {"patient0", "patient1", "patient2"}
+
+
+def test_a_subtype_below_a_label_is_no_patient_and_one_of_another_class_is_told_of(tmp_path: Path) -> None:
+    reading = read_source(str(lay(tmp_path / "set", "fractured/hairline/0.png", "fractured/comminuted/0.png", "healthy/0.png")))
+    assert len(reading.notes) == 1
+    assert "1 images in fractured/comminuted/ were read as 'fractured'" in reading.notes[0]
 
 
 def test_one_patient_under_two_labels_is_one_group(tmp_path: Path) -> None:
