@@ -11,12 +11,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 NO = "no"
 FRACTURE = "fracture"
 # Words that deny, those of other languages too, which stand beside "fracture" in folders of public sets.
 _DENIALS = {
-    "no", "not", "non", "none", "nil", "never", "nor", "neither", "without", "absent", "absence", "excluded", "free", "negative",
+    "no", "not", "non", "un", "none", "nil", "never", "nor", "neither", "without", "absent", "absence", "excluded", "free", "negative",
     "neg", "lacks", "lacking", "false", "denied", "sans", "sin", "ohne", "kein", "keine", "senza", "sem", "geen", "pas", "aucune",
     "ingen", "bez",
 }  # fmt: skip
@@ -90,7 +91,7 @@ def nearest_word(name: str, sides: Mapping[str, bool]) -> str:
 
 def _words(name: str, known: frozenset[str]) -> list[str]:
     """The words of a name, in the singular; every denial is "no", and one that is glued to a known word is taken apart."""
-    stems = _FRACTURES | {_singular(word) for word in known if len(word) > 3}
+    stems = _stems(known)
     words: list[str] = []
     for word in normalise_name(name).split("_"):
         if word in _DENIALS:
@@ -100,6 +101,12 @@ def _words(name: str, known: frozenset[str]) -> list[str]:
         glued = next((stem[len(start) :] for start in _GLUED if stem.startswith(start) and stem[len(start) :] in stems), "")
         words += [NO, glued] if glued else [stem]
     return words
+
+
+@lru_cache(maxsize=32)
+def _stems(known: frozenset[str]) -> frozenset[str]:
+    """What a denial may be glued to."""
+    return frozenset(_FRACTURES) | {_singular(word) for word in known if len(word) > 3}
 
 
 def _singular(word: str) -> str:

@@ -21,8 +21,9 @@ def what_was_read(spec: str, kind: str, reading: Reading, scheme: LabelScheme, l
     splits = Counter(row.split for row in rows)
     given = ", ".join(f"{split or 'none'} {count:,}" for split, count in splits.most_common())
     lines.append(f"splits: {given}" if set(splits) - {""} else "splits: none given, so whole groups are dealt out")
-    words = Counter((row.label, _class_of(row.label, scheme, label_map)) for row in rows)
-    told = ", ".join(f"{word} {n:,}" if word == label else f"{word!r} as {label} {n:,}" for (word, label), n in words.most_common(_WORDS))
+    words = Counter(row.label for row in rows)
+    read = [(word, _class_of(word, scheme, label_map), count) for word, count in words.most_common(_WORDS)]
+    told = ", ".join(f"{word} {count:,}" if word == label else f"{word!r} as {label} {count:,}" for word, label, count in read)
     lines.append(f"labels: {told}" + (f", and {len(words) - _WORDS} more words" if len(words) > _WORDS else ""))
     groups = len({row.group for row in rows if row.group})
     alone = sum(not row.group for row in rows)

@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from hf_bones.collect.download.state import DownloadState
@@ -168,7 +169,7 @@ def _word_map(choices: ReadingChoices) -> dict[str, str]:
 def _class_of(choices: ReadingChoices, scheme: LabelScheme) -> ClassOf:
     """Says of a word which class it stands for, by the label map or the scheme; a word that is too vague to map stands for itself."""
     mapped = _word_map(choices)
-    return lambda word: mapped.get(normalise_name(word)) or scheme.class_of(word) or (scheme.refusal(word) and word)
+    return cache(lambda word: mapped.get(normalise_name(word)) or scheme.class_of(word) or (scheme.refusal(word) and word))
 
 
 def _without_unused(reading: Reading, choices: ReadingChoices) -> Reading:

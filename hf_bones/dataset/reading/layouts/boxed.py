@@ -9,8 +9,9 @@ Not here: CSVs of boxes and classes (`export_tables.py`).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from hf_bones.collect.providers.folder import image_files
@@ -57,7 +58,7 @@ class Terms:
 
 
 def boxed_kind(root: Path) -> str:
-    """ "coco", "yolo", "voc", "boxes-csv" or "classes-csv" where `root` is such an export, "" otherwise."""
+    """Which export `root` is: "coco", "yolo", "voc", "boxes-csv", "classes-csv", or "" for none of them."""
     if _coco_files(root):
         return "coco"
     if any(files_within(root, CLASSES_NAME)):
@@ -75,10 +76,10 @@ def coco_rows(root: Path, terms: Terms) -> Reading:
     files = _Files(root)
     films = []
     for table in _coco_files(root):
-        stated = split_of_folder(table.name.split(".")[0].removeprefix("instances_"))
+        stated = split_of_path(table, root) or split_of_folder(table.name.split(".")[0].removeprefix("instances_"))
         for image in coco_images(table):
             path = files.find(image.name, table.parent, stated)
-            films.append(BoxedFilm(path, image.boxes, split_of_path(table, root) or stated or split_of_path(path, root)))
+            films.append(BoxedFilm(path, image.boxes, stated or split_of_path(path, root)))
     return boxed_reading(root, films, terms, "COCO", absent="in no annotation file")
 
 
@@ -117,7 +118,8 @@ def boxed_reading(root: Path, films: Sequence[BoxedFilm], terms: Terms, form: st
     """Rows of images with their boxes. Images of the folder that are not among them are left out, with `absent` as why."""
     if not films:
         raise SourceError(f"{root}: a {form} export without images")
-    rows = [film_row(film.path, root, *_label(film.boxes, terms), film.split, terms) for film in films]
+    class_of = cache(terms.class_of)
+    rows = [film_row(film.path, root, *_label(film.boxes, class_of, terms.scheme), film.split, terms) for film in films]
     there = {film.path for film in films}
     left_out = [LeftOut(relative_name(path, root), absent) for path in image_files(root) if path not in there]
     counts = Counter(word for film in films for word, _ in film.boxes)
@@ -131,10 +133,10 @@ def boxed_reading(root: Path, films: Sequence[BoxedFilm], terms: Terms, form: st
     return Reading(rows, left_out, notes, layout=f"images with boxes ({form})")
 
 
-def _label(boxes: Boxes, terms: Terms) -> tuple[str, tuple[Box, ...]]:
+def _label(boxes: Boxes, class_of: Callable[[str], str], scheme: LabelScheme) -> tuple[str, tuple[Box, ...]]:
     """The word that labels an image, and its boxes of something abnormal."""
-    order, normal = terms.scheme.label2id, terms.scheme.normal
-    classes = [(terms.class_of(word), word, box) for word, box in boxes]
+    order, normal = scheme.label2id, scheme.normal
+    classes = [(class_of(word), word, box) for word, box in boxes]
     abnormal = [(order[name], word, box) for name, word, box in classes if name and name != normal]
     if abnormal:
         return max(abnormal)[1], tuple(box for _, _, box in abnormal)
@@ -202,7 +204,10 @@ def _yolo_names_file(root: Path) -> Path | None:
 
 
 def _is_labels_of_images(folder: Path) -> bool:
-    return (folder / "images").is_dir() and (folder / "labels").is_dir() and any((folder / "labels").rglob("*.txt"))
+    try:
+        return (folder / "images").is_dir() and (folder / "labels").is_dir() and any((folder / "labels").rglob("*.txt"))
+    except PermissionError:  # told of when its images are read
+        return False
 
 
 def _yolo_names(root: Path) -> dict[int, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from hf_bones.collect.providers.folder import image_files
@@ -48,6 +49,7 @@ def boxes_csv_rows(root: Path, terms: Terms) -> Reading:
 def classes_csv_rows(root: Path, terms: Terms) -> Reading:
     """Rows of `_classes.csv` files: a column of 0 and 1 for each class. An image with none or with two is left out."""
     rows, left_out = [], []
+    class_of = cache(terms.class_of)
     listed: set[Path] = set()
     for table in files_within(root, CLASSES_NAME):
         for line, record in _records(table, ("filename",)):
@@ -57,7 +59,7 @@ def classes_csv_rows(root: Path, terms: Terms) -> Reading:
             if bad is not None:
                 raise SourceError(f"{table}, line {line}: {bad!r} is neither 0 nor 1")
             words = [word for word, cell in record.items() if cell == "1"]
-            classes = {terms.class_of(word) or word for word in words}
+            classes = {class_of(word) or word for word in words}
             if len(classes) == 1:
                 rows.append(film_row(path, root, words[0], (), split_of_path(path, root), terms))
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 from hf_bones.curation.splits.names import split_name
@@ -30,6 +31,7 @@ ClassOf = Callable[[str], str]
 """The class that a folder's name stands for, a vague name itself, "" where it is no label for certain."""
 
 
+@cache
 def split_of_folder(name: str) -> str:
     """The split that a folder is named after, "" for none. "none" is no split here: as a folder's name it may mean "no finding"."""
     try:
@@ -48,11 +50,13 @@ def split_and_label(name: str, class_of: ClassOf) -> tuple[str, str]:
     return "", ""
 
 
+@cache
 def is_wrapper(name: str) -> bool:
     """Whether a folder's name says no more than that images are in it: "images", "x-ray data"."""
     return _key(name) in _WRAPPERS
 
 
+@cache
 def is_beside(name: str) -> bool:
     """Whether a folder of this name lies beside a set's films: "masks", "results"."""
     return _key(name) in _BESIDE
@@ -64,8 +68,11 @@ def names_structure(name: str) -> bool:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder, in order, without hidden ones and those of macOS."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX")))
+    """The folders in a folder, in order, without hidden ones and those of macOS. None where it may not be opened: its reader says so."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX")))
+    except PermissionError:
+        return []
 
 
 def descents(folder: Path, class_of: ClassOf) -> Iterator[Path]:

@@ -74,7 +74,7 @@ def folder_rows(
     depth = _label_depth([film.words for film in films if not film.reason], class_of)
     for film in films:
         if not film.reason and len(film.words) <= depth:
-            film.reason = "no label: it lies in no label's folder"
+            film.reason = "a folder that cannot be opened" if film.path.is_dir() else "no label: it lies in no label's folder"
     kept = [film for film in films if not film.reason]
     _require_labels(root, films, kept, depth, class_of, names)
     groups = [_group_folder(film.words, depth, class_of) for film in kept]

@@ -267,3 +267,16 @@ def test_a_build_ends_with_what_it_read(tmp_path: Path) -> None:
         ]
     ]
     assert "- Read: set (folder): 8 images" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_locked_folder_does_not_hide_the_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(tmp_path / "set", *(f"{s}/{label}/0.png" for s in ("train", "test") for label in TWO), "locked/healthy/0.png")
+    read, ask = Path.iterdir, Path.is_dir
+
+    def refuse(path: Path) -> None:
+        if "locked" in path.parts[-2:-1]:
+            raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", lambda self: refuse(self) or ask(self))
+    monkeypatch.setattr(Path, "iterdir", lambda self: refuse(self / "inner") or read(self))
+    assert detect_kind(str(tmp_path / "set")) == "folder"
