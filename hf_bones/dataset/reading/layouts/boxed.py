@@ -67,7 +67,10 @@ def boxed_kind(root: Path) -> str:
         return "boxes-csv"
     if _yolo_names_file(root) is not None or any(_is_labels_of_images(folder) for folder in (root, *root.glob("*/"))):
         return "yolo"
-    first = next(image_files(root), None)
+    try:
+        first = next(image_files(root), None)
+    except PermissionError:  # told of when its images are read
+        return ""
     return "voc" if first is not None and first.with_suffix(".xml").is_file() else ""
 
 
