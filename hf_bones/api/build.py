@@ -20,6 +20,7 @@ def build(
     kind: str | None = None,
     labels: str = "three-class",
     label_map: Mapping[str, str] | None = None,
+    group_from: str = "",
     fracatlas_rows: str | None = None,
     keep_uncertain: bool = False,
     source_name: str = "",
@@ -43,12 +44,14 @@ def build(
     The folder appears in one step: a build that was interrupted leaves none. No group stands in two splits.
 
     Args:
-        sources: One source or several: a folder with a folder a label, a collection, a CSV or Parquet table, a dataset folder or Hub
-            id, or "drawn".
+        sources: One source or several: a folder with a folder a label, an export of an annotation tool, a ZIP of either, a
+            collection, a CSV or Parquet table, a dataset folder or Hub id, or "drawn".
         out: Folder to write.
-        kind: What the sources are: folder, collection, manifest, dataset, fracatlas, grazpedwri, mura or drawn. None: detected.
+        kind: What the sources are: folder, collection, manifest, dataset, imagefolder, coco, yolo, voc, boxes-csv, classes-csv, fracatlas,
+            grazpedwri, mura or drawn. None: detected.
         labels: Label scheme: "three-class", "two-class" or a YAML file.
-        label_map: A source's word for a label → one of our classes.
+        label_map: A source's word for a label → one of our classes, or "unused" to leave its rows out.
+        group_from: "folder": of folders of labels, the films of each folder below a label (a patient) stay together.
         fracatlas_rows: Labels and splits of FracAtlas from a list of rows: "packaged", or a CSV.
         keep_uncertain: Keep the films of GRAZPEDWRI-DX whose diagnosis is uncertain.
         source_name: Name of the source, where the input does not state it.
@@ -88,6 +91,7 @@ def build(
         kind=kind,
         labels=labels,
         label_map=tuple(f"{word}={name}" for word, name in (label_map or {}).items()),
+        group_from=group_from,
         fracatlas_rows=fracatlas_rows,
         keep_uncertain=keep_uncertain,
         source_name=source_name,

@@ -71,10 +71,12 @@ def build(
     from hf_bones.dataset.command import build_command
 
     result = build_command(source, out, choices, command=command_line())
-    lines = [f"{row['split']:<11}{row['source']:<14}{row['label']:<16}{row['count']:>7,}" for row in result.summary["counts"]]
+    lines = [f"{row['split']:<11}{row['source']:<13} {row['label']:<16}{row['count']:>7,}" for row in result.summary["counts"]]
     lines += [f"note: {text}" for text in result.notes]
     if result.refused:
         lines.append(f"{len(result.refused)} images refused: see {result.folder / 'refused.csv'}")
+    for first, *others in result.summary["read"]:
+        lines += [f"read: {first}", *(f"  {line}" for line in others)]
     lines.append(f"dataset: {result.folder}")
     answer({"dataset": result.folder, **result.summary, "refused": result.refused, "notes": result.notes}, lines)
     if strict and result.refused:

@@ -10,7 +10,8 @@ import typer
 Place = Annotated[Path, typer.Argument(metavar="COLLECTION|DATASET", help="A collection's folder, or one that `hf-bones build` wrote.")]
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="A folder that `hf-bones build` wrote, or a Hub id.")]
 Sources = Annotated[
-    list[str], typer.Argument(metavar="SOURCE", help="Folder, collection, CSV or Parquet table, dataset folder or Hub id, or `drawn`.")
+    list[str],
+    typer.Argument(metavar="SOURCE", help="Folder, ZIP, collection, CSV or Parquet table, dataset folder or Hub id, or `drawn`."),
 ]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="`bundled`, a checkpoint folder, or a Hub id.")]
 ModelOption = Annotated[str, typer.Option("--model", help="`bundled`, a checkpoint folder, or a Hub id.")]

@@ -44,7 +44,10 @@ from hf_bones.manifest.store import MANIFEST_NAME, Manifest, open_manifest
 
 ADDED_KINDS = tuple(kind for kind in KINDS if kind not in ("collection", "drawn"))
 _SCHEMES = {"manifest": "table", "dataset": "dataset"}  # all other kinds are folders
-_BASES = {"folder": "folder", "manifest": "table", "dataset": "dataset"}  # of labels; others have the name of the public set
+_BASES = {  # of labels; others have the name of the public set
+    "folder": "folder", "manifest": "table", "imagefolder": "table", "classes-csv": "table", "dataset": "dataset",
+    **dict.fromkeys(("coco", "yolo", "voc", "boxes-csv"), "boxes"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +84,7 @@ def add_images(
     notes: list[str] = []
     seen: Counter[str] = Counter()
     for spec in sources:
-        chosen = choices.kind or detect_kind(spec)
+        chosen = choices.kind or detect_kind(spec, choices)
         if chosen not in ADDED_KINDS:
             hint = "build it first and add the dataset" if chosen == "drawn" else "curate it as it is, or merge it with: collection rebuild"
             raise SourceError(f"{spec}: sources of kind {chosen!r} are not added ({hint}); added are {', '.join(ADDED_KINDS)}")

@@ -29,7 +29,8 @@ from hf_bones.curation.splits.names import (
 )
 from hf_bones.dataset.card import write_card
 from hf_bones.dataset.encode import RefusedImage
-from hf_bones.dataset.notes import class_notes, group_notes, source_notes, twin_notes, word_notes
+from hf_bones.dataset.notes import class_notes, group_notes, source_notes, twin_notes
+from hf_bones.dataset.reading.layouts.folder_names import names_structure
 from hf_bones.dataset.reading.sources import LeftOut, SourceRow
 from hf_bones.dataset.salvaged import salvage_notes, write_salvaged
 from hf_bones.dataset.schema import load_bones
@@ -84,6 +85,7 @@ def build_dataset(
     salvage_rows: float | None = None,
     left_out: Sequence[LeftOut] = (),
     notes: Sequence[str] = (),
+    read: Sequence[Sequence[str]] = (),
     made_with: str = "",
     progress: bool = True,
 ) -> BuildResult:
@@ -92,8 +94,8 @@ def build_dataset(
     Rows whose split is `unused` are left out and counted. Given splits are kept; where there are none, whole groups are dealt out by
     `proportions` and `seed`. Rows without a group stand alone, together with byte-identical files; `find_near_duplicates` finds what else
     stays together. `max_side` shrinks images to that long side in pixels. JPEGs that were cut off are taken where they have
-    `salvage_rows` of their rows (a share; None: never), and listed in salvaged.csv. `left_out`, `notes` and `made_with` (the command) go
-    into summary and card.
+    `salvage_rows` of their rows (a share; None: never), and listed in salvaged.csv. `left_out`, `notes`, `read` (of each source
+    what was read, see `what_was_read.py`) and `made_with` (the command) go into summary and card.
 
     Raises `BuildError` for unknown labels (each with its count, before any image is opened), for a folder in the way, and where every
     image of a class is refused; `curation.splits.GroupLeakError` where a group stands in two given splits.
@@ -140,7 +142,6 @@ def build_dataset(
         every_note += [
             *salvage_notes(salvaged),
             *decided,
-            *word_notes(table, names),
             *group_notes(table),
             *twin_notes(digests, names),
             *class_notes(names, splits, scheme),
@@ -163,6 +164,7 @@ def build_dataset(
             "salvaged": len(salvaged),
             "left_out": dict(Counter(["marked unused"] * (len(every) - len(used)) + [row.reason for row in left_out])),
             "synthetic": {"all": all(row.synthetic for row in table), "rows": sum(row.synthetic for row in table)},
+            "read": [list(lines) for lines in read],
             "notes": every_note,
             "data_sha256": sha256_rows(zip(digests, names, (row.image_id for row in table), strict=True)),
             "split_sha256": sha256_rows(zip(digests, (row.image_id for row in table), splits, strict=True)),
@@ -186,6 +188,8 @@ def resolve_labels(rows: Sequence[SourceRow], scheme: LabelScheme, label_map: Ma
             known[word] = scheme.resolve(word, label_map)
         except UnknownLabelError as error:
             problems[word] = str(error)
+            if names_structure(word):  # to map it would hide that the wrong folder was given
+                problems[word] = f"{word!r} names a part of a layout, and no label: give the folder in which the folders of labels lie"
     if problems:
         counts = Counter(row.label for row in rows)
         lines = "\n".join(f"  {counts[word]:>6} × {word!r}: {why}" for word, why in sorted(problems.items(), key=lambda p: -counts[p[0]]))

@@ -12,9 +12,16 @@ from hf_bones.config.choices import choice
 class ReadingChoices:
     """How sources are read: of which kind they are (None: detected), and what they mean or leave unsaid."""
 
-    kind: str | None = choice(None, "folder, collection, manifest, dataset, fracatlas, grazpedwri, mura or drawn; else detected.")
+    kind: str | None = choice(
+        None,
+        "folder, collection, manifest, dataset, imagefolder, coco, yolo, voc, boxes-csv, classes-csv, fracatlas, grazpedwri, mura or "
+        "drawn; else detected.",
+    )
     labels: str = choice("three-class", "Label scheme: three-class, two-class or a YAML file.")
-    label_map: tuple[str, ...] = choice((), "A source's word for one of our classes; may be repeated.", metavar="WORD=CLASS")
+    label_map: tuple[str, ...] = choice(
+        (), "A source's word for one of our classes, or `unused` to leave its rows out; may be repeated.", metavar="WORD=CLASS"
+    )
+    group_from: str = choice("", "Folders of labels: `folder` keeps the films of each folder below a label (a patient) together.")
     fracatlas_rows: str | None = choice(None, "Labels and splits from a list of rows: `packaged`, or a CSV.")
     keep_uncertain: bool = choice(False, "GRAZPEDWRI-DX: keep films of uncertain diagnosis.")
     source_name: str = choice("", "Name of the source, where the input does not state it.")

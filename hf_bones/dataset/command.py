@@ -15,6 +15,7 @@ from hf_bones.dataset.reading import sources
 from hf_bones.dataset.reading.curated import decisions_kept
 from hf_bones.dataset.reading.detect import KINDS, detect_kind, merge_readings, read_source
 from hf_bones.dataset.reading.tables import SourceError
+from hf_bones.dataset.what_was_read import what_was_read
 from hf_bones.dataset.writing import restore_interrupted
 from hf_bones.labels import load_scheme
 
@@ -38,9 +39,10 @@ def build_command(
     mapping = parse_label_map(choices.label_map)
     if len(choices.proportions) != len(SPLITS):
         raise ValueError(f"proportions {list(choices.proportions)} must be three numbers: {', '.join(SPLITS)}")
-    readings = []
+    scheme = load_scheme(choices.labels)
+    readings, read = [], []
     for spec in source:
-        chosen = choices.kind or detect_kind(spec)
+        chosen = choices.kind or detect_kind(spec, choices)
         if chosen == "drawn":
             drawn = sources.drawn_rows(
                 choices.count,
@@ -50,9 +52,12 @@ def build_command(
                 split=choices.drawn_split,
                 progress=progress,
             )
+            if Path(spec).exists():
+                drawn.notes.append("'drawn' means radiographs that are drawn; the folder of that name here would be './drawn'")
             readings.append(drawn)
         else:
             readings.append(read_source(spec, replace(choices, kind=chosen)))
+        read.append(what_was_read(spec, chosen, readings[-1], scheme, mapping))
     merged = merge_readings(readings)
     notes = [*merged.notes, *decisions_kept(output, source)]
     copies = None
@@ -73,7 +78,7 @@ def build_command(
     return build_dataset(
         merged.rows,
         output,
-        scheme=load_scheme(choices.labels),
+        scheme=scheme,
         label_map=mapping,
         proportions=dict(zip(SPLITS, choices.proportions, strict=True)),
         seed=choices.seed,
@@ -83,6 +88,7 @@ def build_command(
         salvage_rows=least_rows,
         left_out=merged.left_out,
         notes=notes,
+        read=read,
         made_with=command,
         progress=progress,
     )

@@ -6,17 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from hf_bones.dataset.reading.sources import SourceRow
-from hf_bones.labels import LabelScheme, normalise_name
+from hf_bones.labels import LabelScheme
 
-_WORDS = 12  # of a source, or sources, that a note names
-
-
-def word_notes(rows: Sequence[SourceRow], labels: Sequence[str]) -> list[str]:
-    """How the source's own words were read, where they are not the names of the classes."""
-    read = Counter((row.label, label) for row, label in zip(rows, labels, strict=True) if normalise_name(row.label) != label)
-    told = ", ".join(f"{word!r} as {label} ({count:,})" for (word, label), count in read.most_common(_WORDS))
-    more = f", and {len(read) - _WORDS} more words" if len(read) > _WORDS else ""
-    return [f"labels were read so: {told}{more}"] if read else []
+_WORDS = 12  # sources that a note names
 
 
 def group_notes(rows: Sequence[SourceRow]) -> list[str]:

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hf_bones.collect.providers.folder import image_files
 from hf_bones.curation.splits.names import TRAIN, split_name
 from hf_bones.dataset.reading.tables import COLUMN_NAMES, UNKNOWN_WORDS, Box, SourceError, cell_text, find_columns, parse_boxes, read_table
 from hf_bones.dataset.salvaged import read_salvaged
@@ -91,47 +90,15 @@ class LeftOut:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What a reader found: rows, rows it left out, and notes for the person who runs the build and for the card."""
+    """What a reader found: rows, rows it left out, and notes for the person who runs the build and for the card.
+
+    `layout` says in a few words how the source lies and was read, "" where its kind says all.
+    """
 
     rows: list[SourceRow]
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-
-def folder_rows(root: Path, *, source: str = "", licence: str = "") -> Reading:
-    """Rows from `root/LABEL/…/image`, or `root/SPLIT/LABEL/…/image` where every folder in `root` is named after a split.
-
-    Raises `SourceError` where `root` has no folders or they hold no files.
-    """
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
-    if not folders:
-        raise SourceError(f"{root}: expected a folder per label (healthy/, fractured/, …), found no folders")
-    by_split = all(_is_split(path.name) for path in folders)
-    rows = []
-    for outer in folders:
-        split = split_name(outer.name) if by_split else ""
-        for labelled in sorted(path for path in outer.iterdir() if path.is_dir()) if by_split else [outer]:
-            for path in image_files(labelled):
-                rows.append(
-                    SourceRow(
-                        label=labelled.name,
-                        file=path,
-                        source=source or root.name,
-                        licence=licence or "unknown",
-                        split=split,
-                        image_id=path.relative_to(root).as_posix(),
-                    )
-                )
-    if not rows:
-        raise SourceError(f"{root}: the folders {', '.join(path.name for path in folders)} hold no image files")
-    return Reading(rows)
-
-
-def _is_split(word: str) -> bool:
-    try:
-        return bool(split_name(word))
-    except ValueError:
-        return False
+    layout: str = ""
 
 
 def manifest_rows(path: Path, *, source: str = "", licence: str = "") -> Reading:

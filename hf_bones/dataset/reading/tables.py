@@ -64,6 +64,9 @@ def read_table(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
             table = pq.read_table(path)
             return table.column_names, table.to_pylist()
         text = path.read_text(encoding="utf-8-sig")
+        if path.suffix.lower() == ".jsonl":
+            records = [json.loads(line) for line in text.splitlines() if line.strip()]
+            return list(dict.fromkeys(key for record in records for key in record)), records
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
         return list(reader.fieldnames or ()), list(reader)
     except (ValueError, csv.Error) as error:  # pyarrow's errors and UnicodeDecodeError are ValueErrors

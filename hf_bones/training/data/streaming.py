@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_bones.config.recipe import DataConfig, RecipeError, TrainConfig, nearest
+from hf_bones.config.recipe import DataConfig, RecipeError, TrainConfig
 from hf_bones.dataset.streamed.row_groups import RowGroupFiles
 from hf_bones.dataset.streamed.shards import commit_of, find_shards, kept_index
 from hf_bones.images.opening import ImageRefusedError, open_image
@@ -170,7 +170,9 @@ def add_streamed(rows: Rows, shards: Mapping[str, list[str]], split: str, config
         raise RecipeError(f"dataset: {counts[None]} rows of {place} have no label; take them out of its shards")
     unknown = sorted(set(counts) - set(scheme.names))
     if unknown:
-        raise RecipeError(f"label_scheme: {scheme.name!r} has no class {unknown}, which {place} holds{nearest(unknown[0], scheme.names)}")
+        near = scheme.hint(unknown[0])
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise RecipeError(f"label_scheme: {scheme.name!r} has no class {unknown}, which {place} holds{hint}")
     stream = Stream(index, files, index.units[chosen])
     _check_room(stream, config)
 

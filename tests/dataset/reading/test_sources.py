@@ -18,7 +18,8 @@ from hf_bones.dataset.choices import BuildChoices
 from hf_bones.dataset.command import build_command, parse_label_map
 from hf_bones.dataset.drawn.radiograph import draw_radiograph
 from hf_bones.dataset.reading.detect import detect_kind
-from hf_bones.dataset.reading.sources import dataset_rows, folder_rows, manifest_rows
+from hf_bones.dataset.reading.layouts.folders import folder_rows
+from hf_bones.dataset.reading.sources import dataset_rows, manifest_rows
 from hf_bones.dataset.reading.tables import SourceError, parse_boxes
 from hf_bones.dataset.schema import DatasetSchemaError
 from hf_bones.images.opening import open_image
