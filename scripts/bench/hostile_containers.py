@@ -122,8 +122,8 @@ def jpeg2000s(sizes: Sequence[int] = SIZES) -> Iterator[Hostile]:
             )
         for tile in (1, 16, 60):
             yield Hostile("JPEG2000", f"tiles of {tile}, {side} px", lambda side=side, tile=tile: codestream(side, tile, 5), side * side)
+    coc = b"\xff\x53" + struct.pack(">HBBB4B", 9, 0, 0, 5, 4, 4, 0, 1)
     for size in sizes:
-        coc = b"\xff\x53" + struct.pack(">HBBB4B", 9, 0, 0, 5, 4, 4, 0, 1)
         yield Hostile("JPEG2000", f"COC segments, {size}", lambda size=size: codestream(64, more=filled(coc, size)))
         yield Hostile("JPEG2000", f"comments, {size}", lambda size=size: codestream(64, more=filled(b"\xff\x64\0\4\0\1", size)))
         yield Hostile("JPEG2000", f"beginnings, {size}", lambda size=size: codestream(64, rest=filled(b"\xff\x4f\xff\x51", size)))

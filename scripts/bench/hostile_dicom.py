@@ -62,9 +62,9 @@ def elements(sizes: Sequence[int] = SIZES) -> Iterator[Hostile]:
     for name, flood in floods.items():
         for size in sizes:
             yield Hostile("DICOM", f"{name}, {size}", lambda flood=flood, size=size: _before_group_28(plain, flood(size)))
+    centres, syntaxes = b"\x28\0\x50\x10UN\0\0", b"\x02\0\x10\0UN\0\0"
+    behind = plain.index(b"\xe0\x7f\x10\0")
     for size in sizes:
-        centres, syntaxes = b"\x28\0\x50\x10UN\0\0", b"\x02\0\x10\0UN\0\0"
-        behind = plain.index(b"\xe0\x7f\x10\0")
         yield Hostile("DICOM", f"window centres, {size}", lambda size=size: plain[:behind] + centres + _ones(size) + plain[behind:])
         yield Hostile("DICOM", f"transfer syntaxes, {size}", lambda size=size: plain[:144] + syntaxes + _ones(size) + plain[144:])
         yield Hostile("DICOM", f"pixels that are not asked for, {size}", lambda size=size: dicom(bytes(size)))
@@ -85,7 +85,8 @@ def run_lengths(sizes: Sequence[int] = SIZES) -> Iterator[Hostile]:
         for size in sizes:
             for side in (64, 4000, 7900):
                 yield Hostile("DICOM RLE", f"{name}, {size}, {side} px",
-                              lambda run=run, size=size, side=side: dicom(head + filled(run, size), side, RLELossless, encapsulated=True), side * side)  # fmt: skip
+                              lambda run=run, size=size, side=side: dicom(head + filled(run, size), side, RLELossless, encapsulated=True),
+                              side * side)  # fmt: skip
     deep = struct.pack("<16L", 8, *[64] * 8, *[0] * 7)
     yield Hostile(
         "DICOM RLE", "64 bits of one segment", lambda: dicom(deep + filled(b"\x81\0", 500_000), 7900, RLELossless, 64, True), 7900 * 7900
@@ -111,6 +112,7 @@ def frames(sizes: Sequence[int] = SIZES) -> Iterator[Hostile]:
                 lambda one=one: dicom(one.make(), int(one.pixels**0.5), JPEGBaseline8Bit, encapsulated=True),
                 one.pixels,
             )
+    cod = struct.pack(">BBHB5B", 1, 0, 9, 0, 5, 0, 0, 0, 1) + bytes(6)
     for side in (2000, 7900):
         large = np.zeros((side, side), np.uint8)
         yield Hostile(
@@ -119,7 +121,7 @@ def frames(sizes: Sequence[int] = SIZES) -> Iterator[Hostile]:
             lambda large=large: dicom(encoded("JPEG", large), 64, JPEGBaseline8Bit, encapsulated=True),
         )
         yield Hostile("DICOM JPEG", f"a JPEG 2000 of {side} px",
-                      lambda side=side: dicom(codestream(side, cod=struct.pack(">BBHB5B", 1, 0, 9, 0, 5, 0, 0, 0, 1) + bytes(6)), 64, JPEG2000Lossless, encapsulated=True))  # fmt: skip
+                      lambda side=side: dicom(codestream(side, cod=cod), 64, JPEG2000Lossless, encapsulated=True))  # fmt: skip
         boxes = b"\0\0\0\x0cjP  \r\n\x87\n" + filled(b"\0\0\0\x08free", 4_000_000)
         yield Hostile(
             "DICOM JPEG", f"boxes of a JPEG 2000, {side} px", lambda boxes=boxes: dicom(boxes, 64, JPEG2000Lossless, encapsulated=True)
