@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from harness import MB, Bar, arguments, bar, write_result
+from harness import MB, Bar, arguments, bar, print_bars, write_result
 from hostile_containers import avifs, jpeg2000s, tiffs, webps
 from hostile_dicom import dicom, elements, frames, run_lengths
 from hostile_files import SIZES, Hostile, bmps, drawn, encoded, gifs, jpegs, netpbms, pngs
@@ -61,6 +61,9 @@ def main() -> None:
     mutations = 300 if options.quick else options.mutations
     bars = hostile_bars("hostile files", [one for one in built if not options.quick or one.pixels <= QUICK_PIXELS])
     bars += hostile_bars("mutations", mutated(mutations), mutations)
+    if options.only:
+        print_bars(bars)  # a part is no result
+        return
     write_result("hostile", "hostile.py", "", bars, quick=options.quick)
 
 
