@@ -38,6 +38,7 @@ def predict(
     strict: Strict = False,
 ) -> None:
     """Classify images. A file that cannot be read gets the verdict `unreadable` and the reason; the rest are classified."""
+    from hf_bones.images.opening_process import OpeningProcesses
     from hf_bones.inference.finding import UNREADABLE
     from hf_bones.inference.folder import list_files, predict_paths
     from hf_bones.inference.predictor import BonePredictor
@@ -50,14 +51,16 @@ def predict(
         count, unreadable = sum(verdicts.values()), verdicts[UNREADABLE]
     else:
         found, count, unreadable = [], 0, 0
-        for finding in predictor.predict_iter(list_files(paths), batch_size=batch_size, mirror=mirror, zoom=zoom):
-            count += 1
-            unreadable += not finding.readable
-            if wants_json():
-                found.append(finding.to_dict())
-                continue
-            shares = " ".join(f"{name} {share:.2f}" for name, share in (finding.probabilities or {}).items())
-            answer(None, [f"{finding.source}: {finding.verdict}  {shares or '; '.join(finding.reasons)}"])
+        with OpeningProcesses() as processes:
+            files, opener = list_files(paths), processes.open
+            for finding in predictor.predict_iter(files, batch_size=batch_size, mirror=mirror, zoom=zoom, opener=opener):
+                count += 1
+                unreadable += not finding.readable
+                if wants_json():
+                    found.append(finding.to_dict())
+                    continue
+                shares = " ".join(f"{name} {share:.2f}" for name, share in (finding.probabilities or {}).items())
+                answer(None, [f"{finding.source}: {finding.verdict}  {shares or '; '.join(finding.reasons)}"])
         answer(found, [])
     if not count:
         note(f"no files in {', '.join(map(str, paths))}")

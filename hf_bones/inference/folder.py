@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from hf_bones.images.opening_process import OpeningProcesses
 from hf_bones.inference.finding import csv_columns, csv_row, open_csv
 from hf_bones.inference.predictor import BonePredictor
 
@@ -43,10 +44,11 @@ def predict_paths(
 ) -> Counter[str]:
     """Predicts files and folders into a CSV (file, verdict, p_<class>…, reasons) and returns how often each verdict was given.
 
-    A row is written and flushed as soon as its batch is done. With `resume`, files that the CSV already has are skipped and counted from
-    it; the last row of a killed run is dropped if it is torn. Without it an existing CSV raises FileExistsError, so that a long run is
-    never lost by mistake. A CSV of other classes raises ValueError. mirror, zoom: see `BonePredictor.predict`; the rows do not tell them,
-    nor the model, so resume with those that the CSV was begun with.
+    Files are opened in a process of its own, each with a deadline. A row is written and flushed as soon as its batch is done. With
+    `resume`, files that the CSV already has are skipped and counted from it; the last row of a killed run is dropped if it is torn.
+    Without it an existing CSV raises FileExistsError, so that a long run is never lost by mistake. A CSV of other classes raises
+    ValueError. mirror, zoom: see `BonePredictor.predict`; the rows do not tell them, nor the model, so resume with those that the CSV
+    was begun with.
     """
     if zoom:
         model.second_look()  # refused before a file is begun
@@ -60,11 +62,11 @@ def predict_paths(
     pending = [path for path in dict.fromkeys(list_files(paths)) if str(path) not in done and path.resolve() != target.resolve()]
     verdicts = Counter(done.values())
     is_new = not target.exists() or target.stat().st_size == 0
-    with open_csv(target, "a") as stream:
+    with open_csv(target, "a") as stream, OpeningProcesses() as processes:
         writer = csv.writer(stream, lineterminator="\n")
         if is_new:
             writer.writerow(columns)
-        findings = model.predict_iter(pending, batch_size=batch_size, mirror=mirror, zoom=zoom)
+        findings = model.predict_iter(pending, batch_size=batch_size, mirror=mirror, zoom=zoom, opener=processes.open)
         for finding in tqdm(findings, total=len(pending), unit="image", disable=None):
             writer.writerow(csv_row(finding, model.names))
             stream.flush()

@@ -24,6 +24,15 @@ def load_network(checkpoint: files.Checkpoint) -> PreTrainedModel:
     from transformers.utils import logging
 
     import hf_bones.training.backbone.pooling  # noqa: F401 - lets transformers know the classifiers that are ours
+    from hf_bones.training.backbone.checkpoint_sizes import CheckpointSizeError, check_sizes
+
+    try:
+        if checkpoint.name != files.BUNDLED:
+            check_sizes(checkpoint.folder)
+    except CheckpointSizeError as error:
+        raise files.CheckpointError(
+            f"{checkpoint.name}: {error}; nothing was built from it. Get this checkpoint from its author again"
+        ) from error
 
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # one line of "Loading weights" a command says nothing

@@ -9,7 +9,7 @@ Not here: loading the network (`network.py`), the heat map's method (`explain.py
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -30,6 +30,7 @@ from hf_bones.labels import LabelScheme
 from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec, fitted_shape, spec_from_processor, stack_inputs
 from hf_bones.record import read_json
+from hf_bones.training.backbone.checkpoint_sizes import MAX_INPUT_SIDE
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from hf_bones.training.backbone.patch_head import PatchHead
 
 ImageSource = str | Path | bytes | Image.Image | np.ndarray
+Opener = Callable[[ImageSource, Limits], Radiograph]  # `open_image`, or one that opens in another process
 
 
 class Answer(NamedTuple):
@@ -89,6 +91,8 @@ class BonePredictor:
         config = read_json(found.folder / files.CONFIG_FILE)
         processor_path = found.folder / files.PROCESSOR_FILE
         spec = spec_from_processor(read_json(processor_path), str(processor_path))
+        if not 0 < spec.size <= MAX_INPUT_SIDE:
+            raise files.CheckpointError(f"{found.name}: {files.PROCESSOR_FILE} asks for images of {spec.size} px; at most {MAX_INPUT_SIDE}")
         decision = read_decision(found.folder)
         calibrated = decision is not None
         if decision is None:
@@ -145,8 +149,12 @@ class BonePredictor:
         mirror: bool = False,
         zoom: bool = False,
         limits: Limits = DEFAULT_LIMITS,
+        opener: Opener = open_image,
     ) -> Iterator[Finding]:
-        """As `predict`, but takes and gives images one batch at a time, so that any number of them fits into memory."""
+        """As `predict`, but takes and gives images one batch at a time, so that any number of them fits into memory.
+
+        opener: what opens each image; `OpeningProcesses.open` gives each file a deadline.
+        """
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
         look = self.second_look() if zoom else None
@@ -155,14 +163,14 @@ class BonePredictor:
             opened: list[Radiograph | ImageRefusedError] = []
             for _, source in batch:
                 try:
-                    opened.append(open_image(source, limits))
+                    opened.append(opener(source, limits))
                 except ImageRefusedError as error:
                     opened.append(error)
             answers = iter(self._classify([one.pixels for one in opened if isinstance(one, Radiograph)], heatmap, mirror, look, batch_size))
             for (index, source), one in zip(batch, opened, strict=True):
                 name = str(source) if isinstance(source, (str, Path)) else f"image[{index}]"
                 if isinstance(one, ImageRefusedError):
-                    yield self._unreadable(name, one)
+                    yield self.unreadable(name, one)
                 else:
                     yield self._finding(name, next(answers))
 
@@ -289,7 +297,8 @@ class BonePredictor:
             revision=self.revision,
         )
 
-    def _unreadable(self, source: str, error: ImageRefusedError) -> Finding:
+    def unreadable(self, source: str, error: ImageRefusedError) -> Finding:
+        """The finding of an image that was refused."""
         return Finding(
             source=source,
             verdict=UNREADABLE,

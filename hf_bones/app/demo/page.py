@@ -12,6 +12,7 @@ from hf_bones.app.demo import texts
 from hf_bones.app.demo.classify import Answer, answer
 from hf_bones.app.demo.examples import draw_examples
 from hf_bones.app.serving import serve
+from hf_bones.images.opening_process import OpeningProcesses
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.pages.templates import fragment
 from hf_bones.pages.text import words
@@ -49,6 +50,7 @@ def build_demo(model: str | Path = "bundled", *, revision: str | None = None) ->
     """
     predictor = BonePredictor.from_pretrained(model, revision=revision)
     scheme = predictor.scheme
+    processes = OpeningProcesses()  # one, as one image at a time is classified
     examples = draw_examples()
     announce = call("app/demo/browser/verdict.js", "element", "watch")
     choose = call("app/demo/browser/examples.js", "element", "trigger")
@@ -69,7 +71,7 @@ def build_demo(model: str | Path = "bundled", *, revision: str | None = None) ->
 
     def classify(path: str | None) -> Outputs:
         """Classifies one radiograph (JPEG, PNG, TIFF, WebP or DICOM)."""
-        return outputs(None if path is None else answer(predictor, path, Path(path).name))
+        return outputs(None if path is None else answer(predictor, path, Path(path).name, processes.open))
 
     def classify_example(event: gr.EventData) -> Outputs:
         example = examples[event.example]

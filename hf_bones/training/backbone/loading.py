@@ -15,6 +15,7 @@ from transformers.image_processing_base import ImageProcessingMixin
 from hf_bones.config.recipe import ModelConfig
 from hf_bones.labels import LabelScheme
 from hf_bones.preprocess import InputSpec, spec_from_processor
+from hf_bones.training.backbone.checkpoint_sizes import check_config
 from hf_bones.training.backbone.one_channel import one_channel_spec, to_one_channel
 from hf_bones.training.backbone.pooling import TokenPooling, with_pooling
 from hf_bones.training.backbone.resizing import resize_network
@@ -66,6 +67,7 @@ def load_model(config: ModelConfig, scheme: LabelScheme) -> tuple[PreTrainedMode
     if not config.from_scratch and config.model in architecture_names():
         raise ValueError(f"model: {config.model!r} ships as an architecture, without weights; set from_scratch: true, or name a checkpoint")
     settings = AutoConfig.from_pretrained(source, revision=config.revision)
+    check_config(settings.to_dict())
     old_labels = head_labels(settings)
     backbone = getattr(settings, "backbone_config", None) or settings
     for key, value in _depth_settings(backbone, config).items():
