@@ -152,6 +152,8 @@ class Api:
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             kind = _PassingError if isinstance(error, httpx2.TransportError) else ProviderError
             raise kind(f"{where}: {type(error).__name__} {error}".rstrip()) from error
+        except ValueError as error:  # a content encoding or a header that nobody was prepared for
+            raise ProviderError(f"{where}: the answer cannot be read: {error}") from error
         message = (
             f"{where}: answered {status}" + (f", asks to wait {wait:g} s" if wait is not None else "") + f": {' '.join(start.split())}"
         )
@@ -167,5 +169,5 @@ class _PassingError(ProviderError):
 def _decoded(body: bytes, url: str) -> Any:
     try:
         return json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProviderError(f"{url}: the answer is not JSON ({error}): {body[:80]!r}") from error
