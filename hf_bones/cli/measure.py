@@ -68,7 +68,9 @@ def predict(
 def evaluate(
     model: Model,
     dataset: Dataset,
-    out: Annotated[Path, typer.Option(help="Folder for report.html, report.md, metrics.json, plots and worst_errors.html.")],
+    out: Annotated[
+        Path, typer.Option(file_okay=False, help="Folder for report.html, report.md, metrics.json, plots and worst_errors.html.")
+    ],
     choices: EvaluateChoices,
 ) -> None:
     """Score a checkpoint on a split, with intervals, baselines, plots and its worst errors. Looks at test are counted."""
@@ -112,7 +114,7 @@ def compare(
     recipes: Annotated[list[str] | None, typer.Argument(metavar="RECIPE", help="Shipped recipes by name, or YAML files.")] = None,
     *,
     dataset: Annotated[str, typer.Option(help="A folder that `hf-bones build` wrote, or a Hub id; all recipes train on it.")],
-    out: Annotated[Path, typer.Option(help="Folder for the leaderboard, and for the runs, which are kept in it.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the leaderboard, and for the runs, which are kept in it.")],
     choices: CompareChoices,
     keys: RecipeKeys,
 ) -> None:
@@ -153,7 +155,9 @@ def _compare_left_out(recipes: list[str], dataset: str, out: Path, choices: Comp
 
 def resolution(
     place: Annotated[str, typer.Argument(metavar="PLACE", help="Collection, built dataset, folder of images, CSV or Parquet table.")],
-    out: Annotated[Path, typer.Option(help="Folder for report.html, report.md, resolution.json, plots and frozen features.")],
+    out: Annotated[
+        Path, typer.Option(file_okay=False, help="Folder for report.html, report.md, resolution.json, plots and frozen features.")
+    ],
     choices: ResolutionChoices,
     recipe: Annotated[str, typer.Option(help="Recipe whose `opinions` say how to cross-validate: a shipped name, or a YAML file.")] = (
         "radiographs"
@@ -181,9 +185,9 @@ def augment_check(
     recipe: Annotated[
         str, typer.Option(help="Recipe whose policy and input size are checked: a shipped name, or a YAML file.")
     ] = "bundled",
-    out: Annotated[Path, typer.Option(help="Folder for augment_check.html, .md and .json, a plot and contact sheets.")] = Path(
-        "augment-check"
-    ),
+    out: Annotated[
+        Path, typer.Option(file_okay=False, help="Folder for augment_check.html, .md and .json, a plot and contact sheets.")
+    ] = Path("augment-check"),
     change: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe, such as zoom=2; may be repeated."),

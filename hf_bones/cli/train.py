@@ -124,7 +124,7 @@ def accelerate_config(
 
 
 def quickstart(
-    out: Annotated[Path, typer.Option(help="Folder for the dataset, the checkpoint and the report.")] = Path("quickstart"),
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the dataset, the checkpoint and the report.")] = Path("quickstart"),
     images: Annotated[int, typer.Option(help="Radiographs to draw.", min=30)] = 300,
     seed: Annotated[int, typer.Option(help="Seed of the drawings and of training.")] = 0,
 ) -> None:

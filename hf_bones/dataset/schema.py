@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_bones.config.fields import nearest
+from hf_bones.reach import from_hub
 
 if TYPE_CHECKING:
     from datasets import DatasetDict, Features
@@ -64,10 +65,8 @@ def load_any(path_or_id: str, revision: str | None = None) -> DatasetDict:
     elif folder.exists() or path_or_id.startswith((".", "/", "~")) or path_or_id.count("/") > 1:
         raise FileNotFoundError(f"{path_or_id}: no such dataset folder (write one with: hf-bones build SOURCE --out {path_or_id})")
     else:
-        try:
+        with from_hub(path_or_id, "dataset"):
             loaded = datasets.load_dataset(path_or_id, revision=revision)
-        except ConnectionError as error:
-            raise ConnectionError(f"{path_or_id}: no such folder, and the Hub cannot be asked: {error}") from error
     return loaded if isinstance(loaded, datasets.DatasetDict) else datasets.DatasetDict(train=loaded)
 
 
