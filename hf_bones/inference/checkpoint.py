@@ -15,6 +15,7 @@ from hf_bones.curation.duplicates.seen_films import SEEN_FILE, SeenFilms, read_s
 from hf_bones.inference.decision import FILE_NAME as DECISION_FILE
 from hf_bones.labels import SHIPPED_SCHEMES, LabelClass, LabelScheme
 from hf_bones.reach import offline_where_unreached
+from hf_bones.record import sha256_file, sha256_rows
 from hf_bones.training.backbone.patch_head import FILE_NAME as PATCH_HEAD
 
 BUNDLED = "bundled"
@@ -142,6 +143,14 @@ def find_seen_films(name: str | Path, revision: str | None = None) -> SeenFilms 
 def find_folder(name: str) -> Path:
     """Where a checkpoint of this machine lies: that of `bundled` in the package, any other as it is named."""
     return Path(str(resources.files("hf_bones").joinpath("checkpoint"))) if name == BUNDLED else Path(name).expanduser()
+
+
+def weights_digest(name: str) -> str:
+    """What tells a checkpoint of this machine from another of the same name: `sha256:` and 16 digits over all that its answers rest on."""
+    folder = find_folder(name)
+    files = [*sorted(folder.glob("*.safetensors")), *(folder / each for each in (CONFIG_FILE, PROCESSOR_FILE, DECISION_FILE))]
+    digest = sha256_rows([path.name, sha256_file(path)] for path in files if path.is_file())
+    return f"sha256:{digest[:16]}"
 
 
 def _check_complete(checkpoint: Checkpoint) -> None:
