@@ -28,4 +28,6 @@ def require_free_port(host: str | None, port: int | None) -> None:
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM):
             raise ValueError(f"--port {asked}: this user may not listen there ({error.strerror}); name one from 1024 up") from error
-        raise ValueError(f"--host {host}: this machine has no such address ({error.strerror}); leave it out for this machine alone") from error
+        raise ValueError(
+            f"--host {host}: this machine has no such address ({error.strerror}); leave it out for this machine alone"
+        ) from error

@@ -11,7 +11,6 @@ from hf_bones.app.assets import call
 from hf_bones.app.demo import texts
 from hf_bones.app.demo.classify import Answer, answer
 from hf_bones.app.demo.examples import draw_examples
-from hf_bones.app.port import require_free_port
 from hf_bones.app.serving import serve
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.pages.templates import fragment
@@ -149,9 +148,5 @@ def launch(
     share: bool = False,
     open_browser: bool = True,
 ) -> None:
-    """Opens the demo for a checkpoint and stays until it is stopped. See `build_demo` and `serve`.
-
-    Raises ValueError before the checkpoint is loaded where another program listens at `port`.
-    """
-    require_free_port(host, port)
+    """Opens the demo for a checkpoint and stays until it is stopped. See `build_demo` and `serve`."""
     serve(build_demo(model, revision=revision), host=host, port=port, share=share, open_browser=open_browser)

@@ -23,7 +23,6 @@ from hf_bones.app.review.asking import ReviewError
 from hf_bones.app.review.pictures import NoPictureError
 from hf_bones.app.review.same_origin import SameOriginOnly
 from hf_bones.app.review.session import DEFAULT_PAGE_SIZE, PAGE_SIZES, Review
-from hf_bones.app.port import require_free_port
 from hf_bones.app.serving import DEMO_STYLES, serve
 from hf_bones.curation.contact_sheet import contact_sheet
 from hf_bones.dataset.subject import open_subject
@@ -148,11 +147,7 @@ def launch_review(
     port: int | None = None,
     open_browser: bool = True,
 ) -> None:
-    """Opens the review of a collection or built dataset, and stays until it is stopped.
-
-    Raises ValueError for a place that is neither, and where another program listens at `port`.
-    """
-    require_free_port(host, port)
+    """Opens the review of a collection or built dataset, and stays until it is stopped. Raises ValueError for a place that is neither."""
     with open_subject(place) as subject:
         review = Review(subject, load_scheme(labels), reviewer=reviewer, model=model)
         stop = threading.Event()

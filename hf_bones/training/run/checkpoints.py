@@ -181,6 +181,8 @@ def best_whole_checkpoint(output: Path, best: Path, history: Sequence[Mapping[st
 
     `history` is the Trainer's. Raises `DamagedCheckpointError` where none is whole.
     """
+    if not best.is_dir():
+        best = output / best.name  # the run's folder was moved
     damaged = damaged_files(best) if best.is_dir() else ["it is gone"]
     if not damaged:
         return best
