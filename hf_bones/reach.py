@@ -36,10 +36,14 @@ class UnreachedError(ConnectionError):
 def require_there(name: str, kind: str, option: str = "") -> None:
     """Makes sure within 3 s that the `kind` ("model", "dataset") called `name` may be had. `option` is how to name a folder instead.
 
-    Raises FileNotFoundError for a path that is not there, and `UnreachedError` for a Hub id that is not in the cache while the Hub cannot
-    be reached. Whether the Hub has it is left to whoever loads it.
+    Raises FileNotFoundError for a path that is not there or holds nothing, and `UnreachedError` for a Hub id that is not in the cache while
+    the Hub cannot be reached. Whether the Hub has it is left to whoever loads it.
     """
     path = Path(name).expanduser()
+    if path.is_file() or (path.is_dir() and not any(path.iterdir())):
+        what = "a file" if path.is_file() else "an empty folder"
+        made = f" (write one with: hf-bones build SOURCE --out {name})" if kind == "dataset" else ""
+        raise FileNotFoundError(f"{name}: {what}, and no {kind}{made}")
     if path.exists():
         return
     if not _HUB_ID.fullmatch(name):

@@ -110,8 +110,9 @@ def _names(error: BaseException) -> set[str]:
 
 
 def _message(error: Exception, again: str) -> str:
-    """The error on one line, with what to do where the system or a library does not say."""
-    said = refusal(error) if isinstance(error, OSError) else " ".join(str(error).split("\n\n")[0].split()) or type(error).__name__
+    """The error with what to do, where the system or a library does not say: on one line, unless hf_bones itself wrote a list."""
+    said = str(error) if _is_ours(error) else " ".join(str(error).split("\n\n")[0].split())
+    said = refusal(error) if isinstance(error, OSError) and not _is_ours(error) else said or type(error).__name__
     if isinstance(error, OSError) and error.strerror and error.filename is None:
         said = next((refusal(each) for each in causes(error) if isinstance(each, OSError) and each.filename), said)
     if disk_is_full(error) and not _advises(said):
@@ -119,6 +120,15 @@ def _message(error: Exception, again: str) -> str:
     if disk_is_full(error) and again not in said:
         return f"{said}; then {again}"
     return f"{said}: the file is damaged, or of another kind" if _names(error) & _DAMAGED else said
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether the message was written here: by an error of this package, or a plain one that its code raised with words alone."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return False
+    frames = traceback.extract_tb(error.__traceback__)
+    raised_here = bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parents[1])
+    return type(error).__module__.startswith("hf_bones.") or raised_here
 
 
 def _advises(said: str) -> bool:

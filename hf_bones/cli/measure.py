@@ -27,7 +27,7 @@ OF_A_COMPARISON = (
 
 
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
+    paths: Annotated[list[Path], typer.Argument(readable=False, help="Images, or folders of images.")],
     model: ModelOption = "bundled",
     csv: Annotated[Path | None, typer.Option(help="Write one row per image here instead of printing.")] = None,
     resume: Annotated[
@@ -54,6 +54,9 @@ def predict(
         require_new(csv, resume)
     for path, why in left_out.items():
         note(f"{path}: {why}")
+    if not files and csv is None:
+        answer([], [])
+        return
     options = {"batch_size": batch_size, "mirror": mirror, "zoom": zoom}
     predictor = BonePredictor.from_pretrained(model, revision=revision, device=device)
     if csv is not None:
@@ -78,8 +81,6 @@ def predict(
             shares = " ".join(f"{name} {share:.2f}" for name, share in (finding.probabilities or {}).items())
             answer(None, [f"{finding.source}: {finding.verdict}  {shares or '; '.join(finding.reasons)}"])
         answer(found, [])
-    if not count:
-        note(f"nothing to classify: no files in {', '.join(map(str, paths))}")
     if strict and unreadable:
         raise typer.Exit(STRICT)
 

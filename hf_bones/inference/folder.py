@@ -30,7 +30,12 @@ def list_files(paths: Iterable[str | Path], passed_over: Callable[[Path, str], N
     without a file. Raises FileNotFoundError for a path that does not exist.
     """
     for path in map(Path, paths):
-        if not path.is_dir():
+        try:
+            is_folder = path.is_dir()
+        except PermissionError:  # it lies in a folder that may not be opened
+            yield path
+            continue
+        if not is_folder:
             if not os.path.lexists(path):
                 raise FileNotFoundError(f"{path}: no such file or folder")
             yield path

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from hf_bones.cli.commands import Root, command
 from hf_bones.cli.errors import DEBUG_VARIABLE, exit_code
+from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.training.errors import DivergedError
 
 
@@ -103,6 +104,11 @@ def test_an_error_is_one_line_on_stderr_that_says_what_to_do():
 def test_whatever_the_system_refuses_is_one_line(error, words):
     done = failed(error)
     assert words in done.stderr and len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr
+
+
+def test_a_list_that_this_package_writes_keeps_its_lines():
+    done = failed(SourceError("2 rows have labels that stand for no class:\n  1 × 'a'\n  1 × 'b'"))
+    assert len(done.stderr.splitlines()) == 3
 
 
 def test_what_nobody_was_prepared_for_is_one_line_too_and_its_trace_is_kept(tmp_path, monkeypatch):
