@@ -70,6 +70,9 @@ def test_the_libraries_are_offline_while_the_hub_cannot_be_reached_and_no_longer
 def test_what_is_not_there_is_said_before_anything_is_loaded(unreached, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "films").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match="data/films: an empty folder, and no dataset"):
+        require_there("data/films", "dataset")
+    (tmp_path / "data" / "films" / "dataset_dict.json").write_text("{}")
     require_there("data/films", "dataset")
     with pytest.raises(FileNotFoundError, match=r"data/fimls: no such folder here, and not found on the Hub .*did you mean data/films"):
         require_there("data/fimls", "dataset")

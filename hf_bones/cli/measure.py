@@ -148,13 +148,15 @@ def compare(
     from hf_bones.evaluation.compare.report import terminal_lines
     from hf_bones.evaluation.compare.run import compare as run_comparison
     from hf_bones.finetune import run
+    from hf_bones.training.run.lock import run_lock
 
     alike = tuple(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in keys.items())
     choices = replace(choices, settings=(*alike, *choices.settings))
     if choices.leave_one_source_out:
         _compare_left_out(recipes or [], dataset, out, choices)
         return
-    done = run_comparison(recipes or [], dataset, out, choices, train=run, command=command_line())
+    with run_lock(out, "--out"):
+        done = run_comparison(recipes or [], dataset, out, choices, train=run, command=command_line())
     lines = [*terminal_lines(done), f"leaderboard: {out / 'leaderboard.md'} (.html, .csv, .json and .png beside it)"]
     answer(read_json(out / "leaderboard.json"), lines)
     if done.failures:
@@ -165,8 +167,10 @@ def _compare_left_out(recipes: list[str], dataset: str, out: Path, choices: Comp
     from hf_bones.evaluation.compare.left_out import compare_left_out
     from hf_bones.evaluation.compare.left_out_report import terminal_lines
     from hf_bones.finetune import run
+    from hf_bones.training.run.lock import run_lock
 
-    done = compare_left_out(recipes, dataset, out, choices, train=run, command=command_line())
+    with run_lock(out, "--out"):
+        done = compare_left_out(recipes, dataset, out, choices, train=run, command=command_line())
     lines = [*terminal_lines(done), f"report: {out / 'sources.md'} (.html, .csv and .json beside it)"]
     answer(read_json(out / "sources.json"), lines)
     if done.failures:

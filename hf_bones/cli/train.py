@@ -44,10 +44,14 @@ def train(
             raise ValueError(f"--search {search!r}: expected optuna")
         from functools import partial
 
-        from hf_bones.finetune import fit
-        from hf_bones.training.search.run import search as run_trials
+        from hf_bones.finetune import check_places, fit
+        from hf_bones.training.run.lock import run_lock
 
-        best = run_trials(chosen, partial(fit, finished=True))
+        check_places(chosen)
+        with run_lock(Path(chosen.training.output_dir)):
+            from hf_bones.training.search.run import search as run_trials
+
+            best = run_trials(chosen, partial(fit, finished=True))
         answer({"recipe": best}, [])
         return
     from hf_bones.finetune import run

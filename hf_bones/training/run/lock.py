@@ -17,8 +17,8 @@ LOCK = ".lock"
 
 
 @contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
-    """Holds a run's folder, which is made where it is not there; of several processes the first one does.
+def run_lock(folder: Path, key: str = "output_dir") -> Iterator[None]:
+    """Holds a run's folder, named by `key`, which is made where it is not there; of several processes the first one does.
 
     Raises `RecipeError` where another run holds it, and `NotWritableError`.
     """
@@ -32,8 +32,7 @@ def run_lock(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise RecipeError(
-            f"output_dir: another run is writing here: {folder}. Wait for it, or stop it (the same command resumes it), "
-            "or choose another output_dir"
+            f"{key}: another run is writing here: {folder}. Wait for it, or stop it (the same command resumes it), or choose another {key}"
         ) from error
     try:
         yield
