@@ -111,8 +111,10 @@ def _names(error: BaseException) -> set[str]:
 
 def _message(error: Exception, again: str) -> str:
     """The error with what to do, where the system or a library does not say: on one line, unless hf_bones itself wrote a list."""
-    said = str(error) if _is_ours(error) else " ".join(str(error).split("\n\n")[0].split())
-    said = refusal(error) if isinstance(error, OSError) and not _is_ours(error) else said or type(error).__name__
+    if _is_ours(error) and str(error):
+        return str(error)
+    said = " ".join(str(error).split("\n\n")[0].split()) or type(error).__name__
+    said = refusal(error) if isinstance(error, OSError) else said
     if isinstance(error, OSError) and error.strerror and error.filename is None:
         said = next((refusal(each) for each in causes(error) if isinstance(each, OSError) and each.filename), said)
     if disk_is_full(error) and not _advises(said):
@@ -123,11 +125,13 @@ def _message(error: Exception, again: str) -> str:
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Whether the message was written here: by an error of this package, or a plain one that its code raised with words alone."""
+    """Whether the message was written here, and says what to do: an error of this package, or a plain one that its code raises in words."""
     if isinstance(error, OSError) and error.errno is not None:
         return False
     frames = traceback.extract_tb(error.__traceback__)
-    raised_here = bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parents[1])
+    # A library in C leaves no frame of its own: then the last line is ours, but raises nothing.
+    last = frames[-1] if frames else None
+    raised_here = last is not None and "raise" in (last.line or "") and Path(last.filename).is_relative_to(Path(__file__).parents[1])
     return type(error).__module__.startswith("hf_bones.") or raised_here
 
 

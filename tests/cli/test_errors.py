@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from hf_bones.cli.commands import Root, command
 from hf_bones.cli.errors import DEBUG_VARIABLE, exit_code
 from hf_bones.dataset.reading.tables import SourceError
-from hf_bones.training.errors import DivergedError
+from hf_bones.training.errors import DiskFullError, DivergedError
 
 
 class LocalEntryNotFoundError(FileNotFoundError):
@@ -104,6 +104,13 @@ def test_an_error_is_one_line_on_stderr_that_says_what_to_do():
 def test_whatever_the_system_refuses_is_one_line(error, words):
     done = failed(error)
     assert words in done.stderr and len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr
+
+
+def test_what_an_error_of_this_package_advises_is_not_said_twice():
+    error = caused(
+        DiskFullError("run: the disk takes no more. Make room, then the same command resumes"), OSError(errno.ENOSPC, "No space")
+    )
+    assert failed(error).stderr == f"error: {error}\n"
 
 
 def test_a_list_that_this_package_writes_keeps_its_lines():
