@@ -25,7 +25,8 @@ from hf_bones.system import causes
 SECONDS = 2.5  # for a connection to the Hub, name service included
 _TRUSTED = 60.0  # s: for so long a Hub that answered is not asked again
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
-_UNKNOWN = {"RepositoryNotFoundError", "RevisionNotFoundError", "GatedRepoError", "HFValidationError", "DatasetNotFoundError"}
+_UNKNOWN = {"RepositoryNotFoundError", "GatedRepoError", "HFValidationError", "DatasetNotFoundError"}
+_UNANSWERED = {"LocalEntryNotFoundError", "OfflineModeIsEnabled"}
 _answered = 0.0  # when the Hub last did, by the monotonic clock
 
 
@@ -70,12 +71,15 @@ def from_hub(name: str, kind: str, option: str = "") -> Iterator[None]:
             yield
         except Exception as error:
             names = {kind.__name__ for each in causes(error) for kind in type(each).__mro__}
+            if "RevisionNotFoundError" in names:
+                raise FileNotFoundError(f"{name}: the Hub has it, but no such revision; name a branch, tag or commit") from error
             if names & _UNKNOWN:
                 raise FileNotFoundError(
                     f"{name}: no such folder here, and no {kind} of that name on the Hub that you may read"
                     f"{_nearest(Path(name))}; a private or gated one needs `hf auth login`"
                 ) from error
-            if (problem and isinstance(error, (OSError, ValueError))) or "LocalEntryNotFoundError" in names:
+            unsaid = isinstance(error, OSError) and error.errno is None  # of a library: not of the disk, nor of the recipe
+            if (problem and unsaid) or names & _UNANSWERED:
                 raise _unreached(name, kind, problem or "it does not answer", option) from error
             raise
 

@@ -1,5 +1,6 @@
 """Whether the Hub can be reached is known within seconds. Run: pytest tests/test_reach.py"""
 
+import errno
 import socket
 import sys
 import threading
@@ -10,6 +11,7 @@ from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from hf_bones import reach
+from hf_bones.config.recipe import RecipeError
 from hf_bones.reach import UnreachedError, from_hub, hub_problem, offline_where_unreached, require_there
 
 
@@ -94,6 +96,10 @@ def test_what_the_libraries_raise_becomes_one_line(unreached, monkeypatch):
     with pytest.raises(UnreachedError, match="me/bones: no such folder here") as raised, from_hub("me/bones", "model", "--model"):
         raise OSError("We couldn't connect to the Hub.\nCheck your internet connection")
     assert "\n" not in str(raised.value) and "--model" in str(raised.value)
+    with pytest.raises(RecipeError, match="keep_blocks"), from_hub("me/bones", "model"):
+        raise RecipeError("keep_blocks: 99 is too many")  # of a cached model: its own message stays
+    with pytest.raises(PermissionError), from_hub("me/bones", "model"):
+        raise PermissionError(errno.EACCES, "Permission denied")
     monkeypatch.setattr(reach, "hub_problem", lambda: None)
     with pytest.raises(UnreachedError), from_hub("me/bones", "dataset"):
         raise LocalEntryNotFoundError("not cached")
