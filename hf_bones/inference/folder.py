@@ -6,6 +6,7 @@ Not here: the columns of the CSV (`finding.py`).
 from __future__ import annotations
 
 import csv
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,13 +22,20 @@ from hf_bones.inference.explain import overlay
 from hf_bones.inference.finding import Finding, csv_columns, csv_row, open_csv
 from hf_bones.inference.predictor import BonePredictor
 
+log = logging.getLogger(__name__)
 
-def list_files(paths: Iterable[str | Path], passed_over: Callable[[Path, str], None] = lambda path, why: None) -> Iterator[Path]:
+
+def warn(path: Path, why: str) -> None:
+    """Logs what is left out."""
+    log.warning("%s: %s", path, why)
+
+
+def list_files(paths: Iterable[str | Path], passed_over: Callable[[Path, str], None] = warn) -> Iterator[Path]:
     """Files as named, and every file under the folders named, sorted within each folder; hidden files and folders are left out.
 
     Names decide nothing, since extensions lie: what is no image gets the verdict `unreadable`. A folder that may not be opened is listed
-    itself, and gets it too. `passed_over` is told what else is left out and why: a link to a folder, which is not followed, and a folder
-    without a file. Raises FileNotFoundError for a path that does not exist.
+    itself, and gets it too. `passed_over` (by default the log) is told what else is left out and why: a link to a folder, which is not
+    followed, and a folder without a file. Raises FileNotFoundError for a path that does not exist.
     """
     for path in map(Path, paths):
         try:
@@ -94,7 +102,7 @@ def predict_paths(
     mirror: bool = False,
     zoom: bool = False,
     heatmaps: str | Path | None = None,
-    passed_over: Callable[[Path, str], None] = lambda path, why: None,
+    passed_over: Callable[[Path, str], None] = warn,
 ) -> Counter[str]:
     """Predicts files and folders into a CSV (file, verdict, p_<class>…, reasons, checkpoint, revision, options) and returns how often each
     verdict was given.
