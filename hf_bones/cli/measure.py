@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -57,7 +57,7 @@ def predict(
     if not files and csv is None:
         answer([], [])
         return
-    options = {"batch_size": batch_size, "mirror": mirror, "zoom": zoom}
+    options: dict[str, Any] = {"batch_size": batch_size, "mirror": mirror, "zoom": zoom}
     predictor = BonePredictor.from_pretrained(model, revision=revision, device=device)
     if csv is not None:
         verdicts = predict_paths(predictor, files, csv, resume=resume, heatmaps=heatmaps, **options)

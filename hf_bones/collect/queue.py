@@ -85,7 +85,8 @@ def add_candidate(manifest: Manifest, search_id: int, found: Candidate, permits:
     """
     run = manifest.connection.execute
     if _LONE_SURROGATES.search("".join(getattr(found, name) for name in _SIGHTING_COLUMNS)):
-        found = dataclasses.replace(found, **{name: _whole(getattr(found, name)) for name in _SIGHTING_COLUMNS})
+        texts: dict[str, Any] = {name: _whole(getattr(found, name)) for name in _SIGHTING_COLUMNS}
+        found = dataclasses.replace(found, **texts)
     seen = run(
         "SELECT f.state, f.reason FROM fetches f WHERE f.url = ? AND EXISTS (SELECT 1 FROM sightings WHERE search_id = ? AND url = f.url)",
         (found.url, search_id),

@@ -24,7 +24,7 @@ from hf_bones.collect.http.addresses import AddressGuard, AddressRefusedError, U
 from hf_bones.collect.http.web import RETRIED_STATUS, TooLargeError, make_client, read_body, retry_after_seconds
 
 MAX_ANSWER_BYTES = 32 * 2**20
-_IMPATIENT = 5.0  # s for a connection
+_PATIENT, _IMPATIENT = 15.0, 5.0  # s for a connection
 
 
 class Api:
@@ -62,7 +62,7 @@ class Api:
 
     def __enter__(self) -> Self:
         self._portal = self._portal_manager.__enter__()
-        self._client = self._portal.call(make_client, self._guard, self.user_agent, *([] if self._patient else [_IMPATIENT]))
+        self._client = self._portal.call(make_client, self._guard, self.user_agent, _PATIENT if self._patient else _IMPATIENT)
         return self
 
     @property
