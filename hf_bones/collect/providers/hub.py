@@ -77,7 +77,7 @@ class Hub:
         except ProviderError:
             raise
         except (FileNotFoundError, UnreachedError) as error:
-            raise ProviderError(f"hub: {error}") from error
+            raise ProviderError(f"hub: {name}: cannot be loaded ({error})") from error
         except Exception as error:  # datasets and the Hub's client raise dozens of kinds
             raise ProviderError(f"hub: {name}: cannot be loaded ({type(error).__name__}: {error})") from error
         for split, part in parts.items():
