@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_bones.config.recipe import DataConfig, DistillConfig, ModelConfig, Recipe, TrainConfig, override
 from hf_bones.metrics.by_source import worst_source_line
 from hf_bones.metrics.headlines import ALONE, TITLES, TRAINING
+from hf_bones.reach import require_there
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +30,28 @@ def run(recipe: Recipe) -> Path:
 
     Returns the folder of the finished checkpoint.
     """
+    from hf_bones.training.run.lock import run_lock
+
+    check_places(recipe)
+    with run_lock(Path(recipe.training.output_dir)):
+        return _run(recipe)
+
+
+def check_places(recipe: Recipe) -> None:
+    """Looks, before anything heavy is loaded, whether the places that a recipe names are there, or may be had.
+
+    Raises FileNotFoundError or `UnreachedError` naming the key, within 3 s for each.
+    """
+    if recipe.data.dataset:
+        require_there(recipe.data.dataset, "dataset", "--dataset")
+    models = [("model", recipe.model.model), *(("teacher", name) for name in recipe.distill.teacher)]
+    for option, name in models:
+        shipped = resources.files("hf_bones") / "recipes" / "architectures" / name
+        if name != "bundled" and not shipped.is_dir():
+            require_there(name, "model", f"--{option}")
+
+
+def _run(recipe: Recipe) -> Path:
     from hf_bones.record import now
     from hf_bones.training.processes import finish_processes
 

@@ -18,7 +18,7 @@ from hf_bones.record import command_line
 
 
 def collect(
-    out: Annotated[Path, typer.Option(help="Folder of the collection; made, or resumed.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder of the collection; made, or resumed.")],
     choices: Choices,
     recipe: Annotated[str, typer.Option(help="Which providers to ask for what: a shipped recipe's name, or a YAML file.")] = "bones",
     dry_run: Annotated[bool, typer.Option(help="List the candidates and their licences; fetch and write nothing.")] = False,
@@ -63,7 +63,7 @@ def _preview(recipe: str, choices: Choices) -> None:
 
 def build(
     source: Sources,
-    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write.")],
     choices: BuildChoices,
     strict: Strict = False,
 ) -> None:
@@ -86,7 +86,7 @@ def build(
 def cache(
     dataset: Dataset,
     size: Annotated[list[int] | None, typer.Option(metavar="N…", help="Training sizes, px; 224 by default.", min=8)] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the array caches; DATASET/arrays by default.")] = None,
+    out: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for the array caches; DATASET/arrays by default.")] = None,
     verify: Annotated[bool, typer.Option(help="Only check every image; exit with 1 if something is wrong.")] = False,
     export_npz: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the images to one compressed .npz.")] = None,
     npz_channels: Annotated[int, typer.Option(help="Channels of its images, all equal: 1 or 3.")] = 3,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hf_bones.app.port import require_free_port
 from hf_bones.cli.options import Browser, Host, ModelOption, Place, Port, Revision
 from hf_bones.cli.output import answer
 
@@ -20,6 +21,7 @@ def demo(
     browser: Browser = True,
 ) -> None:
     """Open the web demo."""
+    require_free_port(host, port)
     from hf_bones.app import launch
 
     launch(model, revision=revision, host=host, port=port, share=share, open_browser=browser)
@@ -35,6 +37,7 @@ def review(
     browser: Browser = True,
 ) -> None:
     """Look through images: filter, see one large beside its near-duplicates, relabel, drop, restore; two reviewers and kappa."""
+    require_free_port(host, port)
     from hf_bones.app.review.page import launch_review
 
     launch_review(place, reviewer=reviewer, labels=labels, model=model, host=host, port=port, open_browser=browser)

@@ -20,6 +20,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from hf_bones.dataset.schema import DatasetSchemaError
+from hf_bones.reach import from_hub
 
 if TYPE_CHECKING:
     import pyarrow
@@ -37,7 +38,8 @@ def find_shards(dataset: str) -> dict[str, list[str]]:
     """
     from datasets import load_dataset_builder
 
-    files: Mapping[Any, Sequence[str]] = load_dataset_builder(dataset).config.data_files or {}
+    with from_hub(dataset, "dataset", "--dataset FOLDER"):
+        files: Mapping[Any, Sequence[str]] = load_dataset_builder(dataset).config.data_files or {}
     shards = {str(split): [str(file) for file in found] for split, found in files.items()}
     other = sorted({Path(file).suffix or file for found in shards.values() for file in found if not file.endswith(".parquet")})
     if other or not shards:
