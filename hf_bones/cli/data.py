@@ -14,7 +14,7 @@ from hf_bones.cli.options import Dataset, Place, Sources, Strict
 from hf_bones.cli.output import answer, note, wants_json
 from hf_bones.collect.choices import Choices
 from hf_bones.dataset.choices import BuildChoices
-from hf_bones.record import command_line
+from hf_bones.record import command_line, typed_command
 
 
 def collect(
@@ -69,14 +69,21 @@ def build(
 ) -> None:
     """Build a dataset: images → train, validation and test with labels, groups and licences."""
     from hf_bones.dataset.command import build_command
+    from hf_bones.dataset.faults.advice import bundled_look
 
     result = build_command(source, out, choices, command=command_line())
     lines = [f"{row['split']:<11}{row['source']:<14}{row['label']:<16}{row['count']:>7,}" for row in result.summary["counts"]]
     lines += [f"note: {text}" for text in result.notes]
     if result.refused:
         lines.append(f"{len(result.refused)} images refused: see {result.folder / 'refused.csv'}")
+    advice = ""
+    if result.advice is not None:
+        again = typed_command(*(result.advice.options or ()), "--overwrite", without=["--overwrite"])
+        command = again if result.advice.options else f"what the bundled model says of them: {bundled_look(str(result.folder))}"
+        advice = f"not fit for training yet: {result.advice.text}: {command}"
+        lines.append(advice)
     lines.append(f"dataset: {result.folder}")
-    answer({"dataset": result.folder, **result.summary, "refused": result.refused, "notes": result.notes}, lines)
+    answer({"dataset": result.folder, **result.summary, "refused": result.refused, "notes": result.notes, "advice": advice}, lines)
     if strict and result.refused:
         raise typer.Exit(STRICT)
 

@@ -38,8 +38,8 @@ from hf_bones.dataset.command import parse_label_map
 from hf_bones.dataset.reading.detect import KINDS, detect_kind, read_source
 from hf_bones.dataset.reading.sources import LeftOut, SourceRow
 from hf_bones.dataset.reading.tables import SourceError
+from hf_bones.dataset.scheme import chosen_scheme
 from hf_bones.dataset.subject import DATASET_FILE
-from hf_bones.labels import load_scheme
 from hf_bones.manifest.store import MANIFEST_NAME, Manifest, open_manifest
 
 ADDED_KINDS = tuple(kind for kind in KINDS if kind not in ("collection", "drawn"))
@@ -75,7 +75,7 @@ def add_images(
     """
     if (out / DATASET_FILE).is_file():
         raise SourceError(f"{out} is a built dataset: choose another --out for the collection")
-    scheme, mapping = load_scheme(choices.labels), parse_label_map(choices.label_map)
+    scheme, mapping = chosen_scheme(choices.labels, sources), parse_label_map(choices.label_map)
     found: list[_LocalImages] = []
     left_out: list[LeftOut] = []
     notes: list[str] = []

@@ -13,9 +13,13 @@ from hf_bones.dataset.choices import ReadingChoices
 from hf_bones.dataset.reading import importers, sources
 from hf_bones.dataset.reading.collection import collection_rows
 from hf_bones.dataset.reading.curated import is_curated, with_decisions
+from hf_bones.dataset.reading.dataset_rows import dataset_rows
 from hf_bones.dataset.reading.downloaded import find_download, with_terms
+from hf_bones.dataset.reading.listed.table_rows import manifest_rows, word_map
+from hf_bones.dataset.reading.printable import printable
 from hf_bones.dataset.reading.sources import Reading
-from hf_bones.dataset.reading.tables import SourceError
+from hf_bones.dataset.reading.tables import TABLE_SUFFIXES, SourceError, not_a_table
+from hf_bones.dataset.scheme import chosen_scheme
 from hf_bones.manifest.store import MANIFEST_NAME
 
 KINDS = ("folder", "manifest", "dataset", "collection", "fracatlas", "grazpedwri", "mura", "drawn")
@@ -30,7 +34,7 @@ def read_source(
     path = Path(spec).expanduser()
     chosen = choices.kind or detect_kind(spec)
     downloaded = find_download(path) if chosen in _DOWNLOADED else None
-    reading = _read(spec, path, chosen, choices, downloaded)
+    reading = printable(_read(spec, path, chosen, choices, downloaded))
     return reading if downloaded is None else with_terms(reading, downloaded, replaces=chosen in ("fracatlas", "grazpedwri"))
 
 
@@ -42,11 +46,14 @@ def _read(spec: str, path: Path, chosen: str, choices: ReadingChoices, downloade
         raise SourceError(f"{spec}: no such folder")
     if chosen == "manifest" and not path.is_file():
         raise SourceError(f"{spec}: no such file")
-    readers = {"folder": sources.folder_rows, "manifest": sources.manifest_rows, "collection": collection_rows}
+    readers = {"folder": sources.folder_rows, "collection": collection_rows}
     if chosen in readers:
         return readers[chosen](path, source=source, licence=licence)
+    stated = replace(choices, source_name=source, licence=licence)
+    if chosen == "manifest":
+        return manifest_rows(path, stated, scheme=chosen_scheme(choices.labels), label_map=word_map(choices.label_map))
     if chosen == "dataset":
-        reading = sources.dataset_rows(spec, source=source, licence=licence)
+        reading = dataset_rows(spec, stated)
         return with_decisions(reading, path) if is_curated(path) else reading
     if chosen == "fracatlas":
         return importers.fracatlas_rows(path, rows=choices.fracatlas_rows)
@@ -63,9 +70,9 @@ def detect_kind(spec: str) -> str:
     if spec == "drawn" and not path.exists():
         return "drawn"
     if path.is_file():
-        if path.suffix.lower() in (".csv", ".tsv", ".parquet"):
+        if path.suffix.lower() in TABLE_SUFFIXES:
             return "manifest"
-        raise SourceError(f"{spec}: a file must be a .csv, .tsv or .parquet manifest")
+        raise not_a_table(spec, path)
     if path.is_dir():
         return _detect_folder(path)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", spec) and not spec.startswith("."):
@@ -110,4 +117,9 @@ def merge_readings(readings: Sequence[Reading]) -> Reading:
         fresh = {row.image_id for row in reading.rows}
         rows += [replace(row, image_id=f"{row.source}/{row.image_id}") if row.image_id in seen else row for row in reading.rows]
         seen |= fresh
-    return Reading(rows, [row for r in readings for row in r.left_out], [note for r in readings for note in r.notes])
+    return Reading(
+        rows,
+        [row for r in readings for row in r.left_out],
+        [note for r in readings for note in r.notes],
+        [each for r in readings for each in r.contradictions],
+    )

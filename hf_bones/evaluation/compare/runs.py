@@ -26,6 +26,7 @@ from hf_bones.config.recipe import STAGES, Recipe, RecipeError, load_recipe, nea
 from hf_bones.record import read_json, write_json
 from hf_bones.training.cached_views.fill import FOLDER as KEPT
 from hf_bones.training.run.checkpoints import START, comparable, differing_keys, last_complete_checkpoint
+from hf_bones.training.run_scheme import with_scheme
 
 Train = Callable[[Recipe], Path]  # runs a recipe to a finished checkpoint in its `output_dir`
 
@@ -129,7 +130,7 @@ def _value(text: str, hint: Any, setting: str) -> Any:
 
 def run_recipe(entrant: Entrant, seed: int, out: Path) -> Recipe:
     """The recipe of one run, with its seed and its folder."""
-    return override(entrant.recipe, {"seed": seed, "output_dir": str(out / "runs" / f"{entrant.name}-{seed}")})
+    return override(with_scheme(entrant.recipe), {"seed": seed, "output_dir": str(out / "runs" / f"{entrant.name}-{seed}")})
 
 
 def check_folders(entrants: Sequence[Entrant], seeds: Sequence[int], out: Path) -> None:
