@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from hf_bones.cli.output import answer, note, wants_json
 from hf_bones.collect.choices import Choices
 from hf_bones.dataset.choices import BuildChoices
 from hf_bones.record import command_line, typed_command
+
+if TYPE_CHECKING:
+    from hf_bones.dataset.build import BuildResult
 
 
 def collect(
@@ -69,7 +72,6 @@ def build(
 ) -> None:
     """Build a dataset: images → train, validation and test with labels, groups and licences."""
     from hf_bones.dataset.command import build_command
-    from hf_bones.dataset.faults.advice import bundled_look
 
     result = build_command(source, out, choices, command=command_line())
     lines = [f"{row['split']:<11}{row['source']:<14}{row['label']:<16}{row['count']:>7,}" for row in result.summary["counts"]]
@@ -79,13 +81,19 @@ def build(
     advice = ""
     if result.advice is not None:
         again = typed_command(*(result.advice.options or ()), "--overwrite", without=["--overwrite"])
-        command = again if result.advice.options else f"what the bundled model says of them: {bundled_look(str(result.folder))}"
-        advice = f"not fit for training yet: {result.advice.text}: {command}"
+        command = f": {again}" if result.advice.options else f". See what the bundled model says of them: {_look(result)}"
+        advice = f"not fit for training yet: {result.advice.text}{command}"
         lines.append(advice)
     lines.append(f"dataset: {result.folder}")
     answer({"dataset": result.folder, **result.summary, "refused": result.refused, "notes": result.notes, "advice": advice}, lines)
     if strict and result.refused:
         raise typer.Exit(STRICT)
+
+
+def _look(result: BuildResult) -> str:
+    from hf_bones.dataset.faults.advice import bundled_look
+
+    return bundled_look(str(result.folder), next(iter(result.dataset)))
 
 
 def cache(

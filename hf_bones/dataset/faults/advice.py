@@ -43,9 +43,10 @@ class Advice:
 
 
 def class_advice(films: Films, scheme: LabelScheme) -> Advice | None:
-    """What hinders training on the films, and the options that mend it; None where each class is in train and validation."""
+    """What hinders training on the films, and the options that mend it; None where each class is in train and validation, and where the
+    given splits have no film to train on, as those of a set to test with."""
     lacking = films.lacking(scheme.names, (TRAIN, VALIDATION))
-    if not lacking:
+    if not lacking or TRAIN not in films.splits:
         return None
     there = [name for name in scheme.names if name in films.labels]
     if len(there) == 1:

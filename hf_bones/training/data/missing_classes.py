@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hf_bones.config.recipe import DataConfig
+from hf_bones.config.recipe import DataConfig, nearest
 from hf_bones.dataset.faults.advice import Films, build_again, bundled_look, class_advice
-from hf_bones.dataset.scheme import fitting_scheme
+from hf_bones.dataset.scheme import AUTO, fitting_scheme
 from hf_bones.labels import LabelScheme
 from hf_bones.record import typed_command
 
@@ -25,11 +25,20 @@ def missing_classes(split: str, missing: Sequence[str], config: DataConfig, sche
     there = set(films.labels)
     fits = fitting_scheme(there, scheme)
     if advice.options is None:
-        return f"{said}. What can be had is the bundled model's answer: {advice.text}: {bundled_look(config.dataset, films.splits[0])}"
+        return f"{said}: {advice.text}. See what the bundled model says of them: {bundled_look(config.dataset, films.splits[0])}"
     if fits is not None and advice.options == ("--labels", fits.name):  # the same films, told apart as they are
         option = ("--label-scheme", fits.name)
         return f"{said}: {advice.text}. Train with it: {typed_command(*option) or ' '.join(option)}"
     return f"{said}: {advice.text}. Build it again and train on that: {build_again(config.dataset, advice.options)}"
+
+
+def unknown_classes(unknown: Sequence[str], place: str, scheme: LabelScheme) -> str:
+    """The message for a dataset with films of classes that the run's scheme does not have."""
+    own = ("--label-scheme", AUTO)
+    return (
+        f"label_scheme: {scheme.name!r} has no class {list(unknown)}, which {place} holds{nearest(unknown[0], scheme.names)}. "
+        f"Train with the dataset's own classes: {typed_command(*own) or ' '.join(own)}"
+    )
 
 
 def _films(dataset: str) -> Films:
