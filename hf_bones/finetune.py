@@ -30,9 +30,7 @@ def run(recipe: Recipe) -> Path:
     """
     from hf_bones.record import now
     from hf_bones.training.processes import finish_processes
-    from hf_bones.training.run_scheme import with_scheme
 
-    recipe = with_scheme(recipe)
     started = now()
     trained = fit(recipe, finished=recipe.distill.with_baseline)  # finished already, should the second run be stopped
     folder = Path(recipe.training.output_dir)
@@ -65,9 +63,7 @@ def fit(recipe: Recipe, callbacks: Sequence[TrainerCallback] = (), *, finished: 
     """The training itself, under the recipe's teachers where it has any; `callbacks` go to the Trainer. `finished`: the checkpoint is
     finished too, as that of a search's trial is."""
     from hf_bones.record import now
-    from hf_bones.training.run_scheme import with_scheme
 
-    recipe = with_scheme(recipe)
     started = now()
     if recipe.distill.is_on:
         from hf_bones.training.distill.run import distill
@@ -92,7 +88,9 @@ def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
     from hf_bones.training.run.checkpoints import save_checkpoint
     from hf_bones.training.run.curves import plot_curves
     from hf_bones.training.run.seen import write_seen
+    from hf_bones.training.run_scheme import with_scheme
 
+    recipe = with_scheme(recipe)
     folder = Path(recipe.training.output_dir)
     save_checkpoint(trained.model, trained.spec, folder, recipe.training.save_dtype)
     write_patch_head(trained.patch_head, folder)

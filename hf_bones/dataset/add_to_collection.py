@@ -36,6 +36,7 @@ from hf_bones.dataset.build import resolve_labels, resolve_subtype
 from hf_bones.dataset.choices import ReadingChoices
 from hf_bones.dataset.command import parse_label_map
 from hf_bones.dataset.reading.detect import KINDS, detect_kind, read_source
+from hf_bones.dataset.reading.listed.table_rows import require_table
 from hf_bones.dataset.reading.sources import LeftOut, SourceRow
 from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.dataset.scheme import chosen_scheme
@@ -80,8 +81,9 @@ def add_images(
     left_out: list[LeftOut] = []
     notes: list[str] = []
     seen: Counter[str] = Counter()
-    for spec in sources:
-        chosen = choices.kind or detect_kind(spec)
+    kinds = [choices.kind or detect_kind(spec) for spec in sources]
+    require_table(choices, kinds)
+    for spec, chosen in zip(sources, kinds, strict=True):
         if chosen not in ADDED_KINDS:
             hint = "build it first and add the dataset" if chosen == "drawn" else "curate it as it is, or merge it with: collection rebuild"
             raise SourceError(f"{spec}: sources of kind {chosen!r} are not added ({hint}); added are {', '.join(ADDED_KINDS)}")

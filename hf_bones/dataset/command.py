@@ -14,6 +14,7 @@ from hf_bones.dataset.choices import BuildChoices
 from hf_bones.dataset.reading import sources
 from hf_bones.dataset.reading.curated import decisions_kept
 from hf_bones.dataset.reading.detect import KINDS, detect_kind, merge_readings, read_source
+from hf_bones.dataset.reading.listed.table_rows import require_table
 from hf_bones.dataset.reading.sources import LeftOut
 from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.dataset.scheme import chosen_scheme
@@ -40,8 +41,9 @@ def build_command(
     if len(choices.proportions) != len(SPLITS):
         raise ValueError(f"proportions {list(choices.proportions)} must be three numbers: {', '.join(SPLITS)}")
     readings = []
-    for spec in source:
-        chosen = choices.kind or detect_kind(spec)
+    kinds = [choices.kind or detect_kind(spec) for spec in source]
+    require_table(choices, kinds)
+    for spec, chosen in zip(source, kinds, strict=True):
         if chosen == "drawn":
             drawn = sources.drawn_rows(
                 choices.count,

@@ -103,6 +103,12 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join(map(repr, names))
 
 
+def joining(scheme: LabelScheme, further: Sequence[str]) -> str:
+    """How films of `further` classes are built with the classes of `scheme` alone, in words; the further ones are joined with its last."""
+    words = shlex.join(word for name in further for word in ("--label-map", f"{name}={scheme.names[-1]}"))
+    return f"build the dataset again with its classes: hf-bones build DATASET --labels {scheme.name} {words} --out FOLDER"
+
+
 def build_again(dataset: str, options: Sequence[str]) -> str:
     """The command that builds a dataset again with other options, beside itself."""
     ending = "two-class" if "--labels" in options else "anew"

@@ -130,7 +130,7 @@ def _value(text: str, hint: Any, setting: str) -> Any:
 
 def run_recipe(entrant: Entrant, seed: int, out: Path) -> Recipe:
     """The recipe of one run, with its seed and its folder."""
-    return override(with_scheme(entrant.recipe), {"seed": seed, "output_dir": str(out / "runs" / f"{entrant.name}-{seed}")})
+    return override(entrant.recipe, {"seed": seed, "output_dir": str(out / "runs" / f"{entrant.name}-{seed}")})
 
 
 def check_folders(entrants: Sequence[Entrant], seeds: Sequence[int], out: Path) -> None:
@@ -140,7 +140,7 @@ def check_folders(entrants: Sequence[Entrant], seeds: Sequence[int], out: Path) 
             recipe = run_recipe(entrant, seed, out)
             folder = Path(recipe.training.output_dir)
             if (folder / "record.json").is_file() or last_complete_checkpoint(folder) is not None:
-                differing = differing_keys(comparable(recipe.as_dict()), folder)
+                differing = differing_keys(comparable(with_scheme(recipe).as_dict()), folder)
                 if differing:
                     raise RecipeError(
                         f"{folder} holds a run of {entrant.name!r} whose {', '.join(differing)} differ; "

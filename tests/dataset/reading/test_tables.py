@@ -64,12 +64,13 @@ def labelled(reading: Reading) -> list[tuple[str, str]]:
         (b"\xfe\xff" + lines("\t").encode("utf-16-be"), "t.txt"),
         (lines().encode("utf-16-le"), "t.csv"),
         (lines().replace("/", "\\"), "t.csv"),
+        (lines().replace("images/f", "Images\\F").replace(".png", ".PNG"), "t.csv"),
         ("\n\n" + lines() + ",\n;;\n,,\n".replace(";", ","), "t.csv"),
         (lines(head='"File" , Label'), "t.csv"),
         ("".join(json.dumps({"file_name": file, "label": label}) + "\n" for file, label in PAIRS), "t.jsonl"),
     ],
-    ids=["semicolon", "tab", "commas-in-tsv", "bar", "sep-line", "bom", "utf-16", "utf-16-be", "utf-16-unmarked", "backslash", "blank-rows",
-         "head", "json-lines"],
+    ids=["semicolon", "tab", "commas-in-tsv", "bar", "sep-line", "bom", "utf-16", "utf-16-be", "utf-16-unmarked", "backslash", "capitals",
+         "blank-rows", "head", "json-lines"],
 )  # fmt: skip
 def test_a_table_is_read_however_it_was_saved(place: Path, data: str | bytes, name: str) -> None:
     assert labelled(read(place, data, name)) == PAIRS
@@ -166,6 +167,8 @@ def test_columns_can_be_named(place: Path, tmp_path: Path) -> None:
         read(place, head + rows)
     built = build_command([str(place / "t.csv")], tmp_path / "out", BuildChoices(**named), progress=False)
     assert sum(len(part) for part in built.dataset.values()) == 9
+    with pytest.raises(SourceError, match="--label-column: said of tables, and the sources are of kind folder"):
+        build_command([str(place)], tmp_path / "other", BuildChoices(label_column="Befund"), progress=False)
 
 
 def test_rows_without_a_label_are_named_by_line_and_left_out_on_request(place: Path, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ class NamedFiles:
     def __init__(self, root: Path, names: Sequence[str]) -> None:
         self.root = root
         self._listings: dict[Path, _Listing] = {}
+        self._folders: dict[tuple[str, ...], Path | None] = {}
         spread = names[:: max(len(names) // _TRIED, 1)]
         deepest = max((len(_parts(name)) for name in spread), default=1)
         found = [sum(self._look(name, dropped) is not None for name in spread) for dropped in range(deepest)]
@@ -57,12 +58,30 @@ class NamedFiles:
         if dropped == 0 and whole.is_file():
             return whole
         parts = _kept(_parts(name), dropped)
-        return self._found_in(self.root.joinpath(*parts[:-1]), parts[-1]) if parts else None
+        folder = self._folder(parts[:-1]) if parts else None
+        return self._found_in(folder, parts[-1]) if folder is not None else None
 
-    def _found_in(self, folder: Path, name: str) -> Path | None:
+    def _folder(self, parts: tuple[str, ...]) -> Path | None:
+        """The folder below the root that `parts` mean; None where there is none, or where two would do."""
+        if not parts:
+            return self.root
+        if parts not in self._folders:
+            self._folders[parts] = None
+            above = self._folder(parts[:-1])
+            if above is not None and (above / parts[-1]).is_dir():
+                self._folders[parts] = above / parts[-1]
+            elif above is not None:
+                alike = self._listed(above).folders.get(_folded(parts[-1]), [])
+                self._folders[parts] = above / alike[0] if len(alike) == 1 else None
+        return self._folders[parts]
+
+    def _listed(self, folder: Path) -> _Listing:
         if folder not in self._listings:
             self._listings[folder] = _listing(folder)
-        listing = self._listings[folder]
+        return self._listings[folder]
+
+    def _found_in(self, folder: Path, name: str) -> Path | None:
+        listing = self._listed(folder)
         for files in (listing.by_name.get(_folded(name)), listing.by_stem.get(_folded(name))):
             if files:
                 exact = [file for file in files if name in (file, Path(file).stem)]
@@ -84,22 +103,27 @@ def _kept(parts: tuple[str, ...], dropped: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Listing:
-    """The files of a folder by name, and those that may be images by name without suffix and by the number that this is."""
+    """The files and folders of a folder by name, and of the files those that may be images by name without suffix, and by the number
+    that this is."""
 
     by_name: dict[str, list[str]]
     by_stem: dict[str, list[str]]
     by_number: dict[int, list[str]]
+    folders: dict[str, list[str]]
 
 
 def _listing(folder: Path) -> _Listing:
     """Empty for a folder that cannot be read: what is in it counts as not found."""
-    found = _Listing(defaultdict(list), defaultdict(list), defaultdict(list))
+    found = _Listing(defaultdict(list), defaultdict(list), defaultdict(list), defaultdict(list))
     try:
         with os.scandir(folder) as entries:
-            files = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
+            shown = sorted((entry.name, entry.is_dir(), entry.is_file()) for entry in entries if not entry.name.startswith("."))
     except OSError:
-        files = []
-    for file in files:
+        shown = []
+    for name, is_folder, _ in shown:
+        if is_folder:
+            found.folders[_folded(name)].append(name)
+    for file in (name for name, _, is_file in shown if is_file):
         found.by_name[_folded(file)].append(file)
         stem, suffix = Path(file).stem, Path(file).suffix
         if suffix and suffix.lower() not in SIDECARS:

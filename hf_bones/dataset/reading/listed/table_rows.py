@@ -6,7 +6,7 @@ Not here: reading the file (`tables.py`), finding the images (`file_names.py`), 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,14 @@ def chosen_columns(choices: ReadingChoices) -> dict[str, str]:
     """Our name → the column that the caller names for it."""
     given = {"file": choices.file_column, "label": choices.label_column, "split": choices.split_column, "group": choices.group_column}
     return {name: column for name, column in given.items() if column}
+
+
+def require_table(choices: ReadingChoices, kinds: Collection[str]) -> None:
+    """Raises `SourceError` for options of tables where no source of `kinds` is one."""
+    given = [f"--{name}-column" for name in chosen_columns(choices)] if not {"manifest", "dataset"} & set(kinds) else []
+    given += ["--root"] if choices.root is not None and "manifest" not in kinds else []
+    if given:
+        raise SourceError(f"{', '.join(given)}: said of tables, and the sources are of kind {', '.join(sorted(set(kinds))) or 'none'}")
 
 
 def numbered_folds(table: Table, found: dict[str, str]) -> str:
