@@ -15,6 +15,7 @@ from hf_bones.dataset.reading import sources
 from hf_bones.dataset.reading.curated import decisions_kept
 from hf_bones.dataset.reading.detect import KINDS, detect_kind, merge_readings, read_source
 from hf_bones.dataset.reading.listed.table_rows import require_table
+from hf_bones.dataset.reading.printable import printable_text
 from hf_bones.dataset.reading.sources import LeftOut
 from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.dataset.scheme import chosen_scheme
@@ -98,7 +99,7 @@ def build_command(
         left_out=left_out,
         contradictions=merged.contradictions,
         notes=notes,
-        made_with=command,
+        made_with=printable_text(command),
         progress=progress,
     )
 

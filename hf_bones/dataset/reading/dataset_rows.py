@@ -18,7 +18,7 @@ from hf_bones.dataset.schema import image_bytes, load_any
 
 
 def dataset_rows(path_or_id: str, choices: ReadingChoices = ReadingChoices()) -> Reading:  # noqa: B008 - frozen
-    """Rows from a saved dataset (`save_to_disk`) or one that `load_dataset` reads: a Hub id, or a folder of Parquet files.
+    """Rows from a saved dataset (`save_to_disk`) or one that `load_dataset` reads: a Hub id, a folder of Parquet files, or one such file.
 
     Takes the first image column; the other columns as in `tables.COLUMN_NAMES`, or as `choices` name them. Where none is called a label,
     the only column of classes is. A lone "train" split counts as no split. Images are read one at a time, when they are needed. Raises
@@ -26,7 +26,8 @@ def dataset_rows(path_or_id: str, choices: ReadingChoices = ReadingChoices()) ->
     """
     import datasets
 
-    loaded = load_any(path_or_id)
+    table = Path(path_or_id).expanduser()
+    loaded = datasets.DatasetDict(train=datasets.Dataset.from_parquet(str(table))) if table.is_file() else load_any(path_or_id)
     salvaged = read_salvaged(Path(path_or_id))
     rows, notes = [], []
     for split, part in loaded.items():
@@ -62,6 +63,20 @@ def dataset_rows(path_or_id: str, choices: ReadingChoices = ReadingChoices()) ->
         if found["label"].casefold() != "label":
             notes.append(f"{where}: labels were read from the column {found['label']!r}")
     return Reading(rows, notes=list(dict.fromkeys(notes)))
+
+
+def holds_images(path: Path) -> bool:
+    """Whether a Parquet file has the images themselves in a column, so that it is a dataset and no table of names."""
+    if path.suffix.lower() != ".parquet":
+        return False
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        types = [field.type for field in pq.read_schema(path)]
+    except pa.ArrowInvalid:
+        return False  # what is said of it, is said where it is read
+    return any(pa.types.is_struct(each) and each.get_field_index("bytes") >= 0 for each in types)
 
 
 def _columns(features: Mapping[str, Any], chosen: dict[str, str], where: str) -> tuple[str, dict[str, str]]:

@@ -13,7 +13,7 @@ from hf_bones.dataset.choices import ReadingChoices
 from hf_bones.dataset.reading import importers, sources
 from hf_bones.dataset.reading.collection import collection_rows
 from hf_bones.dataset.reading.curated import is_curated, with_decisions
-from hf_bones.dataset.reading.dataset_rows import dataset_rows
+from hf_bones.dataset.reading.dataset_rows import dataset_rows, holds_images
 from hf_bones.dataset.reading.downloaded import find_download, with_terms
 from hf_bones.dataset.reading.listed.table_rows import manifest_rows, word_map
 from hf_bones.dataset.reading.printable import printable
@@ -50,11 +50,11 @@ def _read(spec: str, path: Path, chosen: str, choices: ReadingChoices, downloade
     if chosen in readers:
         return readers[chosen](path, source=source, licence=licence)
     stated = replace(choices, source_name=source, licence=licence)
-    if chosen == "manifest":
-        return manifest_rows(path, stated, scheme=chosen_scheme(choices.labels), label_map=word_map(choices.label_map))
-    if chosen == "dataset":
+    if chosen == "dataset" or (chosen == "manifest" and holds_images(path)):
         reading = dataset_rows(spec, stated)
         return with_decisions(reading, path) if is_curated(path) else reading
+    if chosen == "manifest":
+        return manifest_rows(path, stated, scheme=chosen_scheme(choices.labels), label_map=word_map(choices.label_map))
     if chosen == "fracatlas":
         return importers.fracatlas_rows(path, rows=choices.fracatlas_rows)
     if chosen == "grazpedwri":

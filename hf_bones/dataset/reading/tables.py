@@ -12,6 +12,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +23,13 @@ from hf_bones.config.fields import nearest
 
 Box = tuple[float, float, float, float]
 
-# The names under which each column of a manifest is recognised (case does not matter); the first that is there wins.
+# The names under which each column of a manifest is recognised (case, spaces and hyphens do not matter); the first that is there wins.
 COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
-    "file": ("file", "path", "image_path", "file_path", "filepath", "filename", "file_name", "image", "image_name", "image_file"),
-    "label": ("label", "labels", "class", "class_name", "category", "diagnosis", "target"),
+    "file": (
+        "file", "path", "image_path", "file_path", "filepath", "filename", "file_name", "image", "image_name", "image_file", "imagepath",
+        "img", "img_path", "image_index",
+    ),
+    "label": ("label", "labels", "class", "class_name", "category", "diagnosis", "target", "finding", "ground_truth"),
     "subtype": ("subtype", "break_type", "fracture_type"),
     "original_label": ("original_label", "source_label"),
     "group": ("group", "patient", "patient_id", "patientid", "block", "subject", "subject_id", "study", "study_id"),
@@ -43,14 +47,14 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
     "label_basis": ("label_basis",),
     "hardware": ("hardware", "metal"),
     "cast": ("cast",),
-}
+}  # fmt: skip
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".jsonl", ".parquet")
 _SPREADSHEETS = {".xlsx", ".xls", ".xlsm", ".ods", ".numbers"}
 # Words by which people say that they do not know; no subtype is better than one of these.
 UNKNOWN_WORDS = {"", "unclear", "unknown", "none", "nan", "n/a"}
 # What programs write into a cell that is empty. "none" is not among them: as a label it can mean "no finding".
 EMPTY_WORDS = {"", "nan", "na", "n/a", "#n/a", "null"}
-YES, NO = {"1", "true", "yes"}, {"0", "false", "no"}
+YES, NO = {"1", "true", "yes", "y", "x"}, {"0", "false", "no", "n"}
 
 _DELIMITERS = (",", ";", "\t", "|")
 _MARKS = (
@@ -80,18 +84,22 @@ def find_columns(columns: Iterable[str], chosen: Mapping[str, str] | None = None
 
     Raises `SourceError` for a chosen column that is not there.
     """
-    by_key = {column.strip().casefold(): column for column in columns}
+    by_key = {_key(column): column for column in columns}
     found = {
         name: next(by_key[alias] for alias in aliases if alias in by_key)
         for name, aliases in COLUMN_NAMES.items()
         if by_key.keys() & set(aliases)
     }
     for name, column in (chosen or {}).items():
-        if column.strip().casefold() not in by_key:
+        if _key(column) not in by_key:
             there = ", ".join(by_key.values()) or "none"
             raise SourceError(f"{where}: no column {column!r} (--{name}-column). Columns found: {there}{nearest(column, by_key.values())}")
-        found[name] = by_key[column.strip().casefold()]
+        found[name] = by_key[_key(column)]
     return found
+
+
+def _key(column: str) -> str:
+    return re.sub(r"[\s-]+", "_", column.strip().casefold())
 
 
 def read_table(path: Path) -> tuple[list[str], list[dict[str, Any]]]:

@@ -15,7 +15,7 @@ from hf_bones.dataset.build import BuildError, resolve_labels
 from hf_bones.dataset.choices import BuildChoices, ReadingChoices
 from hf_bones.dataset.command import build_command
 from hf_bones.dataset.reading.dataset_rows import dataset_rows
-from hf_bones.dataset.reading.detect import detect_kind
+from hf_bones.dataset.reading.detect import detect_kind, read_source
 from hf_bones.dataset.reading.listed.table_rows import manifest_rows
 from hf_bones.dataset.reading.sources import Reading
 from hf_bones.dataset.reading.tables import SourceError, parse_boxes
@@ -66,7 +66,7 @@ def labelled(reading: Reading) -> list[tuple[str, str]]:
         (lines().replace("/", "\\"), "t.csv"),
         (lines().replace("images/f", "Images\\F").replace(".png", ".PNG"), "t.csv"),
         ("\n\n" + lines() + ",\n;;\n,,\n".replace(";", ","), "t.csv"),
-        (lines(head='"File" , Label'), "t.csv"),
+        (lines(head='"File Name" , Label'), "t.csv"),
         ("".join(json.dumps({"file_name": file, "label": label}) + "\n" for file, label in PAIRS), "t.jsonl"),
     ],
     ids=["semicolon", "tab", "commas-in-tsv", "bar", "sep-line", "bom", "utf-16", "utf-16-be", "utf-16-unmarked", "backslash", "capitals",
@@ -139,7 +139,7 @@ def test_numbers_in_a_column_of_folds_are_no_splits(place: Path) -> None:
 
 
 def test_a_column_for_each_class_is_read_as_labels(place: Path) -> None:
-    rows = "".join(f"{file},{','.join(str(int(label == word)) for word in WORDS)},1\n" for file, label in PAIRS)
+    rows = "".join(f"{file},{','.join(str(float(label == word)) for word in WORDS)},1\n" for file, label in PAIRS)
     reading = read(place, f"image,{','.join(WORDS)},oblique\n{rows}")
     assert labelled(reading) == PAIRS  # `oblique` is a break to us and a view to whoever wrote this
     torn = read(place, f"image,{','.join(WORDS)}\n{PAIRS[0][0]},1,1,0\n{PAIRS[1][0]},0,1,0\n{PAIRS[2][0]},,,\n")
@@ -213,7 +213,7 @@ def test_decimal_commas_are_read() -> None:
     assert parse_boxes("0,5 0,5 0,25 0,1") == ((0.5, 0.5, 0.25, 0.1),)
 
 
-def test_a_dataset_is_read_by_labels_or_by_any_column_that_is_named(tmp_path: Path) -> None:
+def test_a_dataset_is_read_by_labels_or_by_any_column_that_is_named(tmp_path: Path, no_shared_cache: Path) -> None:
     images = [{"bytes": encoded(picture(i)), "path": None} for i in range(4)]
     table = {"image": images, "labels": [0, 1, 0, 1], "verdict": ["normal", "broken", "normal", "broken"], "who": ["a", "b", "a", "b"]}
     features = datasets.Features(
@@ -229,6 +229,13 @@ def test_a_dataset_is_read_by_labels_or_by_any_column_that_is_named(tmp_path: Pa
     assert resolve_labels(named, THREE_CLASS)[:2] == ["healthy", "fractured"]
     datasets.Dataset.from_dict(table, features).rename_column("labels", "finding").save_to_disk(str(tmp_path / "one"))
     assert [row.label for row in dataset_rows(str(tmp_path / "one")).rows] == ["fractured", "not fractured"] * 2  # the only classes there
+    plain = datasets.Dataset.from_dict({"image": images, "label": ["normal", "broken"] * 2})  # bytes without the word that they are images
+    plain.to_parquet(str(tmp_path / "films.parquet"))
+    found = read_source(str(tmp_path / "films.parquet")).rows
+    assert [(row.label, row.read() == image["bytes"]) for row, image in zip(found, images, strict=True)] == [
+        ("normal", True),
+        ("broken", True),
+    ] * 2
     bare = datasets.Dataset.from_dict({"image": images}, datasets.Features(image=datasets.Image()))
     bare.save_to_disk(str(tmp_path / "bare"))
     with pytest.raises(SourceError, match=r"columns found: image\. Name the label's with --label-column NAME"):

@@ -18,7 +18,6 @@ from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
 from hf_bones.dataset.reading.tables import (
     COLUMN_NAMES,
     EMPTY_WORDS,
-    NO,
     UNKNOWN_WORDS,
     YES,
     SourceError,
@@ -178,7 +177,7 @@ def _class(word: str, scheme: LabelScheme, label_map: Mapping[str, str]) -> str:
 
 def _is_marked(table: Table, column: str) -> bool:
     cells = {cell_text(record.get(column)).casefold() for record in table.records} - EMPTY_WORDS
-    return bool(cells) and cells <= YES | NO
+    return bool(cells) and all(yes_or_no(cell) is not None for cell in cells)
 
 
 def _negated(column: str, scheme: LabelScheme, label_map: Mapping[str, str]) -> str:
