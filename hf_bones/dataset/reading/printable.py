@@ -6,6 +6,7 @@ Paths stay as they are, since the file is opened by them.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from hf_bones.dataset.reading.sources import Reading, SourceRow
 
@@ -30,12 +31,16 @@ def printable(reading: Reading) -> Reading:
         left_out=[replace(row, name=printable_text(row.name), reason=printable_text(row.reason)) for row in reading.left_out],
         notes=notes,
         contradictions=[
-            replace(each, **{key: printable_text(getattr(each, key)) for key in ("case", "file", "stated")})
+            replace(each, case=printable_text(each.case), file=printable_text(each.file), stated=printable_text(each.stated))
             for each in reading.contradictions
         ],
     )
 
 
 def _printable_row(row: SourceRow) -> SourceRow:
-    changed = {key: text for key in _TEXTS if not (given := getattr(row, key)).isascii() and (text := printable_text(given)) != given}
+    changed: dict[str, Any] = {}
+    for key in _TEXTS:
+        given = getattr(row, key)
+        if (text := printable_text(given)) != given:
+            changed[key] = text
     return replace(row, **changed) if changed else row
