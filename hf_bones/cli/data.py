@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,10 @@ from hf_bones.cli.options import Dataset, Place, Sources, Strict
 from hf_bones.cli.output import answer, note, wants_json
 from hf_bones.collect.choices import Choices
 from hf_bones.dataset.choices import BuildChoices
-from hf_bones.record import command_line
+from hf_bones.record import command_line, typed_command
+
+if TYPE_CHECKING:
+    from hf_bones.dataset.build import BuildResult
 
 
 def collect(
@@ -77,10 +80,22 @@ def build(
         lines.append(f"{len(result.refused)} images refused: see {result.folder / 'refused.csv'}")
     for first, *others in result.summary["read"]:
         lines += [f"read: {first}", *(f"  {line}" for line in others)]
+    advice = ""
+    if result.advice is not None:
+        again = typed_command(*(result.advice.options or ()), "--overwrite", without=["--overwrite"])
+        command = f": {again}" if result.advice.options else f". See what the bundled model says of them: {_look(result)}"
+        advice = f"not fit for training yet: {result.advice.text}{command}"
+        lines.append(advice)
     lines.append(f"dataset: {result.folder}")
-    answer({"dataset": result.folder, **result.summary, "refused": result.refused, "notes": result.notes}, lines)
+    answer({"dataset": result.folder, **result.summary, "refused": result.refused, "notes": result.notes, "advice": advice}, lines)
     if strict and result.refused:
         raise typer.Exit(STRICT)
+
+
+def _look(result: BuildResult) -> str:
+    from hf_bones.dataset.faults.advice import bundled_look
+
+    return bundled_look(str(result.folder), next(iter(result.dataset)))
 
 
 def cache(

@@ -30,7 +30,9 @@ def demo(
 def review(
     place: Place,
     reviewer: Annotated[str, typer.Option(help="Your name, which signs your decisions; without it, the page asks.")] = "",
-    labels: Annotated[str, typer.Option(help="Classes to give: three-class, two-class or a YAML file.")] = "three-class",
+    labels: Annotated[
+        str, typer.Option(help="Classes to give: three-class, two-class or a YAML file; auto: a dataset's own, else three.")
+    ] = "auto",
     model: ModelOption = "bundled",
     host: Host = None,
     port: Port = None,

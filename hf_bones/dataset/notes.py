@@ -21,13 +21,9 @@ def group_notes(rows: Sequence[SourceRow]) -> list[str]:
     ]
 
 
-def twin_notes(digests: Sequence[str], labels: Sequence[str]) -> list[str]:
-    words: dict[str, list[str]] = {}
-    for digest, label in zip(digests, labels, strict=True):
-        words.setdefault(digest, []).append(label)
-    twins = [given for given in words.values() if len(given) > 1]
-    torn = sum(len(set(given)) > 1 for given in twins)
-    return [f"{len(twins)} files are there more than once, byte for byte, {torn} of them under different labels"] if twins else []
+def twin_notes(digests: Sequence[str]) -> list[str]:
+    twins = sum(count > 1 for count in Counter(digests).values())
+    return [f"{twins} files are there more than once, byte for byte, and stay in one split"] if twins else []
 
 
 def class_notes(labels: Sequence[str], splits: Sequence[str], scheme: LabelScheme) -> list[str]:

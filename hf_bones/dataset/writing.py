@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from hf_bones.curation.splits.names import SPLITS
 from hf_bones.dataset.encode import RefusedImage, encode_rows
+from hf_bones.dataset.faults.contradictions import CONTRADICTIONS_NAME
 from hf_bones.dataset.reading.sources import LeftOut, SourceRow
 from hf_bones.dataset.salvaged import SALVAGED_NAME, SalvagedImage
 from hf_bones.dataset.schema import COLUMNS, SEEN_ON_FILM, bone_features
@@ -20,7 +21,15 @@ from hf_bones.pages.tables import write_csv
 
 STAGED_NAME = "dataset"  # the new dataset's folder in a build's workspace
 _REPLACED = "replaced"  # and that of the one whose place it takes
-_BUILT = {*SPLITS, "dataset_dict.json", "README.md", "summary.json", "refused.csv", SALVAGED_NAME}  # what a build writes
+_BUILT = {
+    *SPLITS,
+    "dataset_dict.json",
+    "README.md",
+    "summary.json",
+    "refused.csv",
+    CONTRADICTIONS_NAME,
+    SALVAGED_NAME,
+}  # what a build writes
 _STATED = ("source", "region", "view", "licence", "severity", "synthetic", "image_id", *SEEN_ON_FILM)  # as the source states them
 _BATCH = 64
 _WORKERS = 2  # threads that open and encode

@@ -25,8 +25,8 @@ from hf_bones.app.review.same_origin import SameOriginOnly
 from hf_bones.app.review.session import DEFAULT_PAGE_SIZE, PAGE_SIZES, Review
 from hf_bones.app.serving import DEMO_STYLES, serve
 from hf_bones.curation.contact_sheet import contact_sheet
+from hf_bones.dataset.scheme import chosen_scheme
 from hf_bones.dataset.subject import open_subject
-from hf_bones.labels import load_scheme
 from hf_bones.pages.pictures import png
 from hf_bones.pages.templates import render
 
@@ -141,7 +141,7 @@ def launch_review(
     place: Path,
     *,
     reviewer: str = "",
-    labels: str = "three-class",
+    labels: str = "auto",
     model: str = "bundled",
     host: str | None = None,
     port: int | None = None,
@@ -149,7 +149,7 @@ def launch_review(
 ) -> None:
     """Opens the review of a collection or built dataset, and stays until it is stopped. Raises ValueError for a place that is neither."""
     with open_subject(place) as subject:
-        review = Review(subject, load_scheme(labels), reviewer=reviewer, model=model)
+        review = Review(subject, chosen_scheme(labels, [str(place)]), reviewer=reviewer, model=model)
         stop = threading.Event()
         records = [entry.record for entry in review.index.entries]
         thumbnails = threading.Thread(target=review.pictures.make_all, args=(records, stop), daemon=True)

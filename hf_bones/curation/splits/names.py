@@ -99,7 +99,7 @@ def require_no_leaks(groups: Sequence[str], splits: Sequence[str]) -> None:
         more = f"; and {len(leaks) - 10} more" if len(leaks) > 10 else ""
         raise GroupLeakError(
             f"{len(leaks)} group(s) are in more than one split: {shown}{more}. Give all rows of a group the same split, "
-            "mark rows as 'unused' or drop them, or have the split made again: leave it out, or run hf-bones curate split --anew"
+            "mark rows as 'unused' or drop them, or have the split made again (hf-bones build --split-anew, hf-bones curate split --anew)"
         )
 
 

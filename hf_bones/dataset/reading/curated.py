@@ -49,7 +49,7 @@ def with_decisions(reading: Reading, folder: Path) -> Reading:
         notes.append(f"{relabelled:,} images have a reviewer's label")
     if moved and made:
         notes.append(f"{moved:,} images moved to the splits that were made with seed {json.loads(made)['seed']}")
-    return Reading(rows, left_out, notes)
+    return replace(reading, rows=rows, left_out=left_out, notes=notes)
 
 
 def decisions_kept(output: Path, sources: Sequence[str]) -> list[str]:

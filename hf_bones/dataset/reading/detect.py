@@ -12,18 +12,22 @@ from pathlib import Path
 from hf_bones.collect.download.state import DownloadState
 from hf_bones.curation.splits.names import UNUSED
 from hf_bones.dataset.choices import ReadingChoices
-from hf_bones.dataset.reading import importers, sources
+from hf_bones.dataset.reading import importers
 from hf_bones.dataset.reading.collection import collection_rows
 from hf_bones.dataset.reading.curated import is_curated, with_decisions
+from hf_bones.dataset.reading.dataset_rows import dataset_rows, holds_images
 from hf_bones.dataset.reading.downloaded import find_download, with_terms
 from hf_bones.dataset.reading.layouts import boxed, export_tables
 from hf_bones.dataset.reading.layouts.archive import is_archive, unpacked
 from hf_bones.dataset.reading.layouts.folder_names import ClassOf, descents, subfolders
 from hf_bones.dataset.reading.layouts.folders import GROUP_BY_FOLDER, folder_rows, wanted_tree
 from hf_bones.dataset.reading.layouts.image_folder import has_labels, image_folder_rows, metadata_tables
+from hf_bones.dataset.reading.listed.table_rows import manifest_rows, word_map
+from hf_bones.dataset.reading.printable import printable
 from hf_bones.dataset.reading.sources import LeftOut, Reading
-from hf_bones.dataset.reading.tables import SourceError
-from hf_bones.labels import LabelScheme, load_scheme, normalise_name
+from hf_bones.dataset.reading.tables import TABLE_SUFFIXES, SourceError, not_a_table
+from hf_bones.dataset.scheme import chosen_scheme
+from hf_bones.labels import LabelScheme, normalise_name
 from hf_bones.manifest.store import MANIFEST_NAME
 
 KINDS = (
@@ -46,14 +50,14 @@ def read_source(
     `scheme` instead of the one that `choices` name. Raises `SourceError` where it cannot be read as its kind.
     """
     path = Path(spec).expanduser()
-    scheme = scheme or load_scheme(choices.labels)
+    scheme = scheme or chosen_scheme(choices.labels)
     chosen, place = _settled(spec, choices, scheme)
     downloaded = find_download(path) if chosen in _DOWNLOADED else None
     reading = _without_unused(_read(spec, place, chosen, choices, scheme, downloaded), choices)
-    if (
-        place.name not in (path.absolute().name, path.name.split(".")[0]) and chosen in _FOLDERS
-    ):  # the only folder in the one that was given
+    given = (path.absolute().name, path.name.split(".")[0])
+    if chosen in _FOLDERS and place.name not in given:  # the only folder in the one that was given
         reading = replace(reading, layout=": ".join(filter(None, (f"in {place.name}/", reading.layout))))
+    reading = printable(reading)
     return reading if downloaded is None else with_terms(reading, downloaded, replaces=chosen in ("fracatlas", "grazpedwri"))
 
 
@@ -69,6 +73,8 @@ def _read(spec: str, path: Path, chosen: str, choices: ReadingChoices, scheme: L
         raise SourceError(f"{spec}: no such file")
     if choices.group_from not in ("", GROUP_BY_FOLDER):
         raise SourceError(f"--group-from {choices.group_from}: only {GROUP_BY_FOLDER!r} is known")
+    words = word_map(choices.label_map)
+    stated = replace(choices, source_name=source, licence=licence)
     if chosen == "folder":
         names, known = scheme.names, _class_of(choices, scheme)
         reading = folder_rows(path, source=source, licence=licence, class_of=known, group_from=choices.group_from, names=names)
@@ -76,15 +82,16 @@ def _read(spec: str, path: Path, chosen: str, choices: ReadingChoices, scheme: L
         return reading
     if chosen == "collection":
         return collection_rows(path, source=source, licence=licence)
-    if chosen == "manifest":
-        return sources.manifest_rows(path, source=source, licence=licence)
     if chosen == "imagefolder":
-        return image_folder_rows(path, lambda table: sources.manifest_rows(table, source=source or path.name, licence=licence))
+        own = replace(stated, source_name=source or path.name, root=None)
+        return image_folder_rows(path, lambda table: manifest_rows(table, own, scheme=scheme, label_map=words))
     if chosen in _BOXED:
-        return _BOXED[chosen](path, boxed.Terms(source, licence, scheme, _word_map(choices)))
-    if chosen == "dataset":
-        reading = sources.dataset_rows(str(path) if path.is_dir() else spec, source=source, licence=licence)
+        return _BOXED[chosen](path, boxed.Terms(source, licence, scheme, words))
+    if chosen == "dataset" or (chosen == "manifest" and holds_images(path)):
+        reading = dataset_rows(str(path) if path.is_dir() else spec, stated)
         return with_decisions(reading, path) if is_curated(path) else reading
+    if chosen == "manifest":
+        return manifest_rows(path, stated, scheme=scheme, label_map=words)
     if chosen == "fracatlas":
         return importers.fracatlas_rows(path, rows=choices.fracatlas_rows)
     if chosen == "grazpedwri":
@@ -103,17 +110,17 @@ def detect_kind(
 
     "drawn" is drawn radiographs, whatever lies there; a folder of that name is "./drawn".
     """
-    return "drawn" if spec == "drawn" else _settled(spec, choices, scheme or load_scheme(choices.labels))[0]
+    return "drawn" if spec == "drawn" else _settled(spec, choices, scheme or chosen_scheme(choices.labels))[0]
 
 
 def _settled(spec: str, choices: ReadingChoices, scheme: LabelScheme) -> tuple[str, Path]:
     """The kind of a source, and where it lies: in an archive that was unpacked, or in the only folder of a folder."""
     path = Path(spec).expanduser()
     if path.is_file() and choices.kind in (None, *_FOLDERS, "mura"):
-        if path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".parquet"):
+        if path.suffix.lower() in TABLE_SUFFIXES:
             return choices.kind or ("mura" if importers.is_mura_table(path) else "manifest"), path
         if not is_archive(path):
-            raise SourceError(f"{spec}: a file must be a .csv, .tsv, .jsonl or .parquet manifest, or a ZIP or TAR archive")
+            raise not_a_table(spec, path)
         path = unpacked(path)
     if path.is_dir():
         return _detect_folder(path, choices, scheme)
@@ -161,19 +168,14 @@ def _recognised(path: Path) -> str:
     return ""
 
 
-def _word_map(choices: ReadingChoices) -> dict[str, str]:
-    """The label map by its words, normalised. What is no pair is told of by the build."""
-    return {normalise_name(word): name.strip() for word, _, name in (pair.rpartition("=") for pair in choices.label_map)}
-
-
 def _class_of(choices: ReadingChoices, scheme: LabelScheme) -> ClassOf:
     """Says of a word which class it stands for, by the label map or the scheme; a word that is too vague to map stands for itself."""
-    mapped = _word_map(choices)
+    mapped = {normalise_name(word): name for word, name in word_map(choices.label_map).items()}
     return cache(lambda word: mapped.get(normalise_name(word)) or scheme.class_of(word) or (scheme.refusal(word) and word))
 
 
 def _without_unused(reading: Reading, choices: ReadingChoices) -> Reading:
-    unused = {word for word, name in _word_map(choices).items() if name == UNUSED}
+    unused = {normalise_name(word) for word, name in word_map(choices.label_map).items() if name == UNUSED}
     if not unused:
         return reading
     gone = [row for row in reading.rows if normalise_name(row.label) in unused]
@@ -199,4 +201,9 @@ def merge_readings(readings: Sequence[Reading]) -> Reading:
         fresh = {row.image_id for row in reading.rows}
         rows += [replace(row, image_id=f"{row.source}/{row.image_id}") if row.image_id in seen else row for row in reading.rows]
         seen |= fresh
-    return Reading(rows, [row for r in readings for row in r.left_out], [note for r in readings for note in r.notes])
+    return Reading(
+        rows,
+        [row for r in readings for row in r.left_out],
+        [note for r in readings for note in r.notes],
+        [each for r in readings for each in r.contradictions],
+    )

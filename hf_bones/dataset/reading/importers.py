@@ -14,9 +14,11 @@ from pathlib import Path
 
 from hf_bones.collect.providers.folder import image_files
 from hf_bones.curation.splits.names import TRAIN, VALIDATION
+from hf_bones.dataset.reading.contradiction import LEFT_OUT
+from hf_bones.dataset.reading.fracatlas_check import fracatlas_contradictions
 from hf_bones.dataset.reading.layouts.annotations import voc_boxes, yolo_boxes
-from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow, yes_or_no
-from hf_bones.dataset.reading.tables import Box, SourceError, cell_text, read_table
+from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
+from hf_bones.dataset.reading.tables import Box, SourceError, cell_text, read_table, yes_or_no
 from hf_bones.labels import FRACTURED, HEALTHY
 
 PACKAGED_ROWS = "packaged"
@@ -41,18 +43,30 @@ def fracatlas_rows(root: Path, *, rows: str | Path | None = None) -> Reading:
     They lie in `root`, or in a folder of it, as they are downloaded. Groups are runs of 25 image numbers. `rows` takes labels, splits,
     groups and severities from a list of rows instead (columns image_id, label, split, group, severity, and subtype and cast where there
     are any), and only the images it names: "packaged" is the list that this project's figures were measured on, `fracatlas_rows.csv`.
-    Raises `SourceError` where files or columns are missing.
+    Films whose folder, table and boxes contradict each other are left out, unless a list of rows says what they are. Raises `SourceError`
+    where files or columns are missing.
     """
     root = published_table(root).parent
     records = _read_csv(root / "dataset.csv", ("image_id", "fractured"))
-    paths = {path.name: path for path in image_files(root / "images")}
+    films = list(image_files(root / "images"))
+    paths = {path.name: path for path in films}
     listed = None if rows is None else read_row_list(rows)
+    contradictions = fracatlas_contradictions(
+        {record["image_id"]: _flag(record, "fractured") for record in records},
+        films,
+        lambda name: len(_fracatlas_boxes(root / "Annotations", Path(name).stem)),
+        decided=listed is not None,
+    )
+    doubted = {each.file for each in contradictions if each.done == LEFT_OUT}
     found, left_out = [], []
     for record in records:
         name = record["image_id"]
         entry = None if listed is None else listed.get(Path(name).stem)
         if listed is not None and entry is None:
             left_out.append(LeftOut(name, "not in the list of rows"))
+            continue
+        if name in doubted:
+            left_out.append(LeftOut(name, "FracAtlas contradicts itself"))
             continue
         fractured = _flag(record, "fractured")
         folder = "Fractured" if fractured else "Non_fractured"
@@ -80,7 +94,7 @@ def fracatlas_rows(root: Path, *, rows: str | Path | None = None) -> Reading:
     notes = [f"FracAtlas has no patient ids: runs of {FRACATLAS_RUN} image numbers stand in for patients"]
     if listed is not None and (absent := listed.keys() - {row.image_id for row in found}):
         notes.append(f"{len(absent)} images of the list are not in {root.name}/dataset.csv")
-    return Reading(found, left_out, notes)
+    return Reading(found, left_out, notes, contradictions)
 
 
 def fracatlas_group(image_id: str) -> str:

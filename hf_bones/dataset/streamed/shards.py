@@ -167,6 +167,13 @@ def _read_small(shard: str, name: str) -> tuple[pyarrow.Table, list[tuple[int, i
     return table.replace_schema_metadata(None), groups
 
 
+def class_names(shard: str) -> list[str]:
+    """The names of a shard's classes; none where its labels are a text column."""
+    from datasets import Features
+
+    return list(getattr(Features.from_arrow_schema(open_shard(shard).schema_arrow).get("label"), "names", None) or [])
+
+
 def _label_names(file: ParquetFile, table: pyarrow.Table, place: str) -> pyarrow.Array:
     """The label column as names, null where a row has none (-1, as `datasets` has it, too)."""
     import pyarrow as pa

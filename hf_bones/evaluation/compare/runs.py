@@ -26,6 +26,7 @@ from hf_bones.config.recipe import STAGES, Recipe, RecipeError, load_recipe, nea
 from hf_bones.record import read_json, write_json
 from hf_bones.training.cached_views.fill import FOLDER as KEPT
 from hf_bones.training.run.checkpoints import START, comparable, differing_keys, last_complete_checkpoint
+from hf_bones.training.run_scheme import with_scheme
 
 Train = Callable[[Recipe], Path]  # runs a recipe to a finished checkpoint in its `output_dir`
 
@@ -139,7 +140,7 @@ def check_folders(entrants: Sequence[Entrant], seeds: Sequence[int], out: Path) 
             recipe = run_recipe(entrant, seed, out)
             folder = Path(recipe.training.output_dir)
             if (folder / "record.json").is_file() or last_complete_checkpoint(folder) is not None:
-                differing = differing_keys(comparable(recipe.as_dict()), folder)
+                differing = differing_keys(comparable(with_scheme(recipe).as_dict()), folder)
                 if differing:
                     raise RecipeError(
                         f"{folder} holds a run of {entrant.name!r} whose {', '.join(differing)} differ; "

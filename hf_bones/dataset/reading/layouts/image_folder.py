@@ -33,16 +33,17 @@ def image_folder_rows(root: Path, read_rows: Callable[[Path], Reading]) -> Readi
     tables = metadata_tables(root)
     if not tables:
         raise SourceError(f"{root}: an imagefolder needs {', '.join(_NAMES)} beside its images")
-    rows, left_out, notes = [], [], []
+    rows, left_out, notes, contradictions = [], [], [], []
     for table in tables:
         reading = read_rows(table)
-        left_out += reading.left_out
+        left_out += [replace(row, name=_within(root, table.parent / row.name)) for row in reading.left_out]
         notes += reading.notes
+        contradictions += reading.contradictions
         for row in reading.rows:
             file = row.file or table
-            within = file.relative_to(root) if file.is_relative_to(root) else Path(file.name)
-            split = row.split or next((found for part in within.parts[:-1] if (found := split_of_folder(part))), "")
-            rows.append(replace(row, split=split, image_id=within.as_posix()))
+            within = _within(root, file)
+            split = row.split or next((found for part in within.split("/")[:-1] if (found := split_of_folder(part))), "")
+            rows.append(replace(row, split=split, image_id=within))
     named = {row.file for row in rows}
     names = {row.image_id for row in rows} | {row.name for row in left_out}
     strays = [path for path in image_files(root) if path not in named and path.relative_to(root).as_posix() not in names]
@@ -51,4 +52,9 @@ def image_folder_rows(root: Path, read_rows: Callable[[Path], Reading]) -> Readi
     if strays:
         notes.append(f"left out: {len(strays)} images that no metadata file names ({strays[0].relative_to(root).as_posix()} …)")
     shown = ", ".join(table.relative_to(root).as_posix() for table in tables[:3]) + (", …" if len(tables) > 3 else "")
-    return Reading(rows, left_out, notes, layout=f"labels from {shown}")
+    return Reading(rows, left_out, notes, contradictions, layout=f"labels from {shown}")
+
+
+def _within(root: Path, file: Path) -> str:
+    """An image's name from `root` on; its own name alone where it lies elsewhere."""
+    return file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name
