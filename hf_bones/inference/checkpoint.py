@@ -13,9 +13,12 @@ from typing import Any
 
 from hf_bones.curation.duplicates.seen_films import SEEN_FILE, SeenFilms, read_seen_films
 from hf_bones.inference.decision import FILE_NAME as DECISION_FILE
+from hf_bones.inference.decision import DecisionRule, read_decision
 from hf_bones.labels import SHIPPED_SCHEMES, LabelClass, LabelScheme
+from hf_bones.preprocess import InputSpec, spec_from_processor
 from hf_bones.reach import offline_where_unreached
-from hf_bones.record import sha256_file, sha256_rows
+from hf_bones.record import read_json, sha256_file, sha256_rows
+from hf_bones.training.backbone.checkpoint_sizes import MAX_INPUT_SIDE
 from hf_bones.training.backbone.patch_head import FILE_NAME as PATCH_HEAD
 
 BUNDLED = "bundled"
@@ -174,6 +177,32 @@ def _check_complete(checkpoint: Checkpoint) -> None:
             f"{where}: no {PROCESSOR_FILE}, so the input size is unknown; "
             "save one with `hf_bones.preprocess.image_processor(InputSpec(SIZE)).save_pretrained(FOLDER)`"
         )
+
+
+def spec_of(checkpoint: Checkpoint) -> InputSpec:
+    """The model input that a checkpoint asks for. Raises `CheckpointError` for a size that no film needs."""
+    path = checkpoint.folder / PROCESSOR_FILE
+    spec = spec_from_processor(read_json(path), str(path))
+    if not 0 < spec.size <= MAX_INPUT_SIDE:
+        raise CheckpointError(f"{checkpoint.name}: {PROCESSOR_FILE} asks for images of {spec.size} px; at most {MAX_INPUT_SIDE}")
+    return spec
+
+
+def decision_of(checkpoint: Checkpoint, config: dict[str, Any], spec: InputSpec) -> tuple[DecisionRule, bool]:
+    """A checkpoint's decision.json, and whether there is one; without it nothing is calibrated.
+
+    Raises `CheckpointError` where it was fitted for other classes or another size.
+    """
+    decision = read_decision(checkpoint.folder)
+    if decision is None:
+        return DecisionRule(temperature=1.0, scheme=scheme_of(config, str(checkpoint.folder)), image_size=spec.size), False
+    check_labels(decision.scheme, config, str(checkpoint.folder))
+    if decision.image_size != spec.size:
+        raise CheckpointError(
+            f"{checkpoint.folder}: decision.json was fitted at {decision.image_size} px, preprocessor_config.json says {spec.size} px; "
+            "calibrate this checkpoint again"
+        )
+    return decision, True
 
 
 def scheme_of(config: dict[str, Any], source: str) -> LabelScheme:

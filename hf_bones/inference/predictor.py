@@ -20,7 +20,7 @@ from PIL import Image
 
 from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Limits, Radiograph, explain, open_image
 from hf_bones.inference import checkpoint as files
-from hf_bones.inference.decision import DecisionRule, read_decision
+from hf_bones.inference.decision import DecisionRule
 from hf_bones.inference.explain import HEATMAP_BATCH, heat_maps
 from hf_bones.inference.finding import REFER, UNREADABLE, Finding
 from hf_bones.inference.join import log_sum_exp
@@ -28,9 +28,8 @@ from hf_bones.inference.network import best_device, content_mask, load_network, 
 from hf_bones.inference.second_look import SCALE, TOP, SecondLook, evidence_of_doubtful, film_evidence
 from hf_bones.labels import LabelScheme
 from hf_bones.logits import softmax
-from hf_bones.preprocess import InputSpec, fitted_shape, spec_from_processor, stack_inputs
+from hf_bones.preprocess import InputSpec, fitted_shape, stack_inputs
 from hf_bones.record import read_json
-from hf_bones.training.backbone.checkpoint_sizes import MAX_INPUT_SIDE
 
 if TYPE_CHECKING:
     import torch
@@ -89,22 +88,8 @@ class BonePredictor:
         """
         found = files.find_checkpoint(name, revision)
         config = read_json(found.folder / files.CONFIG_FILE)
-        processor_path = found.folder / files.PROCESSOR_FILE
-        spec = spec_from_processor(read_json(processor_path), str(processor_path))
-        if not 0 < spec.size <= MAX_INPUT_SIDE:
-            raise files.CheckpointError(f"{found.name}: {files.PROCESSOR_FILE} asks for images of {spec.size} px; at most {MAX_INPUT_SIDE}")
-        decision = read_decision(found.folder)
-        calibrated = decision is not None
-        if decision is None:
-            decision = DecisionRule(temperature=1.0, scheme=files.scheme_of(config, str(found.folder)), image_size=spec.size)
-        else:
-            files.check_labels(decision.scheme, config, str(found.folder))
-            if decision.image_size != spec.size:
-                raise files.CheckpointError(
-                    f"{found.folder}: decision.json was fitted at {decision.image_size} px, preprocessor_config.json says {spec.size} px; "
-                    "calibrate this checkpoint again"
-                )
-
+        spec = files.spec_of(found)
+        decision, calibrated = files.decision_of(found, config, spec)
         model = load_network(found).to(device or best_device())
         head = load_patch_head(found, model, needed=decision.patches is not None)
         return cls(model, spec, decision, calibrated=calibrated, checkpoint=found.name, revision=found.revision, patch_head=head)
