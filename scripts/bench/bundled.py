@@ -1,5 +1,5 @@
 """Makes the bundled model again from its second version, which stands in the project's history: weights, patch head, decision, card,
-record, and the list of films it has seen. An hour on two CPU cores; what is made already is only compared.
+record, and the list of films it has seen. What is made already is only compared.
 
     python scripts/bench/bundled.py DATA --elsewhere FOLDER --out runs/bundled             # made, compared with the second version
     python scripts/bench/bundled.py DATA --elsewhere FOLDER --out runs/bundled --adopt     # judged on test and drawn films, and shipped

@@ -2,7 +2,7 @@
 
 A bone is looked for as a bright band with two parallel edges. A jagged line cuts it, and what lies beyond the line is moved: not at all (a
 crack), sideways (displacement) or about the cut (angulation), less and less along the bone, so that the limb goes on as it was. The cut
-itself is lucent, or dense where pieces overlap. Everything is measured in widths of the bone.
+itself is lucent, or dense where pieces overlap. How far pieces go is measured in widths of the bone.
 
 Such a film is synthetic, whatever it was drawn into. Not here: radiographs that are drawn from nothing (`radiograph.py`).
 """
