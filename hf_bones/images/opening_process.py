@@ -155,7 +155,8 @@ def serve() -> None:
         try:
             opened = open_image(source, Limits(**words["limits"]))
         except ImageRefusedError as refusal:
-            told, pixels = {"reason": str(refusal.reason), "detail": refusal.detail, "source": refusal.source}, b""
+            told: dict[str, Any] = {"reason": str(refusal.reason), "detail": refusal.detail, "source": refusal.source}
+            pixels = b""
         else:
             told = {"shape": opened.pixels.shape, "size": opened.original_size, "format": opened.source_format}
             told |= {"mode": opened.source_mode, "steps": opened.steps}

@@ -25,7 +25,7 @@ class Hostile:
 
     kind: str
     name: str
-    make: Callable[[], bytes]
+    make: Callable[..., bytes]
     pixels: int = 64 * 64
 
 
@@ -166,7 +166,7 @@ def gifs(sizes: Sequence[int] = SIZES) -> Iterator[Hostile]:
 
 
 def bmps(sizes: Sequence[int] = SIZES) -> Iterator[Hostile]:
-    def bmp(bits: int, compression: int, body: Callable[[int], bytes], size: int, side: int, colours: int = 256) -> Callable[[], bytes]:
+    def bmp(bits: int, compression: int, body: Callable[..., bytes], size: int, side: int, colours: int = 256) -> Callable[[], bytes]:
         head = struct.pack("<IiiHHIIiiII", 40, side, side, 1, bits, compression, 0, 0, 0, colours, 0)
         return lambda: b"BM" + struct.pack("<IHHI", 0, 0, 0, 54 + 1024) + head + bytes(1024) + body(size)
 
