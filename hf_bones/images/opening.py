@@ -136,7 +136,7 @@ def _decoded(data: bytes, kind: str, limits: Limits, budget: Budget) -> Radiogra
     with Image.open(checked.stream, formats=[kind]) as image:
         check_size(*image.size, limits)
         budget.allow_pixels(image.width * image.height)
-        frames = int(checked.frames or getattr(image, "n_frames", 1))
+        frames: int = checked.frames or getattr(image, "n_frames", 0) or 1
         turned = tiff is not None and tiff.orientation in (5, 6, 7, 8)
         opened = _from_pillow(image, limits, image.format or kind, white_is_zero=tiff is not None and tiff.photometric == 0, budget=budget)
         steps = opened.steps
