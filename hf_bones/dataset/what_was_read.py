@@ -23,7 +23,7 @@ def what_was_read(spec: str, kind: str, reading: Reading, scheme: LabelScheme, l
     lines.append(f"splits: {given}" if set(splits) - {""} else "splits: none given, so whole groups are dealt out")
     words = Counter(row.label for row in rows)
     read = [(word, _class_of(word, scheme, label_map), count) for word, count in words.most_common(_WORDS)]
-    told = ", ".join(f"{word} {count:,}" if word == label else f"{word!r} as {label} {count:,}" for word, label, count in read)
+    told = ", ".join(_told(word, label, count) for word, label, count in read)
     lines.append(f"labels: {told}" + (f", and {len(words) - _WORDS} more words" if len(words) > _WORDS else ""))
     groups = len({row.group for row in rows if row.group})
     alone = sum(not row.group for row in rows)
@@ -41,6 +41,12 @@ def what_was_read(spec: str, kind: str, reading: Reading, scheme: LabelScheme, l
             else f"left out: {len(reading.left_out):,}, each with its reason in refused.csv, and {unused:,} marked unused"
         )
     return lines
+
+
+def _told(word: str, label: str, count: int) -> str:
+    if not word:
+        return f"none {count:,}"
+    return f"{word} {count:,}" if word == label else f"{word!r} as {label} {count:,}"
 
 
 def _class_of(word: str, scheme: LabelScheme, label_map: Mapping[str, str]) -> str:

@@ -25,10 +25,11 @@ from hf_bones.dataset.reading.layouts.image_folder import has_labels, image_fold
 from hf_bones.dataset.reading.listed.table_rows import manifest_rows, word_map
 from hf_bones.dataset.reading.printable import printable
 from hf_bones.dataset.reading.sources import LeftOut, Reading
-from hf_bones.dataset.reading.tables import TABLE_SUFFIXES, SourceError, not_a_table
+from hf_bones.dataset.reading.tables import TABLE_SUFFIXES, SourceError, is_spreadsheet, not_a_table
 from hf_bones.dataset.scheme import chosen_scheme
 from hf_bones.labels import LabelScheme, normalise_name
 from hf_bones.manifest.store import MANIFEST_NAME
+from hf_bones.reach import require_there
 
 KINDS = (
     "folder", "manifest", "dataset", "collection", "imagefolder", "coco", "yolo", "voc", "boxes-csv", "classes-csv", "fracatlas",
@@ -119,7 +120,7 @@ def _settled(spec: str, choices: ReadingChoices, scheme: LabelScheme) -> tuple[s
     if path.is_file() and choices.kind in (None, *_FOLDERS, "mura"):
         if path.suffix.lower() in TABLE_SUFFIXES:
             return choices.kind or ("mura" if importers.is_mura_table(path) else "manifest"), path
-        if not is_archive(path):
+        if is_spreadsheet(path) or not is_archive(path):  # which is a ZIP, too
             raise not_a_table(spec, path)
         path = unpacked(path)
     if path.is_dir():
@@ -127,6 +128,7 @@ def _settled(spec: str, choices: ReadingChoices, scheme: LabelScheme) -> tuple[s
     if choices.kind:
         return choices.kind, path
     if re.fullmatch(r"[\w.-]+/[\w.-]+", spec) and not spec.startswith("."):
+        require_there(spec, "dataset")
         return "dataset", path
     raise SourceError(f"{spec}: no such file or folder, and not a Hub id (owner/name) or 'drawn'")
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import math
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from errno import ENOENT
+from errno import EINVAL, ENOENT, ENOTDIR
 from pathlib import Path
 
 from hf_bones.dataset.reading.contradiction import Contradiction
 from hf_bones.dataset.reading.tables import Box
 from hf_bones.images.opening import DEFAULT_LIMITS
 from hf_bones.pages.pictures import png
+
+_SAID = {ENOENT: "no such file", ENOTDIR: "no such file"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +67,13 @@ class SourceRow:
         """The encoded image, whichever way the row has it. Raises OSError, saying nothing of where it lies, for what is no regular file."""
         if self.file is None:
             return self.content() if callable(self.content) else self.content or b""
-        if not self.file.is_file():  # a pipe must not be waited for
-            raise FileNotFoundError(ENOENT, "no such file" if not self.file.exists() else "not a regular file")
-        with self.file.open("rb") as stream:
-            return stream.read(DEFAULT_LIMITS.max_bytes + 1)  # a larger file is refused, and need not fill the memory for that
+        try:
+            if not stat.S_ISREG(self.file.stat().st_mode):  # a pipe must not be waited for
+                raise OSError(EINVAL, "not a regular file")
+            with self.file.open("rb") as stream:
+                return stream.read(DEFAULT_LIMITS.max_bytes + 1)  # a larger file is refused, and need not fill the memory for that
+        except OSError as error:
+            raise OSError(error.errno, _SAID.get(error.errno or 0) or error.strerror or "cannot be read") from error
 
     def read_hash(self) -> str:
         """The SHA-256 of what it reads now, which for a dataset's rows is not that of the source; "" where it cannot be read."""

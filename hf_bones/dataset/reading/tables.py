@@ -201,9 +201,13 @@ def _fits(text: str, delimiter: str) -> tuple[int, int, int]:
     return (len(find_columns(rows[0])), sum(len(row) == width for row in rows) if width > 1 else 0, width)
 
 
+def is_spreadsheet(path: Path) -> bool:
+    return path.suffix.lower() in _SPREADSHEETS
+
+
 def not_a_table(spec: str, path: Path) -> SourceError:
     """What to say of a file that is given as a source and is no table, by its suffix."""
-    if path.suffix.lower() in _SPREADSHEETS:
+    if is_spreadsheet(path):
         return SourceError(f"{spec}: spreadsheets are not read; save the sheet as CSV, beside its images, and give that file")
     return SourceError(f"{spec}: a file must be a table ({', '.join(TABLE_SUFFIXES)}), or a ZIP or TAR archive")
 
