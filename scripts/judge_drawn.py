@@ -6,6 +6,7 @@ python scripts/judge_drawn.py hf_bones/checkpoint --examples    # the bundled mo
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from tqdm import tqdm
@@ -45,10 +46,10 @@ def judge(predictor: BonePredictor, count: int, seed: int, mode: str) -> list[Ju
 
 
 def card_title(checkpoint: Path) -> str | None:
-    """The title of the card that is there, which `write_card` would else name after the folder."""
+    """The title of the card that is there, unescaped, which `write_card` would else name after the folder."""
     card = checkpoint / "README.md"
     lines = card.read_text(encoding="utf-8").splitlines() if card.is_file() else []
-    return next((line.removeprefix("# ") for line in lines if line.startswith("# ")), None)
+    return next((re.sub(r"\\(?=[^A-Za-z0-9\s])", "", line.removeprefix("# ")) for line in lines if line.startswith("# ")), None)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,8 @@ def test_its_list_of_films_seen_is_small_and_holds_the_films_of_its_record(recor
     data = record["data"]
     counts = {split: sum(by.values()) for split, by in data["counts"].items()}
     learnt, validated = int((~seen.validation).sum()), int(seen.validation.sum())
-    assert counts["train"] - data.get("drawn", 0) <= learnt <= counts["train"] and validated <= counts["validation"]
+    drawn = data.get("drawn", 0) + data.get("broken_copies", 0)
+    assert counts["train"] - drawn <= learnt <= counts["train"] and validated <= counts["validation"]
     assert len(set(seen.owner.tolist())) == len(seen), "each film has a code, so that a copy of another size is found"
 
 
@@ -45,6 +46,7 @@ def test_its_card_names_the_data_the_noise_and_what_it_is_not():
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
     for words in ("FracAtlas", "not a medical device", "kappa", "CC-BY-4.0", "facebook/dinov2-small"):
         assert words in card, words
+    assert r"# hf\_bones: the bundled model" in card.splitlines()
 
 
 def test_nothing_in_it_names_a_folder_of_the_machine_it_was_made_on():
