@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+FEW = 10  # films of a source under which its rows are not shown
 Bars = list[dict[str, Any]]
 Cells = dict[tuple[str, ...], dict[str, str]]  # row → column → what stands there
 
@@ -78,16 +79,28 @@ def pivot(bars: Bars, head: str = "test rows", left_out: str = "auroc_ovr_beyond
     return grid([head, "model"], dict(sorted(cells.items(), key=lambda item: item[0][0])), columns)
 
 
+def headline(bars: Bars) -> list[str]:
+    """`pivot` of the test rows by their sources, less those with a handful of films."""
+    return pivot([bar for bar in bars if bar["bar"].endswith(" test") and bar["n"] >= FEW and not _is_slice(bar)])
+
+
+def _is_slice(bar: Mapping[str, Any]) -> bool:
+    """Whether a bar is of some of the films of all sources: bare ones, those of a region, those of a severity."""
+    return str(bar["bar"]).endswith(" abnormal) test")
+
+
 def accuracy(bars: Bars) -> list[str]:
-    """`pivot` of the test rows; below it what was measured on films of other origins, a row for each model and source."""
+    """The headline; below it slices of the test rows, then films of other origins, a row for each model and source."""
     elsewhere = [bar for bar in bars if not bar["bar"].endswith(" test")]
+    slices = [{**bar, "bar": bar["bar"].replace(", bare", " and bare")} for bar in bars if _is_slice(bar)]
     cells: Cells = {}
     for bar in elsewhere:
         model, _, rest = bar["bar"].partition(": ")
         figure, _, where = rest.rpartition(", ")
         cells.setdefault((where, model), {})[ELSEWHERE_HEADS.get(figure, figure)] = cell(bar)
     below = grid(["films elsewhere", "model"], cells) if cells else []
-    return pivot([bar for bar in bars if bar not in elsewhere]) + (["", *below] if below else [])
+    tables = [headline(bars), pivot(slices, "test films") if slices else [], below]
+    return [line for table in tables if table for line in ("", *table)][1:]
 
 
 def teacher(bars: Bars) -> list[str]:

@@ -15,16 +15,17 @@ from hf_bones.record import read_json
 
 sys.path.append(str(ROOT / "scripts" / "bench"))
 
-from result_tables import accuracy, beside, by_transform, leaderboard, plain, teacher
+from result_tables import accuracy, beside, by_transform, headline, leaderboard, plain, teacher
 
 MARKED = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
 TABLES = {"accuracy": accuracy, "teacher": teacher, "augment": by_transform, "dedup": beside, "train": beside, "compare": leaderboard}
-TABLES |= {"pooling": leaderboard, "augment_style": by_transform, "bundled": beside}
+TABLES |= {"pooling": leaderboard, "augment_style": by_transform, "bundled": beside, "headline": headline}
+RECORDS = {"headline": "accuracy"}  # of a table that is not named after its record
 
 
 def table(name: str) -> str:
     """A Markdown table of a result file's bars, or a line saying that it is not measured."""
-    path = ROOT / "scripts" / "bench" / "results" / f"{name}.json"
+    path = ROOT / "scripts" / "bench" / "results" / f"{RECORDS.get(name, name)}.json"
     if not path.is_file():
         return f"Not measured yet (`scripts/bench/{name}.py`).\n"
     result = read_json(path)

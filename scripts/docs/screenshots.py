@@ -31,7 +31,7 @@ IMAGES = ROOT / "docs" / "images"
 HASHES = IMAGES / "screenshots.json"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-component-update"]
 FILMS = 180  # in the collection that is reviewed
-EXAMPLE = 4  # of the demo's drawn examples, from 0: a femur beyond repair
+EXAMPLE = 4  # of the demo's drawn examples, from 0: a forearm beyond repair
 SETTLED = 1500  # ms: bars grow and images fade in
 
 
