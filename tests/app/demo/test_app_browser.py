@@ -177,7 +177,7 @@ def test_of_several_dropped_files_one_is_read_and_the_others_are_named(page: Pag
         base64.b64encode(film.read_bytes()).decode(),
     )
     expect_answer(page)
-    expect(page.locator("#not-read")).to_have_text("Read: a.png. Not read: b.png, c.png (one film at a time).")
+    expect(page.locator("#not-read")).to_have_text("Taken: a.png. Not read: b.png, c.png (one film at a time).")
     send_file(page, "drop", "d.png", film.read_bytes())
     expect(page.locator("#not-read p")).to_be_empty()
 

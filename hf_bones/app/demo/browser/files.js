@@ -12,7 +12,7 @@
       const names = left.filter((one) => one[1] === why).map(([name]) => name), more = names.length - shownNames;
       return names.slice(0, shownNames).join(", ") + (more > 0 ? " and " + more + " more" : "") + " (" + why + ")";
     });
-    say(left.length ? (taken ? "Read: " + taken.name + ". " : "") + "Not read: " + reasons.join("; ") + "." : "");
+    say(left.length ? (taken ? "Taken: " + taken.name + ". " : "") + "Not read: " + reasons.join("; ") + "." : "");
   }
 
   const button = () => find("#other-file")?.parentElement.querySelector(":scope > input[type=file]");
