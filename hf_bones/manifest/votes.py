@@ -92,6 +92,11 @@ def agreed_label(votes: Iterable[Vote]) -> tuple[str, str]:
     return given[0].label, subtypes.pop() if len(subtypes) == 1 else ""
 
 
+def stated_labels(label: str, votes: Iterable[Vote]) -> set[str]:
+    """What an image may be: the `label` that counts, or while reviewers differ each that one of them gives; empty without any."""
+    return {label} if label else {vote.label for vote in on_label(votes)}
+
+
 def told(votes: Iterable[Vote]) -> str:
     """Who says what, for a message: "ada fractured, bo healthy"."""
     return ", ".join(f"{vote.by or 'nobody by name'} {vote.says}" for vote in votes)

@@ -15,7 +15,7 @@ from hf_bones.collect.upkeep.status import label_conflicts
 from hf_bones.curation.splits.names import UNUSED, merge_groups
 from hf_bones.curation.subject import DATASET_KIND
 from hf_bones.manifest.store import ImageRecord, Manifest
-from hf_bones.manifest.votes import NEEDS_ADJUDICATION, differ, on_use, told
+from hf_bones.manifest.votes import NEEDS_ADJUDICATION, differ, on_use, stated_labels, told
 
 GROUP, PAGE, COPIES, HASH = "patient or group", "page or publication", "near-duplicates", "identical bytes"
 KINDS = (GROUP, PAGE, COPIES, HASH)
@@ -108,8 +108,8 @@ def left_out_reasons(manifest: Manifest, records: Sequence[ImageRecord]) -> dict
     conflicts = label_conflicts(manifest)
     labels: dict[str, set[str]] = defaultdict(set)
     for record in records:
-        if record.copy_group and record.decision != "drop" and record.final_label:
-            labels[record.copy_group].add(record.final_label)
+        if record.copy_group and record.decision != "drop":
+            labels[record.copy_group] |= stated_labels(record.final_label, record.votes)
     return {
         record.sha256: why_left_out(record, conflicts.get(record.sha256, []), sorted(labels.get(record.copy_group, ())))
         for record in records

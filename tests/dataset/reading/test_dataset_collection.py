@@ -163,3 +163,14 @@ def test_an_image_on_which_reviewers_differ_is_left_out_of_a_collection_and_coun
     assert [row.sha256 for row in reading.rows] == [read]
     assert [left.reason for left in reading.left_out] == ["needs adjudication: ada fractured, bo healthy"]
     assert reading.notes == ["1 image left out, on which reviewers differ (needs adjudication); refused.csv names them with their votes"]
+
+
+def test_a_near_duplicate_of_an_image_on_which_reviewers_differ_is_as_doubtful(tmp_path):
+    disputed, _ = (add(tmp_path, seed, label="fractured", copy_group="c") for seed in (1, 2))
+    with open_manifest(tmp_path) as manifest:
+        for by, label in (("ada", "fractured"), ("bo", "healthy")):
+            manifest.decide(disputed, "relabel", "", by, label=label)
+    assert [left.reason for left in collection_rows(tmp_path).left_out] == [
+        "needs adjudication: ada fractured, bo healthy",
+        "its near-duplicates carry different labels: fractured, healthy",
+    ]
