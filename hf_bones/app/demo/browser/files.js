@@ -4,7 +4,7 @@
 () => {
   const find = (selector) => document.querySelector(selector), shownNames = 5;
   const say = (text) => { const place = find("#not-read p"); if (place) place.textContent = text; };
-  const tooLarge = (file) => file.size > Number(find("#not-read p")?.dataset.maxBytes || Infinity);
+  const tooLarge = (file) => file.size > Number(find("#not-read p")?.dataset.maxBytes || Number.MAX_VALUE);
   const wait = () => { const verdict = find("#verdict .verdict"); if (verdict) verdict.dataset.state = "waiting"; };
 
   function report(left, taken) {
