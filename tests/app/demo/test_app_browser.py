@@ -164,6 +164,13 @@ def test_an_answer_stands_beside_its_own_film_alone(page: Page, film: Path, monk
     page.wait_for_timeout(500)
     expect(page.locator(".verdict")).to_have_attribute("data-state", "empty")
     expect(page.locator("#radiograph img")).to_have_count(0)
+    page.get_by_role("button", name=first.caption).click()
+    expect(page.locator("#radiograph img")).to_be_visible(timeout=WAIT)
+    page.evaluate("document.documentElement.dataset.turn = 99")  # as if the next turn crossed with the answer
+    go_on.release(2)
+    expect(page.locator("#radiograph img")).to_have_count(0, timeout=WAIT)
+    expect(page.locator(".verdict")).to_have_attribute("data-state", "reading")
+    expect(page.locator("#heat")).to_be_hidden()
 
 
 def test_of_several_dropped_files_one_is_read_and_the_others_are_named(page: Page, film: Path) -> None:
