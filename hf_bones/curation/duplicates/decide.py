@@ -107,7 +107,7 @@ def near_duplicate_groups(
     for hashes, within in zip(joined, links_of, strict=True):
         members = sorted((records[sha256] for sha256 in hashes), key=rank)
         candidates = [record for record in members if not _dropped_by_others(record) and not differ(on_use(record.votes))]
-        labels = tuple(sorted(set().union(*(stated_labels(record.final_label, record.votes) for record in candidates))))
+        labels = tuple(sorted({label for record in candidates for label in stated_labels(record.final_label, record.votes)}))
         found.append(
             NearDuplicateGroup(
                 name=f"copies-{hashes[0][:12]}",
