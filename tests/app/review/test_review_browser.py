@@ -71,7 +71,7 @@ def expect_total(page: Page, count: int) -> None:
 
 
 def expect_saved(page: Page, words: str) -> None:
-    expect(page.locator(".said[data-kind=saved]").first).to_contain_text(words)
+    expect(page.locator(".said[data-kind=saved]").first).to_contain_text(words, timeout=WAIT)  # each is synced to the disk
 
 
 def open_large(page: Page) -> str:
