@@ -116,7 +116,11 @@ def agreement(
 
     with open_subject(place) as subject:
         found = agreement_of_place(subject.manifest, first, second, use=use)
-    answer(found, [agreement_text(found)])
+        disputed = sum(bool(record.disputed) for record in subject.manifest.images())
+    lines = [agreement_text(found)]
+    if disputed:
+        lines.append(f"{disputed:,} images need adjudication, and a build leaves them out: filter by Decision in hf-bones review {place}")
+    answer(found, lines)
 
 
 def suspects(

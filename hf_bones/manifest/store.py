@@ -17,7 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from hf_bones.manifest.queries import DECISIONS, IMAGES
 from hf_bones.manifest.schema import MIGRATIONS, SCHEMA_VERSION
+from hf_bones.manifest.votes import Vote, agreed_label, differ, on_label, on_use, votes_that_stand
 from hf_bones.record import now
 
 MANIFEST_NAME = "manifest.db"
@@ -38,8 +40,8 @@ class ImageRecord:
     identifier or "unknown", `licence_text` the source's words. `label_basis` says where the label comes from: "query" (a search term, to be
     checked), "folder", "table", "dataset" …. `boxes` are (cx, cy, w, h) in [0, 1]; `severity` in [0, 1] or None; `hashes` perceptual
     hashes by name. `copy_group` names the near-duplicates that this image is one of; `marks` say in words what was done to the file
-    ("salvaged: 99.7 % of the rows"). `decision` ("keep", "drop" …) and what follows is the last one that stands: "" for none yet;
-    `reviewed_label` and `reviewed_subtype` are those of the last relabelling that stands. Times are UTC, ISO 8601.
+    ("salvaged: 99.7 % of the rows"). `decision` ("keep", "drop" …) and what follows is the last one that stands: "" for none yet. `votes`
+    are the reviewers' own; `reviewed_label` and `reviewed_subtype` what they agree on, or "". Times are UTC, ISO 8601.
     """
 
     sha256: str
@@ -81,15 +83,23 @@ class ImageRecord:
     decided_at: str = ""
     reviewed_label: str = ""
     reviewed_subtype: str = ""
+    votes: tuple[Vote, ...] = ()
+
+    @property
+    def disputed(self) -> tuple[Vote, ...]:
+        """The votes that differ, about the label or else about use; such an image needs adjudication. Empty where reviewers agree."""
+        return next((votes for votes in (on_label(self.votes), on_use(self.votes)) if differ(votes)), ())
 
     @property
     def final_label(self) -> str:
-        """The label that counts: the reviewer's, else the one it came with."""
-        return self.reviewed_label or self.label
+        """The label that counts: the reviewers', else the one it came with; none while reviewers differ about it."""
+        return "" if differ(on_label(self.votes)) else self.reviewed_label or self.label
 
     @property
     def final_subtype(self) -> str:
         """The subtype that counts; a reviewer who changes the label changes the subtype with it."""
+        if differ(on_label(self.votes)):
+            return ""
         return self.reviewed_subtype if self.reviewed_label and self.reviewed_label != self.label else self.reviewed_subtype or self.subtype
 
 
@@ -113,22 +123,9 @@ class Decision:
 
 
 RECORD_COLUMNS = tuple(field.name for field in dataclasses.fields(ImageRecord))
-DECISION_COLUMNS = ("decision", "decision_reason", "decided_by", "decided_at", "reviewed_label", "reviewed_subtype")
+DECISION_COLUMNS = ("decision", "decision_reason", "decided_by", "decided_at", "reviewed_label", "reviewed_subtype", "votes")
+_OF_VOTES = ("reviewed_label", "reviewed_subtype", "votes")
 IMAGE_COLUMNS = tuple(name for name in RECORD_COLUMNS if name not in DECISION_COLUMNS)
-
-_STANDING = "x.sha256 = images.sha256 AND NOT EXISTS (SELECT 1 FROM decisions u WHERE u.undoes = x.id)"
-_IMAGES = f"""
-SELECT images.*, coalesce(d.decision, '') AS decision, coalesce(d.reason, '') AS decision_reason, coalesce(d.decided_by, '') AS decided_by,
-       coalesce(d.decided_at, '') AS decided_at, coalesce(r.label, '') AS reviewed_label, coalesce(r.subtype, '') AS reviewed_subtype
-FROM images
-LEFT JOIN decisions d ON d.id = (SELECT max(x.id) FROM decisions x WHERE {_STANDING} AND x.decision NOT IN ('relabel', 'undo'))
-LEFT JOIN decisions r ON r.id = (SELECT max(x.id) FROM decisions x WHERE {_STANDING} AND x.decision = 'relabel')
-"""
-_DECISIONS = """
-SELECT d.id, d.sha256, d.decision, d.reason, d.decided_by, d.decided_at, d.label, d.subtype, d.undoes,
-       EXISTS (SELECT 1 FROM decisions u WHERE u.undoes = d.id) AS undone
-FROM decisions d
-"""
 
 
 class Manifest:
@@ -170,7 +167,7 @@ class Manifest:
 
     def images(self, where: str = "", parameters: Sequence[Any] = ()) -> Iterator[ImageRecord]:
         """Every image with its last decision, in the order in which they came; `where` is an SQL condition on the columns of `images`."""
-        for row in self.rows(f"{_IMAGES} {'WHERE ' + where if where else ''} ORDER BY images.rowid", parameters):
+        for row in self.rows(f"{IMAGES} {'WHERE ' + where if where else ''} ORDER BY images.rowid", parameters):
             yield _record(row)
 
     def image(self, sha256: str) -> ImageRecord | None:
@@ -220,7 +217,7 @@ class Manifest:
 
     def decisions(self, where: str = "", parameters: Sequence[Any] = ()) -> Iterator[Decision]:
         """The log, oldest first; `where` is an SQL condition on `d`, the decisions."""
-        for row in self.rows(f"{_DECISIONS} {'WHERE ' + where if where else ''} ORDER BY d.id", parameters):
+        for row in self.rows(f"{DECISIONS} {'WHERE ' + where if where else ''} ORDER BY d.id", parameters):
             yield Decision(**{**dict(row), "undone": bool(row["undone"])})
 
     def tombstones(self, values: Iterable[str]) -> set[str]:
@@ -292,7 +289,10 @@ def _stored(value: Any) -> Any:
 
 
 def _record(row: sqlite3.Row) -> ImageRecord:
-    values = {name: row[name] for name in RECORD_COLUMNS}
+    values = {name: row[name] for name in RECORD_COLUMNS if name not in _OF_VOTES}
+    votes = votes_that_stand(Vote(*said) for _, *said in sorted(json.loads(row["standing"] or "[]")))
+    label, subtype = agreed_label(votes)
+    values.update(votes=votes, reviewed_label=label, reviewed_subtype=subtype)
     values["boxes"] = tuple(tuple(box) for box in json.loads(values["boxes"] or "[]"))
     values["hashes"] = json.loads(values["hashes"]) if values["hashes"] else None
     values["hardware"] = None if values["hardware"] is None else bool(values["hardware"])

@@ -35,7 +35,14 @@ HOST = "127.0.0.1"
 DROP_REASONS = ("not a radiograph", "poor quality", "several pictures", "copy", "no bone of interest", "wrong label, true one unclear")
 _BROWSER = "app/review/browser"
 # The scripts that `page.js` is handed, by the names that it gives them.
-_PARTS = {"makeGallery": "gallery", "makeLarge": "large", "makeAgreement": "agreement", "makeDecisions": "decisions", "listen": "keys"}
+_PARTS = {
+    "makeGallery": "gallery",
+    "makeLarge": "large",
+    "makeWindowing": "windowing",
+    "makeAgreement": "agreement",
+    "makeDecisions": "decisions",
+    "listen": "keys",
+}
 # A picture is named by the hash of its image: it never changes.
 _FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 _NOT_KEPT = {"Cache-Control": "no-store"}

@@ -35,6 +35,7 @@ def panel_html(entry: Entry, copies: Sequence[Entry], blind: bool, reviewer: str
         entry=entry,
         blind=blind,
         folder=folder,
+        classes=scheme.names,
         probabilities={name: given[name] for name in ordered},
         copies=rows,
         notes=[value_words("copies", note) for note in (*notes, *([TORN] if entry.torn else []))],

@@ -1,7 +1,7 @@
 """A collection's images as rows for a dataset.
 
-What stays together is read by `curation/splits/group_keys.py`. Images that were dropped, that have no label, or that were seen under
-different labels are left out, each with the reason.
+What stays together is read by `curation/splits/group_keys.py`. Images that were dropped, that have no label, on which
+reviewers differ, or that were seen under different labels are left out, each with the reason.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 
 from hf_bones.collect.candidate import UNKNOWN_LICENCE
-from hf_bones.curation.splits.group_keys import GROUP, PAGE, group_keys, left_out_reasons, merged_groups
+from hf_bones.curation.splits.group_keys import GROUP, PAGE, adjudication_notes, group_keys, left_out_reasons, merged_groups
 from hf_bones.curation.splits.names import split_name
 from hf_bones.curation.subject import COLLECTION_KIND
 from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
@@ -38,7 +38,7 @@ def collection_rows(folder: Path, *, source: str = "", licence: str = "") -> Rea
             rows.append(_row(folder, record, groups.get(record.sha256, ""), source, licence))
     if not rows and not left_out:
         raise SourceError(f"{folder}: the collection holds no image yet; collect some with: hf-bones collect --out {folder}")
-    notes = []
+    notes = adjudication_notes(reasons.values())
     if guessed:
         notes.append(f"{guessed} of {len(rows)} labels are search terms that nobody has checked against the picture")
     return Reading(rows, left_out, notes)

@@ -130,9 +130,43 @@ def test_a_second_reviewer_who_hides_labels_is_not_led(review, hashes):
     assert "would influence you" in review.ask_model({"sha": hashes[4], "query": blind})["error"]
     decide(review, hashes[4], "relabel", blind, label="fractured")
     assert "Fractured" in review.look_up({"query": blind})["cards"]  # one's own reading is shown
-    assert review.record(hashes[4]).final_label == "fractured"
+    assert review.record(hashes[4]).disputed and review.record(hashes[4]).final_label == ""
+    seen = [review.look_up({"query": blind})["cards"], review.show({"sha": hashes[4], "query": blind})["panel"]]
+    assert not any(word in text for text in seen for word in ("adjudicat", "beyond", "ada"))
     log = [(d.decided_by, d.reason) for d in review.subject.manifest.decisions("d.sha256 = ?", (hashes[4],))]
     assert log[-1] == ("bea", "read without seeing labels")
+
+
+def test_reviewers_who_differ_make_needs_adjudication_which_somebody_settles(review, hashes):
+    sha, cem = hashes[4], {"reviewer": "cem"}
+    assert "nothing to adjudicate" in decide(review, sha, "relabel", cem, label="fractured", adjudicate=True)["error"]
+    decide(review, sha, "relabel", ADA, label="beyond_repair")
+    answer = decide(review, sha, "relabel", BEA, label="fractured")
+    assert answer["message"].endswith("Reviewers differ (ada: beyond repair, bea: fractured): it needs adjudication.")
+    assert "Needs adjudication" in answer["card"] and "Fractured" not in answer["card"]
+    found = review.look_up({"query": {**cem, "chosen": {"decision": ["needs adjudication"]}}})
+    assert listed(found) == [sha]
+    shown = review.show({"sha": sha, "query": cem})
+    assert shown["panel"].count('data-act="adjudicate"') == 3 and "<b>ada</b> beyond repair" in shown["panel"] and shown["label"] == ""
+    assert "Needs adjudication" in shown["caption"]
+    assert "hidden" in decide(review, sha, "relabel", {**cem, "blind": True}, label="fractured", adjudicate=True)["error"]
+    assert "whether it is used" in decide(review, sha, "drop", cem, adjudicate=True)["error"]
+    settled = decide(review, sha, "relabel", cem, label="fractured", adjudicate=True)
+    assert settled["message"] == f"Saved: {sha[:8]} adjudicated as fractured, by cem." and "Needs" not in settled["card"]
+    assert (review.record(sha).final_label, review.record(sha).disputed) == ("fractured", ())
+    assert review.agreement({"query": cem})["names"] == ["ada", "bea", "labels as they came"], "an adjudication is no reading"
+    review.undo({"query": cem})
+    assert review.record(sha).disputed
+
+
+def test_a_drop_that_another_reviewer_keeps_is_adjudicated_and_a_typed_reason_settles_nothing(review, hashes):
+    decide(review, hashes[0], "drop", ADA, reason="blurred")
+    decide(review, hashes[0], "keep", BEA)
+    decide(review, hashes[0], "drop", ADA, reason="adjudicated: blurred")
+    assert [vote.says for vote in review.record(hashes[0]).disputed] == ["keep", "drop"]
+    assert review.show({"sha": hashes[0], "query": ADA})["panel"].count('data-act="adjudicate"') == 2
+    assert "data-dropped" in decide(review, hashes[0], "drop", {"reviewer": "cem"}, adjudicate=True)["card"]
+    assert review.record(hashes[0]).decision_reason == "adjudicated: not of use"
 
 
 def test_agreement_is_shown_with_the_images_that_differ(review, hashes):
