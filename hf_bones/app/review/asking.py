@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any
 
 from hf_bones.curation.review.index import BY_HASH, ReviewQuery
+from hf_bones.manifest.connecting import ManifestError
 
 Asked = Mapping[str, Any]
 Answered = dict[str, Any]
@@ -25,7 +26,7 @@ def answering(function: Callable[[Any, Asked], Answered]) -> Callable[[Any, Aske
     def answered(self: Any, asked: Asked) -> Answered:
         try:
             return {"ok": True, **function(self, asked)}
-        except ReviewError as error:
+        except (ReviewError, ManifestError) as error:
             return {"error": str(error)}
         except sqlite3.Error as error:
             return {"error": f"Not saved: {error}. Another program may be writing to the manifest, or the disk is full; try again."}

@@ -16,6 +16,7 @@ from hf_bones.collect.candidate import UNKNOWN_LICENCE, Candidate
 from hf_bones.collect.licences import spdx
 from hf_bones.collect.providers.urls import json_lines, known_cells
 from hf_bones.collect.upkeep.status import label_conflicts
+from hf_bones.manifest.foreign import ForeignFileError, file_inside
 from hf_bones.manifest.store import DECISION_COLUMNS, Decision, ImageRecord, open_manifest
 from hf_bones.record import sha256_file
 
@@ -137,5 +138,8 @@ def is_web(url: str) -> bool:
 
 def is_whole(folder: Path, record: ImageRecord) -> bool:
     """Whether an image's file is there, with the bytes that its name says."""
-    file = folder / record.file
+    try:
+        file = file_inside(folder, record.file)
+    except ForeignFileError:
+        return False
     return file.is_file() and sha256_file(file) == record.sha256

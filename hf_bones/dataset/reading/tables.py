@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_bones.config.fields import nearest
+from hf_bones.pages.tables import stated
 
 Box = tuple[float, float, float, float]
 
@@ -174,7 +175,7 @@ def _separated(text: str, notes: tuple[str, ...]) -> Table:
             continue
         line = reader.line_num + skipped
         if not columns:
-            columns, head = [cell.strip() for cell in cells], line
+            columns, head = [stated(cell.strip()) for cell in cells], line
             twice = [name for name, count in Counter(columns).items() if name and count > 1]
             if twice:
                 raise ValueError(f"line {line}: two columns are called {twice[0]!r}; rename one of them")
@@ -184,7 +185,7 @@ def _separated(text: str, notes: tuple[str, ...]) -> Table:
                 f"line {line} has {len(cells)} cells, and line {head} names {len(columns)} columns; a cell that holds {delimiter!r} has to "
                 'stand in quotes: "…"'
             )
-        records.append({name: cell for name, cell in zip(columns, cells, strict=False) if name})
+        records.append({name: stated(cell) for name, cell in zip(columns, cells, strict=False) if name})
         lines.append(line)
     return Table([name for name in columns if name], records, lines, notes)
 

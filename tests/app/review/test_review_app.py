@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from hf_bones.app.review.page import app_kwargs, build_review, serve_review
 from hf_bones.app.review.pictures import Pictures
 from hf_bones.app.review.session import Review
+from hf_bones.app.same_origin import guard
 from hf_bones.collect.upkeep.forget import forget
 from hf_bones.dataset.subject import open_subject
 from hf_bones.labels import THREE_CLASS
@@ -39,7 +40,7 @@ def review(tmp_path, hashes):
 @pytest.fixture
 def client(review):
     """A browser's way to the pictures."""
-    return TestClient(Starlette(**app_kwargs(review)), base_url="http://127.0.0.1:7860")
+    return TestClient(Starlette(**app_kwargs(review), middleware=[guard()]), base_url="http://127.0.0.1:7860")
 
 
 def decide(review: Review, sha: str, action: str, by=ADA, **more):
