@@ -6,9 +6,9 @@ SQLite keeps any value in any column, and a file's name may lead out of its fold
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
+from hf_bones.config.loading import parse_json
 from hf_bones.manifest.connecting import ManifestError
 from hf_bones.manifest.store import IMAGE_COLUMNS, Manifest
 
@@ -63,8 +63,8 @@ def _listed(kinds: tuple[str, ...]) -> str:
 def shares_of(text: str) -> dict[str, float]:
     """Class → probability, as an opinion holds it in JSON. Raises `ManifestError` for anything else."""
     try:
-        return {str(name): float(share) for name, share in json.loads(text).items()}
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        return {str(name): float(share) for name, share in parse_json(text).items()}
+    except (ValueError, TypeError, AttributeError) as error:
         raise ManifestError(f"an opinion in the manifest holds no probabilities: {text[:80]!r}") from error
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from hf_bones.config.loading import parse_json
 from hf_bones.manifest.connecting import ManifestError, connect, copy_in_memory
 from hf_bones.record import now
 
@@ -284,9 +285,9 @@ def _box(x: float, y: float, width: float, height: float) -> tuple[float, float,
 def _record(row: sqlite3.Row) -> ImageRecord:
     values = {name: row[name] for name in RECORD_COLUMNS}
     try:
-        values["boxes"] = tuple(_box(*box) for box in json.loads(values["boxes"] or "[]"))
-        values["hashes"] = json.loads(values["hashes"]) if values["hashes"] else None
-    except (ValueError, TypeError, RecursionError) as error:
+        values["boxes"] = tuple(_box(*box) for box in parse_json(values["boxes"] or "[]"))
+        values["hashes"] = parse_json(values["hashes"]) if values["hashes"] else None
+    except (ValueError, TypeError) as error:
         raise ManifestError(f"image {str(values['sha256'])[:12]} has boxes or hashes in the manifest that cannot be read") from error
     values["hardware"] = None if values["hardware"] is None else bool(values["hardware"])
     values["synthetic"] = bool(values["synthetic"])

@@ -10,7 +10,6 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import json
 import math
 import re
 from collections import Counter
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_bones.config.fields import nearest
+from hf_bones.config.loading import parse_json
 from hf_bones.pages.tables import stated
 
 Box = tuple[float, float, float, float]
@@ -151,7 +151,7 @@ def _json_lines(text: str, notes: tuple[str, ...]) -> Table:
     records, lines = [], []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
-            record = json.loads(line)
+            record = parse_json(line)
             if not isinstance(record, dict):
                 raise ValueError(f"line {number} is no JSON object")
             records.append(record)
@@ -233,7 +233,7 @@ def parse_boxes(value: object) -> tuple[Box, ...]:
         return ()
     if isinstance(value, str):
         text = value.strip()
-        rows = json.loads(text) if text.startswith("[") else [part.split() for part in text.split(";") if part.strip()]
+        rows = parse_json(text) if text.startswith("[") else [part.split() for part in text.split(";") if part.strip()]
     elif isinstance(value, Sequence):
         rows = list(value)
     else:
