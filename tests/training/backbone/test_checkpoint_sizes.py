@@ -48,7 +48,7 @@ def test_a_giant_config_is_refused_before_anything_is_built(tmp_path: Path, chan
 @pytest.mark.parametrize("asked", [{"quant_method": "bitsandbytes", "load_in_4bit": True}, {"quant_method": ["x"]}, "yes", {}])
 def test_quantised_weights_are_refused_in_a_sentence(tmp_path: Path, asked: object) -> None:
     folder = changed(telling_checkpoint(tmp_path), quantization_config=asked)
-    with pytest.raises(CheckpointError, match="asks for quantised weights.*hf_bones loads unquantised ones alone"):
+    with pytest.raises(CheckpointError, match=r"asks for quantised weights.*hf_bones loads unquantised ones alone"):
         BonePredictor.from_pretrained(folder, device="cpu")
 
 
@@ -59,7 +59,7 @@ def test_brackets_without_end_are_a_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}.*nested too deeply"):
         BonePredictor.from_pretrained(folder, device="cpu")
     if name == "config.json":
-        with pytest.raises(ValueError, match="model: the config.json of .* cannot be read"):
+        with pytest.raises(ValueError, match=r"model: the config.json of .* cannot be read"):
             load_model(ModelConfig(model=str(folder)), THREE_CLASS)
 
 
