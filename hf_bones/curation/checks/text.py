@@ -27,7 +27,7 @@ _WIDEST = 2.6  # × height: up to three letters that touch
 _LETTER = 0.8  # × height: the width of a letter where letters touch
 _STROKE = 9  # px: strokes are narrower
 _CONTRAST = 50  # grey levels between a stroke and what lies around it
-_OF_BRIGHTEST = 0.55  # of the contrast of the strokes around: parts letters that nearly touch
+_OF_INK = 0.55  # of the way from the ground to the brightest stroke around: parts letters that nearly touch
 _EDGE, _EDGES = 0.4, 0.18  # of the contrast, what is left of it two pixels beside a part, and beside the parts of a line on average
 _GAP = 1.5  # × height, between letters of a line: a space, or a hyphen, which is too low for a letter
 _LIKE_HEIGHT = 0.62  # the lower of two neighbours ÷ the higher: an x is as high as 0.7 of an X
@@ -35,6 +35,7 @@ _LIKE_LEVEL = 60  # grey levels between neighbours
 _LINE = 0.22  # × height, by which neighbours may stand above or below each other
 _ON_LINE = 0.7  # share of the letters that stand on the line of all
 _SOLID = 0.72  # share of its box that a bar or a disc fills; of letters, half are less solid
+_ALIKE, _MOST_ALIKE = 0.04, 0.7  # in what their boxes hold, and the share of a line that may be so: more are teeth, threads, a chain
 _LEAST_PARTS = 4  # in a line
 _MOST_PARTS = 2500  # that are looked at: a picture with more is texture
 
@@ -76,9 +77,10 @@ def _letter_like(levels: Grey) -> _Parts:
 
     Strokes are what a morphological opening takes away (the white top-hat, as in `marks.py`).
     """
-    strokes = levels.astype(np.int16) - ndimage.grey_opening(levels, size=(_STROKE, _STROKE))
-    brightest = ndimage.maximum_filter(strokes, size=2 * _STROKE + 1)
-    mask = strokes >= np.maximum(_CONTRAST, _OF_BRIGHTEST * brightest)
+    ground = ndimage.grey_opening(levels, size=(_STROKE, _STROKE)).astype(np.int16)
+    strokes = levels - ground
+    ink = ndimage.maximum_filter(np.where(strokes >= _CONTRAST, levels, 0), size=2 * _STROKE + 1)
+    mask = strokes >= np.maximum(_CONTRAST, _OF_INK * (ink - ground))
     labels, count = ndimage.label(mask, structure=np.ones((3, 3), bool))
     if not count:
         return _Parts(*np.zeros((7, 0)))
@@ -141,5 +143,7 @@ def _is_writing(parts: _Parts, line: npt.NDArray[np.int64]) -> bool:
         return False
     top, bottom = parts.top[line], parts.bottom[line]
     leeway = _LINE * float(np.median(bottom - top))
+    filled = parts.filled[line]
+    alike = np.abs(filled - np.median(filled)) <= _ALIKE * np.median(filled)
     on_line = (np.abs(bottom - np.median(bottom)) <= leeway) | (np.abs(top - np.median(top)) <= leeway)
-    return float((parts.filled[line] <= _SOLID).mean()) >= 0.5 and float(on_line.mean()) >= _ON_LINE
+    return bool((filled <= _SOLID).mean() >= 0.5 and alike.mean() <= _MOST_ALIKE and on_line.mean() >= _ON_LINE)
