@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _READING = ("GET", "HEAD")
-_EVERYWHERE = ("0.0.0.0", "::", "")
+_EVERYWHERE = ("0.0.0.0", "::")
 _SPACE_HOST = "SPACE_HOST"  # the platform tells a Space its name by this variable
 _LINKS = ".gradio.live"  # of `share`: the name is known only when the page is served
 
@@ -33,7 +33,7 @@ def guard(host: str | None = None, *, allowed: Sequence[str] = (), share: bool =
     """
     host = (os.environ.get("GRADIO_SERVER_NAME") if host is None else host) or ""
     machine = socket.gethostname()
-    names = [machine, f"{machine}.local"] if host in _EVERYWHERE and host else [host]
+    names = [machine, f"{machine}.local"] if host in _EVERYWHERE else [host]
     public = [name for name in (os.environ.get(_SPACE_HOST, ""), _LINKS if share else "") if name]
     return Middleware(SameOriginOnly, names=(*names, *allowed), public=public)
 

@@ -38,6 +38,7 @@ class ForeignFileError(OSError):
 
     def __init__(self, why: str) -> None:
         super().__init__(0, why)
+        self.why = why
 
 
 def require_sound(manifest: Manifest) -> None:

@@ -39,7 +39,7 @@ def collection_rows(folder: Path, *, source: str = "", licence: str = "") -> Rea
             try:
                 file_inside(manifest.folder, record.file)
             except ForeignFileError as error:
-                left_out.append(LeftOut(record.file, error.strerror))
+                left_out.append(LeftOut(record.file, error.why))
                 continue
             guessed += record.label_basis == "query" and not record.reviewed_label
             rows.append(_row(folder, record, groups.get(record.sha256, ""), source, licence))
