@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hf_bones.config.loading import parse_json
+
 SCHEMA_VERSION = 1
 PACKAGES = ("hf-bones", "torch", "transformers", "datasets", "accelerate", "huggingface_hub", "kornia", "scikit-learn", "numpy", "pillow")
 
@@ -135,8 +137,8 @@ def json_text(data: Any) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises ValueError naming the file when it holds anything else."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+        data = parse_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # no UTF-8, no JSON
         raise ValueError(f"{path}: not valid JSON ({error})") from error
     if not isinstance(data, dict):
         raise ValueError(f"{path}: expected a JSON object")

@@ -32,7 +32,7 @@ def checks(
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; by default as many as there are cores.", min=1)] = None,
 ) -> None:
-    """Measure every image for eleven reasons to suspect it, and flag what is past the recipe's thresholds. Deletes nothing.
+    """Measure every image for twelve reasons to suspect it, and flag what is past the recipe's thresholds. Deletes nothing.
 
     Images that are measured already are judged again by their values, without opening them.
     """

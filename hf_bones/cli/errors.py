@@ -62,7 +62,7 @@ def plain_errors(command: Callable[[], str | None] = lambda: None) -> Iterator[N
     except Exception as error:
         if type(error).__module__.partition(".")[0] in ("click", "typer"):
             raise  # Typer's own: a wrong option, or the end of the command
-        code = exit_code(error)
+        code = FAILED if _is_nested_data(error) else exit_code(error)
         if _wants_traces():
             traceback.print_exception(error)
         again = _RESUMED_BY.get(command() or "", "run the same command again")
@@ -111,6 +111,8 @@ def _names(error: BaseException) -> set[str]:
 
 def _message(error: Exception, again: str) -> str:
     """The error with what to do, where the system or a library does not say: on one line, unless hf_bones itself wrote a list."""
+    if _is_nested_data(error):
+        return "a file of YAML or JSON that was read is nested too deeply, and was not written by this program: look at what was given"
     if _is_ours(error) and str(error):
         return str(error)
     said = " ".join(str(error).split("\n\n")[0].split()) or type(error).__name__
@@ -122,6 +124,12 @@ def _message(error: Exception, again: str) -> str:
     if disk_is_full(error) and again not in said:
         return f"{said}; then {again}"
     return f"{said}: the file is damaged, or of another kind" if _names(error) & _DAMAGED else said
+
+
+def _is_nested_data(error: BaseException) -> bool:
+    """Whether a parser gave up on brackets within brackets: a fault of the file, where any other such error is one of the program."""
+    frames = traceback.extract_tb(error.__traceback__)[-40:] if isinstance(error, RecursionError) else []
+    return any(Path(frame.filename).parent.name in ("json", "yaml") for frame in frames)
 
 
 def _is_ours(error: BaseException) -> bool:

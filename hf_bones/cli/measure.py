@@ -242,12 +242,12 @@ def augment_check(
 
 def parse_changes(changes: list[str] | tuple[str, ...]) -> dict[str, object]:
     """Recipe keys and values from "KEY=VALUE", each value read as YAML. Raises ValueError naming what has no `=`."""
-    import yaml
+    from hf_bones.config.loading import parse_yaml
 
     found: dict[str, object] = {}
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals:
             raise ValueError(f"--set {change!r}: expected KEY=VALUE, as in zoom=2")
-        found[key.strip()] = yaml.safe_load(value)
+        found[key.strip()] = parse_yaml(value, f"--set {change[:200]!r}")
     return found

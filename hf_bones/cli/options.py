@@ -26,4 +26,8 @@ AllowPrivate = Annotated[
 ]
 Host = Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 by default.")]
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on; by default the first free one from 7860.")]
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Another name by which this server may be called, as behind a proxy; may be repeated."),
+]
 Browser = Annotated[bool, typer.Option(help="Open it in the browser.")]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hf_bones.app.port import require_free_port
-from hf_bones.cli.options import Browser, Host, ModelOption, Place, Port, Revision
+from hf_bones.cli.options import AllowHost, Browser, Host, ModelOption, Place, Port, Revision
 from hf_bones.cli.output import answer
 
 
@@ -17,6 +17,7 @@ def demo(
     revision: Revision = None,
     host: Host = None,
     port: Port = None,
+    allow_host: AllowHost = None,
     share: Annotated[bool, typer.Option(help="Also open a public gradio link.")] = False,
     browser: Browser = True,
 ) -> None:
@@ -24,7 +25,7 @@ def demo(
     require_free_port(host, port)
     from hf_bones.app import launch
 
-    launch(model, revision=revision, host=host, port=port, share=share, open_browser=browser)
+    launch(model, revision=revision, host=host, port=port, allowed=allow_host or (), share=share, open_browser=browser)
 
 
 def review(
@@ -36,13 +37,16 @@ def review(
     model: ModelOption = "bundled",
     host: Host = None,
     port: Port = None,
+    allow_host: AllowHost = None,
     browser: Browser = True,
 ) -> None:
     """Look through images: filter, see one large beside its near-duplicates, relabel, drop, restore; two reviewers and kappa."""
     require_free_port(host, port)
     from hf_bones.app.review.page import launch_review
 
-    launch_review(place, reviewer=reviewer, labels=labels, model=model, host=host, port=port, open_browser=browser)
+    launch_review(
+        place, reviewer=reviewer, labels=labels, model=model, host=host, port=port, allowed=allow_host or (), open_browser=browser
+    )
 
 
 def push(

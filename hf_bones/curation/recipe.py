@@ -27,6 +27,7 @@ class CheckSettings(Checked):
     max_flat_share: float = option(0.8, "Flat bright area ÷ (flat bright + shaded area), above which it is a diagram.", within="[0, 1]")
     max_panel_score: float = option(1.8, "Sum of the cues of a gap or gutter, above which there are several panels.", within="[0, ∞]")
     max_marks: float = option(2.0, "Area of drawn marks in ten-thousandths of the picture, above which it is marked.", within="[0, ∞]")
+    max_text: float = option(5.0, "Letters of the longest line of writing, above which there is burnt-in text.", within="[0, ∞]")
     salvage_rows: float = option(
         0.99, "Least share of its rows with which a cut-off JPEG is salvaged, where that is requested.", within="[0, 1]"
     )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_bones.curation.splits.dealing import assign_splits
 from hf_bones.curation.splits.names import DEFAULT_PROPORTIONS, SPLITS, UNUSED, check_proportions, merge_groups
+from hf_bones.dataset.burnt_in import burnt_in_notes, write_burnt_in
 from hf_bones.dataset.card import write_card
 from hf_bones.dataset.encode import RefusedImage
 from hf_bones.dataset.faults.advice import Advice, Films, class_advice
@@ -93,7 +94,8 @@ def build_dataset(
     Rows whose split is `unused` are left out and counted. Given splits are kept; where there are none, whole groups are dealt out by
     `proportions` and `seed`. Rows without a group stand alone, together with byte-identical files; `find_near_duplicates` finds what else
     stays together. `max_side` shrinks images to that long side in pixels. JPEGs that were cut off are taken where they have
-    `salvage_rows` of their rows (a share; None: never), and listed in salvaged.csv. Identical files under two labels are left out.
+    `salvage_rows` of their rows (a share; None: never), and listed in salvaged.csv. Identical files under two labels are left out. Films on
+    which writing was found stay, and are listed in burnt_in_text.csv.
     `leave_out_leaks` leaves out rows whose group or bytes are in test or validation too. `left_out`, `notes`, `contradictions`, `read` (of
     each source what was read, see `what_was_read.py`) and `made_with` (the command) go into summary, card and CSV files.
 
@@ -128,7 +130,7 @@ def build_dataset(
     try:
         staged = workspace / "all.arrow"
         subtypes = [resolve_subtype(row, scheme) for row in used]
-        kept, refused, salvaged = stage_images(
+        kept, refused, salvaged, burnt_in = stage_images(
             used,
             labels,
             subtypes,
@@ -152,6 +154,7 @@ def build_dataset(
         splits, decided = assign_splits(groups, names, sources, given, regions=regions, proportions=proportions, seed=seed)
         every_note += [
             *salvage_notes(salvaged),
+            *burnt_in_notes(burnt_in),
             *decided,
             *contradiction_notes(found),
             *group_notes(table),
@@ -176,6 +179,7 @@ def build_dataset(
             "groups": {split: len({g for g, s in zip(groups, splits, strict=True) if s == split}) for split in SPLITS if split in splits},
             "refused": dict(Counter(image.reason for image in refused)),
             "salvaged": len(salvaged),
+            "burnt_in_text": len(burnt_in),
             "left_out": dict(Counter(["marked unused"] * unused + [row.reason for row in gone])),
             "synthetic": {"all": all(row.synthetic for row in table), "rows": sum(row.synthetic for row in table)},
             "read": [list(lines) for lines in read],
@@ -187,6 +191,7 @@ def build_dataset(
         write_refused(folder / "refused.csv", refused, gone)
         write_contradictions(folder / CONTRADICTIONS_NAME, found)
         write_salvaged(folder, salvaged)
+        write_burnt_in(folder, burnt_in)
         write_card(folder / "README.md", summary, title=output.name)
         put_in_place(folder, output)
     finally:

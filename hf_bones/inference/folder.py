@@ -22,6 +22,7 @@ from hf_bones.inference.checkpoint import weights_digest
 from hf_bones.inference.explain import overlay
 from hf_bones.inference.finding import Finding, csv_columns, csv_row, open_csv
 from hf_bones.inference.predictor import BonePredictor, Opener
+from hf_bones.pages.tables import CsvWriter, stated
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ def predict_paths(
     verdicts = Counter(done.values())
     is_new = not target.exists() or target.stat().st_size == 0
     with open_csv(target, "a") as stream, OpeningProcesses() as processes:
-        writer = csv.writer(stream, lineterminator="\n")
+        writer = CsvWriter(stream, line_end="\n")
         if is_new:
             writer.writerow(columns)
         findings = model.predict_iter(
@@ -168,7 +169,7 @@ def _read_done(target: Path, columns: list[str], made: Made) -> dict[str, str]:
             stream.truncate(len(whole))
     try:
         with open_csv(target, "r") as stream:
-            rows = list(csv.reader(stream))
+            rows = [[stated(cell) for cell in row] for row in csv.reader(stream)]
     except csv.Error as error:
         raise ValueError(f"{target}: cannot be read as a CSV ({error}); name another file") from error
     if rows and rows[0] != columns:

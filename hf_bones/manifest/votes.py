@@ -49,7 +49,8 @@ def votes_that_stand(said: Iterable[Vote]) -> tuple[Vote, ...]:
 
     A vote without a name, as an earlier export carries it, gives way to those that have one.
     """
-    decisions, standing = tuple(said), []
+    decisions = tuple(said)
+    standing: list[Vote] = []
     for question in (_LABEL, _USE):
         votes: dict[str, Vote] = {}
         for vote in decisions:

@@ -98,3 +98,8 @@ def test_a_dry_run_of_a_collection_without_a_network_ends_at_once(here, monkeypa
     assert done.exit_code == 1 and done.stderr.splitlines()[-1].startswith("error: no network")
     assert len(done.stderr.splitlines()) == 3  # the two providers that were asked, and that there is no network
     assert not (here / "c").exists()
+
+
+def test_a_recipe_nested_without_end_is_a_line(here):
+    (here / "deep.yaml").write_text("[" * 20_000)
+    assert "deep.yaml: it is nested too deeply" in line("train", "--recipe", "deep.yaml", "--dataset", "films")

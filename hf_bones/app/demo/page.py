@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hf_bones.app.demo import texts
 from hf_bones.app.demo.classify import Answer, answer
 from hf_bones.app.demo.examples import Example, draw_examples
 from hf_bones.app.demo.turns import Turns
-from hf_bones.app.serving import serve
+from hf_bones.app.serving import serve, serving
 from hf_bones.images.opening import DEFAULT_LIMITS
 from hf_bones.images.opening_process import OpeningProcesses
 from hf_bones.inference.predictor import BonePredictor
@@ -190,8 +191,10 @@ def launch(
     revision: str | None = None,
     host: str | None = None,
     port: int | None = None,
+    allowed: Sequence[str] = (),
     share: bool = False,
     open_browser: bool = True,
 ) -> None:
     """Opens the demo for a checkpoint and stays until it is stopped. See `build_demo` and `serve`."""
-    serve(build_demo(model, revision=revision), host=host, port=port, share=share, open_browser=open_browser)
+    with serving():
+        serve(build_demo(model, revision=revision), host=host, port=port, allowed=allowed, share=share, open_browser=open_browser)

@@ -9,6 +9,7 @@ from typing import Any
 
 from hf_bones.curation.review.facets import RELABEL, Entry
 from hf_bones.curation.review.index import BY_HASH, ReviewQuery
+from hf_bones.manifest.connecting import ManifestError
 from hf_bones.manifest.votes import differ, on_label, on_use
 
 Asked = Mapping[str, Any]
@@ -27,7 +28,7 @@ def answering(function: Callable[[Any, Asked], Answered]) -> Callable[[Any, Aske
     def answered(self: Any, asked: Asked) -> Answered:
         try:
             return {"ok": True, **function(self, asked)}
-        except ReviewError as error:
+        except (ReviewError, ManifestError) as error:
             return {"error": str(error)}
         except sqlite3.Error as error:
             return {"error": f"Not saved: {error}. Another program may be writing to the manifest, or the disk is full; try again."}

@@ -18,6 +18,7 @@ from PIL import Image
 from hf_bones.curation.subject import Subject
 from hf_bones.images.opening import ImageRefusedError, explain
 from hf_bones.images.opening_process import OpeningProcesses
+from hf_bones.manifest.foreign import file_inside
 from hf_bones.manifest.store import THUMBNAILS_FOLDER, ImageRecord
 from hf_bones.pages.pictures import jpeg, png, thumbnail
 
@@ -26,6 +27,7 @@ VIEW_SIDE = 1280  # px, long side of what is sent unless all of it is asked for
 _VIEW_QUALITY = 92
 _LOSSLESS_PIXELS = 1_500_000  # up to this size a view is a PNG, without a trace of JPEG on top of JPEG
 _OPENING_PROCESSES = 2  # one for what is looked at while the other makes thumbnails
+_LARGEST_THUMBNAIL = 200_000  # bytes
 _PAUSE = 0.25  # s that the background work stands back after somebody asked for a picture
 
 
@@ -47,7 +49,7 @@ class Pictures:
         """A grey JPEG, made on the first call. Raises `NoPictureError`."""
         path = self._path(record.sha256)
         self._asked_at = time.monotonic()
-        return path.read_bytes() if path.is_file() else self._make(record, path)
+        return self._kept(path) or self._make(record, path)
 
     def view(self, record: ImageRecord, side: int | None = VIEW_SIDE) -> tuple[bytes, str]:
         """The picture at most `side` px long (None: all of it) and its media type. Raises `NoPictureError`."""
@@ -80,10 +82,22 @@ class Pictures:
     def _path(self, sha256: str) -> Path:
         return self._folder / sha256[:2] / f"{sha256}.jpg"
 
+    def _kept(self, path: Path) -> bytes:
+        """The thumbnail that was made before; b"" where there is none, or something else lies there: the folder may be a stranger's."""
+        try:
+            file = file_inside(self._subject.folder, str(path.relative_to(self._subject.folder)))
+            content = file.read_bytes() if file.is_file() and file.stat().st_size <= _LARGEST_THUMBNAIL else b""
+        except OSError:
+            return b""
+        return content if content.startswith(b"\xff\xd8\xff") else b""
+
     def _make(self, record: ImageRecord, path: Path) -> bytes:
         content = jpeg(thumbnail(self._open(record), THUMBNAIL_SIDE))
+        if not self._subject.manifest.writable:
+            return content
         part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
         try:
+            file_inside(self._subject.folder, str(path.parent.relative_to(self._subject.folder)))  # a link may lead the folder elsewhere
             path.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(content)
             part.replace(path)

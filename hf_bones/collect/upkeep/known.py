@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from hf_bones.collect.candidate import UNKNOWN_LICENCE, Candidate
 from hf_bones.collect.licences import spdx
 from hf_bones.collect.providers.urls import json_lines, known_cells
 from hf_bones.collect.upkeep.status import label_conflicts
+from hf_bones.config.loading import parse_json
+from hf_bones.manifest.foreign import ForeignFileError, file_inside
 from hf_bones.manifest.store import DECISION_COLUMNS, Decision, ImageRecord, open_manifest
 from hf_bones.manifest.votes import Vote
 from hf_bones.record import sha256_file
@@ -118,7 +119,7 @@ def _known(row: Mapping[str, Any]) -> Known:
     if cells.get("boxes"):
         values["boxes"] = tuple(tuple(float(number) for number in box) for box in cells["boxes"])
     hashes = cells.get("hashes")
-    values["hashes"] = json.loads(hashes) if isinstance(hashes, str) and hashes else hashes or None
+    values["hashes"] = parse_json(hashes) if isinstance(hashes, str) and hashes else hashes or None
     record = ImageRecord(file="", bytes=0, **values)
     votes = _votes(row.get("votes"))
     decided = [Decision(0, record.sha256, vote.decision, vote.reason, vote.by, vote.at, vote.label, vote.subtype) for vote in votes]
@@ -150,5 +151,8 @@ def is_web(url: str) -> bool:
 
 def is_whole(folder: Path, record: ImageRecord) -> bool:
     """Whether an image's file is there, with the bytes that its name says."""
-    file = folder / record.file
+    try:
+        file = file_inside(folder, record.file)
+    except ForeignFileError:
+        return False
     return file.is_file() and sha256_file(file) == record.sha256

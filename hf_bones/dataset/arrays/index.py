@@ -23,6 +23,8 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from hf_bones.config.loading import parse_json
+
 INDEX_NAME = "index"
 FORMAT = 1
 
@@ -114,7 +116,7 @@ def read_index(folder: Path) -> Index:
     digest, _, text = line.partition(b" ")
     if digest != _hex(text):
         raise ArrayCacheError(f"{folder}: the header of its index is damaged")
-    header = json.loads(text)
+    header = parse_json(text)
     if header["format"] != FORMAT:
         raise ArrayCacheError(f"{folder}: its index has format {header['format']}, this version reads format {FORMAT}")
     whole = len(body) // RECORD.itemsize

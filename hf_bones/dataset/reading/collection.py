@@ -16,6 +16,7 @@ from hf_bones.curation.subject import COLLECTION_KIND
 from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
 from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.images.salvage import salvaged_share
+from hf_bones.manifest.foreign import ForeignFileError, file_inside, require_sound
 from hf_bones.manifest.store import ImageRecord, open_manifest
 
 
@@ -26,6 +27,7 @@ def collection_rows(folder: Path, *, source: str = "", licence: str = "") -> Rea
     """
     rows, left_out, guessed = [], [], 0
     with open_manifest(folder) as manifest:
+        require_sound(manifest)
         records = list(manifest.images())
         reasons = left_out_reasons(manifest, records)
         # Copies are handed on apart: the build says how many images have no group of any kind.
@@ -33,6 +35,11 @@ def collection_rows(folder: Path, *, source: str = "", licence: str = "") -> Rea
         for record in records:
             if reasons[record.sha256]:
                 left_out.append(LeftOut(record.file, reasons[record.sha256]))
+                continue
+            try:
+                file_inside(manifest.folder, record.file)
+            except ForeignFileError as error:
+                left_out.append(LeftOut(record.file, error.why))
                 continue
             guessed += record.label_basis == "query" and not record.reviewed_label
             rows.append(_row(folder, record, groups.get(record.sha256, ""), source, licence))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import json
 import math
 import re
 from collections import Counter
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from hf_bones.config.fields import nearest
+from hf_bones.config.loading import parse_json
+from hf_bones.pages.tables import stated
 
 Box = tuple[float, float, float, float]
 
@@ -150,7 +151,7 @@ def _json_lines(text: str, notes: tuple[str, ...]) -> Table:
     records, lines = [], []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
-            record = json.loads(line)
+            record = parse_json(line)
             if not isinstance(record, dict):
                 raise ValueError(f"line {number} is no JSON object")
             records.append(record)
@@ -174,7 +175,7 @@ def _separated(text: str, notes: tuple[str, ...]) -> Table:
             continue
         line = reader.line_num + skipped
         if not columns:
-            columns, head = [cell.strip() for cell in cells], line
+            columns, head = [stated(cell.strip()) for cell in cells], line
             twice = [name for name, count in Counter(columns).items() if name and count > 1]
             if twice:
                 raise ValueError(f"line {line}: two columns are called {twice[0]!r}; rename one of them")
@@ -184,7 +185,7 @@ def _separated(text: str, notes: tuple[str, ...]) -> Table:
                 f"line {line} has {len(cells)} cells, and line {head} names {len(columns)} columns; a cell that holds {delimiter!r} has to "
                 'stand in quotes: "…"'
             )
-        records.append({name: cell for name, cell in zip(columns, cells, strict=False) if name})
+        records.append({name: stated(cell) for name, cell in zip(columns, cells, strict=False) if name})
         lines.append(line)
     return Table([name for name in columns if name], records, lines, notes)
 
@@ -236,7 +237,7 @@ def parse_boxes(value: object) -> tuple[Box, ...]:
         return ()
     if isinstance(value, str):
         text = value.strip()
-        rows = json.loads(text) if text.startswith("[") else [part.split() for part in text.split(";") if part.strip()]
+        rows = parse_json(text) if text.startswith("[") else [part.split() for part in text.split(";") if part.strip()]
     elif isinstance(value, Sequence):
         rows = list(value)
     else:

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
+from hf_bones.config.loading import parse_yaml
 from hf_bones.config.recipe import STAGES, Recipe, RecipeError, load_recipe, nearest, override
 from hf_bones.record import read_json, write_json
 from hf_bones.training.cached_views.fill import FOLDER as KEPT
@@ -123,9 +123,9 @@ def _value(text: str, hint: Any, setting: str) -> Any:
     if hint is str or str in typing.get_args(hint):
         return text  # YAML would make a truth value of `no`
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {setting!r}: the value is not valid YAML: {error}") from error
+        return parse_yaml(text, "the value")
+    except RecipeError as error:
+        raise RecipeError(f"--set {setting[:200]!r}: {error}") from error
 
 
 def run_recipe(entrant: Entrant, seed: int, out: Path) -> Recipe:

@@ -26,7 +26,7 @@ _FREE = ("token_id", "id2label", "label2id", "image_size", "vocab_size", "max_po
 
 
 class CheckpointSizeError(ValueError):
-    """A config that asks for more than its weights hold, or weights that say so of themselves."""
+    """A config that asks for more than its weights hold or for what is not loaded, or weights that say so of themselves."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,14 @@ def check_sizes(folder: Path) -> None:
 
 
 def check_config(config: Mapping[str, Any], weights: WeightSizes | None = None) -> None:
-    """Holds every whole number of a config to what weights bear out, or without weights to `MAX_SIZE`. Raises `CheckpointSizeError`."""
+    """Holds every whole number of a config to what weights bear out, or without weights to `MAX_SIZE`. Raises `CheckpointSizeError`, for
+    quantised weights too: they need libraries of their own, and what a stranger states of them reaches these libraries unchecked."""
+    if (stated := config.get("quantization_config")) is not None:
+        how = str(stated.get("quant_method", "")) if isinstance(stated, Mapping) else ""
+        named = f" ({how[:40]})" if how.isprintable() and how else ""
+        raise CheckpointSizeError(
+            f"config.json asks for quantised weights{named} in quantization_config; hf_bones loads unquantised ones alone"
+        )
     for key, value in _numbers(config):
         name = key.lower()
         if "image_size" in name or "input_size" in name:

@@ -72,7 +72,7 @@ def _load(config: ModelConfig, scheme: LabelScheme) -> tuple[PreTrainedModel, In
     source = resolve_model(config.model)
     if not config.from_scratch and config.model in architecture_names():
         raise ValueError(f"model: {config.model!r} ships as an architecture, without weights; set from_scratch: true, or name a checkpoint")
-    settings = AutoConfig.from_pretrained(source, revision=config.revision)
+    settings = _settings(source, config)
     check_config(settings.to_dict())
     old_labels = head_labels(settings)
     backbone = getattr(settings, "backbone_config", None) or settings
@@ -105,6 +105,15 @@ def _load(config: ModelConfig, scheme: LabelScheme) -> tuple[PreTrainedModel, In
         to_one_channel(model)
         spec = one_channel_spec(spec)
     return model, spec
+
+
+def _settings(source: str, config: ModelConfig) -> Any:
+    try:
+        return AutoConfig.from_pretrained(source, revision=config.revision)
+    except (RecursionError, TypeError, AttributeError, KeyError) as error:  # a stranger's config, nested without end or of wrong kinds
+        raise ValueError(
+            f"model: the config.json of {config.model!r} cannot be read ({type(error).__name__}: {str(error)[:200]})"
+        ) from error
 
 
 def _name_classes(settings: Any, scheme: LabelScheme) -> None:

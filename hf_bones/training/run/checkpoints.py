@@ -17,6 +17,7 @@ from safetensors import safe_open
 from transformers import PreTrainedModel
 
 from hf_bones.config.fields import is_removed
+from hf_bones.config.loading import parse_json
 from hf_bones.config.recipe import STAGES, RecipeError, TrainConfig
 from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import read_json, write_json
@@ -200,7 +201,7 @@ def best_whole_checkpoint(output: Path, best: Path, history: Sequence[Mapping[st
 
 def _parses(path: Path) -> bool:
     try:
-        json.loads(path.read_text(encoding="utf-8"))
+        parse_json(path.read_text(encoding="utf-8"))
     except ValueError:
         return False
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterator
@@ -108,6 +109,12 @@ def test_a_file_of_the_server_cannot_be_asked_for(client: Client, checkpoint: Pa
     with urllib.request.urlopen(f"{call}/{event}") as response:
         answered = response.read().decode()
     assert "event: error" in answered and "verdict" not in answered
+
+
+@pytest.mark.parametrize("headers", [{"Host": "films.example"}, {"Origin": "http://films.example"}, {"Sec-Fetch-Site": "cross-site"}])
+def test_another_site_gets_no_answer(client: Client, headers: dict[str, str]) -> None:
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(urllib.request.Request(f"{client.src}config", headers=headers))
 
 
 def test_classify_is_the_only_public_endpoint(client: Client) -> None:

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from tiny import telling_checkpoint
 
+from hf_bones.config.stages import ModelConfig
 from hf_bones.inference.checkpoint import CheckpointError
 from hf_bones.inference.predictor import BonePredictor
+from hf_bones.labels import THREE_CLASS
 from hf_bones.training.backbone.checkpoint_sizes import CheckpointSizeError, check_config, check_sizes, weight_sizes
+from hf_bones.training.backbone.loading import load_model
 
 
 def changed(folder: Path, **changes: object) -> Path:
@@ -40,6 +43,24 @@ def test_a_giant_config_is_refused_before_anything_is_built(tmp_path: Path, chan
     folder = changed(telling_checkpoint(tmp_path), **change)
     with pytest.raises(CheckpointError, match="nothing was built"):
         BonePredictor.from_pretrained(folder, device="cpu")
+
+
+@pytest.mark.parametrize("asked", [{"quant_method": "bitsandbytes", "load_in_4bit": True}, {"quant_method": ["x"]}, "yes", {}])
+def test_quantised_weights_are_refused_in_a_sentence(tmp_path: Path, asked: object) -> None:
+    folder = changed(telling_checkpoint(tmp_path), quantization_config=asked)
+    with pytest.raises(CheckpointError, match=r"asks for quantised weights.*hf_bones loads unquantised ones alone"):
+        BonePredictor.from_pretrained(folder, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "decision.json"])
+def test_brackets_without_end_are_a_sentence(tmp_path: Path, name: str) -> None:
+    folder = telling_checkpoint(tmp_path)
+    (folder / name).write_text('{"a": ' + "[" * 100_000)
+    with pytest.raises(ValueError, match=f"{name}.*nested too deeply"):
+        BonePredictor.from_pretrained(folder, device="cpu")
+    if name == "config.json":
+        with pytest.raises(ValueError, match=r"model: the config.json of .* cannot be read"):
+            load_model(ModelConfig(model=str(folder)), THREE_CLASS)
 
 
 def test_a_giant_input_is_refused(tmp_path: Path) -> None:
