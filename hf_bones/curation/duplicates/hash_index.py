@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hf_bones.curation.duplicates.canonical import FREQUENCIES, mirror_signs
+from hf_bones.curation.duplicates.canonical import FREQUENCIES, SYMMETRIES, symmetric
 from hf_bones.curation.in_order import in_order
 
 BITS = 128
@@ -41,27 +41,27 @@ class Projection:
 
 @dataclass(frozen=True, eq=False)
 class CodeTable:
-    """Codes with whose they are: `codes` (N, 2) uint64, `owner` (N,) image numbers, `probe` (N,) which form of the image; -1 is trimmed.
-
-    `mirrored` (N,) says that the code is that of the form's mirror image.
+    """Codes with whose they are: `codes` (N, 2) uint64, `owner` (N,) image numbers, `form` (N,) which of the image's forms, and `way` (N,)
+    how that form was changed: by which probe, in what is asked; under which symmetry, in what is looked up.
     """
 
     codes: Codes
     owner: npt.NDArray[np.int32]
-    probe: npt.NDArray[np.int16]
-    mirrored: npt.NDArray[np.bool_]
+    form: npt.NDArray[np.int16]
+    way: npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Pairs worth a closer look, each once: image `first` in the form (`probe`, `mirrored`) looks like image `second` in form `entry`
-    (0 whole, -1 trimmed); `distance` is the Hamming distance of their codes. `skipped` counts lookups of cells too full to be read."""
+    """Pairs worth a closer look, each once: form `first_form` of image `first`, as its `probe`, looks like form `second_form` of image
+    `second` under `symmetry`; `distance` is the Hamming distance of their codes. `skipped` counts lookups of cells too full to be read."""
 
     first: npt.NDArray[np.int32]
     second: npt.NDArray[np.int32]
+    first_form: npt.NDArray[np.int16]
     probe: npt.NDArray[np.int16]
-    mirrored: npt.NDArray[np.bool_]
-    entry: npt.NDArray[np.int16]
+    second_form: npt.NDArray[np.int16]
+    symmetry: npt.NDArray[np.int16]
     distance: npt.NDArray[np.int16]
     skipped: int
 
@@ -94,35 +94,36 @@ def code(projection: Projection, descriptions: npt.NDArray[np.floating]) -> tupl
 
 
 def index_codes(
-    projection: Projection, wholes: npt.NDArray[np.floating], trimmed: npt.NDArray[np.floating], trimmed_owner: npt.NDArray[np.integer]
+    projection: Projection, descriptions: npt.NDArray[np.floating], owner: npt.NDArray[np.integer], form: npt.NDArray[np.integer]
 ) -> CodeTable:
-    """What is looked up: each image whole, (N, 143), and those with a frame without it, (M, 143), `trimmed_owner` (M,) naming whose."""
-    descriptions = np.concatenate([wholes, trimmed])
-    owner = np.concatenate([np.arange(len(wholes)), trimmed_owner]).astype(np.int32)
-    probe = np.repeat(np.array([0, -1], np.int16), [len(wholes), len(trimmed)])
+    """What is looked up: (N, 143) descriptions of forms of images, each under all symmetries."""
     seen = np.linalg.norm(descriptions.astype(np.float32), axis=1) > 0.5
-    descriptions, owner, probe = descriptions[seen], owner[seen], probe[seen]
-    codes, doubtful = code(projection, descriptions)
-    codes = np.concatenate([codes, ~codes[doubtful]])
-    return CodeTable(
-        codes, np.concatenate([owner, owner[doubtful]]), np.concatenate([probe, probe[doubtful]]), np.zeros(len(codes), np.bool_)
-    )
+    parts = []
+    for symmetry in range(SYMMETRIES):
+        codes, doubtful = code(projection, symmetric(descriptions[seen].astype(np.float32), symmetry))
+        whose, which = owner[seen].astype(np.int32), form[seen].astype(np.int16)
+        parts.append(
+            (
+                np.concatenate([codes, ~codes[doubtful]]),
+                np.concatenate([whose, whose[doubtful]]),
+                np.concatenate([which, which[doubtful]]),
+                np.full(len(codes) + int(doubtful.sum()), symmetry, np.int16),
+            )
+        )
+    return CodeTable(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def probe_codes(
-    projection: Projection, descriptions: npt.NDArray[np.floating], owner: npt.NDArray[np.integer], probe: npt.NDArray[np.integer]
+    projection: Projection,
+    descriptions: npt.NDArray[np.floating],
+    owner: npt.NDArray[np.integer],
+    form: npt.NDArray[np.integer],
+    probe: npt.NDArray[np.integer],
 ) -> CodeTable:
-    """What is asked: (N, 143) descriptions of forms of images, each also as its mirror image."""
+    """What is asked: (N, 143) descriptions of probes of images' forms."""
     seen = np.linalg.norm(descriptions.astype(np.float32), axis=1) > 0.5
-    descriptions, owner, probe = descriptions[seen].astype(np.float32), owner[seen].astype(np.int32), probe[seen].astype(np.int16)
-    straight, _ = code(projection, descriptions)
-    mirror, _ = code(projection, descriptions * mirror_signs())
-    return CodeTable(
-        np.concatenate([straight, mirror]),
-        np.tile(owner, 2),
-        np.tile(probe, 2),
-        np.repeat(np.array([False, True]), len(descriptions)),
-    )
+    codes, _ = code(projection, descriptions[seen])
+    return CodeTable(codes, owner[seen].astype(np.int32), form[seen].astype(np.int16), probe[seen].astype(np.int16))
 
 
 def find_candidates(
@@ -137,16 +138,16 @@ def find_candidates(
     """Pairs of different images of which a query's code lies within `radius` bits of an entry's.
 
     `queries` make the codes that are asked, in parts that fit into memory. Each of `tables` tables is keyed by some of the first 64
-    bits, one more than there are doublings of the entries. Cells with more than `fullest` entries are passed over and counted.
+    bits, as many as there are doublings of the entries. Cells with more than `fullest` entries are passed over and counted.
     """
-    bits = max(6, min(24, 1 + int(np.ceil(np.log2(max(len(entries.codes), 2))))))
+    bits = max(6, min(24, int(np.ceil(np.log2(max(len(entries.codes), 2))))))
     random = np.random.default_rng(0)
     chosen = [np.sort(random.choice(KEY_BITS, bits, replace=False)) for _ in range(tables)]
     cells: list[_Cells] = []
     for places in chosen:
         keys = _keys(entries.codes[:, 0], places)
         order = np.argsort(keys, kind="stable").astype(np.int32)
-        cells.append((order, np.searchsorted(keys[order], np.arange(2**bits + 1)).astype(np.int32)))
+        cells.append((order, np.cumsum(np.bincount(keys + 1, minlength=2**bits + 1), dtype=np.int32)))
 
     def look_up(query: Query) -> tuple[tuple[npt.NDArray[np.int64], ...], int]:
         part, skipped = query(), 0
@@ -205,15 +206,16 @@ def _near(
 
 
 def _best(entries: CodeTable, part: CodeTable, packed: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
-    """first, second, probe, mirrored, entry, distance of the nearest lookup of each pair of images."""
+    """The columns of `Candidates` for the nearest lookup of each pair of images."""
     query, entry = packed >> 32, packed & 0xFFFFFFFF
     distance = np.bitwise_count(entries.codes[entry] ^ part.codes[query]).sum(axis=1, dtype=np.int64)
-    columns = (part.owner[query], entries.owner[entry], part.probe[query], part.mirrored[query], entries.probe[entry], distance)
+    asked, found = (part.owner, part.form, part.way), (entries.owner, entries.form, entries.way)
+    columns = (asked[0][query], found[0][entry], asked[1][query], asked[2][query], found[1][entry], found[2][entry], distance)
     return _nearest(tuple(column.astype(np.int64) for column in columns))
 
 
 def _nearest(columns: tuple[npt.NDArray[np.int64], ...]) -> tuple[npt.NDArray[np.int64], ...]:
-    first, second, distance = columns[0], columns[1], columns[5]
+    first, second, distance = columns[0], columns[1], columns[-1]
     pair = (np.minimum(first, second) << 32) | np.maximum(first, second)
     order = np.lexsort((distance, pair))
     chosen = order[np.concatenate([[True], np.diff(pair[order]) != 0])] if len(order) else order
@@ -223,8 +225,6 @@ def _nearest(columns: tuple[npt.NDArray[np.int64], ...]) -> tuple[npt.NDArray[np
 def _merge(kept: list[tuple[npt.NDArray[np.int64], ...]], skipped: int) -> Candidates:
     if not kept:
         nothing = np.zeros(0, np.int64)
-        kept = [(nothing,) * 6]
-    columns = _nearest(tuple(np.concatenate(column) for column in zip(*kept, strict=True)))
-    first, second, probe, mirrored, entry, distance = columns
-    pair = first.astype(np.int32), second.astype(np.int32)
-    return Candidates(*pair, probe.astype(np.int16), mirrored.astype(np.bool_), entry.astype(np.int16), distance.astype(np.int16), skipped)
+        kept = [(nothing,) * 7]
+    first, second, *others = _nearest(tuple(np.concatenate(column) for column in zip(*kept, strict=True)))
+    return Candidates(first.astype(np.int32), second.astype(np.int32), *(column.astype(np.int16) for column in others), skipped)
