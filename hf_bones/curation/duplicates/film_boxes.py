@@ -23,7 +23,8 @@ _LEAST_SHARE, _MOST_SHARE = 0.08, 0.9  # of the picture's area that a film on a 
 _LEAST_SIDE = 24  # px of the copy: a smaller film shows too little to be known by
 _OFF_GROUND = 10  # grey levels from the ground's from which something stands on it
 _LEAST_GROUND = 0.06  # share of the picture that its commonest greys have, where it has a ground
-_JUMP = 8  # grey levels between neighbouring pixels at an edge
+_JUMP = 8  # grey levels between neighbouring pixels at an edge, at the least
+_ABOVE_NOISE = 2.5  # of the usual step between neighbouring pixels: more is a jump
 _LINES = 8  # straight edges looked at in each direction
 _LEAST_EDGE = 0.65  # share of a box's outline along which the grey jumps
 SAME = 0.85  # share of the area in common from which two boxes are one
@@ -65,8 +66,9 @@ def _with_straight_edges(small: npt.NDArray[np.uint8]) -> list[Box]:
     """The two boxes along whose outline the grey jumps most consistently; a larger one before a smaller one that does so as well."""
     grey = small.astype(np.int16)
     height, width = small.shape
-    down = np.abs(np.diff(grey, axis=0)) > _JUMP  # (H - 1, W): between a row and the next
-    across = np.abs(np.diff(grey, axis=1)) > _JUMP
+    steps_down, steps_across = np.abs(np.diff(grey, axis=0)), np.abs(np.diff(grey, axis=1))
+    jump = max(_JUMP, _ABOVE_NOISE * float(np.median(steps_down)))
+    down, across = steps_down > jump, steps_across > jump  # (H - 1, W): between a row and the next; (H, W - 1)
     rows, columns = _lines(down), _lines(across.T)
     # Sums along each line, so that a piece's share costs two look-ups. A film's edge may run askew by a pixel.
     along_rows = np.pad(maximum_filter1d(down, 3, axis=0).cumsum(axis=1), ((0, 0), (1, 0)))

@@ -33,6 +33,7 @@ Embed = Callable[[Sequence[str]], npt.NDArray[np.floating]]
 
 _FITTED_ON = 20_000  # images: the projection of a larger collection is fitted to so many of them
 _BIT_COST = 0.01  # what a bit of difference weighs beside the correlation of sketches
+_CLOSER = 5.0  # how much more of a spoilt pair must agree all but exactly for each unit of stretch
 _AT_ONCE = (256, 32, 8)  # pairs aligned together at each level: about what the processor's cache holds
 
 
@@ -101,8 +102,8 @@ def candidates(
     step = max(1, len(table) // _FITTED_ON)
     projection = hash_index.fit_projection(table.descriptions[table.first_form[::step]])
     form = np.arange(len(table.owner)) - table.first_form[table.owner]
-    outer = form <= table.framed[table.owner]  # whole, and without a frame; a part is compared with other pictures' outer forms only
-    entries = hash_index.index_codes(projection, table.descriptions[outer], table.owner[outer], form[outer])
+    part = form > table.framed[table.owner]  # neither whole nor without a frame
+    entries = hash_index.index_codes(projection, table.descriptions, table.owner, form, part)
     ends = np.append(table.first_form, len(table.owner))
 
     def codes(start: int, probes: npt.NDArray[np.float16]) -> CodeTable:
@@ -116,6 +117,7 @@ def candidates(
             np.concatenate([np.repeat(np.arange(start, stop), PROBES), table.owner[others]]),
             np.concatenate([np.zeros(count, np.int64), form[others]]),
             np.concatenate([np.tile(np.arange(PROBES), len(probes)), np.zeros(len(others), np.int64)]),
+            np.concatenate([np.zeros(count, np.bool_), part[others]]),
         )
 
     def queries() -> Iterator[hash_index.Query]:
@@ -270,9 +272,10 @@ def _rank_within(owners: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
 def _plausible(judged: Registrations, settings: DedupSettings) -> npt.NDArray[np.bool_]:
     rigid = judged.stretch <= settings.rigid
     doubtful = (judged.coarse >= settings.doubtful) & (judged.likeness >= settings.least_likeness) & rigid
-    spoilt = (judged.coarse >= settings.spoilt) & (judged.closeness >= settings.least_closeness) & rigid
+    spoilt = (judged.coarse >= settings.spoilt) & (judged.closeness >= settings.least_closeness + _CLOSER * (judged.stretch - 1))
     plausible: npt.NDArray[np.bool_] = (
-        (spoilt | ((judged.coarse >= settings.sure) | doubtful) & (judged.agreement >= settings.least_agreement))
+        ((judged.coarse >= settings.sure) | doubtful | spoilt)
+        & (judged.agreement >= settings.least_agreement)
         & (judged.textured >= settings.least_textured)
         & (np.minimum(judged.overlap, judged.covered) >= settings.least_overlap)
         & (np.abs(judged.turn) <= settings.most_turn)

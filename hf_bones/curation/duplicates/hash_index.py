@@ -2,9 +2,10 @@
 
 Descriptions (`canonical.py`) are whitened, so that what all radiographs of a hand share weighs no more than what tells two of them
 apart, and their signs are taken as a code of 128 bits (Gong and Lazebnik, "Iterative Quantization", CVPR 2011, without the iteration).
-An inverted picture has the opposite code; each code is turned so that it points the way most do. Codes that lie near each other are
-found by locality-sensitive hashing (Indyk and Motwani, STOC 1998): tables keyed by some of the bits, as many as keep a table's cells
-about as full whatever the number of images.
+An inverted picture has the opposite code; each code is turned so that it points the way most do. Every picture is entered as it is and
+under the seven other symmetries of a square, so that what is asked need not be turned. Codes that lie near each other are found by
+locality-sensitive hashing (Indyk and Motwani, STOC 1998): tables keyed by some of the bits, as many as keep a table's cells about as full
+whatever the number of images.
 
 Not here: whether a pair really is one picture (`registration.py`).
 """
@@ -42,13 +43,15 @@ class Projection:
 @dataclass(frozen=True, eq=False)
 class CodeTable:
     """Codes with whose they are: `codes` (N, 2) uint64, `owner` (N,) image numbers, `form` (N,) which of the image's forms, and `way` (N,)
-    how that form was changed: by which probe, in what is asked; under which symmetry, in what is looked up.
+    how that form was changed: by which probe, in what is asked; under which symmetry, in what is looked up. `part` (N,) says that the form
+    is only a part of its image: two parts are not compared, since a letter or a ruler is in many films.
     """
 
     codes: Codes
     owner: npt.NDArray[np.int32]
     form: npt.NDArray[np.int16]
     way: npt.NDArray[np.int16]
+    part: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,23 +97,23 @@ def code(projection: Projection, descriptions: npt.NDArray[np.floating]) -> tupl
 
 
 def index_codes(
-    projection: Projection, descriptions: npt.NDArray[np.floating], owner: npt.NDArray[np.integer], form: npt.NDArray[np.integer]
+    projection: Projection,
+    descriptions: npt.NDArray[np.floating],
+    owner: npt.NDArray[np.integer],
+    form: npt.NDArray[np.integer],
+    part: npt.NDArray[np.bool_],
 ) -> CodeTable:
-    """What is looked up: (N, 143) descriptions of forms of images, each under all symmetries."""
+    """What is looked up: (N, 143) descriptions of forms of images, each under all symmetries; a `part` only as it is."""
     seen = np.linalg.norm(descriptions.astype(np.float32), axis=1) > 0.5
-    parts = []
+    tables = []
     for symmetry in range(SYMMETRIES):
-        codes, doubtful = code(projection, symmetric(descriptions[seen].astype(np.float32), symmetry))
-        whose, which = owner[seen].astype(np.int32), form[seen].astype(np.int16)
-        parts.append(
-            (
-                np.concatenate([codes, ~codes[doubtful]]),
-                np.concatenate([whose, whose[doubtful]]),
-                np.concatenate([which, which[doubtful]]),
-                np.full(len(codes) + int(doubtful.sum()), symmetry, np.int16),
-            )
-        )
-    return CodeTable(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        chosen = np.flatnonzero(seen & ~part if symmetry else seen)
+        codes, doubtful = code(projection, symmetric(descriptions[chosen].astype(np.float32), symmetry))
+        both = np.concatenate([chosen, chosen[doubtful]])
+        way = np.full(len(both), symmetry, np.int16)
+        columns = owner[both].astype(np.int32), form[both].astype(np.int16), way, part[both]
+        tables.append((np.concatenate([codes, ~codes[doubtful]]), *columns))
+    return CodeTable(*(np.concatenate(column) for column in zip(*tables, strict=True)))
 
 
 def probe_codes(
@@ -119,11 +122,12 @@ def probe_codes(
     owner: npt.NDArray[np.integer],
     form: npt.NDArray[np.integer],
     probe: npt.NDArray[np.integer],
+    part: npt.NDArray[np.bool_],
 ) -> CodeTable:
     """What is asked: (N, 143) descriptions of probes of images' forms."""
     seen = np.linalg.norm(descriptions.astype(np.float32), axis=1) > 0.5
     codes, _ = code(projection, descriptions[seen])
-    return CodeTable(codes, owner[seen].astype(np.int32), form[seen].astype(np.int16), probe[seen].astype(np.int16))
+    return CodeTable(codes, owner[seen].astype(np.int32), form[seen].astype(np.int16), probe[seen].astype(np.int16), part[seen])
 
 
 def find_candidates(
@@ -150,16 +154,16 @@ def find_candidates(
         cells.append((order, np.cumsum(np.bincount(keys + 1, minlength=2**bits + 1), dtype=np.int32)))
 
     def look_up(query: Query) -> tuple[tuple[npt.NDArray[np.int64], ...], int]:
-        part, skipped = query(), 0
+        asked, skipped = query(), 0
         found = [np.zeros(0, np.int64)]
         for places, (order, starts) in zip(chosen, cells, strict=True):
-            keys = _keys(part.codes[:, 0], places)
+            keys = _keys(asked.codes[:, 0], places)
             lengths = starts[keys + 1] - starts[keys]
             full = lengths > fullest
             skipped += int(full.sum())
             for chunk in _chunks(np.flatnonzero((lengths > 0) & ~full), lengths):
-                found.append(_near(entries, part, order, starts[keys[chunk]], lengths[chunk], chunk, radius))
-        return _best(entries, part, np.unique(np.concatenate(found))), skipped
+                found.append(_near(entries, asked, order, starts[keys[chunk]], lengths[chunk], chunk, radius))
+        return _best(entries, asked, np.unique(np.concatenate(found))), skipped
 
     with ThreadPoolExecutor(workers) as pool:
         answers = list(in_order(pool, look_up, queries, workers))  # few queries at a time: each holds its probes in memory
@@ -185,7 +189,7 @@ def _chunks(asked: npt.NDArray[np.int64], lengths: npt.NDArray[np.integer]) -> I
 
 def _near(
     entries: CodeTable,
-    part: CodeTable,
+    asked: CodeTable,
     order: npt.NDArray[np.int32],
     starts: npt.NDArray[np.integer],
     lengths: npt.NDArray[np.integer],
@@ -199,18 +203,20 @@ def _near(
     within = np.arange(int(ends[-1])) - np.repeat(ends - lengths, lengths)
     entry = order[np.repeat(starts, lengths) + within]
     query = np.repeat(queries, lengths)
-    distance = np.bitwise_count(entries.codes[entry] ^ part.codes[query]).sum(axis=1, dtype=np.int16)
-    good = (distance <= radius) & (entries.owner[entry] != part.owner[query])
+    distance = np.bitwise_count(entries.codes[entry] ^ asked.codes[query]).sum(axis=1, dtype=np.int16)
+    near = np.flatnonzero(distance <= radius)
+    query, entry = query[near], entry[near]
+    good = (entries.owner[entry] != asked.owner[query]) & ~(entries.part[entry] & asked.part[query])
     packed: npt.NDArray[np.int64] = (query[good].astype(np.int64) << 32) | entry[good]
     return packed
 
 
-def _best(entries: CodeTable, part: CodeTable, packed: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
+def _best(entries: CodeTable, asked: CodeTable, packed: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
     """The columns of `Candidates` for the nearest lookup of each pair of images."""
     query, entry = packed >> 32, packed & 0xFFFFFFFF
-    distance = np.bitwise_count(entries.codes[entry] ^ part.codes[query]).sum(axis=1, dtype=np.int64)
-    asked, found = (part.owner, part.form, part.way), (entries.owner, entries.form, entries.way)
-    columns = (asked[0][query], found[0][entry], asked[1][query], asked[2][query], found[1][entry], found[2][entry], distance)
+    distance = np.bitwise_count(entries.codes[entry] ^ asked.codes[query]).sum(axis=1, dtype=np.int64)
+    owners, forms = (asked.owner[query], entries.owner[entry]), (asked.form[query], entries.form[entry])
+    columns = (*owners, forms[0], asked.way[query], forms[1], entries.way[entry], distance)
     return _nearest(tuple(column.astype(np.int64) for column in columns))
 
 

@@ -10,7 +10,9 @@ from hf_bones.curation.duplicates.hash_index import BITS, code, find_candidates,
 
 
 def entries_of(projection, descriptions):
-    return index_codes(projection, descriptions, np.arange(len(descriptions)), np.zeros(len(descriptions), np.int64))
+    return index_codes(
+        projection, descriptions, np.arange(len(descriptions)), np.zeros(len(descriptions), np.int64), np.zeros(len(descriptions), np.bool_)
+    )
 
 
 def unit(vectors):
@@ -27,7 +29,7 @@ def descriptions():
 def search(descriptions, asked, owners, **options):
     projection = fit_projection(descriptions)
     entries = entries_of(projection, descriptions)
-    queries = probe_codes(projection, asked, owners, *np.zeros((2, len(asked)), np.int64))
+    queries = probe_codes(projection, asked, owners, *np.zeros((2, len(asked)), np.int64), np.zeros(len(asked), np.bool_))
     given = {"radius": 24, "tables": 16, "fullest": 1000} | options
     return find_candidates(entries, [lambda: queries], **given)
 
@@ -63,6 +65,20 @@ def test_planted_copies_are_found_also_mirrored_and_turned_and_few_others(descri
     assert all(symmetry[pair] for pair in planted & set(symmetry) if pair[0] >= 20)
 
 
+def test_a_part_is_compared_with_whole_pictures_and_not_with_parts(descriptions):
+    projection, twice = fit_projection(descriptions), np.concatenate([descriptions[:30], descriptions[:30]])
+    owner, none = np.arange(60), np.zeros(60, np.int64)
+
+    def found(first, second):
+        part = np.repeat([first, second], 30)
+        entries = index_codes(projection, twice, owner, none, part)
+        asked = probe_codes(projection, twice, owner, none, none, part)
+        return pairs(find_candidates(entries, [lambda: asked], radius=5, tables=8, fullest=1000))
+
+    wanted = {(number, 30 + number) for number in range(30)}
+    assert wanted <= found(False, True) and wanted <= found(False, False) and not wanted & found(True, True)
+
+
 def test_every_pair_comes_once_and_within_the_radius(descriptions):
     found = search(descriptions, descriptions, np.arange(400), radius=40)
     assert len(found) == len(pairs(found)) > 0 and found.distance.max() <= 40
@@ -76,7 +92,9 @@ def test_the_answer_does_not_depend_on_how_the_queries_are_parted(descriptions):
     def parts(size):
         for start in range(0, 400, size):
             some = np.arange(start, min(start + size, 400))
-            yield partial(probe_codes, projection, descriptions[some], some, *np.zeros((2, len(some)), np.int64))
+            yield partial(
+                probe_codes, projection, descriptions[some], some, *np.zeros((2, len(some)), np.int64), np.zeros(len(some), np.bool_)
+            )
 
     whole = find_candidates(entries, parts(400), workers=1, **options)
     pieces = find_candidates(entries, parts(37), workers=3, **options)
