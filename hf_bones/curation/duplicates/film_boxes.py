@@ -1,4 +1,4 @@
-"""Where in a picture a film may stand that somebody photographed off a screen: inside a window, with tools, panels and text around it.
+"""Where in a screenshot a film may stand: inside a window, with tools, panels and text around it.
 
 Two signs, both looked for in a small copy of the picture. A film is one connected thing on a ground of one grey, or it has four straight
 edges along most of which the grey jumps. Most films show neither sign; then there is nothing to look for.

@@ -52,7 +52,7 @@ def test_copies_by_all_eight_changes_are_found_and_no_two_films_are_joined(found
     assert all(first[:7] == second[:7] for first, second in pairs)
 
 
-def test_turned_cut_watermarked_and_photographed_copies_are_found(found):
+def test_turned_cut_and_watermarked_copies_and_screenshots_are_found(found):
     pairs = names(found[1].links)
     for change in FURTHER_CHANGES:
         missed = [seed for seed in range(5) if (f"film {seed:02}", f"film {seed:02} {change}") not in pairs]
