@@ -272,7 +272,8 @@ def _rank_within(owners: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
 def _plausible(judged: Registrations, settings: DedupSettings) -> npt.NDArray[np.bool_]:
     rigid = judged.stretch <= settings.rigid
     doubtful = (judged.coarse >= settings.doubtful) & (judged.likeness >= settings.least_likeness) & rigid
-    spoilt = (judged.coarse >= settings.spoilt) & (judged.closeness >= settings.least_closeness + _CLOSER * (judged.stretch - 1))
+    close = judged.closeness >= settings.least_closeness + _CLOSER * (judged.stretch - 1)
+    spoilt = (judged.coarse >= settings.spoilt) & close & rigid
     plausible: npt.NDArray[np.bool_] = (
         ((judged.coarse >= settings.sure) | doubtful | spoilt)
         & (judged.agreement >= settings.least_agreement)

@@ -82,10 +82,10 @@ def contrasted(picture: Picture) -> Picture:
 
 def watermarked(picture: Picture) -> Picture:
     words = Image.new("L", picture.shape[::-1])
-    draw, font = ImageDraw.Draw(words), ImageFont.load_default(22)
+    draw, font = ImageDraw.Draw(words), ImageFont.load_default(14)
     for place in range(5):
         draw.text((10 + 30 * (place % 2), 20 + 50 * place), "SAMPLE  SAMPLE", 255, font)
-    mask = np.asarray(words.rotate(20)) / 255 * 0.35
+    mask = np.asarray(words.rotate(20)) / 255 * 0.3
     return np.rint(picture * (1 - mask) + 255 * mask).astype(np.uint8)
 
 
