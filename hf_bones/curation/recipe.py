@@ -37,7 +37,7 @@ class CheckSettings(Checked):
 class DedupSettings(Checked):
     """When two images are near-duplicates of each other. Correlations are those of `curation/duplicates/registration.py`."""
 
-    radius: int = option(28, "Bits of 128 in which the codes of a pair may differ to be looked at.", within="[0, ∞)")
+    radius: int = option(26, "Bits of 128 in which the codes of a pair may differ to be looked at.", within="[0, ∞)")
     tables: int = option(16, "Hash tables in which codes are looked up: more find more pairs, and take longer.", within="[1, ∞)")
     fullest: int = option(
         1000, "Cells of a table with more codes than this are passed over (blank pictures), and counted.", within="[0, ∞)"
@@ -46,17 +46,24 @@ class DedupSettings(Checked):
         8, "Only this many of each image's candidates are registered, the likeliest first; bounds the work.", within="[1, ∞)"
     )
     least_start: float = option(0.3, "Correlation at 32 px, less 0.01 for each bit of difference, from which a candidate is registered.")
-    least_coarse: float = option(0.74, "Correlation at 32 px after alignment from which a pair is aligned more finely.")
-    least_middle: float = option(0.78, "The same at 64 px.")
+    least_coarse: float = option(0.7, "Correlation at 32 px after alignment from which a pair is aligned more finely.")
+    least_middle: float = option(0.7, "The same at 64 px.")
     sure: float = option(0.91, "Correlation at 128 px from which a pair is one picture, where fine detail agrees.")
     doubtful: float = option(0.76, "Correlation at 128 px from which a pair may be one picture: where the next two hold.")
     least_likeness: float = option(0.93, "Median correlation of fine detail that a doubtful pair needs.")
-    rigid: float = option(1.03, "How much a doubtful pair may be stretched: a limb that moved between two exposures is deformed.")
-    least_agreement: float = option(0.55, "Share of the textured overlap whose fine detail agrees that every pair needs.")
+    rigid: float = option(1.03, "How much a doubtful or spoilt pair may be stretched: a limb that moved between two exposures is deformed.")
+    spoilt: float = option(
+        0.66, "Correlation at 128 px from which a pair may be one picture, spoilt by a watermark or by clipping: where the next holds."
+    )
+    least_closeness: float = option(
+        0.2,
+        "Share of the textured overlap whose fine detail agrees to 0.9 or more that a spoilt pair needs, and 0.05 more per 1 % of stretch.",
+    )
+    least_agreement: float = option(0.55, "Share of the textured overlap whose fine detail agrees to 0.6 or more that every pair needs.")
     least_textured: float = option(0.05, "Share of the overlap that must have texture: blank pictures are nobody's near-duplicates.")
     least_overlap: float = option(0.6, "Share of either picture that must lie within the other.")
-    most_turn: float = option(12.0, "Degrees by which a near-duplicate may be turned.")
-    most_stretch: float = option(1.25, "How much more a near-duplicate may be stretched along one axis than the other.")
+    most_turn: float = option(12.0, "Degrees by which a near-duplicate may be turned, beside quarter turns.")
+    most_stretch: float = option(1.4, "How much more a near-duplicate may be stretched along one axis than the other.")
     least_embedding: float = option(0.9, "Cosine of the embeddings of a pair that is not sure, where embeddings are handed in.")
     sources: list[str] = option([], "Sources whose image is kept, best first; others come after them.")
 

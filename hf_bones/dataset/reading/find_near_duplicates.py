@@ -29,7 +29,7 @@ def with_near_duplicates(
     """The rows with the near-duplicates that were found among them as `copy_group`, and notes on what was found.
 
     Rows marked unused are left as they are, and so are images that cannot be opened: the build refuses them by name. `workplace` is a
-    folder on a disk with room for about 50 kB an image, which are gone afterwards. Raises `GroupLeakError` naming near-duplicates whose
+    folder on a disk with room for about 70 kB an image, which are gone afterwards. Raises `GroupLeakError` naming near-duplicates whose
     given splits differ, unless they may be `torn`.
     """
     by_hash: dict[str, list[int]] = {}

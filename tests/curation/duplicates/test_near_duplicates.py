@@ -1,10 +1,11 @@
 """Which drawn films are one picture, and which only look alike: `python -m pytest tests/curation/duplicates/test_near_duplicates.py`."""
 
 import dataclasses
+import sqlite3
 
 import numpy as np
 import pytest
-from copied_films import CHANGES, film
+from copied_films import CHANGES, FURTHER_CHANGES, film
 from small_films import encoded
 
 from hf_bones.curation.duplicates.canonical import VERSION, fingerprint
@@ -20,10 +21,10 @@ FILMS = 24
 
 @pytest.fixture(scope="module")
 def pictures():
-    """24 drawn films, and of the first five a copy by each of the eight changes."""
+    """24 drawn films, and of the first five a copy by each of the changes."""
     found = {f"film {seed:02}": film(seed) for seed in range(FILMS)}
     for seed in range(5):
-        found |= {f"film {seed:02} {name}": change(found[f"film {seed:02}"]) for name, change in CHANGES.items()}
+        found |= {f"film {seed:02} {name}": change(found[f"film {seed:02}"]) for name, change in (CHANGES | FURTHER_CHANGES).items()}
     return found
 
 
@@ -51,11 +52,20 @@ def test_copies_by_all_eight_changes_are_found_and_no_two_films_are_joined(found
     assert all(first[:7] == second[:7] for first, second in pairs)
 
 
+def test_turned_cut_and_watermarked_copies_and_screenshots_are_found(found):
+    pairs = names(found[1].links)
+    for change in FURTHER_CHANGES:
+        missed = [seed for seed in range(5) if (f"film {seed:02}", f"film {seed:02} {change}") not in pairs]
+        assert len(missed) <= 1, (change, missed)
+
+
 def test_a_link_says_what_was_done(found):
     said = {(link.first, link.second): link.change for link in found[1].links}
     said |= {(second, first): change for (first, second), change in said.items()}
     for change, word in (("mirrored", "mirrored"), ("inverted", "inverted"), ("cropped", "cropped"), ("turned", "turned 4°")):
         assert word in said["film 01", f"film 01 {change}"]
+    assert said["film 01", "film 01 quarter_turned"] == "turned 90°" and said["film 01", "film 01 turned_about"] == "turned 180°"
+    assert said["film 01", "film 01 turned_and_mirrored"].startswith("mirrored, turned 90°")
     assert said["film 01", "film 01 scaled"] == "the same view"
 
 
@@ -148,6 +158,17 @@ def test_many_processes_make_the_fingerprints_that_one_makes(tmp_path):
     with subject_of(tmp_path, bodies) as subject, FingerprintStore(tmp_path / "f.db") as store:
         assert make_fingerprints(subject, list(subject.manifest.images()), store, workers=2, progress=False) == {}
         table = store.table(list(bodies))
-        assert (
-            len(table) == 130 and np.array_equal(table.wholes[1], table.wholes[5]) and not np.array_equal(table.wholes[1], table.wholes[2])
-        )
+        wholes = table.descriptions[table.first_form]
+        assert len(table) == 130 and np.array_equal(wholes[1], wholes[5]) and not np.array_equal(wholes[1], wholes[2])
+
+
+def test_a_store_of_an_older_release_is_emptied_and_used(tmp_path):
+    with sqlite3.connect(tmp_path / "f.db") as older:
+        older.execute("CREATE TABLE fingerprints (sha256 TEXT PRIMARY KEY, version INTEGER NOT NULL, thumb BLOB)")
+        older.execute("INSERT INTO fingerprints VALUES ('a', 1, x'00')")
+    with FingerprintStore(tmp_path / "f.db") as store:
+        assert store.known() == set()
+        store.add([("a", (96, 96), fingerprint(film(2, 96)))])
+        assert store.known() == {"a"} and len(store.table(["a"])) == 1
+    with FingerprintStore(tmp_path / "f.db") as again:
+        assert again.known() == {"a"}, "what this release wrote stays"
