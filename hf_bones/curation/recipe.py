@@ -37,7 +37,7 @@ class CheckSettings(Checked):
 class DedupSettings(Checked):
     """When two images are near-duplicates of each other. Correlations are those of `curation/duplicates/registration.py`."""
 
-    radius: int = option(26, "Bits of 128 in which the codes of a pair may differ to be looked at.", within="[0, ∞)")
+    radius: int = option(28, "Bits of 128 in which the codes of a pair may differ to be looked at.", within="[0, ∞)")
     tables: int = option(16, "Hash tables in which codes are looked up: more find more pairs, and take longer.", within="[1, ∞)")
     fullest: int = option(
         1000, "Cells of a table with more codes than this are passed over (blank pictures), and counted.", within="[0, ∞)"

@@ -21,10 +21,10 @@ FILMS = 24
 
 @pytest.fixture(scope="module")
 def pictures():
-    """24 drawn films, and of the first five a copy by each of the changes."""
+    """24 drawn films, and of the first five a copy by each of the eight changes."""
     found = {f"film {seed:02}": film(seed) for seed in range(FILMS)}
     for seed in range(5):
-        found |= {f"film {seed:02} {name}": change(found[f"film {seed:02}"]) for name, change in (CHANGES | FURTHER_CHANGES).items()}
+        found |= {f"film {seed:02} {name}": change(found[f"film {seed:02}"]) for name, change in CHANGES.items()}
     return found
 
 
@@ -52,11 +52,29 @@ def test_copies_by_all_eight_changes_are_found_and_no_two_films_are_joined(found
     assert all(first[:7] == second[:7] for first, second in pairs)
 
 
-def test_turned_cut_and_watermarked_copies_and_screenshots_are_found(found):
-    pairs = names(found[1].links)
-    for change in FURTHER_CHANGES:
-        missed = [seed for seed in range(5) if (f"film {seed:02}", f"film {seed:02} {change}") not in pairs]
-        assert len(missed) <= 1, (change, missed)
+@pytest.fixture(scope="module")
+def further(tmp_path_factory):
+    """What is found among 12 drawn films and copies of three of them by each of the further changes."""
+    pictures = {f"film {seed:02}": film(seed) for seed in range(12)}
+    pictures |= {f"film {seed:02} {name}": change(film(seed)) for seed in (0, 1, 4) for name, change in FURTHER_CHANGES.items()}
+    with FingerprintStore(tmp_path_factory.mktemp("further") / "fingerprints.db") as opened:
+        opened.add((name, (picture.shape[1], picture.shape[0]), fingerprint(picture)) for name, picture in pictures.items())
+        return find_links(opened.table(list(pictures)), opened, SETTINGS, progress=False).links
+
+
+def test_turned_cut_and_watermarked_copies_and_screenshots_are_found(further):
+    pairs = names(further)
+    wanted = {(f"film {seed:02}", f"film {seed:02} {change}") for seed in (0, 1, 4) for change in FURTHER_CHANGES}
+    assert len(wanted & pairs) >= 23, sorted(wanted - pairs)
+    assert all(first[:7] == second[:7] for first, second in pairs)
+
+
+def test_a_link_says_how_far_a_copy_is_turned(further):
+    said = {frozenset((link.first, link.second)): link.change for link in further}
+    quarter, half, both = (
+        said[frozenset(("film 01", f"film 01 {name}"))] for name in ("quarter_turned", "turned_about", "turned_and_mirrored")
+    )
+    assert (quarter, half) == ("turned 90°", "turned 180°") and both.startswith("mirrored, turned 90°")
 
 
 def test_a_link_says_what_was_done(found):
@@ -64,8 +82,6 @@ def test_a_link_says_what_was_done(found):
     said |= {(second, first): change for (first, second), change in said.items()}
     for change, word in (("mirrored", "mirrored"), ("inverted", "inverted"), ("cropped", "cropped"), ("turned", "turned 4°")):
         assert word in said["film 01", f"film 01 {change}"]
-    assert said["film 01", "film 01 quarter_turned"] == "turned 90°" and said["film 01", "film 01 turned_about"] == "turned 180°"
-    assert said["film 01", "film 01 turned_and_mirrored"].startswith("mirrored, turned 90°")
     assert said["film 01", "film 01 scaled"] == "the same view"
 
 
