@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_bones.config.recipe import DataConfig, DistillConfig, ModelConfig, Recipe, TrainConfig, override
+from hf_bones.config.rules import check_rules
 from hf_bones.metrics.by_source import worst_source_line
 from hf_bones.metrics.headlines import ALONE, TITLES, TRAINING
 from hf_bones.reach import require_there
@@ -32,6 +33,7 @@ def run(recipe: Recipe) -> Path:
     """
     from hf_bones.training.run.lock import run_lock
 
+    check_rules(recipe)  # before its data is looked for; a run asks again, for what is called by itself
     check_places(recipe)
     with run_lock(Path(recipe.training.output_dir)):
         return _run(recipe)

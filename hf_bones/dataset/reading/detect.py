@@ -89,6 +89,8 @@ def _read(spec: str, path: Path, chosen: str, choices: ReadingChoices, scheme: L
     if chosen in _BOXED:
         return _BOXED[chosen](path, boxed.Terms(source, licence, scheme, words))
     if chosen == "dataset" or (chosen == "manifest" and holds_images(path)):
+        if not path.exists():
+            require_there(spec, "dataset")
         reading = dataset_rows(str(path) if path.is_dir() else spec, stated)
         return with_decisions(reading, path) if is_curated(path) else reading
     if chosen == "manifest":
@@ -128,7 +130,6 @@ def _settled(spec: str, choices: ReadingChoices, scheme: LabelScheme) -> tuple[s
     if choices.kind:
         return choices.kind, path
     if re.fullmatch(r"[\w.-]+/[\w.-]+", spec) and not spec.startswith("."):
-        require_there(spec, "dataset")
         return "dataset", path
     raise SourceError(f"{spec}: no such file or folder, and not a Hub id (owner/name) or 'drawn'")
 

@@ -167,8 +167,8 @@ def test_columns_can_be_named(place: Path, tmp_path: Path) -> None:
         read(place, head + rows)
     built = build_command([str(place / "t.csv")], tmp_path / "out", BuildChoices(**named), progress=False)
     assert sum(len(part) for part in built.dataset.values()) == 9
-    with pytest.raises(SourceError, match="--label-column: said of tables, and the sources are of kind folder"):
-        build_command([str(place)], tmp_path / "other", BuildChoices(label_column="Befund"), progress=False)
+    with pytest.raises(SourceError, match="--label-column: said of tables, and the sources are of kind drawn"):
+        build_command(["drawn"], tmp_path / "other", BuildChoices(label_column="Befund"), progress=False)
 
 
 def test_rows_without_a_label_are_named_by_line_and_left_out_on_request(place: Path, tmp_path: Path) -> None:

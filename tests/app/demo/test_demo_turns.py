@@ -1,4 +1,4 @@
-"""Which film the demo answers: `python -m pytest tests/app/demo/test_turns.py`."""
+"""Which film the demo answers: `python -m pytest tests/app/demo/test_demo_turns.py`."""
 
 from __future__ import annotations
 
