@@ -220,7 +220,7 @@ class _Pairs:
 
     def _planes(self, chosen: npt.NDArray[np.intp], which: int, level: int) -> npt.NDArray[np.float32]:
         if level == 0:
-            return self._table.sketches[self._numbers(chosen, which)].astype(np.float32) / SKETCH_SCALE
+            return self._table.sketches[self._numbers(chosen, which)].astype(np.float32) / np.float32(SKETCH_SCALE)
         return np.stack([registration.normalised(thumb, level) for thumb in self._thumbs(chosen, which)])
 
     def _thumbs(self, chosen: npt.NDArray[np.intp], which: int) -> npt.NDArray[np.uint8]:

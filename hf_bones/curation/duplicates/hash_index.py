@@ -233,4 +233,5 @@ def _merge(kept: list[tuple[npt.NDArray[np.int64], ...]], skipped: int) -> Candi
         nothing = np.zeros(0, np.int64)
         kept = [(nothing,) * 7]
     first, second, *others = _nearest(tuple(np.concatenate(column) for column in zip(*kept, strict=True)))
-    return Candidates(first.astype(np.int32), second.astype(np.int32), *(column.astype(np.int16) for column in others), skipped)
+    first_form, probe, second_form, symmetry, distance = (column.astype(np.int16) for column in others)
+    return Candidates(first.astype(np.int32), second.astype(np.int32), first_form, probe, second_form, symmetry, distance, skipped)
