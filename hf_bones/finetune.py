@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_bones.config.recipe import DataConfig, DistillConfig, ModelConfig, Recipe, TrainConfig, override
+from hf_bones.config.rules import check_rules
 from hf_bones.metrics.by_source import worst_source_line
 from hf_bones.metrics.headlines import ALONE, TITLES, TRAINING
+from hf_bones.reach import require_there
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +31,29 @@ def run(recipe: Recipe) -> Path:
 
     Returns the folder of the finished checkpoint.
     """
+    from hf_bones.training.run.lock import run_lock
+
+    check_rules(recipe)  # before its data is looked for; a run asks again, for what is called by itself
+    check_places(recipe)
+    with run_lock(Path(recipe.training.output_dir)):
+        return _run(recipe)
+
+
+def check_places(recipe: Recipe) -> None:
+    """Looks, before anything heavy is loaded, whether the places that a recipe names are there, or may be had.
+
+    Raises FileNotFoundError or `UnreachedError` naming the key, within 3 s for each.
+    """
+    if recipe.data.dataset:
+        require_there(recipe.data.dataset, "dataset", "--dataset")
+    models = [("model", recipe.model.model), *(("teacher", name) for name in recipe.distill.teacher)]
+    for option, name in models:
+        shipped = resources.files("hf_bones") / "recipes" / "architectures" / name
+        if name != "bundled" and not shipped.is_dir():
+            require_there(name, "model", f"--{option}")
+
+
+def _run(recipe: Recipe) -> Path:
     from hf_bones.record import now
     from hf_bones.training.processes import finish_processes
 
@@ -88,7 +114,9 @@ def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
     from hf_bones.training.run.checkpoints import save_checkpoint
     from hf_bones.training.run.curves import plot_curves
     from hf_bones.training.run.seen import write_seen
+    from hf_bones.training.run_scheme import with_scheme
 
+    recipe = with_scheme(recipe)
     folder = Path(recipe.training.output_dir)
     save_checkpoint(trained.model, trained.spec, folder, recipe.training.save_dtype)
     write_patch_head(trained.patch_head, folder)

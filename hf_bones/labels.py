@@ -9,8 +9,6 @@ Not here: growing a model's head from one scheme to another (`training/backbone/
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +16,12 @@ from pathlib import Path
 
 from hf_bones.config.fields import nearest
 from hf_bones.config.loading import parse_yaml
+from hf_bones.label_words import FRACTURE, NO, is_kind_of_fracture, nearest_word, normalise_name, said_by, without_fillers
+
+__all__ = [
+    "BEYOND_REPAIR", "FRACTURED", "HEALTHY", "SHIPPED_SCHEMES", "THREE_CLASS", "TWO_CLASS", "LabelClass", "LabelScheme",
+    "UnknownLabelError", "load_scheme", "normalise_name", "scheme_from_dict",
+]  # fmt: skip
 
 HEALTHY = "healthy"
 FRACTURED = "fractured"
@@ -36,11 +40,6 @@ class LabelClass:
     definition: str
     subtypes: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
-
-
-def normalise_name(name: str) -> str:
-    """Folds case, spaces and punctuation: "Beyond-Repair " becomes "beyond_repair"."""
-    return re.sub(r"[^0-9a-z]+", "_", name.strip().casefold()).strip("_")
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,57 @@ class LabelScheme:
     def _subtypes(self) -> dict[str, str]:
         return {normalise_name(subtype): subtype for label in self.classes for subtype in label.subtypes}
 
+    @cached_property
+    def _parts(self) -> frozenset[str]:
+        return frozenset(part for word in self._class_of_word for part in word.split("_"))
+
+    @cached_property
+    def _class_of_saying(self) -> dict[frozenset[str], str]:
+        """What each known word says, and its class; "X fracture" for each subtype X of an abnormal class. None that two classes share."""
+        owners: dict[frozenset[str], set[str]] = {}
+        for word, name in self._class_of_word.items():
+            said = said_by(word, self._parts)
+            if said is None:
+                continue
+            owners.setdefault(said, set()).add(name)
+            if word in self._subtypes and name != self.normal:
+                for meaning in (said, without_fillers(said) or said):
+                    owners.setdefault(meaning | {FRACTURE}, set()).add(name)
+        return {said: names.pop() for said, names in owners.items() if len(names) == 1}
+
+    def class_of(self, name: str) -> str | None:
+        """The class that a word stands for beyond doubt, None otherwise: a known word, one that says the same ("without fractures"), or
+        known words beside words for bones and films ("hairline fracture of the wrist")."""
+        word = normalise_name(name)
+        if word in self._class_of_word:
+            return self._class_of_word[word]
+        said = said_by(word, self._parts)
+        if word in self.refused or said is None:
+            return None
+        for meaning in (said, without_fillers(said)):
+            if meaning in self._class_of_saying:
+                return self._class_of_saying[meaning]
+        rest = without_fillers(said) - {FRACTURE}
+        classes = {self._class_of_saying.get(frozenset([word])) for word in rest}
+        return classes.pop() if NO not in rest and len(classes) == 1 and self.normal not in classes else None
+
+    def refusal(self, name: str) -> str:
+        """Why a word is too vague to map, beside words for bones and films too; "" where it is not one of those."""
+        said = said_by(name, self._parts)
+        left = "_".join(sorted(without_fillers(said))) if said else ""
+        return self.refused.get(normalise_name(name)) or self.refused.get(left) or ""
+
+    def hint(self, name: str) -> str:
+        """The known word that somebody may have meant, "" where that is not sure. It never leads from normal to abnormal or back."""
+        said = said_by(name, self._parts)
+        if said is None or self.refusal(name):
+            return ""
+        if is_kind_of_fracture(said) and self.class_of(FRACTURE) not in (None, self.normal):
+            return FRACTURE
+        sides = {word: owner == self.normal for word, owner in self._class_of_word.items()}
+        sides |= {f"{subtype}_fracture": False for subtype in self._subtypes if not sides[subtype]}
+        return nearest_word(name, sides)
+
     def definition(self, name: str) -> str:
         """The written definition of a class. Raises `UnknownLabelError` for a name that is not one of the classes."""
         return self.classes[self.names.index(self.resolve(name))].definition
@@ -110,21 +160,28 @@ class LabelScheme:
             if by_hand[word] not in self.names:
                 raise UnknownLabelError(f"label map sends {name!r} to {by_hand[word]!r}, which is not one of {list(self.names)}")
             return by_hand[word]
-        known = self._class_of_word
-        if word in known:
-            return known[word]
-        if word in self.refused:
-            raise UnknownLabelError(f"label {name!r} is refused: {self.refused[word]}. Map it by hand: --label-map '{name}=CLASS'")
-        near = difflib.get_close_matches(word, known, n=1)
-        hint = f"; the nearest known name is {near[0]!r}" if near else ""
+        found = self.class_of(name)
+        if found is not None:
+            return found
+        by_hand_so = f"Map it by hand: --label-map '{name}=CLASS', or leave its rows out: --label-map '{name}=unused'"
+        if reason := self.refusal(name):
+            raise UnknownLabelError(f"label {name!r} is refused: {reason}. {by_hand_so}")
+        near = self.hint(name)
+        hint = f"; the nearest known name is {near!r}" if near else ""
         raise UnknownLabelError(
-            f"label {name!r} is not known to scheme {self.name!r} (classes: {', '.join(self.names)}){hint}. "
-            f"Map it by hand: --label-map '{name}=CLASS'"
+            f"label {name!r} is not known to scheme {self.name!r} (classes: {', '.join(self.names)}){hint}. {by_hand_so}"
         )
 
     def subtype(self, name: str) -> str | None:
-        """The subtype that `name` is, or None when it names a whole class or is not a subtype."""
-        return self._subtypes.get(normalise_name(name))
+        """The subtype that `name` is ("hairline", "hairline fracture"), or None when it names a whole class or is not a subtype."""
+        if (word := normalise_name(name)) in self._subtypes:
+            return self._subtypes[word]
+        said = said_by(name, self._parts) or frozenset[str]()
+        for subtype in self._subtypes:
+            meaning = said_by(subtype, self._parts) or frozenset[str]()
+            if without_fillers(said) - {FRACTURE} == (without_fillers(meaning) or meaning) and (FRACTURE in said or meaning <= said):
+                return self._subtypes[subtype]
+        return None
 
     def as_dict(self) -> dict[str, object]:
         """Plain data, as `load_scheme` reads it from YAML and as checkpoints carry it."""

@@ -21,10 +21,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hf_bones.config.loading import parse_json
+
 SCHEMA_VERSION = 1
 PACKAGES = ("hf-bones", "torch", "transformers", "datasets", "accelerate", "huggingface_hub", "kornia", "scikit-learn", "numpy", "pillow")
 
 _command_line: ContextVar[str] = ContextVar("command_line", default="")
+_typed_words: ContextVar[tuple[str, ...]] = ContextVar("typed_words", default=())
 _SECRET = re.compile(r"(?<=://)[^/@\s]+(?=@)|\bhf_[A-Za-z0-9]{16,}|(?<=token=)[^&\s]+|(?<=password=)[^&\s]+")
 
 
@@ -58,16 +61,24 @@ def public_name(place: str | Path) -> str:
 @contextmanager
 def stating_command(words: Sequence[str]) -> Iterator[None]:
     """While it lasts, `command_line` is `hf-bones` with these words, as `public_words` has them."""
-    before = _command_line.set(shlex.join(["hf-bones", *public_words(words)]))
+    before, typed = _command_line.set(shlex.join(["hf-bones", *public_words(words)])), _typed_words.set(tuple(words))
     try:
         yield
     finally:
         _command_line.reset(before)
+        _typed_words.reset(typed)
 
 
 def command_line() -> str:
     """The command that runs, as it was typed, for reports and records; "" where no `hf-bones` command runs."""
     return _command_line.get()
+
+
+def typed_command(*more: str, without: Sequence[str] = ()) -> str:
+    """The command that runs, as it was typed, with `more` words at its end and `without` some: what a message advises to run. "" where no
+    `hf-bones` command runs. It may name paths of this machine, so it goes to whoever typed it and into no file."""
+    words = [word for word in _typed_words.get() if word not in without]
+    return shlex.join(["hf-bones", *words, *more]) if words else ""
 
 
 def public_words(words: Iterable[str]) -> list[str]:
@@ -126,8 +137,8 @@ def json_text(data: Any) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises ValueError naming the file when it holds anything else."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+        data = parse_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # no UTF-8, no JSON
         raise ValueError(f"{path}: not valid JSON ({error})") from error
     if not isinstance(data, dict):
         raise ValueError(f"{path}: expected a JSON object")

@@ -48,6 +48,90 @@ def test_a_misspelt_label_names_the_nearest_one():
         THREE_CLASS.resolve("fractred")
 
 
+@pytest.mark.parametrize(
+    ("word", "label"),
+    [
+        ("bone fracture", "fractured"),
+        ("with fracture", "fractured"),
+        ("Avulsion fracture", "fractured"),
+        ("fractures of the distal radius", "fractured"),
+        ("Hairline Fractures", "fractured"),
+        ("comminuted fracture of the wrist", "beyond_repair"),
+        ("crushed bone", "beyond_repair"),
+        ("unbroken", "healthy"),
+        ("without a fracture", "healthy"),
+        ("sans fracture", "healthy"),
+        ("fracture-free", "healthy"),
+        ("No evidence of fractures", "healthy"),
+        ("Normal bones", "healthy"),
+    ],
+)
+def test_a_name_that_says_the_same_as_a_known_one_is_known(word, label):
+    assert THREE_CLASS.resolve(word) == label
+
+
+def test_every_subtype_is_known_as_a_fracture_too():
+    for scheme in (THREE_CLASS, TWO_CLASS):
+        for each in scheme.classes:
+            for subtype in each.subtypes:
+                for words in (f"{subtype} fracture", f"Fracture, {subtype}", f"{subtype} fractures of the hand"):
+                    assert (scheme.resolve(words), scheme.subtype(words)) == (each.name, subtype)
+
+
+NORMAL = ("healthy", "normal", "intact", "unfractured", "no_fracture", "not_fractured", "non_fractured", "no_finding")
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "Longitudinal fracture", "Pathological fracture", "nondisplaced fracture", "non displaced fracture", "non comminuted fracture",
+        "unstable fracture", "no dislocation", "Avulsoin fracture", "fractura", "sin fractura", "healed fracture", "fractured_0",
+        "comminuted spiral fracture", "not without fracture", "inpact", "wrist positive", "humerus", "fractured and normal",
+    ],
+)  # fmt: skip
+def test_an_unsure_word_is_refused_and_never_likened_to_a_normal_one_unless_it_denies(word):
+    with pytest.raises(UnknownLabelError):
+        THREE_CLASS.resolve(word)
+    hint = THREE_CLASS.hint(word)
+    assert hint not in NORMAL or word == "sin fractura"
+
+
+@pytest.mark.parametrize("word", ["unhealthy", "not normal", "notnormal", "abnromal", "abnormal bone", "no intact bone", "non-healthy"])
+def test_a_denied_normal_is_never_likened_to_normal(word):
+    with pytest.raises(UnknownLabelError):
+        THREE_CLASS.resolve(word)
+    assert THREE_CLASS.hint(word) == ""
+
+
+@given(
+    st.sampled_from([w for c in THREE_CLASS.classes for w in (c.name, *c.subtypes, *c.aliases)]),
+    st.sampled_from(["un", "non", "not ", "no ", "without ", "ab", "dis", "", "bone ", "x", "old "]),
+    st.integers(0, 30),
+    st.sampled_from("aenrt "),
+)
+def test_no_hint_crosses_the_line(word, before, place, letter):
+    """A known word, with something before it and a letter too many: what is hinted is on the word's own side, or nothing is."""
+    place = min(place, len(word))
+    spelled = before + word[:place] + letter + word[place:]
+    normal = THREE_CLASS.resolve(word) == "healthy"
+    found = THREE_CLASS.class_of(spelled) or (THREE_CLASS.class_of(THREE_CLASS.hint(spelled)) if THREE_CLASS.hint(spelled) else None)
+    denies = before in ("un", "non", "not ", "no ", "without ", "ab", "dis")
+    if found is not None and normal:
+        assert found == "healthy" and before not in ("ab", "dis")
+    if found is not None and not normal:
+        assert found != "healthy" or denies
+
+
+def test_a_kind_of_fracture_is_likened_to_a_fracture():
+    with pytest.raises(UnknownLabelError, match="the nearest known name is 'fracture'"):
+        THREE_CLASS.resolve("Longitudinal fracture")
+
+
+def test_a_vague_word_is_refused_beside_words_for_bones_too():
+    with pytest.raises(UnknownLabelError, match="is refused: it can mean hardware"):
+        THREE_CLASS.resolve("abnormal bones")
+
+
 def test_a_map_by_hand_must_lead_to_a_class():
     with pytest.raises(UnknownLabelError, match="not one of"):
         THREE_CLASS.resolve("positive", {"positive": "broken bones"})

@@ -18,12 +18,21 @@ def build(
     out: str | Path,
     *,
     kind: str | None = None,
-    labels: str = "three-class",
+    labels: str = "auto",
     label_map: Mapping[str, str] | None = None,
+    group_from: str = "",
     fracatlas_rows: str | None = None,
     keep_uncertain: bool = False,
     source_name: str = "",
     licence: str = "",
+    root: str | Path | None = None,
+    file_column: str = "",
+    label_column: str = "",
+    split_column: str = "",
+    group_column: str = "",
+    skip_unlabelled: bool = False,
+    split_anew: bool = False,
+    leave_out_leaks: bool = False,
     proportions: tuple[float, float, float] = (0.7, 0.15, 0.15),
     seed: int = 0,
     max_side: int | None = None,
@@ -43,16 +52,26 @@ def build(
     The folder appears in one step: a build that was interrupted leaves none. No group stands in two splits.
 
     Args:
-        sources: One source or several: a folder with a folder a label, a collection, a CSV or Parquet table, a dataset folder or Hub
-            id, or "drawn".
+        sources: One source or several: a folder with a folder a label, an export of an annotation tool, a ZIP of either, a
+            collection, a CSV or Parquet table, a dataset folder or Hub id, or "drawn".
         out: Folder to write.
-        kind: What the sources are: folder, collection, manifest, dataset, fracatlas, grazpedwri, mura or drawn. None: detected.
-        labels: Label scheme: "three-class", "two-class" or a YAML file.
-        label_map: A source's word for a label → one of our classes.
+        kind: What the sources are: folder, collection, manifest, dataset, imagefolder, coco, yolo, voc, boxes-csv, classes-csv, fracatlas,
+            grazpedwri, mura or drawn. None: detected.
+        labels: Label scheme: "three-class", "two-class" or a YAML file; "auto": that of the sources where all are datasets, else three.
+        label_map: A source's word for a label → one of our classes, or "unused" to leave its rows out.
+        group_from: "folder": of folders of labels, the films of each folder below a label (a patient) stay together.
         fracatlas_rows: Labels and splits of FracAtlas from a list of rows: "packaged", or a CSV.
         keep_uncertain: Keep the films of GRAZPEDWRI-DX whose diagnosis is uncertain.
         source_name: Name of the source, where the input does not state it.
         licence: Licence of the images (SPDX), where the input does not state it.
+        root: Folder that a table's file names are relative to. None: the table's own.
+        file_column: Column of the files in a table, of the images in a dataset. "": found by its name, as the next three are.
+        label_column: Column of the labels.
+        split_column: Column of the splits.
+        group_column: Column of what must stay together, such as patients.
+        skip_unlabelled: Leave out images without a label, and list them.
+        split_anew: Make splits anew, though the source states some.
+        leave_out_leaks: Of groups and identical files in several given splits keep those in test, else in validation.
         proportions: Shares of train, validation and test, where no splits are given.
         seed: Seed of the split and of drawn radiographs.
         max_side: Shrink images to this long side, in px. None: keep their size.
@@ -88,10 +107,19 @@ def build(
         kind=kind,
         labels=labels,
         label_map=tuple(f"{word}={name}" for word, name in (label_map or {}).items()),
+        group_from=group_from,
         fracatlas_rows=fracatlas_rows,
         keep_uncertain=keep_uncertain,
         source_name=source_name,
         licence=licence,
+        root=Path(root) if root is not None else None,
+        file_column=file_column,
+        label_column=label_column,
+        split_column=split_column,
+        group_column=group_column,
+        skip_unlabelled=skip_unlabelled,
+        split_anew=split_anew,
+        leave_out_leaks=leave_out_leaks,
         proportions=proportions,
         seed=seed,
         max_side=max_side,

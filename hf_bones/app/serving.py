@@ -1,16 +1,27 @@
-"""How the pages are served: gradio's server with nothing that leaves this machine, records what is done, or fetches from elsewhere."""
+"""How the pages are served: gradio's server with nothing that leaves this machine, records what is done, or fetches from elsewhere, and
+which no other site can use (`same_origin.py`)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
 
 from hf_bones.app.assets import css, function, theme
+from hf_bones.app.same_origin import guard
+from hf_bones.app.uploads import ended_like_ctrl_c, uploads_folder
 from hf_bones.images.opening import DEFAULT_LIMITS
 
 DEMO_STYLES = ("app/demo/browser/demo.css",)
+
+
+@contextmanager
+def serving() -> Iterator[None]:
+    """Around a page's making and its whole life: what is uploaded is gone when it ends, by Ctrl-C, by SIGTERM or by an error."""
+    with ended_like_ctrl_c(), uploads_folder():
+        yield
 
 
 def serve(
@@ -18,6 +29,7 @@ def serve(
     *,
     host: str | None = None,
     port: int | None = None,
+    allowed: Sequence[str] = (),
     share: bool = False,
     open_browser: bool = False,
     wait: bool = True,
@@ -28,8 +40,8 @@ def serve(
 ) -> str:
     """Serves a page and returns its address; with `wait` only when it is stopped.
 
-    host: None is this machine alone, or GRADIO_SERVER_NAME (Spaces set it). port: None is the first free one from 7860. `app_kwargs` go to
-    the FastAPI application: further routes and middleware.
+    host: None is this machine alone, or GRADIO_SERVER_NAME (Spaces set it). port: None is the first free one from 7860. allowed: names by
+    which it may be called beside `host`. `app_kwargs` go to the FastAPI application, which has the guard against other sites too.
     """
     _, address, _ = demo.launch(
         server_name=host,
@@ -47,6 +59,6 @@ def serve(
         ssr_mode=False,
         mcp_server=False,
         max_file_size=DEFAULT_LIMITS.max_bytes,
-        app_kwargs=dict(app_kwargs or {}),
+        app_kwargs={**(app_kwargs or {}), "middleware": [guard(host, allowed=allowed, share=share)]},
     )
     return address

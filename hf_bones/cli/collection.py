@@ -31,7 +31,7 @@ def status(folder: Folder) -> None:
 
 def add(
     source: Sources,
-    out: Annotated[Path, typer.Option(help="Folder of the collection: a new one, or one to add to.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder of the collection: a new one, or one to add to.")],
     choices: ReadingChoices,
     creator: Annotated[str, typer.Option(help="Who made the images, for the page of credits.")] = "",
 ) -> None:
@@ -72,7 +72,9 @@ def export(
 def rebuild(
     manifest: Annotated[Path, typer.Argument(help="Collection, manifest.db, or an export (.parquet, .jsonl).")],
     contact: Annotated[str, typer.Option(envvar="HF_BONES_CONTACT", help="Your e-mail address or web page, for site owners.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the new collection; without it, a collection is repaired in place.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Folder of the new collection; without it, a collection is repaired in place.")
+    ] = None,
     recipe: Annotated[str, typer.Option(help="Recipe whose `fetch` settings apply.")] = "bones",
     allow_private: AllowPrivate = None,
 ) -> None:
@@ -113,7 +115,7 @@ def forget(
         raise typer.Exit(FAILED)
 
 
-def credits(folder: Folder, out: Annotated[Path, typer.Option(help="Folder for CREDITS.md and credits.html.")]) -> None:
+def credits(folder: Folder, out: Annotated[Path, typer.Option(file_okay=False, help="Folder for CREDITS.md and credits.html.")]) -> None:
     """Write the attribution page: title, author, source and licence of each image."""
     from hf_bones.collect.upkeep.credits import write_credits
 

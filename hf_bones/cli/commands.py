@@ -19,13 +19,14 @@ from typer.core import TyperCommand, TyperGroup
 
 from hf_bones.cli.errors import plain_errors
 from hf_bones.cli.output import printing
+from hf_bones.cli.preflight import check_places
 from hf_bones.record import stating_command
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 OTHER_NAMES = {"--output": "--out", "--output-dir": "--out", "--find-copies": "--find-near-duplicates"}
 METAVARS = {
     "<str>": "TEXT", "<list[str]>": "TEXT", "<path>": "PATH", "<list[Path]>": "PATH", "<int>": "N", "<int range>": "N", "<float>": "NUMBER",
-    "<float range>": "NUMBER", "<float,float,float>": "NUMBER NUMBER NUMBER",
+    "<float range>": "NUMBER", "<directory>": "PATH", "<float,float,float>": "NUMBER NUMBER NUMBER",
 }  # fmt: skip
 SEVERAL = "…"  # ends the metavar of an option that takes several words
 _WHOLE = 1000  # characters: a first sentence is never cut
@@ -132,6 +133,7 @@ def _spread(function: Callable[..., None], without: frozenset[str]) -> Callable[
             for name, (kind, own) in made.items():
                 values = {each.name: given.pop(each.name) for each in own}
                 given[name] = _keys(values) if kind is RecipeKeys else _filled(kind, values)
+            check_places(given)
             function(**given)
 
     call.__signature__ = signature.replace(parameters=[*parameters, *_ALWAYS])  # type: ignore[attr-defined]

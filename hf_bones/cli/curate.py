@@ -32,7 +32,7 @@ def checks(
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; by default as many as there are cores.", min=1)] = None,
 ) -> None:
-    """Measure every image for eleven reasons to suspect it, and flag what is past the recipe's thresholds. Deletes nothing.
+    """Measure every image for twelve reasons to suspect it, and flag what is past the recipe's thresholds. Deletes nothing.
 
     Images that are measured already are judged again by their values, without opening them.
     """
@@ -116,7 +116,11 @@ def agreement(
 
     with open_subject(place) as subject:
         found = agreement_of_place(subject.manifest, first, second, use=use)
-    answer(found, [agreement_text(found)])
+        disputed = sum(bool(record.disputed) for record in subject.manifest.images())
+    lines = [agreement_text(found)]
+    if disputed:
+        lines.append(f"{disputed:,} images need adjudication, and a build leaves them out: filter by Decision in hf-bones review {place}")
+    answer(found, lines)
 
 
 def suspects(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,11 +14,14 @@ from hf_bones.cli.options import Dataset, Place, Sources, Strict
 from hf_bones.cli.output import answer, note, wants_json
 from hf_bones.collect.choices import Choices
 from hf_bones.dataset.choices import BuildChoices
-from hf_bones.record import command_line
+from hf_bones.record import command_line, typed_command
+
+if TYPE_CHECKING:
+    from hf_bones.dataset.build import BuildResult
 
 
 def collect(
-    out: Annotated[Path, typer.Option(help="Folder of the collection; made, or resumed.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder of the collection; made, or resumed.")],
     choices: Choices,
     recipe: Annotated[str, typer.Option(help="Which providers to ask for what: a shipped recipe's name, or a YAML file.")] = "bones",
     dry_run: Annotated[bool, typer.Option(help="List the candidates and their licences; fetch and write nothing.")] = False,
@@ -63,7 +66,7 @@ def _preview(recipe: str, choices: Choices) -> None:
 
 def build(
     source: Sources,
-    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write.")],
     choices: BuildChoices,
     strict: Strict = False,
 ) -> None:
@@ -71,20 +74,34 @@ def build(
     from hf_bones.dataset.command import build_command
 
     result = build_command(source, out, choices, command=command_line())
-    lines = [f"{row['split']:<11}{row['source']:<14}{row['label']:<16}{row['count']:>7,}" for row in result.summary["counts"]]
+    lines = [f"{row['split']:<11}{row['source']:<13} {row['label']:<16}{row['count']:>7,}" for row in result.summary["counts"]]
     lines += [f"note: {text}" for text in result.notes]
     if result.refused:
         lines.append(f"{len(result.refused)} images refused: see {result.folder / 'refused.csv'}")
+    for first, *others in result.summary["read"]:
+        lines += [f"read: {first}", *(f"  {line}" for line in others)]
+    advice = ""
+    if result.advice is not None:
+        again = typed_command(*(result.advice.options or ()), "--overwrite", without=["--overwrite"])
+        command = f": {again}" if result.advice.options else f". See what the bundled model says of them: {_look(result)}"
+        advice = f"not fit for training yet: {result.advice.text}{command}"
+        lines.append(advice)
     lines.append(f"dataset: {result.folder}")
-    answer({"dataset": result.folder, **result.summary, "refused": result.refused, "notes": result.notes}, lines)
+    answer({"dataset": result.folder, **result.summary, "refused": result.refused, "notes": result.notes, "advice": advice}, lines)
     if strict and result.refused:
         raise typer.Exit(STRICT)
+
+
+def _look(result: BuildResult) -> str:
+    from hf_bones.dataset.faults.advice import bundled_look
+
+    return bundled_look(str(result.folder), next(iter(result.dataset)))
 
 
 def cache(
     dataset: Dataset,
     size: Annotated[list[int] | None, typer.Option(metavar="N…", help="Training sizes, px; 224 by default.", min=8)] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the array caches; DATASET/arrays by default.")] = None,
+    out: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for the array caches; DATASET/arrays by default.")] = None,
     verify: Annotated[bool, typer.Option(help="Only check every image; exit with 1 if something is wrong.")] = False,
     export_npz: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the images to one compressed .npz.")] = None,
     npz_channels: Annotated[int, typer.Option(help="Channels of its images, all equal: 1 or 3.")] = 3,

@@ -17,7 +17,9 @@ def download(
         str, typer.Argument(metavar="NAME|DOI", help="A set that `--list` names, or `doi:…` of figshare, Zenodo or Mendeley Data.")
     ] = "",
     show_known: Annotated[bool, typer.Option("--list/--no-list", help="List the sets that are known by name, and end.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for the files; by default one named after the set, in this folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Folder for the files; by default one named after the set, in this folder.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option(help="Show licence, citation, files and the room they need; write nothing.")] = False,
     *,
     choices: DownloadChoices,

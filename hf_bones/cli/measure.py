@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,10 +27,13 @@ OF_A_COMPARISON = (
 
 
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
+    paths: Annotated[list[Path], typer.Argument(readable=False, help="Images, or folders of images.")],
     model: ModelOption = "bundled",
     csv: Annotated[Path | None, typer.Option(help="Write one row per image here instead of printing.")] = None,
-    resume: Annotated[bool, typer.Option(help="Resume a CSV that is there, skipping the files it has.")] = False,
+    resume: Annotated[
+        bool, typer.Option(help="Resume a CSV that is there, skipping the files it has; refused for one of another model or other options.")
+    ] = False,
+    heatmaps: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for a heat map of each film, as PNG.")] = None,
     batch_size: BatchSize = 16,
     mirror: Mirror = False,
     zoom: Zoom = False,
@@ -38,29 +42,49 @@ def predict(
     strict: Strict = False,
 ) -> None:
     """Classify images. A file that cannot be read gets the verdict `unreadable` and the reason; the rest are classified."""
+    from tqdm import tqdm
+
+    from hf_bones.images.opening_process import OpeningProcesses
     from hf_bones.inference.finding import UNREADABLE
-    from hf_bones.inference.folder import list_files, predict_paths
+    from hf_bones.inference.folder import heatmap_files, list_files, predict_paths, require_new, save_heatmap
     from hf_bones.inference.predictor import BonePredictor
 
+    left_out: dict[Path, str] = {}
+    files = list(dict.fromkeys(list_files(paths, left_out.__setitem__)))
+    if csv is not None:
+        require_new(csv, resume)
+    for path, why in left_out.items():
+        note(f"{path}: {why}")
+    if not files and csv is None:
+        answer([], [])
+        return
+    options: dict[str, Any] = {"batch_size": batch_size, "mirror": mirror, "zoom": zoom}
     predictor = BonePredictor.from_pretrained(model, revision=revision, device=device)
     if csv is not None:
-        verdicts = predict_paths(predictor, paths, csv, resume=resume, batch_size=batch_size, mirror=mirror, zoom=zoom)
+        verdicts = predict_paths(predictor, files, csv, resume=resume, heatmaps=heatmaps, **options)
         told = ", ".join(f"{verdict} {count}" for verdict, count in sorted(verdicts.items()))
         answer({"csv": csv, "verdicts": verdicts}, [f"{csv}: {told}"])
         count, unreadable = sum(verdicts.values()), verdicts[UNREADABLE]
     else:
         found, count, unreadable = [], 0, 0
-        for finding in predictor.predict_iter(list_files(paths), batch_size=batch_size, mirror=mirror, zoom=zoom):
-            count += 1
-            unreadable += not finding.readable
-            if wants_json():
-                found.append(finding.to_dict())
-                continue
-            shares = " ".join(f"{name} {share:.2f}" for name, share in (finding.probabilities or {}).items())
-            answer(None, [f"{finding.source}: {finding.verdict}  {shares or '; '.join(finding.reasons)}"])
+        pictures = heatmap_files(heatmaps, files) if heatmaps is not None else {}
+        with OpeningProcesses() as processes:
+            findings = predictor.predict_iter(files, heatmap=heatmaps is not None, opener=processes.open, **options)
+            # Lines on a terminal are progress enough, and a bar would stand among them.
+            for finding in tqdm(
+                findings, total=len(files), unit="image", disable=None if wants_json() or not sys.stdout.isatty() else True
+            ):
+                count += 1
+                unreadable += not finding.readable
+                if pictures:
+                    save_heatmap(finding, pictures[Path(finding.source)], processes.open)
+                if wants_json():
+                    picture = {"heatmap_file": pictures[Path(finding.source)] if finding.heatmap is not None else None} if pictures else {}
+                    found.append({**finding.to_dict(), **picture})
+                    continue
+                shares = " ".join(f"{name} {share:.2f}" for name, share in (finding.probabilities or {}).items())
+                answer(None, [f"{finding.source}: {finding.verdict}  {shares or '; '.join(finding.reasons)}"])
         answer(found, [])
-    if not count:
-        note(f"no files in {', '.join(map(str, paths))}")
     if strict and unreadable:
         raise typer.Exit(STRICT)
 
@@ -68,7 +92,9 @@ def predict(
 def evaluate(
     model: Model,
     dataset: Dataset,
-    out: Annotated[Path, typer.Option(help="Folder for report.html, report.md, metrics.json, plots and worst_errors.html.")],
+    out: Annotated[
+        Path, typer.Option(file_okay=False, help="Folder for report.html, report.md, metrics.json, plots and worst_errors.html.")
+    ],
     choices: EvaluateChoices,
 ) -> None:
     """Score a checkpoint on a split, with intervals, baselines, plots and its worst errors. Looks at test are counted."""
@@ -118,7 +144,7 @@ def compare(
     recipes: Annotated[list[str] | None, typer.Argument(metavar="RECIPE", help="Shipped recipes by name, or YAML files.")] = None,
     *,
     dataset: Annotated[str, typer.Option(help="A folder that `hf-bones build` wrote, or a Hub id; all recipes train on it.")],
-    out: Annotated[Path, typer.Option(help="Folder for the leaderboard, and for the runs, which are kept in it.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the leaderboard, and for the runs, which are kept in it.")],
     choices: CompareChoices,
     keys: RecipeKeys,
 ) -> None:
@@ -132,13 +158,15 @@ def compare(
     from hf_bones.evaluation.compare.report import terminal_lines
     from hf_bones.evaluation.compare.run import compare as run_comparison
     from hf_bones.finetune import run
+    from hf_bones.training.run.lock import run_lock
 
     alike = tuple(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in keys.items())
     choices = replace(choices, settings=(*alike, *choices.settings))
     if choices.leave_one_source_out:
         _compare_left_out(recipes or [], dataset, out, choices)
         return
-    done = run_comparison(recipes or [], dataset, out, choices, train=run, command=command_line())
+    with run_lock(out, "--out"):
+        done = run_comparison(recipes or [], dataset, out, choices, train=run, command=command_line())
     lines = [*terminal_lines(done), f"leaderboard: {out / 'leaderboard.md'} (.html, .csv, .json and .png beside it)"]
     answer(read_json(out / "leaderboard.json"), lines)
     if done.failures:
@@ -149,8 +177,10 @@ def _compare_left_out(recipes: list[str], dataset: str, out: Path, choices: Comp
     from hf_bones.evaluation.compare.left_out import compare_left_out
     from hf_bones.evaluation.compare.left_out_report import terminal_lines
     from hf_bones.finetune import run
+    from hf_bones.training.run.lock import run_lock
 
-    done = compare_left_out(recipes, dataset, out, choices, train=run, command=command_line())
+    with run_lock(out, "--out"):
+        done = compare_left_out(recipes, dataset, out, choices, train=run, command=command_line())
     lines = [*terminal_lines(done), f"report: {out / 'sources.md'} (.html, .csv and .json beside it)"]
     answer(read_json(out / "sources.json"), lines)
     if done.failures:
@@ -159,7 +189,9 @@ def _compare_left_out(recipes: list[str], dataset: str, out: Path, choices: Comp
 
 def resolution(
     place: Annotated[str, typer.Argument(metavar="PLACE", help="Collection, built dataset, folder of images, CSV or Parquet table.")],
-    out: Annotated[Path, typer.Option(help="Folder for report.html, report.md, resolution.json, plots and frozen features.")],
+    out: Annotated[
+        Path, typer.Option(file_okay=False, help="Folder for report.html, report.md, resolution.json, plots and frozen features.")
+    ],
     choices: ResolutionChoices,
     recipe: Annotated[str, typer.Option(help="Recipe whose `opinions` say how to cross-validate: a shipped name, or a YAML file.")] = (
         "radiographs"
@@ -187,9 +219,9 @@ def augment_check(
     recipe: Annotated[
         str, typer.Option(help="Recipe whose policy and input size are checked: a shipped name, or a YAML file.")
     ] = "bundled",
-    out: Annotated[Path, typer.Option(help="Folder for augment_check.html, .md and .json, a plot and contact sheets.")] = Path(
-        "augment-check"
-    ),
+    out: Annotated[
+        Path, typer.Option(file_okay=False, help="Folder for augment_check.html, .md and .json, a plot and contact sheets.")
+    ] = Path("augment-check"),
     change: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe, such as zoom=2; may be repeated."),
@@ -210,12 +242,12 @@ def augment_check(
 
 def parse_changes(changes: list[str] | tuple[str, ...]) -> dict[str, object]:
     """Recipe keys and values from "KEY=VALUE", each value read as YAML. Raises ValueError naming what has no `=`."""
-    import yaml
+    from hf_bones.config.loading import parse_yaml
 
     found: dict[str, object] = {}
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals:
             raise ValueError(f"--set {change!r}: expected KEY=VALUE, as in zoom=2")
-        found[key.strip()] = yaml.safe_load(value)
+        found[key.strip()] = parse_yaml(value, f"--set {change[:200]!r}")
     return found

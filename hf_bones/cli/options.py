@@ -10,7 +10,8 @@ import typer
 Place = Annotated[Path, typer.Argument(metavar="COLLECTION|DATASET", help="A collection's folder, or one that `hf-bones build` wrote.")]
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="A folder that `hf-bones build` wrote, or a Hub id.")]
 Sources = Annotated[
-    list[str], typer.Argument(metavar="SOURCE", help="Folder, collection, CSV or Parquet table, dataset folder or Hub id, or `drawn`.")
+    list[str],
+    typer.Argument(metavar="SOURCE", help="Folder, ZIP, collection, CSV or Parquet table, dataset folder or Hub id, or `drawn`."),
 ]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="`bundled`, a checkpoint folder, or a Hub id.")]
 ModelOption = Annotated[str, typer.Option("--model", help="`bundled`, a checkpoint folder, or a Hub id.")]
@@ -25,4 +26,8 @@ AllowPrivate = Annotated[
 ]
 Host = Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 by default.")]
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on; by default the first free one from 7860.")]
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Another name by which this server may be called, as behind a proxy; may be repeated."),
+]
 Browser = Annotated[bool, typer.Option(help="Open it in the browser.")]

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hf_bones.cli.options import Browser, Host, ModelOption, Place, Port, Revision
+from hf_bones.app.port import require_free_port
+from hf_bones.cli.options import AllowHost, Browser, Host, ModelOption, Place, Port, Revision
 from hf_bones.cli.output import answer
 
 
@@ -16,28 +17,36 @@ def demo(
     revision: Revision = None,
     host: Host = None,
     port: Port = None,
+    allow_host: AllowHost = None,
     share: Annotated[bool, typer.Option(help="Also open a public gradio link.")] = False,
     browser: Browser = True,
 ) -> None:
     """Open the web demo."""
+    require_free_port(host, port)
     from hf_bones.app import launch
 
-    launch(model, revision=revision, host=host, port=port, share=share, open_browser=browser)
+    launch(model, revision=revision, host=host, port=port, allowed=allow_host or (), share=share, open_browser=browser)
 
 
 def review(
     place: Place,
     reviewer: Annotated[str, typer.Option(help="Your name, which signs your decisions; without it, the page asks.")] = "",
-    labels: Annotated[str, typer.Option(help="Classes to give: three-class, two-class or a YAML file.")] = "three-class",
+    labels: Annotated[
+        str, typer.Option(help="Classes to give: three-class, two-class or a YAML file; auto: a dataset's own, else three.")
+    ] = "auto",
     model: ModelOption = "bundled",
     host: Host = None,
     port: Port = None,
+    allow_host: AllowHost = None,
     browser: Browser = True,
 ) -> None:
     """Look through images: filter, see one large beside its near-duplicates, relabel, drop, restore; two reviewers and kappa."""
+    require_free_port(host, port)
     from hf_bones.app.review.page import launch_review
 
-    launch_review(place, reviewer=reviewer, labels=labels, model=model, host=host, port=port, open_browser=browser)
+    launch_review(
+        place, reviewer=reviewer, labels=labels, model=model, host=host, port=port, allowed=allow_host or (), open_browser=browser
+    )
 
 
 def push(

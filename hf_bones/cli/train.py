@@ -44,10 +44,14 @@ def train(
             raise ValueError(f"--search {search!r}: expected optuna")
         from functools import partial
 
-        from hf_bones.finetune import fit
-        from hf_bones.training.search.run import search as run_trials
+        from hf_bones.finetune import check_places, fit
+        from hf_bones.training.run.lock import run_lock
 
-        best = run_trials(chosen, partial(fit, finished=True))
+        check_places(chosen)
+        with run_lock(Path(chosen.training.output_dir)):
+            from hf_bones.training.search.run import search as run_trials
+
+            best = run_trials(chosen, partial(fit, finished=True))
         answer({"recipe": best}, [])
         return
     from hf_bones.finetune import run
@@ -124,7 +128,7 @@ def accelerate_config(
 
 
 def quickstart(
-    out: Annotated[Path, typer.Option(help="Folder for the dataset, the checkpoint and the report.")] = Path("quickstart"),
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the dataset, the checkpoint and the report.")] = Path("quickstart"),
     images: Annotated[int, typer.Option(help="Radiographs to draw.", min=30)] = 300,
     seed: Annotated[int, typer.Option(help="Seed of the drawings and of training.")] = 0,
 ) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from hf_bones.collect.candidate import Candidate, Provider, ProviderError
 from hf_bones.collect.choices import Choices
 from hf_bones.collect.http.addresses import AddressGuard
-from hf_bones.collect.http.api import Api
+from hf_bones.collect.http.api import Api, HostUnreachedError
 from hf_bones.collect.http.web import user_agent
 from hf_bones.collect.licences import LicencePolicy
 from hf_bones.collect.providers.registry import make_provider, provider_names
@@ -21,6 +21,7 @@ from hf_bones.collect.queue import Search
 from hf_bones.collect.recipe import CollectRecipe, ProviderChoice, SearchQuery, expand_queries, load_collect_recipe
 from hf_bones.collect.recording import CollectResult
 from hf_bones.collect.run import collect
+from hf_bones.collect.searching import ENOUGH_FAILURES, unforeseen
 from hf_bones.config.recipe import RecipeError, nearest
 from hf_bones.manifest.store import open_manifest
 
@@ -64,16 +65,34 @@ class Preview:
 
 
 def preview_command(recipe: str | Path, choices: Choices) -> Iterator[Preview]:
-    """What a run would find, search by search: nothing is fetched and nothing is written. Raises as `collect_command` does."""
+    """What a run would find, search by search: nothing is fetched and nothing is written.
+
+    A provider that fails several times in a row, or cannot be reached, is left alone. Raises as `collect_command` does, and ConnectionError
+    within 15 s where there is no network.
+    """
     loaded, policy, guard, agent = _prepare(recipe, choices)
-    with _api(agent, guard, loaded) as api:
+    failures, left_alone = Counter[str](), Counter[str]()
+    with _api(agent, guard, loaded, patient=False) as api:
         for search in plan(loaded, api, choices):
+            name = search.provider.name
+            if failures[name] >= ENOUGH_FAILURES:
+                left_alone[name] += 1
+                continue
             try:
                 for candidate in search.provider.search(search.query, search.limit):
-                    label = candidate.label or search.label
-                    yield Preview(search.provider.name, label, candidate, policy.permits(candidate.licence))
+                    yield Preview(name, candidate.label or search.label, candidate, policy.permits(candidate.licence))
             except ProviderError as error:
-                yield Preview(search.provider.name, search.label, None, error=str(error))
+                failures[name] += ENOUGH_FAILURES if isinstance(error, HostUnreachedError) else 1
+                yield Preview(name, search.label, None, error=str(error))
+                if api.lacks_network:
+                    raise ConnectionError("no network: none of the providers can be reached; connect, and try again") from error
+            except Exception as error:  # noqa: BLE001 - recorded as how the search ended
+                failures[name] += 1
+                yield Preview(name, search.label, None, error=unforeseen(name, error))
+            else:
+                failures[name] = 0
+    for name, count in left_alone.items():
+        yield Preview(name, "", None, error=f"{count:,} further searches not asked, since those before failed")
 
 
 def preview_summary(previews: Counter[tuple[str, str, str, bool]]) -> list[str]:
@@ -134,6 +153,6 @@ def _prepare(recipe: str | Path, choices: Choices) -> tuple[CollectRecipe, Licen
     return loaded, policy, AddressGuard(choices.allow_private), user_agent(contact)
 
 
-def _api(agent: str, guard: AddressGuard, recipe: CollectRecipe) -> Api:
+def _api(agent: str, guard: AddressGuard, recipe: CollectRecipe, *, patient: bool = True) -> Api:
     fetch = recipe.fetch
-    return Api(agent, guard, attempts=fetch.attempts, first_wait=fetch.first_wait, longest_wait=fetch.longest_wait)
+    return Api(agent, guard, attempts=fetch.attempts, first_wait=fetch.first_wait, longest_wait=fetch.longest_wait, patient=patient)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from hf_bones.manifest.store import IMAGE_COLUMNS, ImageRecord, Manifest
 from hf_bones.record import now
 
 LOCAL_SCHEMES = ("folder", "table", "dataset", "hub")  # of URLs that are names: their bytes come from no host
+_LONE_SURROGATES = re.compile("[\ud800-\udfff]")  # halves of characters, which JSON can spell and no database takes
 _SIGHTING_COLUMNS = (
     "url", "page", "title", "creator", "creator_url", "licence", "licence_text", "licence_url", "attribution", "label", "subtype", "region",
     "sha256",
@@ -72,16 +74,19 @@ def end_search(manifest: Manifest, search_id: int, error: str = "") -> None:
     state = "failed" if error else "done"
     found = manifest.connection.execute("SELECT count(*) FROM sightings WHERE search_id = ?", (search_id,)).fetchone()[0]
     manifest.connection.execute(
-        "UPDATE searches SET state = ?, error = ?, found = ?, finished_at = ? WHERE id = ?", (state, error, found, now(), search_id)
+        "UPDATE searches SET state = ?, error = ?, found = ?, finished_at = ? WHERE id = ?", (state, _whole(error), found, now(), search_id)
     )
 
 
 def add_candidate(manifest: Manifest, search_id: int, found: Candidate, permits: Callable[[str], bool]) -> Waiting | None:
     """Notes that a search saw this URL, and queues it where it is new; None where it is known, forgotten, or its licence is not accepted.
 
-    To be called inside a transaction.
+    To be called inside a transaction. Raises TypeError or `sqlite3.Error` for a candidate whose texts are none.
     """
     run = manifest.connection.execute
+    if _LONE_SURROGATES.search("".join(getattr(found, name) for name in _SIGHTING_COLUMNS)):
+        texts: dict[str, Any] = {name: _whole(getattr(found, name)) for name in _SIGHTING_COLUMNS}
+        found = dataclasses.replace(found, **texts)
     seen = run(
         "SELECT f.state, f.reason FROM fetches f WHERE f.url = ? AND EXISTS (SELECT 1 FROM sightings WHERE search_id = ? AND url = f.url)",
         (found.url, search_id),
@@ -92,7 +97,7 @@ def add_candidate(manifest: Manifest, search_id: int, found: Candidate, permits:
     if run("SELECT 1 FROM tombstones WHERE value IN (?, ?)", (found.url, found.sha256 or found.url)).fetchone():
         return None
     values = [getattr(found, name) for name in _SIGHTING_COLUMNS]
-    details = json.dumps(found.details) if found.details else None
+    details = _whole(json.dumps(found.details, ensure_ascii=False)) if found.details else None
     columns = ", ".join(_SIGHTING_COLUMNS)
     sighting = run(
         f"INSERT OR IGNORE INTO sightings (search_id, {columns}, details, seen_at) VALUES (?, {', '.join('?' * len(values))}, ?, ?)",
@@ -124,6 +129,10 @@ def add_candidate(manifest: Manifest, search_id: int, found: Candidate, permits:
     if row["state"] != Outcome.WAITING or (not queued.rowcount and found.content is None):
         return None
     return Waiting(int(row["rowid"]), found.url, found.sha256)
+
+
+def _whole(text: str) -> str:
+    return _LONE_SURROGATES.sub("\ufffd", text)
 
 
 def host_of(url: str) -> str:
@@ -229,7 +238,7 @@ def record_outcome(
     kept: str = "",
 ) -> None:
     """Writes what became of a URL, why, and where refused bytes are kept (relative to the collection)."""
-    values = (outcome, reason, detail[:500], sha256, size, kept, arrival.status, arrival.final_url, arrival.content_type[:200])
+    values = (outcome, reason, _whole(detail[:500]), sha256, size, kept, arrival.status, arrival.final_url, arrival.content_type[:200])
     manifest.connection.execute(
         "UPDATE fetches SET state = ?, reason = ?, detail = ?, sha256 = ?, bytes = ?, kept = ?, status = ?, final_url = ?,"
         " content_type = ?, attempts = attempts + ?, finished_at = ? WHERE url = ?",

@@ -37,6 +37,7 @@ class FetchReason(StrEnum):
     CONNECTION = "connection"
     INCOMPLETE = "incomplete"
     TOO_SLOW = "too_slow"
+    BAD_ANSWER = "bad_answer"  # one that nothing was prepared for
     LOCAL_SOURCE = "local_source"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from hf_bones.collect.providers.registry import provider_class, provider_options
 from hf_bones.config.fields import Checked, Reader, RecipeError, checked_mapping, dataclass_from_dict, nearest, option, text_of
 from hf_bones.config.loading import read_recipe, recipe_names
-from hf_bones.labels import LabelScheme, load_scheme, normalise_name
+from hf_bones.labels import LabelScheme, load_scheme
 
 BONE = "{bone}"
 
@@ -211,14 +211,15 @@ def _terms(data: object, where: str) -> tuple[str, ...]:
 
 def _in_scheme(spec: QuerySpec, where: str, scheme: LabelScheme) -> QuerySpec:
     """The query under the class and subtype that its words stand for in the scheme."""
-    owner = {normalise_name(w): c.name for c in scheme.classes for w in (c.name, *c.subtypes, *c.aliases)}
-    label, subtype, word = spec.label, spec.subtype, normalise_name(spec.label)
-    if word not in owner:
-        refused = f" ({scheme.refused[word]})" if word in scheme.refused else nearest(word, owner)
-        raise RecipeError(f"{where}.label: {label!r} is not a label of scheme {scheme.name!r}: {', '.join(scheme.names)}{refused}")
+    label, subtype, name = spec.label, spec.subtype, scheme.class_of(spec.label)
+    if name is None:
+        near = scheme.hint(label)
+        why = f" ({reason})" if (reason := scheme.refusal(label)) else f"; did you mean {near!r}?" if near else ""
+        raise RecipeError(f"{where}.label: {label!r} is not a label of scheme {scheme.name!r}: {', '.join(scheme.names)}{why}")
     found = scheme.subtype(subtype or label)
-    if subtype and (found is None or owner[normalise_name(found)] != owner[word]):
-        subtypes = next(c.subtypes for c in scheme.classes if c.name == owner[word])
-        hint = nearest(subtype, subtypes)
-        raise RecipeError(f"{where}.subtype: {subtype!r} is not a subtype of {owner[word]!r}: {', '.join(subtypes) or 'it has none'}{hint}")
-    return dataclasses.replace(spec, label=owner[word], subtype=found or "")
+    if subtype and (found is None or scheme.class_of(found) != name):
+        subtypes = next(c.subtypes for c in scheme.classes if c.name == name)
+        near = scheme.hint(subtype)
+        hint = f"; did you mean {near!r}?" if near in subtypes else ""
+        raise RecipeError(f"{where}.subtype: {subtype!r} is not a subtype of {name!r}: {', '.join(subtypes) or 'it has none'}{hint}")
+    return dataclasses.replace(spec, label=name, subtype=found or "")

@@ -14,6 +14,7 @@ import signal
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor
 from functools import partial
 from pathlib import Path
 
@@ -182,7 +183,7 @@ class _Run:
         while open_searches:
             found = await handover.get()
             search_id, _ = queue.start_search(self._manifest, found.search)
-            await self._take_in(search_id, found.candidates)
+            await self._take_in(found.search, search_id, found.candidates)
             if found.ended:
                 await self._end_search(search_id, found)
                 open_searches -= 1
@@ -190,11 +191,16 @@ class _Run:
         self._searching = False
         self._wake.set()
 
-    async def _take_in(self, search_id: int, candidates: Sequence[Candidate]) -> None:
+    async def _take_in(self, search: Search, search_id: int, candidates: Sequence[Candidate]) -> None:
         waiting: list[tuple[Candidate, Waiting]] = []
         with self._manifest.transaction():
             for candidate in candidates:
-                queued = queue.add_candidate(self._manifest, search_id, candidate, self._permits)
+                try:
+                    queued = queue.add_candidate(self._manifest, search_id, candidate, self._permits)
+                except (TypeError, ValueError, OverflowError, sqlite3.ProgrammingError, sqlite3.InterfaceError) as error:
+                    # A title that is a list, say: costs this candidate.
+                    self.result.failed_searches.append((search.provider.name, search.query, f"left out {candidate.url!r}: {error}"))
+                    continue
                 if queued is not None:
                     waiting.append((candidate, queued))
         for candidate, queued in waiting:
@@ -214,8 +220,6 @@ class _Run:
         queue.end_search(self._manifest, search_id, found.error)
         if found.error:
             self.result.failed_searches.append((found.search.provider.name, found.search.query, found.error))
-        if found.bug is not None:
-            raise found.bug
 
     # Downloading
 
@@ -245,7 +249,7 @@ class _Run:
             self._turns.hold(error.host, error.seconds)
         else:
             arrival = Arrival(download.status, download.final_url, download.content_type, download.attempts)
-            await self._recorder.keep(waiting, download.body, arrival)
+            await self._keep(waiting, download.body, arrival)
         finally:
             self._turns.done(host)
             self._wake.set()
@@ -254,10 +258,20 @@ class _Run:
         try:
             try:
                 body = await asyncio.to_thread(content)
-            except OSError as error:
-                detail = f"{type(error).__name__}: {error.strerror or error}"
+            except Exception as error:  # noqa: BLE001 - of a damaged archive or table, too: the outcome of this one file
+                detail = f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}"
                 await self._recorder.fail(waiting.url, FetchFailedError(FetchReason.LOCAL_SOURCE, detail))
             else:
-                await self._recorder.keep(waiting, body, Arrival())
+                await self._keep(waiting, body, Arrival())
         finally:
             self._local_slots.release()
+
+    async def _keep(self, waiting: Waiting, body: bytes, arrival: Arrival) -> None:
+        """Records bytes that have come. What goes wrong with them is this URL's outcome, unless disk or manifest are at fault."""
+        try:
+            await self._recorder.keep(waiting, body, arrival)
+        except (OSError, sqlite3.OperationalError, BrokenExecutor):
+            raise
+        except Exception as error:  # noqa: BLE001 - written down as the outcome of this URL
+            detail = f"{type(error).__name__}: {error}"
+            await self._recorder.fail(waiting.url, FetchFailedError(FetchReason.BAD_ANSWER, detail, status=arrival.status))

@@ -1,7 +1,10 @@
-"""YAML of recipes: the files of others, those that ship with the package, and launch configurations."""
+"""YAML of recipes: the files of others, those that ship with the package, and launch configurations. And the one way to parse YAML and JSON
+that somebody else may have written: text of some kilobytes can be nested deeper than a program follows, or stand for gigabytes.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -11,6 +14,9 @@ from typing import Any
 import yaml
 
 from hf_bones.config.fields import RecipeError, nearest
+
+MOST_NODES = 1_000_000  # of a YAML text with everything put in that its aliases stand for
+_TOO_DEEP = "it is nested too deeply: hundreds of brackets or levels within each other"
 
 
 class _OnceLoader(yaml.SafeLoader):
@@ -29,13 +35,46 @@ class _OnceLoader(yaml.SafeLoader):
 
 
 def parse_yaml(text: str, source: str) -> Any:
-    """What YAML text holds. Raises `RecipeError` naming `source` for text that is not YAML, and with its line for a key given twice."""
+    """What YAML text holds. Raises `RecipeError` naming `source` for text that is not YAML, with its line for a key given twice, and for
+    text that is nested too deeply or whose aliases stand for too much."""
     try:
-        return yaml.load(text, _OnceLoader)
+        loader = _OnceLoader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            if _size(node, {}) > MOST_NODES:
+                raise RecipeError(f"its aliases (`*name`) stand for more than {MOST_NODES:,} values; write out what is meant")
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
     except RecipeError as error:
         raise RecipeError(f"{source}: {error}") from None
+    except RecursionError:
+        raise RecipeError(f"{source}: {_TOO_DEEP}") from None
     except yaml.YAMLError as error:
         raise RecipeError(f"{source}: not valid YAML: {error}") from error
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """Values that a node stands for, itself included; a node within itself counts without end."""
+    if id(node) not in known:
+        known[id(node)] = MOST_NODES + 1  # while it is counted
+        within: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            within = [each for pair in node.value for each in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            within = node.value
+        known[id(node)] = 1 + sum(_size(each, known) for each in within)
+    return known[id(node)]
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What JSON text holds. Raises ValueError for text that is none, or is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
 
 
 def read_recipe(name_or_path: str | Path, kind: str = "") -> tuple[Mapping[str, Any], str, Path | None]:

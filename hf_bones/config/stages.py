@@ -16,7 +16,9 @@ class DataConfig(Checked):
     """Which images to train on."""
 
     dataset: str = option("", "Folder that `hf-bones build` wrote, or a Hub dataset id. Empty: drawn radiographs only.")
-    label_scheme: str = option("three-class", "`three-class`, `two-class`, or a YAML file of your own classes.")
+    label_scheme: str = option(
+        "auto", "Classes: `auto` (those that `dataset` was built with), `three-class`, `two-class`, or a YAML file of your own."
+    )
     train_licences: list[str] = option([], "Train and validate only on rows with these licences (SPDX ids); empty means every row.")
     without_sources: list[str] = option([], "Leave rows of these sources out of training and validation (column `source`).")
     dataset_id: str | None = option(None, "Hub id of the data, for the card, where `dataset` is a folder.")

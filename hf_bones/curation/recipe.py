@@ -27,6 +27,7 @@ class CheckSettings(Checked):
     max_flat_share: float = option(0.8, "Flat bright area ÷ (flat bright + shaded area), above which it is a diagram.", within="[0, 1]")
     max_panel_score: float = option(1.8, "Sum of the cues of a gap or gutter, above which there are several panels.", within="[0, ∞]")
     max_marks: float = option(2.0, "Area of drawn marks in ten-thousandths of the picture, above which it is marked.", within="[0, ∞]")
+    max_text: float = option(5.0, "Letters of the longest line of writing, above which there is burnt-in text.", within="[0, ∞]")
     salvage_rows: float = option(
         0.99, "Least share of its rows with which a cut-off JPEG is salvaged, where that is requested.", within="[0, 1]"
     )
@@ -45,17 +46,24 @@ class DedupSettings(Checked):
         8, "Only this many of each image's candidates are registered, the likeliest first; bounds the work.", within="[1, ∞)"
     )
     least_start: float = option(0.3, "Correlation at 32 px, less 0.01 for each bit of difference, from which a candidate is registered.")
-    least_coarse: float = option(0.74, "Correlation at 32 px after alignment from which a pair is aligned more finely.")
-    least_middle: float = option(0.78, "The same at 64 px.")
+    least_coarse: float = option(0.7, "Correlation at 32 px after alignment from which a pair is aligned more finely.")
+    least_middle: float = option(0.7, "The same at 64 px.")
     sure: float = option(0.91, "Correlation at 128 px from which a pair is one picture, where fine detail agrees.")
     doubtful: float = option(0.76, "Correlation at 128 px from which a pair may be one picture: where the next two hold.")
     least_likeness: float = option(0.93, "Median correlation of fine detail that a doubtful pair needs.")
-    rigid: float = option(1.03, "How much a doubtful pair may be stretched: a limb that moved between two exposures is deformed.")
-    least_agreement: float = option(0.55, "Share of the textured overlap whose fine detail agrees that every pair needs.")
+    rigid: float = option(1.03, "How much a doubtful or spoilt pair may be stretched: a limb that moved between two exposures is deformed.")
+    spoilt: float = option(
+        0.66, "Correlation at 128 px from which a pair may be one picture, spoilt by a watermark or by clipping: where the next holds."
+    )
+    least_closeness: float = option(
+        0.2,
+        "Share of the textured overlap whose fine detail agrees to 0.9 or more that a spoilt pair needs, and 0.05 more per 1 % of stretch.",
+    )
+    least_agreement: float = option(0.55, "Share of the textured overlap whose fine detail agrees to 0.6 or more that every pair needs.")
     least_textured: float = option(0.05, "Share of the overlap that must have texture: blank pictures are nobody's near-duplicates.")
     least_overlap: float = option(0.6, "Share of either picture that must lie within the other.")
-    most_turn: float = option(12.0, "Degrees by which a near-duplicate may be turned.")
-    most_stretch: float = option(1.25, "How much more a near-duplicate may be stretched along one axis than the other.")
+    most_turn: float = option(12.0, "Degrees by which a near-duplicate may be turned, beside quarter turns.")
+    most_stretch: float = option(1.4, "How much more a near-duplicate may be stretched along one axis than the other.")
     least_embedding: float = option(0.9, "Cosine of the embeddings of a pair that is not sure, where embeddings are handed in.")
     sources: list[str] = option([], "Sources whose image is kept, best first; others come after them.")
 

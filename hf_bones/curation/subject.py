@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from hf_bones.images.salvage import complete, salvaged_share
+from hf_bones.manifest.foreign import read_own, require_sound
 from hf_bones.manifest.store import ImageRecord, Manifest, open_manifest
 
 COLLECTION_KIND, DATASET_KIND = "collection", "dataset"
@@ -23,7 +24,8 @@ class Subject:
     """A set of images under curation. Use as a context manager; closing it closes the manifest.
 
     `read` gives the bytes of an image as they are stored (to be opened with `open_image`), of a salvaged one with an end marker put
-    on; it may be called from threads and raises OSError where they are not there. `kind` is "collection" or "dataset".
+    on; it may be called from threads and raises OSError where they are not there, or are not those of the manifest's hash. `kind` is
+    "collection" or "dataset".
     """
 
     manifest: Manifest
@@ -43,11 +45,12 @@ class Subject:
 
 
 def collection_subject(folder: Path) -> Subject:
-    """The collection in `folder`. Raises `manifest.ManifestError` where there is none."""
+    """The collection in `folder`, whose manifest may be a stranger's. Raises `ManifestError` where there is none, or it is not sound."""
     manifest = open_manifest(folder)
+    require_sound(manifest)
 
     def read(record: ImageRecord) -> bytes:
-        data = (manifest.folder / record.file).read_bytes()
+        data = read_own(manifest.folder, record.file, record.sha256)
         return data if salvaged_share(record.marks) is None else complete(data)
 
     return Subject(manifest, read, COLLECTION_KIND)

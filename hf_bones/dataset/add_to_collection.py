@@ -36,15 +36,19 @@ from hf_bones.dataset.build import resolve_labels, resolve_subtype
 from hf_bones.dataset.choices import ReadingChoices
 from hf_bones.dataset.command import parse_label_map
 from hf_bones.dataset.reading.detect import KINDS, detect_kind, read_source
+from hf_bones.dataset.reading.listed.table_rows import require_table
 from hf_bones.dataset.reading.sources import LeftOut, SourceRow
 from hf_bones.dataset.reading.tables import SourceError
+from hf_bones.dataset.scheme import chosen_scheme
 from hf_bones.dataset.subject import DATASET_FILE
-from hf_bones.labels import load_scheme
 from hf_bones.manifest.store import MANIFEST_NAME, Manifest, open_manifest
 
 ADDED_KINDS = tuple(kind for kind in KINDS if kind not in ("collection", "drawn"))
 _SCHEMES = {"manifest": "table", "dataset": "dataset"}  # all other kinds are folders
-_BASES = {"folder": "folder", "manifest": "table", "dataset": "dataset"}  # of labels; others have the name of the public set
+_BASES = {  # of labels; others have the name of the public set
+    "folder": "folder", "manifest": "table", "imagefolder": "table", "classes-csv": "table", "dataset": "dataset",
+    **dict.fromkeys(("coco", "yolo", "voc", "boxes-csv"), "boxes"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,17 +79,18 @@ def add_images(
     """
     if (out / DATASET_FILE).is_file():
         raise SourceError(f"{out} is a built dataset: choose another --out for the collection")
-    scheme, mapping = load_scheme(choices.labels), parse_label_map(choices.label_map)
+    scheme, mapping = chosen_scheme(choices.labels, sources), parse_label_map(choices.label_map)
     found: list[_LocalImages] = []
     left_out: list[LeftOut] = []
     notes: list[str] = []
     seen: Counter[str] = Counter()
-    for spec in sources:
-        chosen = choices.kind or detect_kind(spec)
+    kinds = [choices.kind or detect_kind(spec, choices, scheme) for spec in sources]
+    require_table(choices, kinds)
+    for spec, chosen in zip(sources, kinds, strict=True):
         if chosen not in ADDED_KINDS:
             hint = "build it first and add the dataset" if chosen == "drawn" else "curate it as it is, or merge it with: collection rebuild"
             raise SourceError(f"{spec}: sources of kind {chosen!r} are not added ({hint}); added are {', '.join(ADDED_KINDS)}")
-        reading = read_source(spec, replace(choices, kind=chosen))
+        reading = read_source(spec, replace(choices, kind=chosen), scheme)
         named = [row for row in reading.rows if row.label]
         classes = dict(zip(map(id, named), resolve_labels(named, scheme, mapping), strict=True))
         stated = [_candidate(row, classes.get(id(row), ""), resolve_subtype(row, scheme), spec, chosen, creator) for row in reading.rows]

@@ -12,13 +12,27 @@ from hf_bones.config.choices import choice
 class ReadingChoices:
     """How sources are read: of which kind they are (None: detected), and what they mean or leave unsaid."""
 
-    kind: str | None = choice(None, "folder, collection, manifest, dataset, fracatlas, grazpedwri, mura or drawn; else detected.")
-    labels: str = choice("three-class", "Label scheme: three-class, two-class or a YAML file.")
-    label_map: tuple[str, ...] = choice((), "A source's word for one of our classes; may be repeated.", metavar="WORD=CLASS")
+    kind: str | None = choice(
+        None,
+        "folder, collection, manifest, dataset, imagefolder, coco, yolo, voc, boxes-csv, classes-csv, fracatlas, grazpedwri, mura or "
+        "drawn; else detected.",
+    )
+    labels: str = choice("auto", "Label scheme: three-class, two-class or a YAML file; auto: a dataset's own, else three-class.")
+    label_map: tuple[str, ...] = choice(
+        (), "A source's word for one of our classes, or `unused` to leave its rows out; may be repeated.", metavar="WORD=CLASS"
+    )
+    group_from: str = choice("", "Folders of labels: `folder` keeps the films of each folder below a label (a patient) together.")
     fracatlas_rows: str | None = choice(None, "Labels and splits from a list of rows: `packaged`, or a CSV.")
     keep_uncertain: bool = choice(False, "GRAZPEDWRI-DX: keep films of uncertain diagnosis.")
     source_name: str = choice("", "Name of the source, where the input does not state it.")
     licence: str = choice("", "Licence of the images, where the input does not state it.")
+    root: Path | None = choice(  # noqa: RUF009 - a field
+        None, "Folder that a table's file names are relative to; by default the table's own.", metavar="FOLDER"
+    )
+    file_column: str = choice("", "Column of the files in a table, of the images in a dataset; else found by its name.", metavar="NAME")
+    label_column: str = choice("", "Column of the labels in a table or dataset; else found by its name.", metavar="NAME")
+    split_column: str = choice("", "Column of the splits in a table or dataset; else found by its name.", metavar="NAME")
+    group_column: str = choice("", "Column of what must stay together (patient, study); else found by its name.", metavar="NAME")
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,11 @@ class BuildChoices(ReadingChoices):
         "hard", "How they are drawn: hard (any limb and any break) or plain (a shaft close up and plainly broken).", metavar="hard|plain"
     )
     drawn_split: str = choice("", "Put all drawn images into this split.")
+    skip_unlabelled: bool = choice(False, "Leave out images without a label, and list them.")
+    split_anew: bool = choice(False, "Make splits anew, though the source states some.")
+    leave_out_leaks: bool = choice(
+        False, "Of groups and identical files in several given splits keep those in test, else in validation, and leave out the rest."
+    )
     overwrite: bool = choice(False, "Replace an existing dataset folder.")
     find_near_duplicates: bool = choice(False, "Look for near-duplicates and keep them together; refuse given splits that separate them.")
     salvage_truncated: bool = choice(False, "Accept cut-off JPEGs that have nearly all of their rows, and mark them.")

@@ -8,15 +8,19 @@ from functools import partial
 from pathlib import Path
 
 from hf_bones.curation.recipe import load_curate_recipe
-from hf_bones.curation.splits.names import SPLITS
+from hf_bones.curation.splits.names import SPLITS, UNUSED
 from hf_bones.dataset.build import BuildResult, build_dataset, require_free
 from hf_bones.dataset.choices import BuildChoices
 from hf_bones.dataset.reading import sources
 from hf_bones.dataset.reading.curated import decisions_kept
 from hf_bones.dataset.reading.detect import KINDS, detect_kind, merge_readings, read_source
+from hf_bones.dataset.reading.listed.table_rows import require_table
+from hf_bones.dataset.reading.printable import printable_text
+from hf_bones.dataset.reading.sources import LeftOut
 from hf_bones.dataset.reading.tables import SourceError
+from hf_bones.dataset.scheme import chosen_scheme
+from hf_bones.dataset.what_was_read import what_was_read
 from hf_bones.dataset.writing import restore_interrupted
-from hf_bones.labels import load_scheme
 
 
 def build_command(
@@ -38,9 +42,11 @@ def build_command(
     mapping = parse_label_map(choices.label_map)
     if len(choices.proportions) != len(SPLITS):
         raise ValueError(f"proportions {list(choices.proportions)} must be three numbers: {', '.join(SPLITS)}")
-    readings = []
-    for spec in source:
-        chosen = choices.kind or detect_kind(spec)
+    scheme = chosen_scheme(choices.labels, source)
+    readings, read = [], []
+    kinds = [choices.kind or detect_kind(spec, choices, scheme) for spec in source]
+    require_table(choices, kinds)
+    for spec, chosen in zip(source, kinds, strict=True):
         if chosen == "drawn":
             drawn = sources.drawn_rows(
                 choices.count,
@@ -50,17 +56,30 @@ def build_command(
                 split=choices.drawn_split,
                 progress=progress,
             )
+            if Path(spec).exists():
+                drawn.notes.append("'drawn' means radiographs that are drawn; the folder of that name here would be './drawn'")
             readings.append(drawn)
         else:
-            readings.append(read_source(spec, replace(choices, kind=chosen)))
+            readings.append(read_source(spec, replace(choices, kind=chosen), scheme))
+        read.append([printable_text(line) for line in what_was_read(spec, chosen, readings[-1], scheme, mapping)])
     merged = merge_readings(readings)
+    rows, left_out = merged.rows, merged.left_out
+    if choices.skip_unlabelled:
+        left_out = [*left_out, *(LeftOut(row.name, "no label") for row in rows if not row.label)]
+        rows = [row for row in rows if row.label]
+    if choices.split_anew:
+        rows = [row if row.split == UNUSED else replace(row, split="") for row in rows]
     notes = [*merged.notes, *decisions_kept(output, source)]
     copies = None
     if choices.find_near_duplicates:
         from hf_bones.dataset.reading.find_near_duplicates import with_near_duplicates
 
         copies = partial(
-            with_near_duplicates, settings=load_curate_recipe(choices.curate_recipe).dedup, workplace=output.parent, progress=progress
+            with_near_duplicates,
+            settings=load_curate_recipe(choices.curate_recipe).dedup,
+            workplace=output.parent,
+            torn=choices.leave_out_leaks,
+            progress=progress,
         )
     least_rows = None
     if choices.salvage_truncated:
@@ -71,9 +90,9 @@ def build_command(
     if restored:
         notes.append(f"{output.name} was restored first: a build that was replacing it had been interrupted")
     return build_dataset(
-        merged.rows,
+        rows,
         output,
-        scheme=load_scheme(choices.labels),
+        scheme=scheme,
         label_map=mapping,
         proportions=dict(zip(SPLITS, choices.proportions, strict=True)),
         seed=choices.seed,
@@ -81,9 +100,12 @@ def build_command(
         overwrite=choices.overwrite,
         find_near_duplicates=copies,
         salvage_rows=least_rows,
-        left_out=merged.left_out,
+        leave_out_leaks=choices.leave_out_leaks,
+        left_out=left_out,
+        contradictions=merged.contradictions,
         notes=notes,
-        made_with=command,
+        read=read,
+        made_with=printable_text(command),
         progress=progress,
     )
 

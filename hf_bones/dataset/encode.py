@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from hf_bones.curation.checks.text import text_letters
 from hf_bones.curation.in_order import in_order
 from hf_bones.dataset.reading.sources import SourceRow
 from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Radiograph, Refusal, open_image
@@ -27,12 +28,14 @@ _HARMLESS_SEGMENTS = {"APP0", "APP14"}
 class Encoded:
     """An opened image: `data` decodes to the grey pixels as `open_image` gave them; `sha256` is that of the source.
 
-    `salvaged` is the share of its rows that a file has which was cut off, in [0, 1]; None for all others.
+    `salvaged` is the share of its rows that a file has which was cut off, in [0, 1]; None for all others. `letters` are those of the
+    longest line of writing on it (`curation/checks/text.py`); a drawn film is not searched.
     """
 
     data: bytes
     sha256: str
     salvaged: float | None = None
+    letters: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ def encode_row(row: SourceRow, max_side: int | None, salvage_rows: float | None 
     digest = row.sha256 if row.file is None else ""
     if not digest:
         digest = hashlib.sha256(pixels.tobytes() if row.synthetic and row.file is None else source).hexdigest()
-    return Encoded(data if _is_plain_jpeg(data, opened, pixels) else png(Image.fromarray(pixels)), digest, salvaged)
+    letters = 0.0 if row.synthetic else text_letters(pixels)
+    return Encoded(data if _is_plain_jpeg(data, opened, pixels) else png(Image.fromarray(pixels)), digest, salvaged, letters)
 
 
 def _open(source: bytes, row: SourceRow, salvage_rows: float | None) -> tuple[Radiograph, bytes, float | None]:

@@ -6,17 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from hf_bones.dataset.reading.sources import SourceRow
-from hf_bones.labels import LabelScheme, normalise_name
+from hf_bones.labels import LabelScheme
 
-_WORDS = 12  # of a source, or sources, that a note names
-
-
-def word_notes(rows: Sequence[SourceRow], labels: Sequence[str]) -> list[str]:
-    """How the source's own words were read, where they are not the names of the classes."""
-    read = Counter((row.label, label) for row, label in zip(rows, labels, strict=True) if normalise_name(row.label) != label)
-    told = ", ".join(f"{word!r} as {label} ({count:,})" for (word, label), count in read.most_common(_WORDS))
-    more = f", and {len(read) - _WORDS} more words" if len(read) > _WORDS else ""
-    return [f"labels were read so: {told}{more}"] if read else []
+_WORDS = 12  # sources that a note names
 
 
 def group_notes(rows: Sequence[SourceRow]) -> list[str]:
@@ -29,13 +21,9 @@ def group_notes(rows: Sequence[SourceRow]) -> list[str]:
     ]
 
 
-def twin_notes(digests: Sequence[str], labels: Sequence[str]) -> list[str]:
-    words: dict[str, list[str]] = {}
-    for digest, label in zip(digests, labels, strict=True):
-        words.setdefault(digest, []).append(label)
-    twins = [given for given in words.values() if len(given) > 1]
-    torn = sum(len(set(given)) > 1 for given in twins)
-    return [f"{len(twins)} files are there more than once, byte for byte, {torn} of them under different labels"] if twins else []
+def twin_notes(digests: Sequence[str]) -> list[str]:
+    twins = sum(count > 1 for count in Counter(digests).values())
+    return [f"{twins} files are there more than once, byte for byte, and stay in one split"] if twins else []
 
 
 def class_notes(labels: Sequence[str], splits: Sequence[str], scheme: LabelScheme) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_bones.config.fields import nearest
+from hf_bones.reach import from_hub
 
 if TYPE_CHECKING:
     from datasets import DatasetDict, Features
@@ -60,14 +61,18 @@ def load_any(path_or_id: str, revision: str | None = None) -> DatasetDict:
         if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
             loaded = datasets.load_from_disk(str(folder))
         else:
-            loaded = datasets.load_dataset(str(folder))
+            try:
+                loaded = datasets.load_dataset(str(folder))
+            except (FileNotFoundError, datasets.exceptions.DatasetsError) as error:
+                said = str(error).splitlines()[0]
+                raise FileNotFoundError(
+                    f"{path_or_id}: no dataset there ({said}). Make one with: hf-bones build {path_or_id} --out FOLDER"
+                ) from error
     elif folder.exists() or path_or_id.startswith((".", "/", "~")) or path_or_id.count("/") > 1:
         raise FileNotFoundError(f"{path_or_id}: no such dataset folder (write one with: hf-bones build SOURCE --out {path_or_id})")
     else:
-        try:
+        with from_hub(path_or_id, "dataset"):
             loaded = datasets.load_dataset(path_or_id, revision=revision)
-        except ConnectionError as error:
-            raise ConnectionError(f"{path_or_id}: no such folder, and the Hub cannot be asked: {error}") from error
     return loaded if isinstance(loaded, datasets.DatasetDict) else datasets.DatasetDict(train=loaded)
 
 

@@ -15,7 +15,9 @@ from hf_bones.curation.subject import DATASET_KIND, Subject, collection_subject
 from hf_bones.dataset.salvaged import read_salvaged
 from hf_bones.dataset.schema import image_bytes, load_bones
 from hf_bones.images.salvage import mark
-from hf_bones.manifest.store import MANIFEST_NAME, ImageRecord, Manifest, ManifestError, open_manifest
+from hf_bones.manifest.connecting import ManifestError
+from hf_bones.manifest.foreign import ForeignFileError, file_inside, require_sound
+from hf_bones.manifest.store import MANIFEST_NAME, ImageRecord, Manifest, open_manifest
 
 DATASET_FILE = "dataset_dict.json"
 _STATE = "dataset_state"  # the fact that says which state of the dataset the rows were read from
@@ -45,13 +47,19 @@ def dataset_subject(folder: Path) -> Subject:
     manifest = open_manifest(folder, create=True)
     state = ",".join(f"{split}:{part._fingerprint}" for split, part in parts.items())
     if manifest.fact(_STATE) != state:
-        _bring_up_to_date(manifest, parts, state)
+        with manifest.in_memory():
+            _bring_up_to_date(manifest, parts, state)
+    require_sound(manifest)
 
     def read(record: ImageRecord) -> bytes:
         split, _, index = record.file.partition("/")
         if split not in parts:
             raise FileNotFoundError(f"{folder}: image {record.sha256[:12]} is no longer in the dataset")
-        return image_bytes(parts[split][int(index)]["image"])
+        row = parts[split][int(index)] if index.isdecimal() and int(index) < len(parts[split]) else {}
+        if row.get("sha256") != record.sha256:
+            raise ForeignFileError("the row that the manifest names is another image's")
+        cell = row["image"]
+        return image_bytes(cell if cell["bytes"] is not None else {**cell, "path": file_inside(folder, cell["path"])})
 
     return Subject(manifest, read, DATASET_KIND)
 

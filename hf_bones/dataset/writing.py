@@ -11,7 +11,9 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from hf_bones.curation.splits.names import SPLITS
+from hf_bones.dataset.burnt_in import BURNT_IN_NAME, MOST_LETTERS, BurntInText
 from hf_bones.dataset.encode import RefusedImage, encode_rows
+from hf_bones.dataset.faults.contradictions import CONTRADICTIONS_NAME
 from hf_bones.dataset.reading.sources import LeftOut, SourceRow
 from hf_bones.dataset.salvaged import SALVAGED_NAME, SalvagedImage
 from hf_bones.dataset.schema import COLUMNS, SEEN_ON_FILM, bone_features
@@ -20,7 +22,16 @@ from hf_bones.pages.tables import write_csv
 
 STAGED_NAME = "dataset"  # the new dataset's folder in a build's workspace
 _REPLACED = "replaced"  # and that of the one whose place it takes
-_BUILT = {*SPLITS, "dataset_dict.json", "README.md", "summary.json", "refused.csv", SALVAGED_NAME}  # what a build writes
+_BUILT = {
+    *SPLITS,
+    "dataset_dict.json",
+    "README.md",
+    "summary.json",
+    "refused.csv",
+    CONTRADICTIONS_NAME,
+    SALVAGED_NAME,
+    BURNT_IN_NAME,
+}  # what a build writes
 _STATED = ("source", "region", "view", "licence", "severity", "synthetic", "image_id", *SEEN_ON_FILM)  # as the source states them
 _BATCH = 64
 _WORKERS = 2  # threads that open and encode
@@ -36,16 +47,17 @@ def stage_images(
     max_side: int | None,
     progress: bool,
     salvage_rows: float | None = None,
-) -> tuple[dict[int, str], list[RefusedImage], list[SalvagedImage]]:
+) -> tuple[dict[int, str], list[RefusedImage], list[SalvagedImage], list[BurntInText]]:
     """Writes all readable rows to the Arrow file `staged`, a batch at a time, still without groups and splits.
 
     `labels` and `subtypes` have one value a row; `names` are the classes in order; `salvage_rows` as for `encode.encode_row`. Returns the
-    sha256 of each row written, by its index, the refused, and of those written the ones that were salvaged.
+    sha256 of each row written, by its index, the refused, and of those written the ones that were salvaged and those with writing on them.
     """
     schema = bone_features(names).arrow_schema
     kept: dict[int, str] = {}
     refused: list[RefusedImage] = []
     salvaged: list[SalvagedImage] = []
+    burnt_in: list[BurntInText] = []
     batch: list[dict[str, object]] = []
     with pa.OSFile(str(staged), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         opened = encode_rows(rows, max_side, _WORKERS, salvage_rows)
@@ -56,6 +68,8 @@ def stage_images(
             kept[index] = image.sha256
             if image.salvaged is not None:
                 salvaged.append(SalvagedImage(row.name, image.sha256, image.salvaged))
+            if image.letters > MOST_LETTERS:
+                burnt_in.append(BurntInText(row.name, image.sha256, image.letters))
             batch.append(
                 {
                     "image": {"bytes": image.data, "path": None},
@@ -72,7 +86,7 @@ def stage_images(
                 batch = []
         if batch:
             writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
-    return kept, refused, salvaged
+    return kept, refused, salvaged, burnt_in
 
 
 def write_splits(staged: Path, groups: Sequence[str], splits: Sequence[str], folder: Path) -> None:

@@ -6,14 +6,15 @@ the pixels stays. Not here: scaling to 8 bits (`opening.py`); overlays, presenta
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
-from io import BytesIO
 from typing import IO, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-from hf_bones.images.headers import check_jpeg2000
+from hf_bones.images.budget import DICOM_READ_STEPS, Budget, MeteredBytes, MeteredFile
+from hf_bones.images.dicom_frames import check_frame, first_frame
 from hf_bones.images.refusals import ImageRefusedError, Limits, Refusal, check_size
 
 _DISPLAY_TAGS = [
@@ -22,9 +23,12 @@ _DISPLAY_TAGS = [
     "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth", "RedPaletteColorLookupTableDescriptor",
     "GreenPaletteColorLookupTableDescriptor", "BluePaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData",
     "GreenPaletteColorLookupTableData", "BluePaletteColorLookupTableData",
+    "PresentationLUTShape", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
 ]  # fmt: skip
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _META_BYTES = 65536  # the transfer syntax stands well within them
+_VALUE_BYTES = 2**20  # of a tag that says how to show pixels: the largest are lookup tables
+_MAGIC = bytes(128) + b"DICM"
 _ROWS_AT_ONCE = 256  # the LUTs work in float64: a few rows at a time keep that small
 
 
@@ -44,19 +48,24 @@ class DisplayValues:
     steps: tuple[str, ...]
 
 
-def read_dicom(data: bytes, limits: Limits) -> DisplayValues:
-    """Decodes the first frame of a DICOM file in memory.
+def read_dicom(data: bytes, limits: Limits, budget: Budget) -> DisplayValues:
+    """Decodes the first frame of a DICOM file in memory, with or without its preamble.
 
-    The size is checked on Rows and Columns before pixels are decoded. Raises `ImageRefusedError`; whatever pydicom raises on damaged
-    files passes through (`open_image` turns it into a refusal).
+    The size is checked on Rows and Columns before pixels are decoded, and a compressed frame as a file of its kind. Raises
+    `ImageRefusedError`; whatever pydicom raises on damaged files passes through (`open_image` turns it into a refusal).
     """
     import pydicom
+    from pydicom.encaps import encapsulate
     from pydicom.pixels import get_decoder, pixel_array
     from pydicom.pixels.processing import apply_color_lut
 
     if _DEFLATED in data:
         _refuse_deflated()
-    header = pydicom.dcmread(BytesIO(data), stop_before_pixels=True, specific_tags=list(_DISPLAY_TAGS))
+    data = _with_preamble(data)
+    _check_meta(data)
+    stream = MeteredBytes(data, budget, DICOM_READ_STEPS)
+    header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=list(_DISPLAY_TAGS))
+    _check_values(header)
     width, height = _size_of(header, limits)
     if int(header.get("SamplesPerPixel", 1)) not in (1, 3) or int(header.get("BitsAllocated", 8)) > 64:
         raise ImageRefusedError(
@@ -74,16 +83,29 @@ def read_dicom(data: bytes, limits: Limits) -> DisplayValues:
         raise ImageRefusedError(
             Refusal.MISSING_CODEC, f"DICOM compressed as {syntax.name} needs a decoder: pip install 'hf-bones[dicom-codecs]'"
         )
-    if syntax in pydicom.uid.JPEG2000TransferSyntaxes:
-        check_jpeg2000(data, limits)
 
-    stored = pixel_array(BytesIO(data), index=0)
+    frames = int(header.get("NumberOfFrames") or 1)
+    if syntax.is_encapsulated:
+        frame = first_frame(stream, header, frames)
+        check_frame(frame, syntax, header, limits, budget)
+        alone = pydicom.Dataset(header)  # with the one frame that was looked at
+        alone.file_meta = header.file_meta
+        for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+            alone.pop(name, None)
+        alone.NumberOfFrames = 1
+        alone.PixelData = encapsulate([frame])
+        stored = pixel_array(alone, index=0)
+    else:
+        stored = pixel_array(MeteredBytes(data, budget, DICOM_READ_STEPS), index=0)
     if stored.shape[:2] != (height, width):
         raise ImageRefusedError(Refusal.UNDECODABLE, f"DICOM pixels are {stored.shape}, its header says {height} rows of {width}")
     photometric = str(header.get("PhotometricInterpretation", "MONOCHROME2"))
     steps = ["DICOM tags dropped"]
-    if int(header.get("NumberOfFrames") or 1) > 1:
-        steps.append(f"first of {header.NumberOfFrames} frames")
+    if frames > 1:
+        steps.append(f"first of {frames} frames")
+    shape = str(header.get("PresentationLUTShape") or "")
+    if (shape, photometric) in (("INVERSE", "MONOCHROME2"), ("IDENTITY", "MONOCHROME1")):
+        steps.append(f"PresentationLUTShape {shape} contradicts {photometric}: shown as {photometric}")
     if photometric == "PALETTE COLOR":
         stored = apply_color_lut(stored, header)
     mode = f"{photometric} {stored.dtype}"
@@ -94,18 +116,55 @@ def read_dicom(data: bytes, limits: Limits) -> DisplayValues:
     return DisplayValues(stored, levels, photometric == "MONOCHROME1", (width, height), mode, tuple(steps))
 
 
-def dicom_size(stream: IO[bytes], limits: Limits) -> tuple[int, int]:
+def dicom_size(stream: IO[bytes], limits: Limits, budget: Budget | None = None) -> tuple[int, int]:
     """(width, height) in pixels from the header of a DICOM file; `stream` is read no further than to its pixels.
 
     Raises `ImageRefusedError`; whatever pydicom raises on damaged headers passes through.
     """
     import pydicom
 
-    start = stream.tell()
-    if _DEFLATED in stream.read(_META_BYTES):
+    beginning = stream.read(_META_BYTES + len(_MAGIC))
+    if _DEFLATED in beginning:
         _refuse_deflated()
-    stream.seek(start)
-    return _size_of(pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=["Rows", "Columns"]), limits)
+    _check_meta(_with_preamble(beginning))
+    stream.seek(0)
+    metered: Any = MeteredFile(stream, budget or Budget(), DICOM_READ_STEPS)
+    if beginning[128:132] != b"DICM":
+        metered = MeteredBytes(_with_preamble(stream.read(limits.max_bytes)), budget or Budget(), DICOM_READ_STEPS)
+    header = pydicom.dcmread(metered, stop_before_pixels=True, specific_tags=["Rows", "Columns"])
+    _check_values(header)
+    return _size_of(header, limits)
+
+
+def _with_preamble(data: bytes) -> bytes:
+    """The same file with the preamble that it came without. Raises `ImageRefusedError` where its transfer syntax is missing with it."""
+    if data[128:132] == b"DICM":
+        return data
+    if data[:2] == b"\x02\0":
+        return _MAGIC + data
+    # A bare data set: without meta information it is little endian, its VRs stated or not (PS3.5, 7.1.1, 10.1).
+    syntax = b"1.2.840.10008.1.2.1\0" if data[4:6].isalpha() else b"1.2.840.10008.1.2\0"
+    element = struct.pack("<HH2sH", 2, 16, b"UI", len(syntax)) + syntax
+    return _MAGIC + struct.pack("<HH2sHL", 2, 0, b"UL", 4, len(element)) + element + data
+
+
+def _check_meta(data: bytes) -> None:
+    """The meta information is read whole whatever is asked for: its values are held to a size."""
+    position = len(_MAGIC)
+    while data[position : position + 2] == b"\x02\0":
+        long = data[position + 4 : position + 6] in (b"OB", b"OW", b"UN", b"UT", b"SQ", b"OF", b"OD", b"OL", b"UC", b"UR")
+        length = struct.unpack_from("<L" if long else "<H", data.ljust(position + 12, b"\0"), position + (8 if long else 6))[0]
+        position += (12 if long else 8) + length
+        if position > len(_MAGIC) + _META_BYTES:
+            raise ImageRefusedError(Refusal.TOO_COSTLY, f"DICOM meta information of over {_META_BYTES} bytes")
+
+
+def _check_values(header: Any) -> None:
+    """Values of many numbers are taken apart in Python when they are asked for."""
+    for tag in list(header.keys()):
+        value = getattr(header.get_item(tag), "value", None)
+        if isinstance(value, bytes) and len(value) > _VALUE_BYTES:
+            raise ImageRefusedError(Refusal.TOO_COSTLY, f"DICOM tag {tag} of {len(value)} bytes")
 
 
 def _refuse_deflated() -> NoReturn:

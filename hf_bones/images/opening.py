@@ -18,7 +18,6 @@ from __future__ import annotations
 import re
 import stat
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops, ImageFile, UnidentifiedImageError, features
 
+from hf_bones.images.budget import Budget
+from hf_bones.images.checks import check
 from hf_bones.images.dicom import read_dicom
-from hf_bones.images.headers import CHECKS, count_gif_frames, exif_facts, sniff, walk_tiff
+from hf_bones.images.headers import sniff
+from hf_bones.images.png import XMP_ORIENTATION
 from hf_bones.images.refusals import DEFAULT_LIMITS, ImageRefusedError, Limits, Refusal, check_size, explain
+from hf_bones.images.tiff import exif_facts
 
 __all__ = ["DEFAULT_LIMITS", "ImageRefusedError", "Limits", "Radiograph", "Refusal", "explain", "open_image"]
 
@@ -113,19 +116,29 @@ def _read(path: Path, limits: Limits) -> bytes:
 def _from_bytes(data: bytes, limits: Limits) -> Radiograph:
     if len(data) > limits.max_bytes:
         raise ImageRefusedError(Refusal.TOO_LARGE, f"over the limit of {limits.max_bytes} bytes")
-    kind = sniff(data)
+    budget = Budget()
+    try:
+        return _decoded(data, sniff(data), limits, budget)
+    except Exception as error:
+        # A decoder may have swallowed the refusal, or turned it into an error of its own.
+        if budget.is_used_up and not isinstance(error, ImageRefusedError):
+            raise ImageRefusedError(Refusal.TOO_COSTLY, "too many parts to read: its headers") from error
+        raise
+
+
+def _decoded(data: bytes, kind: str, limits: Limits, budget: Budget) -> Radiograph:
     if kind == "DICOM":
-        return _from_dicom(data, limits)
+        return _from_dicom(data, limits, budget)
     if kind in _CODEC_FEATURE and not features.check(_CODEC_FEATURE[kind]):
         raise ImageRefusedError(Refusal.UNSUPPORTED, f"this Pillow was built without {kind}")
-    tiff = walk_tiff(data, limits) if kind == "TIFF" else None
-    gif_frames = count_gif_frames(data, limits) if kind == "GIF" else 0  # Pillow would decode its way to the second to know
-    if kind in CHECKS:
-        CHECKS[kind](data, limits)
-    with Image.open(BytesIO(data), formats=[kind]) as image:
-        frames = tiff.pages if tiff is not None else gif_frames or getattr(image, "n_frames", 1)
+    checked = check(data, kind, limits, budget)
+    tiff = checked.tiff
+    with Image.open(checked.stream, formats=[kind]) as image:
+        check_size(*image.size, limits)
+        budget.allow_pixels(image.width * image.height)
+        frames: int = checked.frames or getattr(image, "n_frames", 0) or 1
         turned = tiff is not None and tiff.orientation in (5, 6, 7, 8)
-        opened = _from_pillow(image, limits, image.format or kind, white_is_zero=tiff is not None and tiff.photometric == 0)
+        opened = _from_pillow(image, limits, image.format or kind, white_is_zero=tiff is not None and tiff.photometric == 0, budget=budget)
         steps = opened.steps
         # Pillow turns TIFF upright by itself as it decodes.
         if tiff is not None and tiff.orientation in _TRANSPOSE:
@@ -137,7 +150,9 @@ def _from_bytes(data: bytes, limits: Limits) -> Radiograph:
     return Radiograph(opened.pixels, size, opened.source_format, opened.source_mode, steps)
 
 
-def _from_pillow(image: Image.Image, limits: Limits, source_format: str, white_is_zero: bool = False) -> Radiograph:
+def _from_pillow(
+    image: Image.Image, limits: Limits, source_format: str, white_is_zero: bool = False, budget: Budget | None = None
+) -> Radiograph:
     check_size(*image.size, limits)
     size, mode = image.size, image.mode
     steps: list[str] = []
@@ -156,7 +171,7 @@ def _from_pillow(image: Image.Image, limits: Limits, source_format: str, white_i
         pixels = _window(np.asarray(image), None, white_is_zero, steps)
     else:
         pixels = np.array(_grey(image, steps), dtype=np.uint8)
-    orientation = None if source_format == "TIFF" else header_orientation(image, limits)
+    orientation = None if source_format == "TIFF" else header_orientation(image, limits, budget)
     if orientation in _TRANSPOSE:
         pixels = np.array(Image.fromarray(pixels).transpose(_TRANSPOSE[orientation]))
         steps.append(f"EXIF orientation {orientation} applied")
@@ -183,10 +198,7 @@ def _grey(image: Image.Image, steps: list[str]) -> Image.Image:
     return grey
 
 
-_XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
-
-
-def header_orientation(image: Image.Image, limits: Limits) -> int | None:
+def header_orientation(image: Image.Image, limits: Limits, budget: Budget | None = None) -> int | None:
     """EXIF orientation, 1 to 8, from EXIF or else XMP: what `ImageOps.exif_transpose` finds, without parsing the rest of the EXIF.
 
     Pillow's own parser copies each tag's bytes, and keeps what it parsed on an image that may be the caller's.
@@ -196,17 +208,17 @@ def header_orientation(image: Image.Image, limits: Limits) -> int | None:
     if blob is None and isinstance(raw_profile, str):
         digits = "".join(raw_profile.split("\n")[3:])
         blob = bytes.fromhex(digits) if re.fullmatch(r"(?:[0-9a-fA-F]{2})+", digits) else None
-    facts = exif_facts(blob, limits) if isinstance(blob, bytes) else None
+    facts = exif_facts(blob, limits, budget) if isinstance(blob, bytes) else None
     if facts is not None and facts.orientation is not None:
         return facts.orientation
     xmp = image.info.get("XML:com.adobe.xmp") or image.info.get("xmp") or b""
-    found = _XMP_ORIENTATION.search(xmp.encode("utf-8", "replace") if isinstance(xmp, str) else xmp)
+    found = XMP_ORIENTATION.search(xmp.encode("utf-8", "replace") if isinstance(xmp, str) else xmp)
     return int(found[1]) if found else None
 
 
-def _from_dicom(data: bytes, limits: Limits) -> Radiograph:
+def _from_dicom(data: bytes, limits: Limits, budget: Budget) -> Radiograph:
     with np.errstate(all="ignore"):  # windows at the far ends of a sigmoid overflow, to the right answer
-        shown = read_dicom(data, limits)
+        shown = read_dicom(data, limits, budget)
     steps = list(shown.steps)
     values = shown.values
     if values.ndim == 3:

@@ -15,6 +15,7 @@ class Refusal(StrEnum):
     NOT_AN_IMAGE = "not_an_image"
     UNDECODABLE = "undecodable_or_truncated"
     BOMB = "decompression_bomb"
+    TOO_COSTLY = "too_costly"
     TOO_SMALL = "too_small"
     BAD_ASPECT = "bad_aspect"
     UNREADABLE_FILE = "unreadable_file"
@@ -26,7 +27,8 @@ class Refusal(StrEnum):
 _EXPLANATIONS = {
     Refusal.NOT_AN_IMAGE: "This is not an image. Use a JPEG, PNG, TIFF, WebP or DICOM file.",
     Refusal.UNDECODABLE: "The image is damaged or was cut off on the way. Save or download it again.",
-    Refusal.BOMB: "The image would unpack to far more pixels or work than a radiograph needs. Save it smaller.",
+    Refusal.BOMB: "The image would unpack to far more pixels than a radiograph needs. Save it smaller.",
+    Refusal.TOO_COSTLY: "Opening this file would take far more time or memory than its picture calls for. Save it anew as PNG.",
     Refusal.TOO_SMALL: "The image is too small to read a bone from. Use the original rather than a thumbnail.",
     Refusal.BAD_ASPECT: "The image is a thin strip, not a radiograph. Check that it was not cropped by mistake.",
     Refusal.UNREADABLE_FILE: "The file cannot be read. Check that it exists and that you may open it.",

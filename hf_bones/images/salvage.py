@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from hf_bones.images.headers import check_jpeg
+from hf_bones.images.jpeg import check_jpeg
 from hf_bones.images.jpeg_rows import NotCutOffError, count_rows
 from hf_bones.images.refusals import DEFAULT_LIMITS, Limits, check_size
 

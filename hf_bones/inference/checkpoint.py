@@ -13,7 +13,12 @@ from typing import Any
 
 from hf_bones.curation.duplicates.seen_films import SEEN_FILE, SeenFilms, read_seen_films
 from hf_bones.inference.decision import FILE_NAME as DECISION_FILE
+from hf_bones.inference.decision import DecisionRule, read_decision
 from hf_bones.labels import SHIPPED_SCHEMES, LabelClass, LabelScheme
+from hf_bones.preprocess import InputSpec, spec_from_processor
+from hf_bones.reach import offline_where_unreached
+from hf_bones.record import read_json, sha256_file, sha256_rows
+from hf_bones.training.backbone.checkpoint_sizes import MAX_INPUT_SIDE
 from hf_bones.training.backbone.patch_head import FILE_NAME as PATCH_HEAD
 
 BUNDLED = "bundled"
@@ -91,7 +96,8 @@ def _download(repo_id: str, revision: str | None) -> Checkpoint:
 
     at = f" at revision {revision!r}" if revision else ""
     try:
-        folder = Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(NEEDED_FILES)))
+        with offline_where_unreached() as problem:
+            folder = Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(NEEDED_FILES)))
     except HFValidationError as error:
         raise CheckpointError(f"no folder {repo_id!r} here, and it cannot be a Hub id: {error}") from error
     except GatedRepoError as error:
@@ -105,7 +111,7 @@ def _download(repo_id: str, revision: str | None) -> Checkpoint:
         raise CheckpointError(f"{repo_id} has no revision {revision!r} on the Hub; name a branch, tag or commit that it has") from error
     except LocalEntryNotFoundError as error:
         raise CheckpointError(
-            f"no folder {repo_id!r} here, and the Hub cannot be reached to look for it. "
+            f"no folder {repo_id!r} here, and the Hub cannot be reached to look for it ({problem or 'it does not answer'}). "
             f"Check the network (or HF_HUB_OFFLINE), or name a folder, or use '{BUNDLED}'"
         ) from error
     except (HfHubHTTPError, EntryNotFoundError, httpx2.HTTPError) as error:
@@ -131,7 +137,8 @@ def find_seen_films(name: str | Path, revision: str | None = None) -> SeenFilms 
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return read_seen_films(Path(hf_hub_download(text, SEEN_FILE, revision=revision)))
+        with offline_where_unreached():
+            return read_seen_films(Path(hf_hub_download(text, SEEN_FILE, revision=revision)))
     except (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, httpx2.HTTPError):
         return None
 
@@ -139,6 +146,14 @@ def find_seen_films(name: str | Path, revision: str | None = None) -> SeenFilms 
 def find_folder(name: str) -> Path:
     """Where a checkpoint of this machine lies: that of `bundled` in the package, any other as it is named."""
     return Path(str(resources.files("hf_bones").joinpath("checkpoint"))) if name == BUNDLED else Path(name).expanduser()
+
+
+def weights_digest(name: str) -> str:
+    """What tells a checkpoint of this machine from another of the same name: `sha256:` and 16 digits over all that its answers rest on."""
+    folder = find_folder(name)
+    files = [*sorted(folder.glob("*.safetensors")), *(folder / each for each in (CONFIG_FILE, PROCESSOR_FILE, DECISION_FILE))]
+    digest = sha256_rows([path.name, sha256_file(path)] for path in files if path.is_file())
+    return f"sha256:{digest[:16]}"
 
 
 def _check_complete(checkpoint: Checkpoint) -> None:
@@ -162,6 +177,32 @@ def _check_complete(checkpoint: Checkpoint) -> None:
             f"{where}: no {PROCESSOR_FILE}, so the input size is unknown; "
             "save one with `hf_bones.preprocess.image_processor(InputSpec(SIZE)).save_pretrained(FOLDER)`"
         )
+
+
+def spec_of(checkpoint: Checkpoint) -> InputSpec:
+    """The model input that a checkpoint asks for. Raises `CheckpointError` for a size that no film needs."""
+    path = checkpoint.folder / PROCESSOR_FILE
+    spec = spec_from_processor(read_json(path), str(path))
+    if not 0 < spec.size <= MAX_INPUT_SIDE:
+        raise CheckpointError(f"{checkpoint.name}: {PROCESSOR_FILE} asks for images of {spec.size} px; at most {MAX_INPUT_SIDE}")
+    return spec
+
+
+def decision_of(checkpoint: Checkpoint, config: dict[str, Any], spec: InputSpec) -> tuple[DecisionRule, bool]:
+    """A checkpoint's decision.json, and whether there is one; without it nothing is calibrated.
+
+    Raises `CheckpointError` where it was fitted for other classes or another size.
+    """
+    decision = read_decision(checkpoint.folder)
+    if decision is None:
+        return DecisionRule(temperature=1.0, scheme=scheme_of(config, str(checkpoint.folder)), image_size=spec.size), False
+    check_labels(decision.scheme, config, str(checkpoint.folder))
+    if decision.image_size != spec.size:
+        raise CheckpointError(
+            f"{checkpoint.folder}: decision.json was fitted at {decision.image_size} px, preprocessor_config.json says {spec.size} px; "
+            "calibrate this checkpoint again"
+        )
+    return decision, True
 
 
 def scheme_of(config: dict[str, Any], source: str) -> LabelScheme:

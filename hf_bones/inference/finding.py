@@ -80,12 +80,13 @@ class Finding:
 
 
 def csv_columns(names: Sequence[str]) -> list[str]:
-    """The columns of a findings CSV for classes `names`: file, verdict, one calibrated probability a class, reasons."""
-    return ["file", "verdict", *(f"p_{name}" for name in names), "reasons"]
+    """The columns of a findings CSV for classes `names`: file, verdict, one calibrated probability a class, reasons, and what the row
+    rests on (`folder.Made`)."""
+    return ["file", "verdict", *(f"p_{name}" for name in names), "reasons", "checkpoint", "revision", "options"]
 
 
 def csv_row(finding: Finding, names: Sequence[str]) -> list[str]:
-    """One finding under `csv_columns(names)`; the probabilities of an unreadable image are left empty."""
+    """One finding under `csv_columns(names)`, without the last three; the probabilities of an unreadable image are left empty."""
     values = [f"{finding.probabilities[name]:.6f}" if name in finding.probabilities else "" for name in names]
     return [finding.source, finding.verdict, *values, "; ".join(finding.reasons)]
 

@@ -24,6 +24,13 @@ def load_network(checkpoint: files.Checkpoint) -> PreTrainedModel:
     from transformers.utils import logging
 
     import hf_bones.training.backbone.pooling  # noqa: F401 - lets transformers know the classifiers that are ours
+    from hf_bones.training.backbone.checkpoint_sizes import CheckpointSizeError, check_sizes
+
+    try:
+        if checkpoint.name != files.BUNDLED:
+            check_sizes(checkpoint.folder)
+    except CheckpointSizeError as error:
+        raise files.CheckpointError(f"{checkpoint.name}: {error}; nothing was built from it. Ask its author for another") from error
 
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # one line of "Loading weights" a command says nothing
@@ -36,8 +43,10 @@ def load_network(checkpoint: files.Checkpoint) -> PreTrainedModel:
             local_files_only=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise files.CheckpointError(f"{checkpoint.name}: transformers cannot load it as an image classifier: {error}") from error
+    # The last three: what values of the wrong kind in a stranger's config make transformers stumble over.
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError, TypeError, AttributeError, IndexError) as error:
+        said = " ".join(str(error).split())[:400]
+        raise files.CheckpointError(f"{checkpoint.name}: transformers cannot load it as an image classifier: {said}") from error
     finally:
         if bars:
             logging.enable_progress_bar()

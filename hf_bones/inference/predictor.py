@@ -9,7 +9,7 @@ Not here: loading the network (`network.py`), the heat map's method (`explain.py
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from PIL import Image
 
 from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Limits, Radiograph, explain, open_image
 from hf_bones.inference import checkpoint as files
-from hf_bones.inference.decision import DecisionRule, read_decision
+from hf_bones.inference.decision import DecisionRule
 from hf_bones.inference.explain import HEATMAP_BATCH, heat_maps
 from hf_bones.inference.finding import REFER, UNREADABLE, Finding
 from hf_bones.inference.join import log_sum_exp
@@ -28,7 +28,7 @@ from hf_bones.inference.network import best_device, content_mask, load_network, 
 from hf_bones.inference.second_look import SCALE, TOP, SecondLook, evidence_of_doubtful, film_evidence
 from hf_bones.labels import LabelScheme
 from hf_bones.logits import softmax
-from hf_bones.preprocess import InputSpec, fitted_shape, spec_from_processor, stack_inputs
+from hf_bones.preprocess import InputSpec, fitted_shape, stack_inputs
 from hf_bones.record import read_json
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from hf_bones.training.backbone.patch_head import PatchHead
 
 ImageSource = str | Path | bytes | Image.Image | np.ndarray
+Opener = Callable[[ImageSource, Limits], Radiograph]  # `open_image`, or one that opens in another process
 
 
 class Answer(NamedTuple):
@@ -87,20 +88,8 @@ class BonePredictor:
         """
         found = files.find_checkpoint(name, revision)
         config = read_json(found.folder / files.CONFIG_FILE)
-        processor_path = found.folder / files.PROCESSOR_FILE
-        spec = spec_from_processor(read_json(processor_path), str(processor_path))
-        decision = read_decision(found.folder)
-        calibrated = decision is not None
-        if decision is None:
-            decision = DecisionRule(temperature=1.0, scheme=files.scheme_of(config, str(found.folder)), image_size=spec.size)
-        else:
-            files.check_labels(decision.scheme, config, str(found.folder))
-            if decision.image_size != spec.size:
-                raise files.CheckpointError(
-                    f"{found.folder}: decision.json was fitted at {decision.image_size} px, preprocessor_config.json says {spec.size} px; "
-                    "calibrate this checkpoint again"
-                )
-
+        spec = files.spec_of(found)
+        decision, calibrated = files.decision_of(found, config, spec)
         model = load_network(found).to(device or best_device())
         head = load_patch_head(found, model, needed=decision.patches is not None)
         return cls(model, spec, decision, calibrated=calibrated, checkpoint=found.name, revision=found.revision, patch_head=head)
@@ -145,8 +134,12 @@ class BonePredictor:
         mirror: bool = False,
         zoom: bool = False,
         limits: Limits = DEFAULT_LIMITS,
+        opener: Opener = open_image,
     ) -> Iterator[Finding]:
-        """As `predict`, but takes and gives images one batch at a time, so that any number of them fits into memory."""
+        """As `predict`, but takes and gives images one batch at a time, so that any number of them fits into memory.
+
+        opener: what opens each image; `OpeningProcesses.open` gives each file a deadline.
+        """
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
         look = self.second_look() if zoom else None
@@ -155,14 +148,14 @@ class BonePredictor:
             opened: list[Radiograph | ImageRefusedError] = []
             for _, source in batch:
                 try:
-                    opened.append(open_image(source, limits))
+                    opened.append(opener(source, limits))
                 except ImageRefusedError as error:
                     opened.append(error)
             answers = iter(self._classify([one.pixels for one in opened if isinstance(one, Radiograph)], heatmap, mirror, look, batch_size))
             for (index, source), one in zip(batch, opened, strict=True):
                 name = str(source) if isinstance(source, (str, Path)) else f"image[{index}]"
                 if isinstance(one, ImageRefusedError):
-                    yield self._unreadable(name, one)
+                    yield self.unreadable(name, one)
                 else:
                     yield self._finding(name, next(answers))
 
@@ -289,7 +282,8 @@ class BonePredictor:
             revision=self.revision,
         )
 
-    def _unreadable(self, source: str, error: ImageRefusedError) -> Finding:
+    def unreadable(self, source: str, error: ImageRefusedError) -> Finding:
+        """The finding of an image that was refused."""
         return Finding(
             source=source,
             verdict=UNREADABLE,

@@ -6,7 +6,8 @@ Tables, in schema 2:
 - `searches`: one row for each provider × query that was asked, and how far it came.
 - `sightings`: each time a search named a URL, with what the provider said about it. Never overwritten.
 - `fetches`: one row a URL: waiting, stored, refused (for a reason that will stay) or failed (for one that may pass).
-- `decisions`: keep, drop, relabel and so on, appended, never overwritten; of those that no later row undoes, the last of its kind counts.
+- `decisions`: keep, drop, relabel and so on, appended, never overwritten; those that no later row undoes
+  stand, each reviewer's last of its kind as a vote (`votes.py`).
 - `checks`: what each check of curation measured on each image, and whether that is past its threshold.
 - `links`: pairs of images that were confirmed to be near-duplicates of each other.
 - `opinions`: what a model says of an image, from outside of the rows that it learnt from.

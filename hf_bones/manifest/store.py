@@ -1,8 +1,7 @@
 """The manifest: where each image of a collection came from, its licence, its hash, and each decision about it. One SQLite file.
 
 Its tables are described in `schema.py`. The file is in WAL mode: readers do not wait for the collector, and a process that is
-killed loses nothing that was committed. A file of an older schema is brought up to date on opening (after a copy of it is made), one
-of a newer schema is refused.
+killed loses nothing that was committed. Opening the file, and bringing it up to date, is in `connecting.py`.
 """
 
 from __future__ import annotations
@@ -11,23 +10,22 @@ import dataclasses
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from hf_bones.manifest.schema import MIGRATIONS, SCHEMA_VERSION
+from hf_bones.config.loading import parse_json
+from hf_bones.manifest.connecting import ManifestError, connect, copy_in_memory
+from hf_bones.manifest.queries import DECISIONS, IMAGES
+from hf_bones.manifest.votes import Vote, agreed_label, differ, on_label, on_use, votes_that_stand
 from hf_bones.record import now
 
 MANIFEST_NAME = "manifest.db"
 # What later stages make of the images, beside the manifest. All of it can be made anew; what holds several goes when one is forgotten.
 THUMBNAILS_FOLDER, FINGERPRINTS_NAME, FEATURES_FOLDER = "thumbnails", "fingerprints.db", "features"
 DERIVED = (FINGERPRINTS_NAME, f"{FINGERPRINTS_NAME}-wal", f"{FINGERPRINTS_NAME}-shm", FEATURES_FOLDER)
-
-
-class ManifestError(ValueError):
-    """A manifest that is not there, not ours, of a newer schema, or in use."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,8 @@ class ImageRecord:
     identifier or "unknown", `licence_text` the source's words. `label_basis` says where the label comes from: "query" (a search term, to be
     checked), "folder", "table", "dataset" …. `boxes` are (cx, cy, w, h) in [0, 1]; `severity` in [0, 1] or None; `hashes` perceptual
     hashes by name. `copy_group` names the near-duplicates that this image is one of; `marks` say in words what was done to the file
-    ("salvaged: 99.7 % of the rows"). `decision` ("keep", "drop" …) and what follows is the last one that stands: "" for none yet;
-    `reviewed_label` and `reviewed_subtype` are those of the last relabelling that stands. Times are UTC, ISO 8601.
+    ("salvaged: 99.7 % of the rows"). `decision` ("keep", "drop" …) and what follows is the last one that stands: "" for none yet. `votes`
+    are the reviewers' own; `reviewed_label` and `reviewed_subtype` what they agree on, or "". Times are UTC, ISO 8601.
     """
 
     sha256: str
@@ -81,15 +79,23 @@ class ImageRecord:
     decided_at: str = ""
     reviewed_label: str = ""
     reviewed_subtype: str = ""
+    votes: tuple[Vote, ...] = ()
+
+    @property
+    def disputed(self) -> tuple[Vote, ...]:
+        """The votes that differ, about the label or else about use; such an image needs adjudication. Empty where reviewers agree."""
+        return next((votes for votes in (on_label(self.votes), on_use(self.votes)) if differ(votes)), ())
 
     @property
     def final_label(self) -> str:
-        """The label that counts: the reviewer's, else the one it came with."""
-        return self.reviewed_label or self.label
+        """The label that counts: the reviewers', else the one it came with; none while reviewers differ about it."""
+        return "" if differ(on_label(self.votes)) else self.reviewed_label or self.label
 
     @property
     def final_subtype(self) -> str:
         """The subtype that counts; a reviewer who changes the label changes the subtype with it."""
+        if differ(on_label(self.votes)):
+            return ""
         return self.reviewed_subtype if self.reviewed_label and self.reviewed_label != self.label else self.reviewed_subtype or self.subtype
 
 
@@ -113,33 +119,22 @@ class Decision:
 
 
 RECORD_COLUMNS = tuple(field.name for field in dataclasses.fields(ImageRecord))
-DECISION_COLUMNS = ("decision", "decision_reason", "decided_by", "decided_at", "reviewed_label", "reviewed_subtype")
+DECISION_COLUMNS = ("decision", "decision_reason", "decided_by", "decided_at", "reviewed_label", "reviewed_subtype", "votes")
+_OF_VOTES = ("reviewed_label", "reviewed_subtype", "votes")
 IMAGE_COLUMNS = tuple(name for name in RECORD_COLUMNS if name not in DECISION_COLUMNS)
-
-_STANDING = "x.sha256 = images.sha256 AND NOT EXISTS (SELECT 1 FROM decisions u WHERE u.undoes = x.id)"
-_IMAGES = f"""
-SELECT images.*, coalesce(d.decision, '') AS decision, coalesce(d.reason, '') AS decision_reason, coalesce(d.decided_by, '') AS decided_by,
-       coalesce(d.decided_at, '') AS decided_at, coalesce(r.label, '') AS reviewed_label, coalesce(r.subtype, '') AS reviewed_subtype
-FROM images
-LEFT JOIN decisions d ON d.id = (SELECT max(x.id) FROM decisions x WHERE {_STANDING} AND x.decision NOT IN ('relabel', 'undo'))
-LEFT JOIN decisions r ON r.id = (SELECT max(x.id) FROM decisions x WHERE {_STANDING} AND x.decision = 'relabel')
-"""
-_DECISIONS = """
-SELECT d.id, d.sha256, d.decision, d.reason, d.decided_by, d.decided_at, d.label, d.subtype, d.undoes,
-       EXISTS (SELECT 1 FROM decisions u WHERE u.undoes = d.id) AS undone
-FROM decisions d
-"""
 
 
 class Manifest:
     """An open manifest. Use as a context manager; `with manifest.transaction():` makes several changes one.
 
-    `connection` is for the stages that keep tables of their own here; each is in autocommit mode outside a transaction.
+    `connection` is for the stages that keep tables of their own here; each is in autocommit mode outside a transaction. Without `writable`
+    it only reads.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, writable: bool = True) -> None:
         self.path = path
         self.connection = connection
+        self.writable = writable
 
     @property
     def folder(self) -> Path:
@@ -152,9 +147,31 @@ class Manifest:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.connection.close()
 
+    def require_writable(self) -> None:
+        """Raises `ManifestError` where nothing can be written."""
+        if not self.writable:
+            raise ManifestError(
+                f"{self.path} cannot be written: it can be looked at, and nothing can be noted in it. Change the permissions of file and "
+                "folder, or copy the folder to a place of your own"
+            )
+
+    @contextmanager
+    def in_memory(self) -> Iterator[None]:
+        """Within, a manifest that cannot be written takes changes that are gone with the process."""
+        if not self.writable:
+            self.connection, self.writable = copy_in_memory(self.connection), True
+            try:
+                yield
+            finally:
+                self.writable = False
+                self.connection.execute("PRAGMA query_only = ON")
+        else:
+            yield
+
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing: commits at the end, rolls back on any exception."""
+        """All or nothing: commits at the end, rolls back on any exception. Raises `ManifestError` where it cannot be written."""
+        self.require_writable()
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield self.connection
@@ -170,7 +187,7 @@ class Manifest:
 
     def images(self, where: str = "", parameters: Sequence[Any] = ()) -> Iterator[ImageRecord]:
         """Every image with its last decision, in the order in which they came; `where` is an SQL condition on the columns of `images`."""
-        for row in self.rows(f"{_IMAGES} {'WHERE ' + where if where else ''} ORDER BY images.rowid", parameters):
+        for row in self.rows(f"{IMAGES} {'WHERE ' + where if where else ''} ORDER BY images.rowid", parameters):
             yield _record(row)
 
     def image(self, sha256: str) -> ImageRecord | None:
@@ -213,6 +230,7 @@ class Manifest:
         return self._append(found.sha256, "undo", f"undoes {found.decision}", by, "", "", number)
 
     def _append(self, sha256: str, decision: str, reason: str, by: str, label: str, subtype: str, undoes: int | None) -> int:
+        self.require_writable()
         columns = "sha256, decision, reason, decided_by, decided_at, label, subtype, undoes"
         values = (sha256, decision, reason, by, now(), label, subtype, undoes)
         done = self.connection.execute(f"INSERT INTO decisions ({columns}) VALUES ({', '.join('?' * len(values))})", values)
@@ -220,7 +238,7 @@ class Manifest:
 
     def decisions(self, where: str = "", parameters: Sequence[Any] = ()) -> Iterator[Decision]:
         """The log, oldest first; `where` is an SQL condition on `d`, the decisions."""
-        for row in self.rows(f"{_DECISIONS} {'WHERE ' + where if where else ''} ORDER BY d.id", parameters):
+        for row in self.rows(f"{DECISIONS} {'WHERE ' + where if where else ''} ORDER BY d.id", parameters):
             yield Decision(**{**dict(row), "undone": bool(row["undone"])})
 
     def tombstones(self, values: Iterable[str]) -> set[str]:
@@ -239,49 +257,15 @@ class Manifest:
 def open_manifest(place: Path, *, create: bool = False) -> Manifest:
     """Opens the manifest at `place`: a collection's folder, or the file itself; `create` makes folder and file where there is none.
 
-    Raises `ManifestError` naming the file where it is missing, is no manifest, or has a newer schema than this version knows.
+    What this user may not write is opened to be read (`Manifest.writable`). Raises `ManifestError` naming the file where it is missing, is
+    empty, is no manifest, or has a newer schema than this version knows.
     """
     path = place if place.suffix == ".db" else place / MANIFEST_NAME
     if not path.is_file():
         if not create:
             raise ManifestError(f"{place}: no collection there ({path.name} is missing); make one with: hf-bones collect --out {place}")
         path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-        connection.row_factory = sqlite3.Row
-        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        if version > SCHEMA_VERSION:
-            raise ManifestError(
-                f"{path}: made by a newer version of hf_bones (schema {version}, this one knows {SCHEMA_VERSION}); update it"
-            )
-        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if tables and (version == 0 or not {"images", "sightings", "fetches"} <= tables):
-            raise ManifestError(f"{path}: an SQLite file, but not a manifest (tables: {', '.join(sorted(tables))})")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        manifest = Manifest(path, connection)
-        if version < SCHEMA_VERSION:
-            _migrate(manifest, version)
-    except sqlite3.DatabaseError as error:
-        raise ManifestError(f"{path}: cannot be opened as a manifest ({error})") from error
-    return manifest
-
-
-def _migrate(manifest: Manifest, version: int) -> None:
-    """Runs the scripts above `version`, in one transaction. A manifest with content is copied first, as `manifest.db.schema-N`."""
-    if version > 0:
-        # Not a copy of the file: what another process keeps in the log would be missing from it.
-        with closing(sqlite3.connect(manifest.path.with_name(f"{manifest.path.name}.schema-{version}"))) as copy:
-            manifest.connection.backup(copy)
-    with manifest.transaction() as connection:
-        if int(connection.execute("PRAGMA user_version").fetchone()[0]) != version:
-            raise ManifestError(f"{manifest.path}: another process is migrating it; run the command again")
-        for script in MIGRATIONS[version:]:
-            for statement in script.split(";\n"):
-                if statement.strip():
-                    connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    return Manifest(path, *connect(path, create=create))
 
 
 def _stored(value: Any) -> Any:
@@ -291,10 +275,20 @@ def _stored(value: Any) -> Any:
     return int(value) if isinstance(value, bool) else value
 
 
+def _box(x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
+    return float(x), float(y), float(width), float(height)
+
+
 def _record(row: sqlite3.Row) -> ImageRecord:
-    values = {name: row[name] for name in RECORD_COLUMNS}
-    values["boxes"] = tuple(tuple(box) for box in json.loads(values["boxes"] or "[]"))
-    values["hashes"] = json.loads(values["hashes"]) if values["hashes"] else None
+    values = {name: row[name] for name in RECORD_COLUMNS if name not in _OF_VOTES}
+    votes = votes_that_stand(Vote(*said) for _, *said in sorted(json.loads(row["standing"] or "[]")))
+    label, subtype = agreed_label(votes)
+    values.update(votes=votes, reviewed_label=label, reviewed_subtype=subtype)
+    try:
+        values["boxes"] = tuple(_box(*box) for box in parse_json(values["boxes"] or "[]"))
+        values["hashes"] = parse_json(values["hashes"]) if values["hashes"] else None
+    except (ValueError, TypeError) as error:
+        raise ManifestError(f"image {str(values['sha256'])[:12]} has boxes or hashes in the manifest that cannot be read") from error
     values["hardware"] = None if values["hardware"] is None else bool(values["hardware"])
     values["synthetic"] = bool(values["synthetic"])
     return ImageRecord(**values)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)")
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right_from: int | None = None) -> str:
@@ -18,10 +22,36 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right_
     return "\n".join([first, f"|{'|'.join(rule)}|", *body])
 
 
+class CsvWriter:
+    """csv.writer for tables that people open: no cell is a formula to a spreadsheet (`defused`). `line_end` ends each line."""
+
+    def __init__(self, stream: IO[str], line_end: str = "\r\n") -> None:
+        self._table = csv.writer(stream, lineterminator=line_end)
+
+    def writerow(self, row: Iterable[object]) -> None:
+        self._table.writerow([defused(cell) for cell in row])
+
+    def writerows(self, rows: Iterable[Iterable[object]]) -> None:
+        for row in rows:
+            self.writerow(row)
+
+
+def defused(cell: object) -> object:
+    """A cell that a spreadsheet shows and does not compute: text that begins as a formula gets an apostrophe in front, as whoever types
+    it into a cell would give it. Numbers stay as they are. `stated` takes it away again."""
+    is_formula = isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
+    return f"'{cell}" if is_formula else cell
+
+
+def stated(cell: str) -> str:
+    """What a cell of a CSV of ours said before it was `defused`."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
 def write_csv(path: Path, head: Sequence[object], rows: Iterable[Sequence[object]]) -> None:
-    """Writes a table as a CSV file in UTF-8."""
+    """Writes a table as a CSV file in UTF-8, with every cell `defused`."""
     with path.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream)
+        table = CsvWriter(stream)
         table.writerow(head)
         table.writerows(rows)
 

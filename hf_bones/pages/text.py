@@ -21,8 +21,8 @@ def words(name: str) -> str:
 def percent(probability: float) -> str:
     """A probability in whole per cent; never 0 or 100, which no model can claim."""
     if probability < 0.01:
-        return "under 1%"
-    return "over 99%" if probability > 0.99 else f"{probability:.0%}"
+        return "< 1 %"
+    return "> 99 %" if probability > 0.99 else f"{100 * probability:.0f} %"
 
 
 def one_line(text: object) -> str:

@@ -23,7 +23,8 @@ from hf_bones.training.data.batches import (
     batch_to_input,
     labels_in_view,
 )
-from hf_bones.training.run.checkpoints import load_weights
+from hf_bones.training.processes import first_process_says
+from hf_bones.training.run.checkpoints import best_whole_checkpoint, load_weights
 from hf_bones.training.run.ema import AveragingTrainer
 from hf_bones.training.run.watch import WatchedTrainer
 
@@ -71,7 +72,8 @@ class BoneTrainer(WatchedTrainer, AveragingTrainer, LoraTrainer):
         self.resume_averages(Path(resume_from_checkpoint))
 
     def _load_best_model(self) -> None:
-        load_weights(self.model, Path(self.state.best_model_checkpoint))
+        best = (Path(str(self.args.output_dir)), Path(self.state.best_model_checkpoint), self.state.log_history)
+        load_weights(self.model, first_process_says(lambda: best_whole_checkpoint(*best)))
 
     def network_inputs(self, batch: dict[str, Any]) -> dict[str, Any]:
         """What the network and the losses take, from a collated batch on the device: augmented in training, as it is in validation."""

@@ -23,5 +23,13 @@ class ShardsOutOfReachError(RunEndedError):
     """Streamed images that could not be fetched; the message names the shard."""
 
 
+class DiskFullError(RunEndedError):
+    """The disk took no more; the message names the checkpoint that is left."""
+
+
+class DamagedCheckpointError(RunEndedError):
+    """A checkpoint whose files are not as they were written, and no other to take in its place."""
+
+
 class DamagedImageError(RunEndedError):
     """An image of the dataset that cannot be opened; the message names the row."""

@@ -16,6 +16,7 @@ from hf_bones.training.data.batches import TrainingRows, batch_matrices, labels_
 from hf_bones.training.loss import class_weights, logit_offsets
 from hf_bones.training.probe import fit_head, head_features, start_head
 from hf_bones.training.run.checkpoints import Earlier, load_weights
+from hf_bones.training.run.hashes import write_hashes
 
 
 def start_weights(trainer: BoneTrainer, classes: int, earlier: Earlier) -> None:
@@ -56,6 +57,7 @@ def save_start(trainer: BoneTrainer, folder: Path) -> None:
         partial = folder.with_name(f"{folder.name}.partial")
         model = trainer.accelerator.unwrap_model(trainer.model)
         model.save_pretrained(partial, state_dict=plain_state(model))
+        write_hashes(partial)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     trainer.accelerator.wait_for_everyone()

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, TrainerCallback
 
 from hf_bones.config.recipe import DataConfig, Recipe, TrainConfig
 from hf_bones.config.rules import check_rules
-from hf_bones.labels import LabelScheme, load_scheme
+from hf_bones.labels import LabelScheme
 from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics
 from hf_bones.metrics.by_source import by_source_metrics
@@ -44,6 +44,7 @@ from hf_bones.training.run.result import TrainedModel
 from hf_bones.training.run.sharding import prepare_sharding, whole_model
 from hf_bones.training.run.tracking import trackers
 from hf_bones.training.run.watch import says_what_to_change
+from hf_bones.training.run_scheme import run_scheme, with_scheme
 from hf_bones.training.start import keep_better_start, start_weights
 from hf_bones.training.verdicts import fitted_shift, logits_of_copies
 
@@ -65,7 +66,8 @@ def train(
     check_rules(recipe)
     config = recipe.training
     join_processes(config, recipe.trainer)
-    scheme = load_scheme(recipe.data.label_scheme)
+    recipe = with_scheme(recipe)
+    scheme = run_scheme(recipe.data)
     earlier = earlier_work(comparable(recipe.as_dict()), config)
     followed = trackers(config, recipe.trainer, recipe.name, resumed=earlier.checkpoint is not None)
     train_rows, validation_rows = rows or read_rows(recipe.data, config, scheme, recipe.model.image_size, earlier)

@@ -1,4 +1,4 @@
-"""The eight changes that a copy may have gone through, each drawn at random: a part of dedup.py.
+"""The changes that a copy may have gone through, each drawn at random: a part of dedup.py.
 
 Every change takes a grey (H, W) uint8 picture and a source of random numbers, and gives a grey picture of some size.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 Picture = npt.NDArray[np.uint8]
 
@@ -78,6 +78,90 @@ def drawn_upon(picture: Picture, rng: random.Random) -> Picture:
     return np.asarray(image)
 
 
+def quarter_turned(picture: Picture, rng: random.Random) -> Picture:
+    """A turn by 90, 180 or 270 degrees, half of them mirrored too."""
+    turned_about = np.rot90(picture, rng.randint(1, 3))
+    return np.ascontiguousarray(turned_about[:, ::-1] if rng.random() < 0.5 else turned_about)
+
+
+def cropped_at_one_side(picture: Picture, rng: random.Random) -> Picture:
+    """15 % cut off one side."""
+    height, width = picture.shape
+    down, across = round(0.15 * height), round(0.15 * width)
+    return [picture[down:], picture[: height - down], picture[:, across:], picture[:, : width - across]][rng.randrange(4)]
+
+
+def watermarked(picture: Picture, rng: random.Random) -> Picture:
+    """A name across the film, or many times in rows, white or black, a quarter to a half opaque, at any slant."""
+    height, width = picture.shape
+    words, long_side = rng.choice(["SAMPLE", "Radiology Archive", "stock images", "www.example.org"]), max(width, height)
+    canvas = Image.new("L", (2 * long_side, 2 * long_side))
+    draw = ImageDraw.Draw(canvas)
+    if rng.random() < 0.5:
+        font = _font(rng.uniform(1.2, 1.8) * width / len(words))
+        draw.text((long_side, long_side), words, 255, font, anchor="mm")
+    else:
+        font = _font(rng.uniform(0.04, 0.07) * long_side)
+        step = round(font.getlength(words) * 1.4)
+        for row, y in enumerate(range(0, canvas.height, round(rng.uniform(3, 5) * font.size))):
+            for x in range((row % 2) * step // 2, canvas.width, step):
+                draw.text((x, y), words, 255, font)
+    canvas = canvas.rotate(rng.choice([0, 30, 45, -30, rng.uniform(-60, 60)]), Image.Resampling.BILINEAR)
+    left, top = long_side - width // 2, long_side - height // 2
+    mask = np.asarray(canvas.crop((left, top, left + width, top + height))) / 255 * rng.uniform(0.25, 0.5)
+    return np.rint(picture * (1 - mask) + rng.choice([255, 255, 0]) * mask).astype(np.uint8)
+
+
+def turned_and_cropped(picture: Picture, rng: random.Random) -> Picture:
+    """6 degrees either way, then 6 to 10 % cut off all four sides, so that little or nothing of the corners is left."""
+    turned_a_little = Image.fromarray(picture).rotate(rng.choice([-6, 6]), Image.Resampling.BICUBIC)
+    across, down = (round(rng.uniform(0.06, 0.1) * side) for side in turned_a_little.size)
+    return np.asarray(turned_a_little.crop((across, down, turned_a_little.width - across, turned_a_little.height - down)))
+
+
+def screenshot(picture: Picture, rng: random.Random) -> Picture:
+    """The film in the window of a viewer: a title, a row of tools, often a panel at one side and a line at the foot, light or dark."""
+    image = Image.fromarray(picture)
+    long_side = max(image.size)
+    ground, ink = rng.choice([(240, 40), (225, 60), (45, 210), (30, 190), (70, 230)])
+    title, tools, foot = (round(share * long_side) for share in (rng.uniform(0.04, 0.07), rng.uniform(0.06, 0.1), rng.choice([0, 0.05])))
+    panel = round(rng.choice([0, 0, rng.uniform(0.12, 0.3)]) * long_side)
+    left, top, right, bottom = (round(rng.uniform(0.0, 0.12) * long_side) for _ in range(4))
+    width, height = panel + left + image.width + right, title + tools + top + image.height + bottom + foot
+    window = Image.new("L", (width, height), ground)
+    draw, font = ImageDraw.Draw(window), _font(0.035 * long_side)
+    draw.rectangle((0, 0, width, title), rng.choice([ground // 2, min(255, ground + 30), ground]))
+    draw.text((0.02 * width, 0.1 * title), "film viewer: study 1 of 4", ink, font)
+    for place in range(rng.randint(4, 9)):
+        x, side = round((place + 0.3) * 1.3 * tools), round(0.7 * tools)
+        y = title + (tools - side) // 2
+        draw.rectangle((x, y, x + side, y + side), rng.choice([None, (ground + ink) // 2]), ink)
+        draw.line((x + 0.2 * side, y + 0.8 * side, x + 0.8 * side, y + 0.2 * side), ink, max(1, side // 10))
+    at_right = rng.random() < 0.5
+    text_at = round(width - 0.95 * panel if at_right else 0.05 * panel)
+    for row in range(rng.randint(3, 12) if panel else 0):
+        draw.text((text_at, title + tools + row * 0.06 * long_side), f"series {row}", ink, font)
+    if foot:
+        draw.text((0.02 * width, height - 0.9 * foot), "zoom 100 %   W 2048   L 1024", ink, font)
+    inner = left if at_right else panel + left
+    window.paste(image, (inner, title + tools + top))
+    if rng.random() < 0.3:
+        draw.rectangle((0, 0, width - 1, height - 1), None, ink, max(1, long_side // 200))
+    return np.asarray(window)
+
+
+def strong_contrast(picture: Picture, rng: random.Random) -> Picture:
+    """Contrast 1.8 to 2.5 times as strong about the mean: bright bone and dark ground are clipped."""
+    grey = picture.astype(np.float32)
+    return np.clip((grey - grey.mean()) * rng.uniform(1.8, 2.5) + grey.mean(), 0, 255).round().astype(np.uint8)
+
+
+def _font(size: float) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(max(8, round(size)))
+    assert isinstance(font, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
+    return font
+
+
 CHANGES: dict[str, Callable[[Picture, random.Random], Picture]] = {
     "JPEG re-compression": compressed,
     "scaling": scaled,
@@ -87,4 +171,19 @@ CHANGES: dict[str, Callable[[Picture, random.Random], Picture]] = {
     "inversion": inverted,
     "small rotation": turned,
     "drawn arrows": drawn_upon,
+    "quarter and half turns, also mirrored": quarter_turned,
+    "15 % off one side": cropped_at_one_side,
+    "watermark": watermarked,
+    "turned 6° and cropped": turned_and_cropped,
+    "screenshot": screenshot,
+    "strong contrast": strong_contrast,
+}
+FIRST_EIGHT = list(CHANGES)[:8]
+TARGETS = {
+    "quarter and half turns, also mirrored": 0.95,
+    "15 % off one side": 0.95,
+    "watermark": 0.9,
+    "turned 6° and cropped": 0.9,
+    "screenshot": 0.8,
+    "strong contrast": 0.95,
 }

@@ -3,7 +3,7 @@
     python scripts/bench/dedup_scale.py STORE 100000
 
 The pictures are mixed from pairs of real films of one region, each cropped, turned and mirrored at random before, so that they look
-alike as radiographs do and none is another's copy; one in ten is then a copy of an earlier one, by one of the eight changes.
+alike as radiographs do and none is another's copy; one in ten is then a copy of an earlier one, by one of the changes.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def demo(folder: Path) -> Iterator[str]:
 def classify_an_example(page: Page) -> None:
     page.wait_for_selector("#verdict .verdict")
     page.locator(f"[data-example='{EXAMPLE}']").click()
-    page.wait_for_selector(".verdict:not([data-state=empty])", timeout=60_000)
+    page.wait_for_selector(".verdict[data-state=ok]", timeout=60_000)
 
 
 @contextmanager

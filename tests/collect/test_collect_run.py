@@ -49,13 +49,21 @@ def test_a_provider_that_keeps_failing_is_left_alone_for_the_run_and_asked_again
     assert links.asked == 9 and again.failed_searches == []
 
 
-def test_an_error_in_a_provider_that_is_a_bug_is_not_swallowed(tmp_path):
+def test_an_error_that_a_provider_has_not_foreseen_fails_its_search_and_nothing_else(tmp_path, rogue, caplog):
     class Broken(Links):
-        def search(self, query, limit):
-            raise ZeroDivisionError("a bug")
+        name = "broken"
 
-    with pytest.raises(ZeroDivisionError):
-        run(tmp_path, Broken())
+        def search(self, query, limit):
+            raise KeyError("results")
+            yield
+
+    searches = [Search(Broken(), "wrist"), Search(Links(rogue.page("/a", jpeg())), "wrist")]
+    with caplog.at_level("DEBUG", "hf_bones"):
+        result = collect(tmp_path, searches, FetchSettings(**FAST), guard=HERE, agent="t")
+    assert result.stored == 1
+    [(name, query, error)] = result.failed_searches
+    assert (name, query) == ("broken", "wrist") and "KeyError: 'results'" in error
+    assert "in search" in caplog.text  # the trace, for whoever asks for it
 
 
 def test_a_licence_that_is_not_accepted_is_not_fetched_until_policy_changes(tmp_path, rogue):

@@ -15,7 +15,8 @@ from hf_bones.collect.upkeep.forget import forget
 from hf_bones.collect.upkeep.rebuild import rebuild
 from hf_bones.collect.upkeep.status import collection_status
 from hf_bones.dataset.reading.collection import collection_rows
-from hf_bones.manifest.store import ManifestError, open_manifest
+from hf_bones.manifest.connecting import ManifestError
+from hf_bones.manifest.store import open_manifest
 
 SETTINGS = FetchSettings(**FAST)
 HOSTILE = "<script>alert(1)</script> [x](javascript:alert(2)) **b**"

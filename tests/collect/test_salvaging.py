@@ -24,7 +24,8 @@ from hf_bones.collect.upkeep.salvaging import salvage_refused
 from hf_bones.curation.checks.run import run_checks
 from hf_bones.curation.recipe import CheckSettings
 from hf_bones.dataset.reading.collection import collection_rows
-from hf_bones.dataset.reading.sources import SourceRow, dataset_rows
+from hf_bones.dataset.reading.dataset_rows import dataset_rows
+from hf_bones.dataset.reading.sources import SourceRow
 from hf_bones.dataset.subject import open_subject
 from hf_bones.images.opening import open_image
 from hf_bones.images.salvage import salvage

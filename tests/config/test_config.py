@@ -7,7 +7,7 @@ from command_line import parse_recipe
 
 from hf_bones.collect.recipe import FetchSettings, LicenceSettings, load_collect_recipe
 from hf_bones.config.fields import REMOVED, within
-from hf_bones.config.loading import parse_yaml
+from hf_bones.config.loading import parse_json, parse_yaml
 from hf_bones.config.recipe import STAGES, Recipe, RecipeError, SearchConfig, load_recipe, override, recipe_from_dict, recipe_names
 from hf_bones.curation.recipe import CheckSettings, DedupSettings, OpinionSettings, SplitSettings, load_curate_recipe
 from hf_bones.labels import load_scheme
@@ -172,3 +172,24 @@ def test_a_shipped_recipe_takes_any_data_and_says_nothing_of_it(name):
     data = load_recipe(name).data
     assert data.attribution == [] and data.label_noise == ""
     assert data.train_licences == (["CC-BY-4.0", "CC0-1.0"] if name == "bundled" else [])
+
+
+@pytest.mark.parametrize("text", ["[" * 20_000, "- " * 5_000 + "a", "a: " + "{b: " * 5_000])
+def test_yaml_nested_without_end_is_a_sentence(text):
+    with pytest.raises(RecipeError, match=r"mine\.yaml: it is nested too deeply"):
+        parse_yaml(text, "mine.yaml")
+
+
+def test_aliases_that_stand_for_gigabytes_are_refused_and_others_read():
+    bomb = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    with pytest.raises(RecipeError, match=r"its aliases .* stand for more than 1,000,000 values"):
+        parse_yaml(bomb, "mine.yaml")
+    with pytest.raises(RecipeError, match="stand for more"):
+        parse_yaml("a: &a [*a]", "mine.yaml")
+    assert parse_yaml("a: &a {b: 1}\nc: {<<: *a, d: 2}", "mine.yaml") == {"a": {"b": 1}, "c": {"b": 1, "d": 2}}
+    assert parse_yaml("", "mine.yaml") is None
+
+
+def test_json_nested_without_end_is_a_value_error():
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse_json("[" * 100_000)

@@ -21,6 +21,7 @@ from hf_bones.dataset.command import build_command
 from hf_bones.dataset.schema import load_bones
 from hf_bones.dataset.subject import open_subject
 from hf_bones.manifest.store import MANIFEST_NAME, open_manifest
+from hf_bones.manifest.votes import ADJUDICATED
 
 
 @pytest.fixture
@@ -35,9 +36,9 @@ def hashes(place: Path) -> dict[str, str]:
         return {record.title: record.sha256 for record in subject.manifest.images()}
 
 
-def decide(place: Path, image: str, decision: str, reason: str = "", **new) -> None:
+def decide(place: Path, image: str, decision: str, reason: str = "", by: str = "ada", **new) -> None:
     with open_subject(place) as subject:
-        subject.manifest.decide(hashes(place)[image], decision, reason, "ada", **new)
+        subject.manifest.decide(hashes(place)[image], decision, reason, by, **new)
 
 
 def rows(place: Path) -> dict[str, tuple[str, str, str]]:
@@ -69,6 +70,25 @@ def test_what_was_dropped_is_left_out_with_its_reason_and_relabelled_images_have
     assert [note for note in done.notes if "reviewer" in note or "dropped" in note] == [
         "1 images that were dropped are left out; refused.csv names them with their reasons", "1 images have a reviewer's label",
     ]  # fmt: skip
+
+
+def test_an_image_on_which_reviewers_differ_is_left_out_and_counted_until_it_is_adjudicated(place, tmp_path):
+    decide(place, "i4", "relabel", by="ada", label="fractured")
+    decide(place, "i4", "relabel", by="bo", label="healthy")
+    decide(place, "i5", "drop", "blurred", by="ada")
+    decide(place, "i5", "keep", "kept", by="bo")
+    done = again(place, tmp_path / "new")
+    assert rows(tmp_path / "new").keys() == rows(place).keys() - {"i4", "i5"}
+    assert done.summary["left_out"] == {
+        "needs adjudication: ada fractured, bo healthy": 1,
+        "needs adjudication: ada drop, bo keep": 1,
+    }
+    note = "2 images left out, on which reviewers differ (needs adjudication); refused.csv names them with their votes"
+    assert note in done.notes and not any("dropped" in note for note in done.notes)
+    decide(place, "i4", "relabel", ADJUDICATED, by="cem", label="fractured")
+    decide(place, "i5", "keep", ADJUDICATED, by="cem")
+    again(place, tmp_path / "settled")
+    assert rows(tmp_path / "settled").keys() == rows(place).keys() and rows(tmp_path / "settled")["i4"][1] == "fractured"
 
 
 def test_a_decision_that_was_undone_is_not_applied(place, tmp_path):

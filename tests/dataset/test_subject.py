@@ -6,7 +6,7 @@ from small_films import build, rows_of
 
 from hf_bones.dataset.subject import open_subject
 from hf_bones.images.opening import open_image
-from hf_bones.manifest.store import ManifestError
+from hf_bones.manifest.connecting import ManifestError
 
 
 def test_a_collections_images_are_read_from_its_files(tmp_path):

@@ -100,14 +100,17 @@ def test_a_backbone_without_a_trained_head_is_refused(tmp_path: Path) -> None:
         BonePredictor.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("damage", ["cut weights", "odd config"])
-def test_a_damaged_checkpoint_is_named(tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [("cut weights", "its header .* cannot be in a file of 500"), ("odd config", "cannot load it as an image")],
+)
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, damage: str, said: str) -> None:
     folder = telling_checkpoint(tmp_path)
     if damage == "cut weights":
         (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:500])
     else:
         (folder / "config.json").write_text(json.dumps({"model_type": "cat", "id2label": THREE_CLASS.id2label}))
-    with pytest.raises(CheckpointError, match="cannot load it as an image classifier") as caught:
+    with pytest.raises(CheckpointError, match=said) as caught:
         BonePredictor.from_pretrained(folder)
     assert str(folder) in str(caught.value)
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
+import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tiny import grey, png
 
 from hf_bones.inference.folder import list_files, predict_paths
@@ -46,7 +50,9 @@ def test_a_missing_path_is_an_error_before_anything_is_predicted(films: Path, pr
 def test_a_folder_becomes_a_csv(films: Path, predictor: BonePredictor, tmp_path: Path) -> None:
     counts = predict_paths(predictor, [films, films / "a.png"], tmp_path / "out.csv", batch_size=3)
     rows = rows_of(tmp_path / "out.csv")
-    assert list(rows[0]) == ["file", "verdict", "p_healthy", "p_fractured", "p_beyond_repair", "reasons"]
+    made_by = ["checkpoint", "revision", "options"]
+    assert list(rows[0]) == ["file", "verdict", "p_healthy", "p_fractured", "p_beyond_repair", "reasons", *made_by]
+    assert {row["options"] for row in rows} == {""} and len({row["revision"] for row in rows}) == 1
     assert [row["file"] for row in rows] == [str(path) for path in list_files([films])]
     assert sum(counts.values()) == len(rows) == 8 and counts["unreadable"] == 1
     text = next(row for row in rows if row["file"].endswith("notes.txt"))
@@ -95,6 +101,55 @@ def test_an_existing_csv_is_not_overwritten_nor_mixed(films: Path, predictor: Bo
     with pytest.raises(ValueError, match="p_cat"):
         predict_paths(predictor, [films], target, resume=True)
     assert target.read_text() == "file,verdict,p_cat,reasons\n"
+
+
+@pytest.mark.parametrize("other", [{"mirror": True}, {"heatmaps": "heat"}])
+def test_a_csv_of_other_options_is_not_resumed(films: Path, predictor: BonePredictor, tmp_path: Path, other: dict) -> None:
+    target = tmp_path / "out.csv"
+    predict_paths(predictor, [films / "a.png"], target)
+    before = target.read_text()
+    with pytest.raises(ValueError, match=f"with {'mirror' if 'mirror' in other else 'heatmaps'}.*same options again, or name another"):
+        predict_paths(predictor, [films], target, resume=True, **other)
+    assert target.read_text() == before
+
+
+def test_a_csv_of_another_checkpoint_under_the_same_name_is_not_resumed(films: Path, checkpoint: Path, tmp_path: Path) -> None:
+    folder, target = tmp_path / "model", tmp_path / "out.csv"
+    shutil.copytree(checkpoint, folder)
+    predict_paths(BonePredictor.from_pretrained(folder, device="cpu"), [films / "a.png"], target)
+    shutil.copytree(checkpoint, tmp_path / "moved")  # the same model at another place is the same
+    predict_paths(BonePredictor.from_pretrained(tmp_path / "moved", device="cpu"), [films / "b.png"], target, resume=True)
+    (folder / "config.json").write_text((folder / "config.json").read_text() + " ")
+    with pytest.raises(ValueError, match="do not go into one table"):
+        predict_paths(BonePredictor.from_pretrained(folder, device="cpu"), [films], target, resume=True)
+
+
+def test_heat_maps_lie_as_the_films_do(films: Path, predictor: BonePredictor, tmp_path: Path) -> None:
+    predict_paths(predictor, [films], tmp_path / "out.csv", heatmaps=tmp_path / "heat")
+    found = sorted(str(path.relative_to(tmp_path / "heat")) for path in (tmp_path / "heat").rglob("*") if path.is_file())
+    readable = [path for path in list_files([films]) if path.name != "notes.txt"]
+    assert found == sorted(f"{path.relative_to(films)}.png" for path in readable)
+    with Image.open(tmp_path / "heat" / "arm" / "1.PNG.png") as picture:
+        assert picture.mode == "RGB" and picture.size == Image.open(films / "arm" / "1.PNG").size
+
+
+def test_what_a_folder_hides_is_told(films: Path, predictor: BonePredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty").mkdir()
+    (films / "elsewhere").symlink_to(tmp_path / "empty", target_is_directory=True)
+    (films / "round").symlink_to("round")
+    scan = os.scandir
+
+    def locked(path: str) -> object:
+        if str(path).endswith("leg"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    told: dict[Path, str] = {}
+    counts = predict_paths(predictor, [films, tmp_path / "empty"], tmp_path / "out.csv", passed_over=told.__setitem__)
+    assert {path.name: why.split(",")[0] for path, why in told.items()} == {"elsewhere": "a link to a folder", "empty": "no files in it"}
+    unreadable = {Path(row["file"]).name for row in rows_of(tmp_path / "out.csv") if row["verdict"] == "unreadable"}
+    assert unreadable == {"leg", "notes.txt", "round"} and counts["unreadable"] == 3
 
 
 def test_the_csv_may_stand_in_the_folder_it_describes(films: Path, predictor: BonePredictor) -> None:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import hf_bones.manifest.store as manifest_module
-from hf_bones.manifest.store import IMAGE_COLUMNS, MIGRATIONS, SCHEMA_VERSION, ImageRecord, ManifestError, open_manifest
+import hf_bones.manifest.connecting as manifest_module
+from hf_bones.manifest.connecting import ManifestError
+from hf_bones.manifest.schema import MIGRATIONS, SCHEMA_VERSION
+from hf_bones.manifest.store import IMAGE_COLUMNS, ImageRecord, open_manifest
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 share = st.floats(0, 1)

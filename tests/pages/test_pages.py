@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import tomllib
 from pathlib import Path
@@ -12,11 +13,12 @@ import pytest
 from jinja2 import UndefinedError
 from PIL import Image
 
+from hf_bones.dataset.reading.tables import read_table
 from hf_bones.labels import THREE_CLASS
 from hf_bones.pages.palette import SERIES, class_colour
 from hf_bones.pages.pictures import data_url, thumbnail
 from hf_bones.pages.sheet import Band, Cell, Words, draw_sheet
-from hf_bones.pages.tables import markdown_table, text_table
+from hf_bones.pages.tables import defused, markdown_table, stated, text_table, write_csv
 from hf_bones.pages.templates import PACKAGE, render
 from hf_bones.pages.text import plain
 
@@ -86,3 +88,20 @@ def test_templates_scripts_and_style_sheets_are_in_the_package() -> None:
     ignored = (root / ".gitignore").read_text().splitlines()
     assert not any(line.strip("*/") in (".j2", ".js", ".css") for line in ignored)
     assert {path.suffix for path in PACKAGE.rglob("*") if path.is_file()} >= {".j2", ".js", ".css"}
+
+
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "+49 30 1", "-film.png", "@SUM(A1)", "\t=1+1", "\r=1+1", "\uff1d1+1", "'=1+1", "''-x", "-", "'@", "+1;=2"]
+)
+def test_a_cell_that_begins_as_a_formula_is_shown_as_text_and_read_back_as_it_was(tmp_path: Path, cell: str) -> None:
+    write_csv(tmp_path / "films.csv", ["file", "n"], [[cell, 1]])
+    with (tmp_path / "films.csv").open(newline="", encoding="utf-8") as stream:
+        (kept, _) = list(csv.reader(stream))[1]
+    assert kept == f"'{cell}" and stated(kept) == cell
+    if cell.strip() == cell:
+        assert read_table(tmp_path / "films.csv")[1] == [{"file": cell, "n": "1"}]
+
+
+@pytest.mark.parametrize("cell", ["-0.5", "+3", "-1e-05", "-.5", "-inf", -0.5, -7, None, "film.png", "it's", "'film'", "a=b", "", "1-2"])
+def test_numbers_and_plain_words_stay_as_they_are(cell: object) -> None:
+    assert defused(cell) is cell and (not isinstance(cell, str) or stated(cell) == cell)

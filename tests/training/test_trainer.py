@@ -25,6 +25,7 @@ from hf_bones.record import read_json
 from hf_bones.training.processes import check_processes
 from hf_bones.training.run.arguments import training_arguments
 from hf_bones.training.run.checkpoints import comparable, earlier_checkpoints, last_complete_checkpoint, prepare_output
+from hf_bones.training.run_scheme import with_scheme
 from hf_bones.training.trainer import train
 
 TWICE = ("--evaluations_per_epoch", "2")
@@ -264,4 +265,4 @@ def test_a_key_that_recipes_have_no_more_is_passed_over_with_a_warning(ground, f
 
 
 def prepared(recipe: Recipe, output: Path) -> Path | None:
-    return prepare_output(comparable(recipe.as_dict()), output, recipe.training.resume)
+    return prepare_output(comparable(with_scheme(recipe).as_dict()), output, recipe.training.resume)

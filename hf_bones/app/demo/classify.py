@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from hf_bones.images.opening import ImageRefusedError, Radiograph, open_image
+from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Radiograph, open_image
 from hf_bones.inference.explain import overlay
 from hf_bones.inference.finding import Finding
-from hf_bones.inference.predictor import BonePredictor
+from hf_bones.inference.predictor import BonePredictor, Opener
 from hf_bones.pages.pictures import thumbnail
 from hf_bones.record import public_name
 
@@ -43,15 +43,15 @@ class Answer:
     no_heat: str = ""
 
 
-def answer(predictor: BonePredictor, source: str | Path | bytes | npt.NDArray[np.uint8], name: str) -> Answer:
-    """Classifies one image: a path, a file's bytes or opened pixels (H, W). `name` stands for it in the finding.
+def answer(predictor: BonePredictor, source: str | Path | bytes | npt.NDArray[np.uint8], name: str, opener: Opener = open_image) -> Answer:
+    """Classifies one image: a path, a file's bytes or opened pixels (H, W). `name` stands for it in the finding, `opener` opens it.
 
     Never raises for a bad image: its finding has the verdict `unreadable` and the reasons.
     """
     try:
-        radiograph = open_image(source)
-    except ImageRefusedError:
-        return Answer(_public(predictor.predict(source)[0], predictor, name))
+        radiograph = opener(source, DEFAULT_LIMITS)
+    except ImageRefusedError as refusal:
+        return Answer(_public(predictor.unreadable(name, refusal), predictor, name))
     pixels = radiograph.pixels
     finding = predictor.predict(pixels)[0]
     explained = likeliest_abnormal(finding, predictor.scheme.normal)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,10 @@ class Example:
     name: str
     label: str
     caption: str
+
+    def picture(self) -> Image.Image:
+        """Its pixels, mode L."""
+        return Image.open(BytesIO(self.png))
 
 
 def draw_examples(size: int = 320) -> list[Example]:

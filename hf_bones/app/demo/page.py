@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from hf_bones.app.assets import call
+from hf_bones.app.assets import call, function
 from hf_bones.app.demo import texts
 from hf_bones.app.demo.classify import Answer, answer
-from hf_bones.app.demo.examples import draw_examples
-from hf_bones.app.serving import serve
+from hf_bones.app.demo.examples import Example, draw_examples
+from hf_bones.app.demo.turns import Turns
+from hf_bones.app.serving import serve, serving
+from hf_bones.images.opening import DEFAULT_LIMITS
+from hf_bones.images.opening_process import OpeningProcesses
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.pages.templates import fragment
-from hf_bones.pages.text import words
 
 CLEAN_EVERY, KEEP_FOR = 600, 600  # s; uploads older than KEEP_FOR are deleted every CLEAN_EVERY, and all of them at the end
 WAITING = 20  # people in line; one image at a time is classified
 IMAGE_HEIGHT = 360  # px
 
-Outputs = tuple[dict[str, Any] | None, str, dict[str, float] | None, Any, str, Any]
+Outputs = tuple[dict[str, Any] | None, str, str, Any, str, Any]
 
 
 class RadiographInput(gr.Image):
@@ -44,24 +48,23 @@ class AnyFileButton(gr.UploadButton):
 def build_demo(model: str | Path = "bundled", *, revision: str | None = None) -> gr.Blocks:
     """The page for a checkpoint: `bundled`, a folder, or a Hub id with an optional `revision`.
 
-    The endpoint `/classify` takes one image file and gives (finding, verdict HTML, probabilities, heat map, caption HTML, the image as the
-    model sees it). Raises `CheckpointError` when the checkpoint cannot be loaded.
+    The endpoint `/classify` takes one image file and gives (finding, verdict HTML, probabilities HTML, heat map, caption HTML, the image as
+    the model sees it). Raises `CheckpointError` when the checkpoint cannot be loaded.
     """
     predictor = BonePredictor.from_pretrained(model, revision=revision)
     scheme = predictor.scheme
+    processes = OpeningProcesses()  # one, as one image at a time is classified
     examples = draw_examples()
     announce = call("app/demo/browser/verdict.js", "element", "watch")
     choose = call("app/demo/browser/examples.js", "element", "trigger")
 
-    def outputs(found: Answer | None) -> Outputs:
+    def outputs(found: Answer | None, turn: int = 0) -> Outputs:
         if found is None:
-            return None, texts.verdict_html(None, scheme), None, None, "", None
-        finding = found.finding
-        probabilities = {words(name): p for name, p in finding.probabilities.items()} or None
+            return None, texts.verdict_html(None, scheme, turn), "", None, "", None
         return (
-            finding.to_dict(),
-            texts.verdict_html(found, scheme),
-            probabilities,
+            found.finding.to_dict(),
+            texts.verdict_html(found, scheme, turn),
+            texts.probabilities_html(found, scheme),
             found.heat,
             texts.caption_html(found, scheme.normal),
             found.view,
@@ -69,11 +72,36 @@ def build_demo(model: str | Path = "bundled", *, revision: str | None = None) ->
 
     def classify(path: str | None) -> Outputs:
         """Classifies one radiograph (JPEG, PNG, TIFF, WebP or DICOM)."""
-        return outputs(None if path is None else answer(predictor, path, Path(path).name))
+        return outputs(None if path is None else answer(predictor, path, Path(path).name, processes.open))
 
-    def classify_example(event: gr.EventData) -> Outputs:
+    def begin(turn: float, turns: Turns, film: str | Example | None, view: Any) -> Any:
+        """The page while a film is being read: no result, and `view` in the image's place. What comes too late changes nothing."""
+        if not turns.begin(int(turn), film):
+            return gr.skip()
+        if film is None:
+            return outputs(None, int(turn))
+        name = film.name if isinstance(film, Example) else Path(film).name
+        return None, texts.reading_html(name, int(turn)), "", None, "", view
+
+    def begin_file(turn: float, turns: Turns, path: str) -> Any:
+        return begin(turn, turns, path, None)  # the view comes with the answer: a browser may not be able to draw the file
+
+    def begin_removed(turn: float, turns: Turns) -> Any:
+        return begin(turn, turns, None, None)
+
+    def begin_example(turn: float, turns: Turns, event: gr.EventData) -> Any:
         example = examples[event.example]
-        return outputs(answer(predictor, example.png, example.name))
+        return begin(turn, turns, example, example.picture())
+
+    def classify_newest(turns: Turns) -> Any:
+        if (taken := turns.take()) is None:
+            return gr.skip()
+        turn, film = taken
+        if isinstance(film, Example):
+            found = answer(predictor, film.png, film.name)
+        else:
+            found = answer(predictor, film, Path(film).name, processes.open)
+        return outputs(found, turn) if turns.stands(turn) else gr.skip()
 
     with gr.Blocks(title="hf_bones", analytics_enabled=False, delete_cache=(CLEAN_EVERY, KEEP_FOR)) as demo:
         gr.HTML(texts.header_html(predictor))
@@ -90,6 +118,7 @@ def build_demo(model: str | Path = "bundled", *, revision: str | None = None) ->
                     elem_id="radiograph",
                 )
                 other = AnyFileButton("Open a file of another kind: DICOM, TIFF …", size="sm", elem_id="other-file")
+                gr.HTML(fragment(texts.TEMPLATE, "not_read", DEFAULT_LIMITS.max_bytes), elem_id="not-read")
             with gr.Column(elem_classes="bones-answer"):
                 verdict = gr.HTML(
                     texts.verdict_html(None, scheme),
@@ -98,7 +127,7 @@ def build_demo(model: str | Path = "bundled", *, revision: str | None = None) ->
                     js_on_load=announce,
                 )
                 with gr.Column(elem_classes="bones-results"):
-                    probabilities = gr.Label(label="Probability of each class", show_heading=False, elem_id="probabilities")
+                    probabilities = gr.HTML(label="Probability of each class", elem_id="probabilities")
                     heat = gr.Image(
                         label="Heat map",
                         format="png",
@@ -119,23 +148,40 @@ def build_demo(model: str | Path = "bundled", *, revision: str | None = None) ->
         gr.HTML(fragment(texts.TEMPLATE, "notice"), elem_id="notice")
 
         shown = [finding, verdict, probabilities, heat, caption, image]
-        # `input` is the user's own doing (upload, paste, clear) and not the view that is put in the image's place.
-        for event, function, source, name in (
-            (image.input, classify, image, "classify"),
-            (other.upload, classify, other, None),
-            (chosen.click, classify_example, None, None),
+        turns, turn = gr.State(Turns()), gr.Number(visible=False)  # its number comes from `turn.js`
+        count = function("app/demo/browser/turn.js")
+        empty, reading = json.dumps(texts.verdict_html(None, scheme)), json.dumps(texts.reading_html())
+        take_back = call("app/demo/browser/late.js", "verdict", f"empty: {empty}", f"reading: {reading}")
+        # Files come through `other` (`files.js` hands them over), a picture from the clipboard's own button through the box.
+        for event, first, given, film in (
+            (other.upload, begin_file, [other], "given"),
+            (image.upload, begin_file, [image], "given"),
+            (chosen.click, begin_example, [], "given"),
+            (image.clear, begin_removed, [], "removed"),
         ):
-            event(
-                function,
-                source,
+            begun = event(
+                first,
+                [turn, turns, *given],
                 shown,
-                api_name=name,
-                api_visibility="public" if name else "private",
-                trigger_mode="always_last",
+                js=f"(...given) => ({count})('{film}', ...given)",
+                queue=False,
+                trigger_mode="multiple",
+                show_progress="hidden",
+                api_visibility="private",
+            )
+            done = begun.then(
+                classify_newest,
+                turns,
+                shown,
+                api_visibility="private",
+                trigger_mode="multiple",
                 concurrency_id="model",
                 concurrency_limit=1,
                 show_progress_on=verdict,
             )
+            done.then(None, verdict, shown, js=f"(verdict) => {take_back}", show_progress="hidden")
+        # For programs; nothing on the page triggers it.
+        gr.on([], classify, image, shown, api_name="classify", concurrency_id="model", concurrency_limit=1)
     return demo.queue(max_size=WAITING)
 
 
@@ -145,8 +191,10 @@ def launch(
     revision: str | None = None,
     host: str | None = None,
     port: int | None = None,
+    allowed: Sequence[str] = (),
     share: bool = False,
     open_browser: bool = True,
 ) -> None:
     """Opens the demo for a checkpoint and stays until it is stopped. See `build_demo` and `serve`."""
-    serve(build_demo(model, revision=revision), host=host, port=port, share=share, open_browser=open_browser)
+    with serving():
+        serve(build_demo(model, revision=revision), host=host, port=port, allowed=allowed, share=share, open_browser=open_browser)

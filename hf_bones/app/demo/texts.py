@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any
-
-from PIL import Image
 
 from hf_bones.app.demo.classify import Answer
 from hf_bones.app.demo.examples import Example
@@ -28,17 +25,28 @@ OTHER_VERDICTS = {
 }
 
 
-def verdict_html(answer: Answer | None, scheme: LabelScheme) -> str:
-    """The card with the answer; None is the empty page."""
+def verdict_html(answer: Answer | None, scheme: LabelScheme, turn: int = 0) -> str:
+    """The card with the answer; None is the empty page. `turn`: which of the page's turns it answers."""
     if answer is None:
-        return fragment(TEMPLATE, "empty", HINT)
+        return fragment(TEMPLATE, "empty", HINT, turn)
     finding = answer.finding
     if not finding.readable:
-        return fragment(TEMPLATE, "refused", finding)
+        return fragment(TEMPLATE, "refused", finding, turn)
     if finding.verdict in OTHER_VERDICTS:
-        return fragment(TEMPLATE, "verdict", finding, *OTHER_VERDICTS[finding.verdict], "")
+        return fragment(TEMPLATE, "verdict", finding, *OTHER_VERDICTS[finding.verdict], "", turn)
     score = percent(finding.probabilities[finding.verdict])
-    return fragment(TEMPLATE, "verdict", finding, words(finding.verdict), scheme.definition(finding.verdict), score)
+    return fragment(TEMPLATE, "verdict", finding, words(finding.verdict), scheme.definition(finding.verdict), score, turn)
+
+
+def reading_html(name: str = "", turn: int = 0) -> str:
+    """The card while a film is being read."""
+    return fragment(TEMPLATE, "reading", name, turn)
+
+
+def probabilities_html(answer: Answer, scheme: LabelScheme) -> str:
+    """A bar for each class, in the scheme's order; "" where the film could not be read."""
+    given = answer.finding.probabilities
+    return fragment(TEMPLATE, "probabilities", {name: given[name] for name in scheme.names}) if given else ""
 
 
 def caption_html(answer: Answer | None, normal: str) -> str:
@@ -57,7 +65,7 @@ def definitions_html(scheme: LabelScheme) -> str:
 
 def examples_html(examples: Sequence[Example]) -> str:
     """The drawn examples as buttons; `data-example` is the place in the list."""
-    cards = [(example.caption, data_url(thumbnail(Image.open(BytesIO(example.png)), THUMBNAIL_SIDE))) for example in examples]
+    cards = [(example.caption, data_url(thumbnail(example.picture(), THUMBNAIL_SIDE))) for example in examples]
     return fragment(TEMPLATE, "examples", cards)
 
 

@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
+from hf_bones.curation.review.facets import RELABEL, Entry
 from hf_bones.curation.review.index import BY_HASH, ReviewQuery
+from hf_bones.manifest.connecting import ManifestError
+from hf_bones.manifest.votes import differ, on_label, on_use
 
 Asked = Mapping[str, Any]
 Answered = dict[str, Any]
@@ -25,7 +28,7 @@ def answering(function: Callable[[Any, Asked], Answered]) -> Callable[[Any, Aske
     def answered(self: Any, asked: Asked) -> Answered:
         try:
             return {"ok": True, **function(self, asked)}
-        except ReviewError as error:
+        except (ReviewError, ManifestError) as error:
             return {"error": str(error)}
         except sqlite3.Error as error:
             return {"error": f"Not saved: {error}. Another program may be writing to the manifest, or the disk is full; try again."}
@@ -43,6 +46,16 @@ def query_of(data: Asked) -> ReviewQuery:
         text_of(data.get("reviewer")),
         bool(data.get("blind")),
     )
+
+
+def check_adjudication(entry: Entry, action: str, query: ReviewQuery) -> None:
+    """Raises `ReviewError` where the votes about an image do not differ on what `action` is about, or are hidden from who asks."""
+    if query.blind:
+        raise ReviewError("Others' votes are hidden; show the labels to adjudicate.")
+    about_label = action == RELABEL
+    if not differ((on_label if about_label else on_use)(entry.record.votes)):
+        question = "its label" if about_label else "whether it is used"
+        raise ReviewError(f"Reviewers do not differ on {question}: there is nothing to adjudicate.")
 
 
 def text_of(value: object) -> str:

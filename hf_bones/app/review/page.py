@@ -2,18 +2,18 @@
 
 gradio serves the page; its one component calls the functions of `Review`. Pictures go through plain routes, so that a change of filters
 sends a little HTML and the browser fetches the thumbnails it has not seen. Only images that the manifest knows are served, by their hash,
-and only to pages of this server (`same_origin.py`).
+and only to pages of this server (`app/same_origin.py`).
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -21,12 +21,11 @@ from starlette.routing import Route
 from hf_bones.app.assets import call
 from hf_bones.app.review.asking import ReviewError
 from hf_bones.app.review.pictures import NoPictureError
-from hf_bones.app.review.same_origin import SameOriginOnly
 from hf_bones.app.review.session import DEFAULT_PAGE_SIZE, PAGE_SIZES, Review
-from hf_bones.app.serving import DEMO_STYLES, serve
+from hf_bones.app.serving import DEMO_STYLES, serve, serving
 from hf_bones.curation.contact_sheet import contact_sheet
+from hf_bones.dataset.scheme import chosen_scheme
 from hf_bones.dataset.subject import open_subject
-from hf_bones.labels import load_scheme
 from hf_bones.pages.pictures import png
 from hf_bones.pages.templates import render
 
@@ -35,7 +34,14 @@ HOST = "127.0.0.1"
 DROP_REASONS = ("not a radiograph", "poor quality", "several pictures", "copy", "no bone of interest", "wrong label, true one unclear")
 _BROWSER = "app/review/browser"
 # The scripts that `page.js` is handed, by the names that it gives them.
-_PARTS = {"makeGallery": "gallery", "makeLarge": "large", "makeAgreement": "agreement", "makeDecisions": "decisions", "listen": "keys"}
+_PARTS = {
+    "makeGallery": "gallery",
+    "makeLarge": "large",
+    "makeWindowing": "windowing",
+    "makeAgreement": "agreement",
+    "makeDecisions": "decisions",
+    "listen": "keys",
+}
 # A picture is named by the hash of its image: it never changes.
 _FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 _NOT_KEPT = {"Cache-Control": "no-store"}
@@ -79,15 +85,14 @@ def _called(function: Any) -> Any:
     return call
 
 
-def app_kwargs(review: Review, host: str = HOST) -> dict[str, Any]:
-    """The routes of pictures, each answered on a thread, and the guard against other sites, for `serving.serve`."""
+def app_kwargs(review: Review) -> dict[str, Any]:
+    """The routes of pictures, each answered on a thread, for `serving.serve`."""
     return {
         "routes": [
             Route("/pictures/thumbnail/{sha256}", partial(_thumbnail, review)),
             Route("/pictures/view/{sha256}", partial(_view, review)),
             Route("/pictures/sheet.png", partial(_sheet, review)),
-        ],
-        "middleware": [Middleware(SameOriginOnly, names=(host,))],
+        ]
     }
 
 
@@ -122,18 +127,27 @@ def _sheet(review: Review, request: Request) -> Response:
     return Response(png(sheet), media_type="image/png", headers=headers)
 
 
-def serve_review(page: gr.Blocks, review: Review, *, host: str | None = None, port: int | None = None, open_browser: bool = False) -> str:
+def serve_review(
+    page: gr.Blocks,
+    review: Review,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    allowed: Sequence[str] = (),
+    open_browser: bool = False,
+) -> str:
     """Serves the page, with its pictures and its guard, and returns its address."""
     return serve(
         page,
         host=host or HOST,
         port=port,
+        allowed=allowed,
         open_browser=open_browser,
         wait=False,
         styles=(*DEMO_STYLES, f"{_BROWSER}/review.css"),
         js=None,
         footer_links=(),
-        app_kwargs=app_kwargs(review, host or HOST),
+        app_kwargs=app_kwargs(review),
     )
 
 
@@ -141,23 +155,26 @@ def launch_review(
     place: Path,
     *,
     reviewer: str = "",
-    labels: str = "three-class",
+    labels: str = "auto",
     model: str = "bundled",
     host: str | None = None,
     port: int | None = None,
+    allowed: Sequence[str] = (),
     open_browser: bool = True,
 ) -> None:
     """Opens the review of a collection or built dataset, and stays until it is stopped. Raises ValueError for a place that is neither."""
-    with open_subject(place) as subject:
-        review = Review(subject, load_scheme(labels), reviewer=reviewer, model=model)
+    with serving(), open_subject(place) as subject:
+        review = Review(subject, chosen_scheme(labels, [str(place)]), reviewer=reviewer, model=model)
         stop = threading.Event()
         records = [entry.record for entry in review.index.entries]
         thumbnails = threading.Thread(target=review.pictures.make_all, args=(records, stop), daemon=True)
         thumbnails.start()
         try:
             page = build_review(review)
-            address = serve_review(page, review, host=host, port=port, open_browser=open_browser)
+            address = serve_review(page, review, host=host, port=port, allowed=allowed, open_browser=open_browser)
             print(f"{place}: {len(records):,} images at {address} (Ctrl-C to stop)", flush=True)
+            if not subject.manifest.writable:
+                print(f"note: {place} cannot be written: it can be looked at, and no decision can be kept", flush=True)
             if host not in (None, HOST, "localhost", "::1"):
                 print(f"note: whoever can reach {host} can see the images and decide about them under any name", flush=True)
             page.block_thread()

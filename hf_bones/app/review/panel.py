@@ -15,6 +15,7 @@ from hf_bones.curation.review.facets import CONTRADICTORY, TORN, Entry
 from hf_bones.labels import LabelScheme
 from hf_bones.manifest.store import ImageRecord
 from hf_bones.pages.templates import fragment, render
+from hf_bones.pages.text import is_web_address
 
 Fact = tuple[str, str, str]  # its name, its text, the address that it leads to or ""
 
@@ -35,6 +36,7 @@ def panel_html(entry: Entry, copies: Sequence[Entry], blind: bool, reviewer: str
         entry=entry,
         blind=blind,
         folder=folder,
+        classes=scheme.names,
         probabilities={name: given[name] for name in ordered},
         copies=rows,
         notes=[value_words("copies", note) for note in (*notes, *([TORN] if entry.torn else []))],
@@ -64,7 +66,7 @@ def _facts(record: ImageRecord, blind: bool) -> list[Fact]:
         return facts
     return [
         ("Title", record.title, ""),
-        _linked("Page", urlsplit(record.page).hostname or record.page, record.page),
+        _linked("Page", _host(record.page), record.page),
         _linked("Creator", record.creator, record.creator_url) if record.creator else ("Creator", "", ""),
         ("Query", record.query, ""),
         *facts,
@@ -77,6 +79,10 @@ def _facts(record: ImageRecord, blind: bool) -> list[Fact]:
     ]
 
 
+def _host(page: str) -> str:
+    return (urlsplit(page).hostname if is_web_address(page) else "") or page
+
+
 def _linked(name: str, text: str, url: str) -> Fact:
     """A fact with its address; the text alone where the address is none of the web."""
-    return name, text or url, url if urlsplit(url).scheme in ("http", "https") else ""
+    return name, text or url, url if is_web_address(url) else ""

@@ -13,7 +13,7 @@ from typing import Any
 
 from hf_bones.app.demo.classify import answer
 from hf_bones.app.review import panel, texts
-from hf_bones.app.review.asking import Answered, Asked, ReviewError, answering, query_of, text_of
+from hf_bones.app.review.asking import Answered, Asked, ReviewError, answering, check_adjudication, query_of, text_of
 from hf_bones.app.review.pictures import Pictures
 from hf_bones.curation.review.agreement import AS_THEY_CAME, agree, choose_pair, group_of_images, readings_of, reviewers
 from hf_bones.curation.review.facets import DROP, FACETS, KEEP, MINE, RELABEL, Entry
@@ -23,6 +23,7 @@ from hf_bones.inference.checkpoint import CheckpointError
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import LabelScheme
 from hf_bones.manifest.store import ImageRecord
+from hf_bones.manifest.votes import ADJUDICATED
 from hf_bones.pages.pictures import data_url
 
 PAGE_SIZES, DEFAULT_PAGE_SIZE = (30, 60, 120), 60
@@ -116,7 +117,10 @@ class Review:
 
     @answering
     def decide(self, asked: Asked) -> Answered:
-        """Appends a decision of the query's reviewer: `action` "drop" (with a `reason`), "keep" or "relabel" (to `label`, `subtype`)."""
+        """Appends a decision of the query's reviewer: `action` "drop" (with a `reason`), "keep" or "relabel" (to `label`, `subtype`).
+
+        With `adjudicate`, it settles the votes that differ on that question, which the image must have.
+        """
         query = query_of(asked.get("query", {}))
         by, action = self._by(query), asked.get("action")
         label, subtype = str(asked.get("label") or ""), str(asked.get("subtype") or "")
@@ -134,6 +138,11 @@ class Review:
                 label, subtype, reason = "", "", reason or "not of use"
             else:
                 raise ReviewError(f"There is no decision {action!r}.")
+            if asked.get("adjudicate"):
+                check_adjudication(entry, str(action), query)
+                reason = f"{ADJUDICATED}: {reason}" if action == DROP else ADJUDICATED
+            elif reason.partition(":")[0] == ADJUDICATED:  # typed by hand, it would settle what nobody asked to settle
+                reason = f"not of use, {reason}"
             number = self.subject.manifest.decide(entry.record.sha256, action, reason, by, label=label, subtype=subtype)
             told = texts.decision_words(action, label, subtype, reason)
             return self._after(entry, query, number, f"Saved: {entry.record.sha256[:8]} {told}, by {by}.")
@@ -233,9 +242,11 @@ class Review:
             raise ReviewError(f"{label} has no subtype {subtype!r}.")
 
     def _after(self, entry: Entry, query: ReviewQuery, number: int, message: str) -> Answered:
-        """What the page needs after a decision: the card as it is now, and the counts."""
+        """What the page needs after a decision: the card as it is now, the counts, and whether reviewers differ by now."""
         after = self.index.reread(entry.record.sha256) or entry
         card = self._card(after, query)
+        if after.record.disputed and not query.blind:
+            message += f" Reviewers differ ({texts.votes_words(after.record.disputed)}): it needs adjudication."
         return {
             "number": number,
             "sha": entry.record.sha256,

@@ -12,6 +12,7 @@ from pathlib import Path
 from hf_bones.curation.review.agreement import Agreement
 from hf_bones.curation.review.facets import DROP, KEEP, NOT_ASKED, RELABEL, Entry
 from hf_bones.curation.review.index import BY_ARRIVAL, BY_COPIES, BY_DECISION, BY_HASH, BY_SUSPICION
+from hf_bones.manifest.votes import ADJUDICATED, NEEDS_ADJUDICATION, Vote
 from hf_bones.pages.templates import fragment
 from hf_bones.pages.text import words
 
@@ -43,9 +44,16 @@ def order_choices(checks: Sequence[Sequence[str]]) -> list[list[str]]:
 
 def decision_words(action: str, label: str, subtype: str, reason: str) -> str:
     """A decision as part of a sentence. Plain text."""
+    if action == RELABEL and reason == ADJUDICATED:
+        return f"adjudicated as {words(label).lower()}" + (f", {subtype}" if subtype else "")
     if action == RELABEL:
         return f"is {words(label).lower()}" + (f", {subtype}" if subtype else "") + (" (confirmed)" if reason == "confirmed" else "")
     return {DROP: f"dropped ({reason})", KEEP: reason, "undo": "took back a decision"}.get(action, action)
+
+
+def votes_words(votes: Sequence[Vote]) -> str:
+    """Who says what, in one line: "ada: fractured, bo: healthy". Plain text."""
+    return ", ".join(f"{vote.by or 'no name'}: {words(vote.says).lower()}" for vote in votes)
 
 
 def card_html(entry: Entry, blind: bool, reviewer: str) -> str:
@@ -57,11 +65,14 @@ def card_html(entry: Entry, blind: bool, reviewer: str) -> str:
         shown = own[-1].label if own and own[-1].decision == RELABEL else ""
         dropped = bool(own) and own[-1].decision == DROP
         why = own[-1].reason if dropped else ""
-        blind_words = "" if shown else "read" if own else "not read yet"
+        in_its_place = "" if shown else "read" if own else "not read yet"
     else:
         shown, dropped, why = record.final_label, entry.dropped, record.decision_reason
-        blind_words = ""
-        if entry.relabelled:
+        disputed = record.disputed
+        in_its_place = NEEDS_ADJUDICATION.capitalize() if disputed else ""
+        if disputed:
+            marks.append(("disputed", "≠", f"{NEEDS_ADJUDICATION}, {votes_words(disputed)}"))
+        elif entry.relabelled:
             marks.append(("relabelled", "✎", f"relabelled, was {words(record.label).lower() or 'without label'}"))
         elif record.reviewed_label:
             marks.append(("confirmed", "✓", "label confirmed"))
@@ -79,7 +90,7 @@ def card_html(entry: Entry, blind: bool, reviewer: str) -> str:
         part for part in (words(shown) if shown else "", *(mark[2] for mark in marks), f"dropped: {why}" if dropped else "") if part
     )
     name = f"Image {record.sha256[:8]}: {told}"
-    return fragment(TEMPLATE, "card", record.sha256, name, dropped, why, marks, shown, blind_words)
+    return fragment(TEMPLATE, "card", record.sha256, name, dropped, why, marks, shown, in_its_place)
 
 
 def command_that_fills(chosen: Mapping[str, frozenset[str]], folder: Path) -> str:

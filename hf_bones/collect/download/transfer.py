@@ -25,7 +25,7 @@ import httpx2
 from hf_bones.collect.download.listing import DownloadError, RemoteFile
 from hf_bones.collect.http.addresses import AddressRefusedError, UnresolvableError
 from hf_bones.collect.http.fetch import check_url
-from hf_bones.collect.http.web import MAX_REDIRECTS, RETRIED_STATUS, retry_after_seconds
+from hf_bones.collect.http.web import MAX_REDIRECTS, RETRIED_STATUS, header_number, retry_after_seconds
 from hf_bones.collect.reasons import FetchRefusedError
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -153,7 +153,7 @@ async def _append(
                 async with asyncio.timeout(patience.window):
                     response = await stack.enter_async_context(client.stream("GET", url, headers=headers))
                 if response.status_code in _REDIRECTS and "location" in response.headers:
-                    url = urljoin(url, response.headers["location"])
+                    url = _redirected(url, response.headers["location"])
                     continue
                 _check_answer(response, url, had, file)
                 await _write(response, part, file, patience, tell, keep=response.status_code == 206)
@@ -169,6 +169,13 @@ async def _append(
     raise _UselessAddressError(f"over {MAX_REDIRECTS} redirects, the last to {url}")
 
 
+def _redirected(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise _UselessAddressError(f"{url}: redirects to {location!r}: {error}") from error
+
+
 def _check_answer(response: httpx2.Response, url: str, had: int, file: RemoteFile) -> None:
     """Lets an answer pass that brings the file, or the rest of it. Raises as `_append` does."""
     status = response.status_code
@@ -176,16 +183,16 @@ def _check_answer(response: httpx2.Response, url: str, had: int, file: RemoteFil
         raise _PassingError(f"answered {status}", retry_after_seconds(response.headers))
     if status == 206:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("content-range", "").strip())
-        if match is None or int(match[1]) != had or match[2] not in ("*", str(file.size)):
+        if match is None or match[1] != str(had) or match[2] not in ("*", str(file.size)):
             given = response.headers.get("content-range", "nothing")
             raise _UselessAddressError(f"{url}: asked for the bytes from {had} of {file.size}, and was given {given!r}")
         return
     if status != 200:
         hint = " (a bot check stands before it)" if "x-amzn-waf-action" in response.headers else ""
         raise _UselessAddressError(f"{url}: answered {status}{hint}")
-    length = response.headers.get("content-length", "")
-    if length.isdigit() and int(length) != file.size and "content-encoding" not in response.headers:
-        raise _UselessAddressError(f"{url}: announces {int(length):,} bytes, the registry says {file.size:,}")
+    length = header_number(response.headers, "content-length")
+    if length is not None and length != file.size and "content-encoding" not in response.headers:
+        raise _UselessAddressError(f"{url}: announces {length:,.0f} bytes, the registry says {file.size:,}")
 
 
 async def _write(

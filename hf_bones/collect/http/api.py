@@ -24,6 +24,7 @@ from hf_bones.collect.http.addresses import AddressGuard, AddressRefusedError, U
 from hf_bones.collect.http.web import RETRIED_STATUS, TooLargeError, make_client, read_body, retry_after_seconds
 
 MAX_ANSWER_BYTES = 32 * 2**20
+_PATIENT, _IMPATIENT = 15.0, 5.0  # s for a connection
 
 
 class Api:
@@ -31,7 +32,8 @@ class Api:
 
     `attempts` is how often a request is made at most; `first_wait` the first back-off in seconds, doubled each time; a wait that the
     provider asks for (Retry-After) is kept up to `longest_wait` seconds, over that the call raises at once. `timeout` is for one whole
-    request, in seconds. Use as a context manager.
+    request, in seconds. Where `patient` is false a host that cannot be reached is not tried again, nor waited for over 5 s. Use as a
+    context manager.
     """
 
     def __init__(
@@ -44,11 +46,13 @@ class Api:
         longest_wait: float = 120.0,
         timeout: float = 60.0,
         pause: float = 1.0,
+        patient: bool = True,
     ) -> None:
         self.user_agent = user_agent
         self._guard = guard
         self._attempts, self._first_wait, self._longest_wait = attempts, first_wait, longest_wait
-        self._timeout, self._pause = timeout, pause
+        self._timeout, self._pause, self._patient = timeout, pause, patient
+        self._answered, self._unreached = False, set[str]()
         self._ready: dict[str, float] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -58,8 +62,13 @@ class Api:
 
     def __enter__(self) -> Self:
         self._portal = self._portal_manager.__enter__()
-        self._client = self._portal.call(make_client, self._guard, self.user_agent)
+        self._client = self._portal.call(make_client, self._guard, self.user_agent, _PATIENT if self._patient else _IMPATIENT)
         return self
+
+    @property
+    def lacks_network(self) -> bool:
+        """Whether two hosts or more could not be reached, and none ever answered."""
+        return not self._answered and len(self._unreached) >= 2
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._portal.call(self._client.aclose)
@@ -117,7 +126,7 @@ class Api:
         raise AssertionError("the retry loop ends by returning or raising")
 
     def _wait_before_retry(self, error: Exception) -> bool | float:
-        if not isinstance(error, _PassingError):
+        if not isinstance(error, _PassingError) or (isinstance(error, HostUnreachedError) and not self._patient):
             return False
         if error.retry_after is None:
             return True
@@ -136,6 +145,7 @@ class Api:
         try:
             request = self._client.stream(method, url, params=params, headers=headers, data=form, follow_redirects=method == "GET")
             async with asyncio.timeout(self._timeout), request as response:
+                self._answered = True
                 status = response.status_code
                 if status in answers:
                     return await read_body(response, MAX_ANSWER_BYTES)
@@ -144,7 +154,11 @@ class Api:
         except AddressRefusedError as error:
             raise ProviderError(f"{where}: {error}. A server of your own needs --allow-private ADDRESS") from error
         except UnresolvableError as error:
-            raise _PassingError(f"{where}: {error}") from error
+            self._unreached.add(urlsplit(url).netloc)
+            raise HostUnreachedError(f"{where}: {error}") from error
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            self._unreached.add(urlsplit(url).netloc)
+            raise HostUnreachedError(f"{where}: {type(error).__name__} {error}".rstrip()) from error
         except TooLargeError as error:
             raise ProviderError(f"{where}: the answer is over {MAX_ANSWER_BYTES} bytes") from error
         except TimeoutError as error:
@@ -152,6 +166,8 @@ class Api:
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             kind = _PassingError if isinstance(error, httpx2.TransportError) else ProviderError
             raise kind(f"{where}: {type(error).__name__} {error}".rstrip()) from error
+        except ValueError as error:  # a content encoding or a header that nobody was prepared for
+            raise ProviderError(f"{where}: the answer cannot be read: {error}") from error
         message = (
             f"{where}: answered {status}" + (f", asks to wait {wait:g} s" if wait is not None else "") + f": {' '.join(start.split())}"
         )
@@ -164,8 +180,12 @@ class _PassingError(ProviderError):
     """An error that may be gone the next time."""
 
 
+class HostUnreachedError(_PassingError):
+    """A host that has no address, or does not let itself be connected to."""
+
+
 def _decoded(body: bytes, url: str) -> Any:
     try:
         return json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProviderError(f"{url}: the answer is not JSON ({error}): {body[:80]!r}") from error

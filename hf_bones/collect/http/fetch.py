@@ -7,6 +7,7 @@ told by decoding them (`collect/examine.py`), never by the name or the Content-T
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,8 +55,17 @@ class Fetcher:
         """The bytes at `url`.
 
         Raises `FetchRefusedError` for what will stay so, `FetchFailedError` when the attempts or the time for a file are used up, and
-        `HostAsksToWaitError` when the host wants a longer pause than is waited for.
+        `HostAsksToWaitError` when the host wants a longer pause than is waited for. Whatever else an answer brings about is a
+        `FetchFailedError` too: it is this URL's, not the run's. Only what the manifest raises goes on as it is.
         """
+        try:
+            return await self._fetch(url)
+        except (FetchRefusedError, FetchFailedError, HostAsksToWaitError, sqlite3.Error):
+            raise
+        except Exception as error:
+            raise FetchFailedError(FetchReason.BAD_ANSWER, f"{type(error).__name__}: {error}", tried_enough=True) from error
+
+    async def _fetch(self, url: str) -> Download:
         budget = _Budget(self._settings.file_timeout)
         try:
             return await self._follow(url, budget, 1)
@@ -105,7 +115,7 @@ class Fetcher:
             async with budget, self._client.stream("GET", url) as response:
                 status = response.status_code
                 if status in _REDIRECTS and "location" in response.headers:
-                    return urljoin(url, response.headers["location"])
+                    return _redirected(url, response.headers["location"], status)
                 if status != 200:
                     raise self._status_error(response, host)
                 self._check_directives(response.headers, rules, url)
@@ -170,6 +180,14 @@ class _Budget:
         assert self._scope is not None
         self._left -= time.monotonic() - self._started
         await self._scope.__aexit__(*error)  # type: ignore[arg-type]
+
+
+def _redirected(url: str, location: str, status: int) -> str:
+    """Where a redirect leads. Raises `FetchRefusedError` for a location that is no address, such as `http://[`."""
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise FetchRefusedError(FetchReason.BAD_URL, f"redirects to {location!r}: {error}", status=status) from error
 
 
 def check_url(url: str) -> str:

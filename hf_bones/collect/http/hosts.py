@@ -114,7 +114,10 @@ class SiteRules:
                             except (TooLargeError, EncodedError):
                                 body = body[:MAX_ROBOTS_BYTES]
                             return response.status_code, body.decode("utf-8", "replace")
-                    url = urljoin(url, location)
+                    try:
+                        url = urljoin(url, location)
+                    except ValueError:  # `http://[`: leads nowhere, as one redirect too many does
+                        return 404, ""
         except AddressRefusedError as error:
             raise FetchRefusedError(FetchReason.PRIVATE_ADDRESS, str(error)) from error
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol):

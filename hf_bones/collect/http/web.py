@@ -25,6 +25,7 @@ logging.getLogger("stamina").setLevel(logging.ERROR)
 PRODUCT = "hf_bones"  # the name that robots.txt addresses us by
 RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 MAX_REDIRECTS = 5
+_LARGEST = 1e15  # of a number in a header: a thousand digits make no infinity
 _MAX_CONNECTIONS, _IDLE_SECONDS = 128, 15.0  # of one host
 _MAX_HOSTS = 256  # whose connections are kept open
 
@@ -141,9 +142,9 @@ async def read_body(response: httpx2.Response, most: int, into: bytearray | None
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
         raise EncodedError(f"content encoding {encoding!r} was not requested")
-    length = str(response.headers.get("content-length", ""))
-    if length.isdigit() and int(length) > most:
-        raise TooLargeError(f"{length} bytes announced, over the limit of {most}")
+    length = header_number(response.headers, "content-length")
+    if length is not None and length > most:
+        raise TooLargeError(f"{length:.0f} bytes announced, over the limit of {most}")
     body = bytearray() if into is None else into
     async for chunk in response.aiter_bytes():
         body += chunk
@@ -152,15 +153,24 @@ async def read_body(response: httpx2.Response, most: int, into: bytearray | None
     return bytes(body)
 
 
+def header_number(headers: Mapping[str, str], name: str) -> float | None:
+    """The number that a header holds, of ASCII digits alone; None where there is none. `str.isdigit` is true of "²", which no number is."""
+    value = headers.get(name, "").strip()
+    return min(float(value), _LARGEST) if value.isascii() and value.isdigit() else None
+
+
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     """What Retry-After asks for, in seconds (RFC 9110: a number or a date); None where there is none or it cannot be read."""
+    seconds = header_number(headers, "retry-after")
+    if seconds is not None:
+        return seconds
     value = headers.get("retry-after", "").strip()
-    if value.isdigit():
-        return float(value)
+    if not value.isascii():
+        return None
     try:
         moment = parsedate_to_datetime(value)
-    except (ValueError, TypeError):
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

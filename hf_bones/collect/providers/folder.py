@@ -26,7 +26,10 @@ from hf_bones.config.recipe import option
 from hf_bones.labels import LabelScheme, UnknownLabelError, load_scheme
 
 # Files that lie beside images in downloaded sets; whatever else lies there is opened, and refused by name where it is no image.
-SIDECARS = {".txt", ".csv", ".json", ".xml", ".md", ".yaml", ".yml", ".html", ".pdf", ".db", ".ini", ".zip", ".npz"}
+SIDECARS = {
+    ".txt", ".csv", ".json", ".xml", ".md", ".yaml", ".yml", ".html", ".pdf", ".db", ".ini", ".zip", ".npz", ".tsv", ".jsonl",
+    ".parquet",
+}  # fmt: skip
 _SPLITS = {
     "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
     "test": "test", "testing": "test",
@@ -99,12 +102,19 @@ class Folder:
 
 
 def image_files(folder: Path) -> Iterator[Path]:
-    """All files under `folder` that may be images, in order: no hidden files (macOS's `._x.png` too), no sidecars, no linked folders."""
+    """All files under `folder` that may be images, in order: no hidden files (macOS's `._x.png` too), no sidecars, no linked folders.
+
+    A folder below that may not be opened comes itself, in place of its files, and so does a link that leads nowhere: whoever opens them is
+    refused, and says so by name. Raises PermissionError where `folder` itself may not be opened.
+    """
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.is_dir():
-            if not path.is_symlink() and not _is_hidden(path):
+        try:
+            is_folder = path.is_dir()
+            if is_folder and not path.is_symlink() and not _is_hidden(path):
                 yield from image_files(path)
-        elif _may_be_image(path):
+            elif not is_folder and _may_be_image(path):
+                yield path
+        except OSError:
             yield path
 
 
@@ -159,4 +169,6 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _may_be_image(path: Path) -> bool:
-    return not _is_hidden(path) and path.suffix.lower() not in SIDECARS and path.name != "Thumbs.db" and path.is_file()
+    if _is_hidden(path) or path.suffix.lower() in SIDECARS or path.name == "Thumbs.db":
+        return False
+    return path.is_file() or (path.is_symlink() and not path.exists())  # a link that leads nowhere is refused by name

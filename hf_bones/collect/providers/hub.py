@@ -27,6 +27,7 @@ from hf_bones.collect.providers.folder import scheme_of, split_of
 from hf_bones.collect.providers.urls import candidate_of, find_columns
 from hf_bones.config.fields import Checked
 from hf_bones.config.recipe import nearest, option
+from hf_bones.reach import UnreachedError, from_hub
 
 
 @dataclass
@@ -71,9 +72,12 @@ class Hub:
     def _candidates(self) -> Iterator[Candidate]:
         name = self._options.dataset
         try:
-            parts, revision = self._load()
+            with from_hub(name, "dataset"):
+                parts, revision = self._load()
         except ProviderError:
             raise
+        except (FileNotFoundError, UnreachedError) as error:
+            raise ProviderError(f"hub: {name}: cannot be loaded ({error})") from error
         except Exception as error:  # datasets and the Hub's client raise dozens of kinds
             raise ProviderError(f"hub: {name}: cannot be loaded ({type(error).__name__}: {error})") from error
         for split, part in parts.items():

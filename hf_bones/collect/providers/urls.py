@@ -9,7 +9,6 @@ rows before it count. Links are followed as those of any provider: robots.txt, l
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +22,10 @@ from hf_bones.collect.http.api import Api
 from hf_bones.collect.licences import licence_url, spdx
 from hf_bones.collect.providers.folder import credit, label_and_subtype, scheme_of, split_of
 from hf_bones.config.fields import Checked
+from hf_bones.config.loading import parse_json
 from hf_bones.config.recipe import option
 from hf_bones.labels import LabelScheme
+from hf_bones.pages.tables import stated
 
 # The names under which each column is recognised, in lower case; the first that is there wins.
 COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -186,7 +187,7 @@ def _measured(cells: Mapping[str, Any], text: Mapping[str, str]) -> dict[str, An
 def _boxes(value: object) -> list[list[float]]:
     """Boxes from "cx cy w h;cx cy w h", the same as JSON, or a list of lists."""
     if isinstance(value, str):
-        value = json.loads(value) if value.strip().startswith("[") else [part.split() for part in value.split(";") if part.strip()]
+        value = parse_json(value) if value.strip().startswith("[") else [part.split() for part in value.split(";") if part.strip()]
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return []
     if not isinstance(value, Sequence) or not all(isinstance(box, Sequence) for box in value):
@@ -218,7 +219,7 @@ def _delimited(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             elif cells:
                 if len(cells) != len(header):
                     raise ValueError(f"line {reader.line_num}: {len(cells)} cells under {len(header)} columns")
-                yield f"line {reader.line_num}", dict(zip(header, cells, strict=True))
+                yield f"line {reader.line_num}", dict(zip(header, map(stated, cells), strict=True))
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -228,7 +229,7 @@ def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = parse_json(line)
             except ValueError as error:
                 raise ValueError(f"line {number}: not JSON ({error})") from error
             if not isinstance(row, dict):

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import html
 import importlib.util
-import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +29,7 @@ from urllib.parse import unquote, urlsplit
 from hf_bones.collect.candidate import Candidate, ProviderError
 from hf_bones.collect.http.api import Api
 from hf_bones.config.fields import Checked
+from hf_bones.config.loading import parse_json
 from hf_bones.config.recipe import nearest, option
 
 BACKENDS = ("bing", "duckduckgo")
@@ -169,7 +169,7 @@ def _exact_links(answer: str) -> dict[str, str]:
     links: dict[str, str] = {}
     for quoted in _LINK.findall(answer):
         with suppress(ValueError):
-            link = json.loads(quoted)
+            link = parse_json(quoted)
             links.setdefault(unquote(link).replace(" ", "+"), link)
     return links
 

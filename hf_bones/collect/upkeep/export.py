@@ -25,6 +25,7 @@ from hf_bones.collect.reasons import FetchReason, Outcome
 from hf_bones.collect.upkeep.status import label_conflicts
 from hf_bones.images.refusals import Refusal
 from hf_bones.manifest.store import RECORD_COLUMNS, Manifest, open_manifest
+from hf_bones.manifest.votes import Vote
 
 COLUMN_SETS = ("hf_bones", "img2dataset")
 _BATCH = 1000
@@ -34,6 +35,7 @@ _TYPES = {
     "severity": pa.float64(),
     "boxes": pa.list_(pa.list_(pa.float64())),
     "other_urls": pa.list_(pa.string()),
+    "votes": pa.list_(pa.struct([(field.name, pa.string()) for field in dataclasses.fields(Vote)])),
 }
 
 
@@ -92,6 +94,7 @@ def _our_rows(manifest: Manifest) -> Iterator[dict[str, Any]]:
     conflicts = label_conflicts(manifest)
     for record in manifest.images():
         row = dataclasses.asdict(record)
+        row["votes"] = [dataclasses.asdict(vote) for vote in record.votes]
         row["boxes"] = [list(box) for box in record.boxes]
         row["hashes"] = json.dumps(record.hashes) if record.hashes else None
         row["label_conflict"] = ", ".join(conflicts.get(record.sha256, ()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,10 @@ from hf_bones.collect.candidate import UNKNOWN_LICENCE, Candidate
 from hf_bones.collect.licences import spdx
 from hf_bones.collect.providers.urls import json_lines, known_cells
 from hf_bones.collect.upkeep.status import label_conflicts
+from hf_bones.config.loading import parse_json
+from hf_bones.manifest.foreign import ForeignFileError, file_inside
 from hf_bones.manifest.store import DECISION_COLUMNS, Decision, ImageRecord, open_manifest
+from hf_bones.manifest.votes import Vote
 from hf_bones.record import sha256_file
 
 STATED = tuple(field.name for field in dataclasses.fields(Candidate) if field.name not in ("details", "content"))
@@ -101,7 +103,7 @@ def _rows(source: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _known(row: Mapping[str, Any]) -> Known:
     """An image from a row of an export. Raises ValueError for a hash that is none, ValueError or TypeError for another kind of value."""
     cells = known_cells(row) | {name: row[name] for name in (*FURTHER, *DECISION_COLUMNS) if name in row}
-    texts = {*STATED, *DECISION_COLUMNS, *FURTHER} - {"hardware", "boxes", "severity", "synthetic", "hashes"}
+    texts = {*STATED, *DECISION_COLUMNS, *FURTHER} - {"votes", "hardware", "boxes", "severity", "synthetic", "hashes"}
     values: dict[str, Any] = {name: str(cells[name]) for name in texts if cells.get(name) is not None}
     values["sha256"] = values["sha256"].lower()
     if not re.fullmatch(r"[0-9a-f]{64}", values["sha256"]):
@@ -117,17 +119,29 @@ def _known(row: Mapping[str, Any]) -> Known:
     if cells.get("boxes"):
         values["boxes"] = tuple(tuple(float(number) for number in box) for box in cells["boxes"])
     hashes = cells.get("hashes")
-    values["hashes"] = json.loads(hashes) if isinstance(hashes, str) and hashes else hashes or None
+    values["hashes"] = parse_json(hashes) if isinstance(hashes, str) and hashes else hashes or None
     record = ImageRecord(file="", bytes=0, **values)
-    decided = []
-    if record.decision:
+    votes = _votes(row.get("votes"))
+    decided = [Decision(0, record.sha256, vote.decision, vote.reason, vote.by, vote.at, vote.label, vote.subtype) for vote in votes]
+    last = (record.decision, record.decided_by, record.decided_at)
+    if record.decision and last not in {(vote.decision, vote.by, vote.at) for vote in votes}:
         decided.append(Decision(0, record.sha256, record.decision, record.decision_reason, record.decided_by, record.decided_at))
-    if record.reviewed_label:  # an export does not say who relabelled
+    if record.reviewed_label and not votes:  # an export of an earlier version does not say who relabelled
         label, subtype = record.reviewed_label, record.reviewed_subtype
         decided.append(Decision(0, record.sha256, "relabel", "from an export", "", "", label, subtype))
     labels = str(row.get("label_conflict") or "")
     urls = tuple(dict.fromkeys((record.url, *map(str, row.get("other_urls") or ()))))
     return Known(record, urls, tuple(labels.split(", ")) if labels else (), tuple(decided))
+
+
+def _votes(cell: Any) -> list[Vote]:
+    """The column of votes. Raises ValueError for what is none."""
+    if cell is None:
+        return []
+    if not isinstance(cell, list) or not all(isinstance(vote, Mapping) and {"by", "decision"} <= vote.keys() for vote in cell):
+        raise ValueError("votes is not a list of votes with 'by' and 'decision'")
+    names = [field.name for field in dataclasses.fields(Vote)]
+    return [Vote(**{name: str(vote.get(name) or "") for name in names}) for vote in cell]
 
 
 def is_web(url: str) -> bool:
@@ -137,5 +151,8 @@ def is_web(url: str) -> bool:
 
 def is_whole(folder: Path, record: ImageRecord) -> bool:
     """Whether an image's file is there, with the bytes that its name says."""
-    file = folder / record.file
+    try:
+        file = file_inside(folder, record.file)
+    except ForeignFileError:
+        return False
     return file.is_file() and sha256_file(file) == record.sha256

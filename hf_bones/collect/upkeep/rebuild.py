@@ -9,7 +9,6 @@ In place, nothing is deleted: what can be fetched again takes the place of a dam
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +29,7 @@ from hf_bones.collect.upkeep.lock import locked
 from hf_bones.collect.upkeep.salvaging import salvage_refused
 from hf_bones.images.salvage import salvaged_share
 from hf_bones.manifest.store import Manifest, open_manifest
+from hf_bones.pages.tables import CsvWriter
 from hf_bones.record import sha256_file
 
 REPORT_NAME = "rebuild.csv"
@@ -239,7 +239,7 @@ def _carry_decisions(manifest: Manifest, known: Sequence[Known]) -> None:
 def _write_report(path: Path, results: Sequence[Rebuilt]) -> None:
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
+        writer = CsvWriter(stream)
         writer.writerow(field.name for field in dataclasses.fields(Rebuilt))
         writer.writerows(dataclasses.astuple(result) for result in results)
     partial.replace(path)

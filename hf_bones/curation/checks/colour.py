@@ -6,17 +6,16 @@ limits and its look at the header are what makes the second opening here safe.
 
 from __future__ import annotations
 
-from io import BytesIO
-
 from PIL import Image, ImageOps
 
-from hf_bones.images.headers import sniff
+from hf_bones.images.checks import ready_for_pillow
 from hf_bones.images.opening import Radiograph
+from hf_bones.images.refusals import DEFAULT_LIMITS, Limits
 
 _IS_COLOURED = "colour to grey"  # what `open_image` says of an image that came in colour
 
 
-def colour_picture(data: bytes, opened: Radiograph, side: int) -> Image.Image:
+def colour_picture(data: bytes, opened: Radiograph, side: int, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
     """The image at most `side` px long, upright: RGB where its file is in colour, else L, as `opened` (what `open_image` made of `data`).
 
     A JPEG is decoded at a fraction of its size.
@@ -25,7 +24,9 @@ def colour_picture(data: bytes, opened: Radiograph, side: int) -> Image.Image:
         picture = Image.fromarray(opened.pixels)
         picture.thumbnail((side, side), Image.Resampling.BOX)
         return picture
-    with Image.open(BytesIO(data), formats=[sniff(data)]) as image:
+    checked = ready_for_pillow(data, limits)
+    with Image.open(checked.stream, formats=[checked.kind]) as image:
+        checked.budget.allow_pixels(image.width * image.height)
         image.draft("RGB", (side, side))
         if image.mode in ("P", "PA", "LA") or "transparency" in image.info:
             picture = image.convert("RGBA")

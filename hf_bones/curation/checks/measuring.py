@@ -11,10 +11,11 @@ from hf_bones.curation.checks import marks, measures
 from hf_bones.curation.checks.colour import colour_picture
 from hf_bones.curation.checks.panels import panel_score
 from hf_bones.curation.checks.reasons import Reason
+from hf_bones.curation.checks.text import text_letters
 from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Limits, open_image
 
 # Of everything that is measured here; values of another version are measured anew.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def measure(data: bytes, rows: float = 1.0, limits: Limits = DEFAULT_LIMITS) -> 
         Reason.DIAGRAM: CheckValue(measures.flat_share(grey)),
         Reason.MULTI_PANEL: CheckValue(panel_score(grey)),
         Reason.BURNT_IN_MARKS: CheckValue(drawn + coloured, f"bright {drawn:.2f}, coloured {coloured:.2f}"),
+        Reason.BURNT_IN_TEXT: CheckValue(text_letters(opened.pixels)),
     }
 
 

@@ -28,11 +28,13 @@ class Reason(StrEnum):
     DIAGRAM = "diagram"
     MULTI_PANEL = "multi_panel"
     BURNT_IN_MARKS = "burnt_in_marks"
+    BURNT_IN_TEXT = "burnt_in_text"
 
     @property
     def words(self) -> str:
         """The reason as a person writes it."""
-        return {"multi_panel": "multi-panel", "burnt_in_marks": "burnt-in marks"}.get(self.value, self.value.replace("_", " "))
+        hyphened = {"multi_panel": "multi-panel", "burnt_in_marks": "burnt-in marks", "burnt_in_text": "burnt-in text"}
+        return hyphened.get(self.value, self.value.replace("_", " "))
 
 
 def reasons_named(words: Sequence[str]) -> tuple[Reason, ...]:
@@ -82,5 +84,6 @@ RULES: Mapping[Reason, Rule] = {
         Rule(
             Reason.BURNT_IN_MARKS, "max_marks", False, "area of marks, ten-thousandths", "Letters, arrows, markers; wires and rings too."
         ),
+        Rule(Reason.BURNT_IN_TEXT, "max_text", False, "letters of the longest line", "A name, date or number, perhaps: nothing was read."),
     )
 }  # fmt: skip

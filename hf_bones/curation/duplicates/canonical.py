@@ -5,8 +5,11 @@ A copy may have been compressed, scaled, framed, cropped, mirrored, inverted, tu
 - compression and scale vanish in a picture of 64 × 64;
 - arrows and letters are thin: a median filter takes them out;
 - frames are trimmed; where that changes anything, the trimmed form is described beside the whole one;
-- a mirror image turns the sign of every odd horizontal frequency, an inverted one the sign of all: neither needs a description of its own;
-- cropped and turned copies are met half-way: the low frequencies of the picture's own crops and turns, the *probes*, are described too.
+- a mirror image turns the sign of every odd horizontal frequency, an inverted one the sign of all, and a quarter turn swaps horizontal and
+  vertical ones: none of them needs a description of its own (`symmetric`);
+- cropped and slightly turned copies are met half-way: the low frequencies of the picture's own crops and turns, the *probes*, are described
+  too;
+- where part of the picture may be a film on a screen (`film_boxes.py`), that part is described too.
 
 A description is a discrete cosine transform under a soft window (the idea of the perceptual hash of Zauner, "Implementation and
 Benchmarking of Perceptual Image Hash Functions", 2010), kept as numbers: how they become bits depends on the collection (`hash_index.py`).
@@ -23,7 +26,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-VERSION = 1  # of everything that a fingerprint holds; a fingerprint of another version is made anew
+from hf_bones.curation.duplicates.film_boxes import SAME, Box, film_boxes, in_common
+
+VERSION = 2  # of everything that a fingerprint holds; a fingerprint of another version is made anew
 
 SIDE = 64  # px of the squashed picture that is described
 THUMB_SIDE = 128  # px of the squashed picture that pairs are registered on
@@ -31,65 +36,106 @@ FREQUENCIES = 12  # in each direction
 NUMBERS = FREQUENCIES**2 - 1  # without the mean
 _MEDIAN = 5  # px: takes out lines up to 2 px thick, which is 3 % of the side
 
-# Where a crop's edges may lie, as shares of the side: 8 % off either edge, off both, or half of that off both.
-_CROPS = ((0.0, 1.0), (0.08, 1.0), (0.0, 0.92), (0.08, 0.92), (0.04, 0.96))
+# Where a crop's edges may lie, as shares of the side: 8 % off either edge, off both, half of that off both, or 16 % off either.
+_CROPS = ((0.0, 1.0), (0.08, 1.0), (0.0, 0.92), (0.08, 0.92), (0.04, 0.96), (0.16, 1.0), (0.0, 0.84))
 _TURNS = (-5.0, -2.5, 2.5, 5.0)  # degrees
+_CANVASES = ("same", "grown", "cropped")  # of a turned picture: as it was, so that no corner is lost, with few empty corners
+_TURN_CROP = 0.16  # share of either side that is lost where the canvas is cropped
+
+SYMMETRIES = 8  # of a square: bit 0 mirrors left to right, bit 1 top to bottom, after bit 2 has swapped across and down
 
 Affine = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """A picture, or a part of it that may be what two near-duplicates share.
+
+    `description`: (143,) float16, a unit vector. `thumb`: (128, 128) uint8, squashed; `aspect`: width ÷ height before that.
+    """
+
+    description: npt.NDArray[np.float16]
+    thumb: npt.NDArray[np.uint8]
+    aspect: float
 
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
     """What near-duplicates are found by.
 
-    `probes`: (33, 143) float16, unit vectors; the first describes the picture itself, the others its crops and turns, as in
-    `probe_transforms(aspect)`. `trimmed`: (143,) float16, the picture without its frame, or None where it has none. `thumb`: (128, 128)
-    uint8, squashed, and `aspect`, width ÷ height; `trimmed_thumb` and `trimmed_aspect` are those of the picture without its frame.
-    `phash` is ImageHash's 64-bit hash of the trimmed picture, 16 hex digits.
+    `forms`: first the whole picture; with `has_frame` then the picture without its frame; then parts that may be films on a screen.
+    `probes`: (61, 143) float16, unit vectors; the first describes the picture itself, the others its crops and turns, as in
+    `probe_transforms(aspect)`. `phash` is ImageHash's 64-bit hash of the trimmed picture, 16 hex digits.
     """
 
+    forms: tuple[Form, ...]
+    has_frame: bool
     probes: npt.NDArray[np.float16]
-    trimmed: npt.NDArray[np.float16] | None
-    thumb: npt.NDArray[np.uint8]
-    aspect: float
-    trimmed_thumb: npt.NDArray[np.uint8] | None
-    trimmed_aspect: float
     phash: str
 
 
 def fingerprint(pixels: npt.NDArray[np.uint8]) -> Fingerprint:
     """The fingerprint of a grey (H, W) uint8 picture, as `open_image` gives it."""
     height, width = pixels.shape
-    left, top, right, bottom = trim_box(pixels)
-    inside = pixels[top:bottom, left:right]
-    has_frame = inside.shape != pixels.shape
-    middle = _median(squash(pixels, SIDE))
+    whole, trimmed = (0, 0, width, height), trim_box(pixels)
+    boxes = [whole] if trimmed == whole else [whole, trimmed]
+    has_frame = len(boxes) > 1
+    for left, top, right, bottom in film_boxes(pixels):
+        inner = trim_box(pixels[top:bottom, left:right])
+        box = (left + inner[0], top + inner[1], left + inner[2], top + inner[3])
+        if all(in_common(box, other) < SAME for other in boxes):
+            boxes.append(box)
+    small = [_described(pixels, box) for box in boxes]
+    left, top, right, bottom = trimmed
     return Fingerprint(
-        probes=np.concatenate([_describe_crops(middle), _describe_turns(middle, width / height)]).astype(np.float16),
-        trimmed=_describe_crops(_median(squash(inside, SIDE)))[0].astype(np.float16) if has_frame else None,
-        thumb=squash(pixels, THUMB_SIDE),
-        aspect=width / height,
-        trimmed_thumb=squash(inside, THUMB_SIDE) if has_frame else None,
-        trimmed_aspect=inside.shape[1] / inside.shape[0],
-        phash=str(imagehash.phash(Image.fromarray(inside))),
+        forms=tuple(form for form, _ in small),
+        has_frame=has_frame,
+        probes=np.concatenate([_describe_crops(small[0][1]), _describe_turns(small[0][1], width / height)]).astype(np.float16),
+        phash=str(imagehash.phash(Image.fromarray(pixels[top:bottom, left:right]))),
     )
+
+
+def _described(pixels: npt.NDArray[np.uint8], box: Box) -> tuple[Form, npt.NDArray[np.uint8]]:
+    """A part of a picture as a form, and the (64, 64) picture that its description is made of."""
+    left, top, right, bottom = box
+    part = pixels[top:bottom, left:right]
+    middle = _median(squash(part, SIDE))
+    return Form(_describe_whole(middle).astype(np.float16), squash(part, THUMB_SIDE), (right - left) / (bottom - top)), middle
 
 
 @lru_cache(maxsize=4096)
 def probe_transforms(aspect: float) -> tuple[Affine, ...]:
     """For each probe the (2, 3) matrix that takes a place in the probe to its place in the picture, both in [0, 1]² of (x, y)."""
     crops = [np.array([[right - left, 0, left], [0, bottom - top, top]]) for top, bottom in _CROPS for left, right in _CROPS]
-    turns = [_turn(degrees, grown, aspect) for degrees in _TURNS for grown in (False, True)]
+    turns = [_turn(degrees, canvas, aspect) for degrees in _TURNS for canvas in _CANVASES]
     return (*crops, *turns)
 
 
-PROBES = len(_CROPS) ** 2 + 2 * len(_TURNS)
+PROBES = len(_CROPS) ** 2 + len(_CANVASES) * len(_TURNS)
 
 
-def mirror_signs() -> npt.NDArray[np.float32]:
-    """(143,) of ±1: a picture's description times these is its mirror image's."""
-    signs = np.where(np.arange(FREQUENCIES) % 2, -1.0, 1.0)
-    return np.tile(signs, FREQUENCIES)[1:].astype(np.float32)
+def symmetric(descriptions: npt.NDArray[np.floating], symmetry: int) -> npt.NDArray[np.floating]:
+    """The descriptions that (N, 143) descriptions' pictures have under one of the `SYMMETRIES`."""
+    across, down = (np.where(np.arange(FREQUENCIES) % 2 * (symmetry >> bit & 1), -1.0, 1.0).astype(np.float32) for bit in (0, 1))
+    places = np.arange(FREQUENCIES**2).reshape(FREQUENCIES, FREQUENCIES)
+    order = (places.T if symmetry & 4 else places).ravel()[1:] - 1
+    moved: npt.NDArray[np.floating] = descriptions[..., order] * np.outer(down, across).ravel()[1:]
+    return moved
+
+
+def symmetry_transform(symmetry: int) -> Affine:
+    """The (2, 3) matrix that takes a place in a picture to its place in the picture under one of the `SYMMETRIES`, both in [0, 1]²."""
+    linear = np.array([[0.0, 1.0], [1.0, 0.0]]) if symmetry & 4 else np.eye(2)
+    flipped = np.array([bool(symmetry & 1), bool(symmetry & 2)])
+    return np.column_stack([linear * np.where(flipped, -1.0, 1.0)[:, None], flipped.astype(np.float64)])
+
+
+def mirror_and_quarters(symmetry: int) -> tuple[bool, int]:
+    """Whether one of the `SYMMETRIES` mirrors left to right, and by how many quarters (-1 to 2) it then turns."""
+    linear = symmetry_transform(symmetry)[:, :2]
+    mirrored = bool(np.linalg.det(linear) < 0)
+    x, y = linear[:, 0] * (-1 if mirrored else 1)
+    return mirrored, round(math.atan2(y, x) / (math.pi / 2))
 
 
 def trim_box(pixels: npt.NDArray[np.uint8], tolerance: int = 6, most: float = 0.35) -> tuple[int, int, int, int]:
@@ -137,14 +183,14 @@ def _basis(start: float, end: float) -> tuple[npt.NDArray[np.float32], npt.NDArr
 
 @lru_cache(maxsize=1)
 def _bases() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """The bases of all crops under each other, (5·12, 64); the sum of each cosine, (5, 12); the flat weights, (5, 64)."""
+    """The bases of all crops under each other, (7·12, 64); the sum of each cosine, (7, 12); the flat weights, (7, 64)."""
     pairs = [_basis(start, end) for start, end in _CROPS]
     cosines = np.stack([cosine for cosine, _ in pairs])
     return cosines.reshape(-1, SIDE), cosines.sum(axis=2), np.stack([flat for _, flat in pairs])
 
 
 def _describe_crops(squashed: npt.NDArray[np.uint8]) -> npt.NDArray[np.floating]:
-    """Descriptions of all 25 crops of a (64, 64) picture, (25, 143), in the order of `probe_transforms`; the first is the whole."""
+    """Descriptions of all 49 crops of a (64, 64) picture, (49, 143), in the order of `probe_transforms`; the first is the whole."""
     cosines, sums, flat = _bases()
     picture = squashed.astype(np.float32)
     found = (cosines @ picture @ cosines.T).reshape(len(_CROPS), FREQUENCIES, len(_CROPS), FREQUENCIES)
@@ -153,8 +199,15 @@ def _describe_crops(squashed: npt.NDArray[np.uint8]) -> npt.NDArray[np.floating]
     return _unit(found.transpose(0, 2, 1, 3).reshape(len(_CROPS) ** 2, -1)[:, 1:])
 
 
+def _describe_whole(squashed: npt.NDArray[np.uint8]) -> npt.NDArray[np.floating]:
+    """The description of a (64, 64) picture, (143,): the first of `_describe_crops`."""
+    cosines, sums = _bases()[0][:FREQUENCIES], _bases()[1][0]
+    picture = squashed.astype(np.float32)
+    return _unit((cosines @ picture @ cosines.T - picture.mean() * np.outer(sums, sums)).ravel()[1:])
+
+
 def _describe_turns(squashed: npt.NDArray[np.uint8], aspect: float) -> npt.NDArray[np.floating]:
-    """Descriptions of the turned pictures, (8, 143). Corners that turn in are black, as image programs fill them."""
+    """Descriptions of the turned pictures, (12, 143). Corners that turn in are black, as image programs fill them."""
     image = Image.fromarray(squashed)
     cosines, sums = _bases()[0][:FREQUENCIES], _bases()[1][0]
     turned = []
@@ -167,12 +220,14 @@ def _describe_turns(squashed: npt.NDArray[np.uint8], aspect: float) -> npt.NDArr
     return _unit(found.reshape(len(turned), -1)[:, 1:])
 
 
-def _turn(degrees: float, grown: bool, aspect: float) -> Affine:
-    """The matrix of a turned picture: its canvas as large as the picture, or `grown` so that no corner is lost."""
+def _turn(degrees: float, canvas: str, aspect: float) -> Affine:
+    """The matrix of a turned picture on one of the `_CANVASES`."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     width, height = aspect, 1.0
-    canvas = (width * cos + height * abs(sin), width * abs(sin) + height * cos) if grown else (width, height)
-    linear = np.array([[cos * canvas[0] / width, -sin * canvas[1] / width], [sin * canvas[0] / height, cos * canvas[1] / height]])
+    across, down = (width * cos + height * abs(sin), width * abs(sin) + height * cos) if canvas == "grown" else (width, height)
+    if canvas == "cropped":
+        across, down = across * (1 - _TURN_CROP), down * (1 - _TURN_CROP)
+    linear = np.array([[cos * across / width, -sin * down / width], [sin * across / height, cos * down / height]])
     return np.column_stack([linear, 0.5 - linear @ (0.5, 0.5)])
 
 

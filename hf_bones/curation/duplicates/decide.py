@@ -21,6 +21,7 @@ from hf_bones.curation.recipe import DedupSettings
 from hf_bones.curation.splits.names import UNUSED
 from hf_bones.curation.subject import Subject
 from hf_bones.manifest.store import FINGERPRINTS_NAME, ImageRecord, Manifest
+from hf_bones.manifest.votes import differ, on_use, stated_labels
 from hf_bones.record import now
 
 BY = "curate dedup"  # who decided, in the log
@@ -105,8 +106,8 @@ def near_duplicate_groups(
     found = []
     for hashes, within in zip(joined, links_of, strict=True):
         members = sorted((records[sha256] for sha256 in hashes), key=rank)
-        candidates = [record for record in members if not _dropped_by_others(record)]
-        labels = tuple(sorted({record.final_label for record in candidates if record.final_label}))
+        candidates = [record for record in members if not _dropped_by_others(record) and not differ(on_use(record.votes))]
+        labels = tuple(sorted({label for record in candidates for label in stated_labels(record.final_label, record.votes)}))
         found.append(
             NearDuplicateGroup(
                 name=f"copies-{hashes[0][:12]}",

@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from hf_bones.curation.duplicates import hash_index, registration
-from hf_bones.curation.duplicates.canonical import PROBES
+from hf_bones.curation.duplicates.canonical import PROBES, mirror_and_quarters
 from hf_bones.curation.duplicates.fingerprints import SKETCH_SCALE, FingerprintStore, FingerprintTable
 from hf_bones.curation.duplicates.hash_index import Candidates, CodeTable
 from hf_bones.curation.duplicates.registration import Registrations, Transforms
@@ -33,6 +33,7 @@ Embed = Callable[[Sequence[str]], npt.NDArray[np.floating]]
 
 _FITTED_ON = 20_000  # images: the projection of a larger collection is fitted to so many of them
 _BIT_COST = 0.01  # what a bit of difference weighs beside the correlation of sketches
+_CLOSER = 5.0  # how much more of a spoilt pair must agree all but exactly for each unit of stretch
 _AT_ONCE = (256, 32, 8)  # pairs aligned together at each level: about what the processor's cache holds
 
 
@@ -76,7 +77,7 @@ def find_links(
     chosen, signs = _likeliest(pairs, settings)
     transforms = pairs.start(chosen)
     registered, reached = len(chosen), np.zeros(len(chosen), np.float32)
-    for level, least in enumerate((settings.least_coarse, settings.least_middle, settings.doubtful)):
+    for level, least in enumerate((settings.least_coarse, settings.least_middle, min(settings.doubtful, settings.spoilt))):
         transforms, reached = pairs.align(chosen, transforms, signs, level)
         passed = reached >= least
         chosen, transforms, signs, reached = chosen[passed], transforms[passed], signs[passed], reached[passed]
@@ -87,7 +88,7 @@ def find_links(
         good &= sure | (_cosines(embed, table, found, chosen) >= settings.least_embedding)
     ends = [(table.hashes[first], table.hashes[second]) for first, second in zip(found.first[chosen], found.second[chosen], strict=True)]
     links = [
-        PairLink(*ends[place], change(judged, place, bool(found.mirrored[pair])), float(judged.coarse[place]))
+        PairLink(*ends[place], change(judged, place, int(found.symmetry[pair])), float(judged.coarse[place]))
         for place, pair in enumerate(chosen)
         if good[place]
     ]
@@ -99,17 +100,24 @@ def candidates(
 ) -> Candidates:
     """The pairs whose codes lie within the radius."""
     step = max(1, len(table) // _FITTED_ON)
-    projection = hash_index.fit_projection(table.wholes[::step])
-    entries = hash_index.index_codes(projection, table.wholes, table.trimmed, table.framed)
+    projection = hash_index.fit_projection(table.descriptions[table.first_form[::step]])
+    form = np.arange(len(table.owner)) - table.first_form[table.owner]
+    part = form > table.framed[table.owner]  # neither whole nor without a frame
+    entries = hash_index.index_codes(projection, table.descriptions, table.owner, form, part)
+    ends = np.append(table.first_form, len(table.owner))
 
     def codes(start: int, probes: npt.NDArray[np.float16]) -> CodeTable:
-        part = np.arange(start, start + len(probes))
-        framed = np.flatnonzero((table.framed >= start) & (table.framed < start + len(probes)))
+        stop = start + len(probes)
+        others = np.arange(ends[start], ends[stop])
+        others = others[form[others] > 0]
+        count = len(probes) * PROBES
         return hash_index.probe_codes(
             projection,
-            np.concatenate([probes.reshape(-1, probes.shape[2]), table.trimmed[framed]]),
-            np.concatenate([np.repeat(part, PROBES), table.framed[framed]]),
-            np.concatenate([np.tile(np.arange(PROBES), len(probes)), np.full(len(framed), -1)]),
+            np.concatenate([probes.reshape(count, probes.shape[2]), table.descriptions[others]]),
+            np.concatenate([np.repeat(np.arange(start, stop), PROBES), table.owner[others]]),
+            np.concatenate([np.zeros(count, np.int64), form[others]]),
+            np.concatenate([np.tile(np.arange(PROBES), len(probes)), np.zeros(len(others), np.int64)]),
+            np.concatenate([np.zeros(count, np.bool_), part[others]]),
         )
 
     def queries() -> Iterator[hash_index.Query]:
@@ -134,11 +142,13 @@ def groups(links: Sequence[PairLink]) -> list[list[str]]:
     return [part.tolist() for part in np.split(hashes[order], np.flatnonzero(np.diff(label[order])) + 1)]
 
 
-def change(judged: Registrations, place: int, mirrored: bool) -> str:
+def change(judged: Registrations, place: int, symmetry: int) -> str:
     """What was done to one picture of a pair to get the other, in words."""
+    mirrored, quarters = mirror_and_quarters(symmetry)
+    turn = abs(90 * quarters + judged.turn[place])
     words = ["mirrored"] * mirrored + ["inverted"] * bool(judged.inverted[place])
-    if abs(judged.turn[place]) > 1.5:
-        words.append(f"turned {abs(judged.turn[place]):.0f}°")
+    if turn > 1.5:
+        words.append(f"turned {min(turn, 360 - turn):.0f}°")
     if min(judged.overlap[place], judged.covered[place]) < 0.97:
         words.append("cropped")
     if judged.agreement[place] < 0.95:
@@ -152,13 +162,11 @@ class _Pairs:
     def __init__(self, table: FingerprintTable, store: FingerprintStore, found: Candidates, workers: int, progress: bool) -> None:
         self._table, self._store, self.found = table, store, found
         self._workers, self._progress = workers, progress
-        self._trimmed = np.stack([found.probe < 0, found.entry < 0], axis=1).astype(np.intp)
-        self._framed = np.zeros(len(table), np.bool_)
-        self._framed[table.framed] = True
+        self._forms = np.stack([found.first_form, found.second_form], axis=1)
 
     def start(self, chosen: npt.NDArray[np.intp]) -> Transforms:
         """Where the chosen pairs lie on each other by their probes, (N, 2, 3)."""
-        return registration.starts(self._aspects(chosen)[:, 0], self.found.probe[chosen], self.found.mirrored[chosen])
+        return registration.starts(self._aspects(chosen)[:, 0], self.found.probe[chosen], self.found.symmetry[chosen])
 
     def sketch_correlations(self, chosen: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
         """(N,) correlations of the pairs' sketches as their probes lay them on each other."""
@@ -194,29 +202,31 @@ class _Pairs:
         def judged(part: npt.NDArray[np.intp]) -> Registrations:
             pairs = chosen[part]
             thumbs = self._thumbs(pairs, 0), self._thumbs(pairs, 1)
-            mirrored = self.found.mirrored[pairs]
-            framed = self._framed[self.found.first[pairs]] & self._framed[self.found.second[pairs]]
-            return registration.judge(*thumbs, transforms[part], signs[part], reached[part], mirrored, self._aspects(pairs), framed)
+            symmetries = self.found.symmetry[pairs]
+            both = self._table.framed[self.found.first[pairs]] & self._table.framed[self.found.second[pairs]]
+            return registration.judge(*thumbs, transforms[part], signs[part], reached[part], symmetries, self._aspects(pairs), both)
 
         # One part at the least, so that there is a result without pairs too.
         parts = self._map(judged, np.arange(len(chosen)), _AT_ONCE[2], "comparing detail") or [judged(np.zeros(0, np.intp))]
         return Registrations(*(np.concatenate(column) for column in zip(*map(_columns, parts), strict=True)))
 
     def _aspects(self, chosen: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-        owners = np.stack([self.found.first[chosen], self.found.second[chosen]], axis=1)
-        aspects: npt.NDArray[np.float64] = self._table.aspects[owners, self._trimmed[chosen]]
-        return aspects
+        return self._table.aspects[np.stack([self._numbers(chosen, which) for which in (0, 1)], axis=1)]
+
+    def _numbers(self, chosen: npt.NDArray[np.intp], which: int) -> npt.NDArray[np.int64]:
+        """(N,) the numbers of the chosen pairs' forms among all forms."""
+        owners = (self.found.first, self.found.second)[which][chosen]
+        return self._table.first_form[owners] + self._forms[chosen, which]
 
     def _planes(self, chosen: npt.NDArray[np.intp], which: int, level: int) -> npt.NDArray[np.float32]:
         if level == 0:
-            owners = (self.found.first, self.found.second)[which][chosen]
-            return self._table.sketches[owners, self._trimmed[chosen, which]].astype(np.float32) / SKETCH_SCALE
+            return self._table.sketches[self._numbers(chosen, which)].astype(np.float32) / np.float32(SKETCH_SCALE)
         return np.stack([registration.normalised(thumb, level) for thumb in self._thumbs(chosen, which)])
 
     def _thumbs(self, chosen: npt.NDArray[np.intp], which: int) -> npt.NDArray[np.uint8]:
         owners = (self.found.first, self.found.second)[which]
         names = self._table.hashes
-        thumbs = [self._store.thumb(names[owners[pair]], bool(self._trimmed[pair, which])) for pair in chosen]
+        thumbs = [self._store.thumb(names[owners[pair]], int(self._forms[pair, which])) for pair in chosen]
         side = registration.LEVELS[-1]
         return np.stack(thumbs) if thumbs else np.zeros((0, side, side), np.uint8)
 
@@ -260,9 +270,12 @@ def _rank_within(owners: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
 
 
 def _plausible(judged: Registrations, settings: DedupSettings) -> npt.NDArray[np.bool_]:
-    alike = (judged.coarse >= settings.sure) | ((judged.likeness >= settings.least_likeness) & (judged.stretch <= settings.rigid))
+    rigid = judged.stretch <= settings.rigid
+    doubtful = (judged.coarse >= settings.doubtful) & (judged.likeness >= settings.least_likeness) & rigid
+    close = judged.closeness >= settings.least_closeness + _CLOSER * (judged.stretch - 1)
+    spoilt = (judged.coarse >= settings.spoilt) & close & rigid
     plausible: npt.NDArray[np.bool_] = (
-        alike
+        ((judged.coarse >= settings.sure) | doubtful | spoilt)
         & (judged.agreement >= settings.least_agreement)
         & (judged.textured >= settings.least_textured)
         & (np.minimum(judged.overlap, judged.covered) >= settings.least_overlap)

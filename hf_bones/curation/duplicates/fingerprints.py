@@ -27,13 +27,19 @@ from hf_bones.manifest.store import ImageRecord
 
 SKETCH_SCALE = 32  # a sketch's steps in a unit of local contrast
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS fingerprints (
-  sha256 TEXT PRIMARY KEY, version INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, aspect REAL NOT NULL,
-  trimmed_aspect REAL NOT NULL, phash TEXT NOT NULL, sketch BLOB NOT NULL, trimmed_sketch BLOB, trimmed BLOB, probes BLOB NOT NULL,
-  thumb BLOB NOT NULL, trimmed_thumb BLOB
-)
-"""
+_COLUMNS = {
+    "sha256": "TEXT PRIMARY KEY",
+    "version": "INTEGER NOT NULL",
+    "width": "INTEGER NOT NULL",
+    "height": "INTEGER NOT NULL",
+    "phash": "TEXT NOT NULL",
+    "has_frame": "INTEGER NOT NULL",
+    "aspects": "BLOB NOT NULL",  # of each form, and so on
+    "descriptions": "BLOB NOT NULL",
+    "sketches": "BLOB NOT NULL",
+    "probes": "BLOB NOT NULL",
+    "thumbs": "BLOB NOT NULL",
+}
 _BATCH = 64  # images between two commits: what a killed run loses at most
 _Found = tuple[tuple[int, int], Fingerprint]
 _SKETCH = (LEVELS[0], LEVELS[0])
@@ -42,19 +48,20 @@ _THUMB = (THUMB_SIDE, THUMB_SIDE)
 
 @dataclass(frozen=True, eq=False)
 class FingerprintTable:
-    """What grouping keeps in memory of N images: about 3.5 kB each; probes and thumbs stay on disk.
+    """What grouping keeps in memory of N images: about 4 kB each; probes and thumbs stay on disk.
 
-    `hashes` (N) are their SHA-256, `sizes` (N, 2) width and height in pixels, `phashes` (N) ImageHash's. `wholes` (N, 143) float16 are
-    their descriptions; of those with a frame, `framed` (M,) their numbers, `trimmed` (M, 143) the descriptions without it. `sketches`
-    (N, 2, 32, 32) int8 are locally normalised pictures, whole and without frame (the same where there is none), `aspects` (N, 2) likewise.
+    `hashes` (N) are their SHA-256, `sizes` (N, 2) width and height in pixels, `phashes` (N) ImageHash's, `framed` (N,) which have a frame.
+    Their F forms stand one after another, those of an image from its `first_form` (N,) on: `owner` (F,) is the image of each,
+    `descriptions` (F, 143) float16, `sketches` (F, 32, 32) int8 are locally normalised pictures, `aspects` (F,) width ÷ height.
     """
 
     hashes: list[str]
     sizes: npt.NDArray[np.int64]
     phashes: list[str]
-    wholes: npt.NDArray[np.float16]
-    framed: npt.NDArray[np.int64]
-    trimmed: npt.NDArray[np.float16]
+    framed: npt.NDArray[np.bool_]
+    first_form: npt.NDArray[np.int64]
+    owner: npt.NDArray[np.int64]
+    descriptions: npt.NDArray[np.float16]
     sketches: npt.NDArray[np.int8]
     aspects: npt.NDArray[np.float64]
 
@@ -70,7 +77,11 @@ class FingerprintStore:
         self._connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.execute(_SCHEMA)
+        there = [row[1] for row in self._connection.execute("PRAGMA table_info(fingerprints)")]
+        if there and there != list(_COLUMNS):  # an older release's: they are made anew
+            self._connection.execute("DROP TABLE fingerprints")
+        columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
+        self._connection.execute(f"CREATE TABLE IF NOT EXISTS fingerprints ({columns})")
 
     def __enter__(self) -> Self:
         return self
@@ -86,7 +97,8 @@ class FingerprintStore:
         """Adds or replaces fingerprints, (SHA-256, (width, height), fingerprint), in one transaction."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            self._connection.executemany(f"INSERT OR REPLACE INTO fingerprints VALUES ({', '.join('?' * 13)})", map(_stored, rows))
+            places = ", ".join("?" * len(_COLUMNS))
+            self._connection.executemany(f"INSERT OR REPLACE INTO fingerprints VALUES ({places})", map(_stored, rows))
         except BaseException:
             self._connection.execute("ROLLBACK")
             raise
@@ -95,36 +107,42 @@ class FingerprintStore:
     def table(self, hashes: Sequence[str]) -> FingerprintTable:
         """The fingerprints of `hashes`, in the order of the hashes themselves. Raises KeyError naming one that has none."""
         names = sorted(hashes)
-        count = len(names)
-        wholes = np.zeros((count, NUMBERS), np.float16)
-        sketches = np.zeros((count, 2, *_SKETCH), np.int8)
-        aspects, sizes = np.zeros((count, 2)), np.zeros((count, 2), np.int64)
-        phashes, framed, trimmed = [""] * count, [], []
-        sql = "SELECT width, height, aspect, trimmed_aspect, phash, sketch, trimmed_sketch, trimmed, substr(probes, 1, ?) FROM fingerprints"
+        sizes, phashes, framed = np.zeros((len(names), 2), np.int64), [""] * len(names), np.zeros(len(names), np.bool_)
+        counts = np.zeros(len(names), np.int64)
+        blobs: tuple[list[bytes], ...] = ([], [], [])
+        sql = "SELECT width, height, phash, has_frame, aspects, descriptions, sketches FROM fingerprints WHERE sha256 = ? AND version = ?"
         for number, name in enumerate(names):
-            row = self._connection.execute(f"{sql} WHERE sha256 = ? AND version = ?", (2 * NUMBERS, name, VERSION)).fetchone()
+            row = self._connection.execute(sql, (name, VERSION)).fetchone()
             if row is None:
                 raise KeyError(f"no fingerprint of image {name}")
-            sizes[number], aspects[number], phashes[number] = row[:2], row[2:4], row[4]
-            sketches[number, 0] = np.frombuffer(row[5], np.int8).reshape(_SKETCH)
-            sketches[number, 1] = np.frombuffer(row[6] or row[5], np.int8).reshape(_SKETCH)
-            wholes[number] = np.frombuffer(row[8], np.float16)
-            if row[7] is not None:
-                framed.append(number)
-                trimmed.append(np.frombuffer(row[7], np.float16))
-        stacked = np.stack(trimmed) if trimmed else np.zeros((0, NUMBERS), np.float16)
-        return FingerprintTable(names, sizes, phashes, wholes, np.array(framed, np.int64), stacked, sketches, aspects)
+            sizes[number], phashes[number], framed[number] = row[:2], row[2], row[3]
+            for kept, blob in zip(blobs, row[4:], strict=True):
+                kept.append(blob)
+            counts[number] = len(row[4]) // 8
+        aspects, descriptions, sketches = (b"".join(kept) for kept in blobs)
+        return FingerprintTable(
+            hashes=names,
+            sizes=sizes,
+            phashes=phashes,
+            framed=framed,
+            first_form=np.cumsum(counts) - counts,
+            owner=np.repeat(np.arange(len(names)), counts),
+            descriptions=np.frombuffer(descriptions, np.float16).reshape(-1, NUMBERS),
+            sketches=np.frombuffer(sketches, np.int8).reshape(-1, *_SKETCH),
+            aspects=np.frombuffer(aspects, np.float64),
+        )
 
     def probes(self, names: Sequence[str], at_once: int = 1000) -> Iterator[tuple[int, npt.NDArray[np.float16]]]:
-        """The probes of images, (K, 33, 143) at a time, each with the number of its first in `names`."""
+        """The probes of images, (K, 61, 143) at a time, each with the number of its first in `names`."""
         for start in range(0, len(names), at_once):
             part = names[start : start + at_once]
             blobs = [self._blob("probes", name) for name in part]
             yield start, np.frombuffer(b"".join(blobs), np.float16).reshape(len(part), PROBES, NUMBERS)
 
-    def thumb(self, name: str, trimmed: bool) -> npt.NDArray[np.uint8]:
-        """The (128, 128) thumb of an image, whole or without its frame."""
-        return np.frombuffer(self._blob("coalesce(trimmed_thumb, thumb)" if trimmed else "thumb", name), np.uint8).reshape(_THUMB)
+    def thumb(self, name: str, form: int) -> npt.NDArray[np.uint8]:
+        """The (128, 128) thumb of one of an image's forms."""
+        size = THUMB_SIDE**2
+        return np.frombuffer(self._blob(f"substr(thumbs, {1 + form * size}, {size})", name), np.uint8).reshape(_THUMB)
 
     def _blob(self, column: str, name: str) -> bytes:
         row = self._connection.execute(f"SELECT {column} FROM fingerprints WHERE sha256 = ?", (name,)).fetchone()
@@ -135,13 +153,19 @@ class FingerprintStore:
 
 def _stored(row: tuple[str, tuple[int, int], Fingerprint]) -> tuple[object, ...]:
     sha256, (width, height), found = row
-    framed: tuple[bytes | None, bytes | None, bytes | None] = (None, None, None)
-    if found.trimmed is not None and found.trimmed_thumb is not None:
-        framed = (sketch(found.trimmed_thumb).tobytes(), found.trimmed.tobytes(), found.trimmed_thumb.tobytes())
     return (
-        sha256, VERSION, width, height, found.aspect, found.trimmed_aspect, found.phash, sketch(found.thumb).tobytes(), *framed[:2],
-        found.probes.tobytes(), found.thumb.tobytes(), framed[2],
-    )  # fmt: skip
+        sha256,
+        VERSION,
+        width,
+        height,
+        found.phash,
+        found.has_frame,
+        np.array([form.aspect for form in found.forms], np.float64).tobytes(),
+        b"".join(form.description.tobytes() for form in found.forms),
+        b"".join(sketch(form.thumb).tobytes() for form in found.forms),
+        found.probes.tobytes(),
+        b"".join(form.thumb.tobytes() for form in found.forms),
+    )
 
 
 def sketch(thumb: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:

@@ -2,9 +2,10 @@
 
 Descriptions (`canonical.py`) are whitened, so that what all radiographs of a hand share weighs no more than what tells two of them
 apart, and their signs are taken as a code of 128 bits (Gong and Lazebnik, "Iterative Quantization", CVPR 2011, without the iteration).
-An inverted picture has the opposite code; each code is turned so that it points the way most do. Codes that lie near each other are
-found by locality-sensitive hashing (Indyk and Motwani, STOC 1998): tables keyed by some of the bits, as many as keep a table's cells
-about as full whatever the number of images.
+An inverted picture has the opposite code; each code is turned so that it points the way most do. Every picture is entered as it is and
+under the seven other symmetries of a square, so that what is asked need not be turned. Codes that lie near each other are found by
+locality-sensitive hashing (Indyk and Motwani, STOC 1998): tables keyed by some of the bits, as many as keep a table's cells about as full
+whatever the number of images.
 
 Not here: whether a pair really is one picture (`registration.py`).
 """
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hf_bones.curation.duplicates.canonical import FREQUENCIES, mirror_signs
+from hf_bones.curation.duplicates.canonical import FREQUENCIES, SYMMETRIES, symmetric
 from hf_bones.curation.in_order import in_order
 
 BITS = 128
@@ -41,27 +42,29 @@ class Projection:
 
 @dataclass(frozen=True, eq=False)
 class CodeTable:
-    """Codes with whose they are: `codes` (N, 2) uint64, `owner` (N,) image numbers, `probe` (N,) which form of the image; -1 is trimmed.
-
-    `mirrored` (N,) says that the code is that of the form's mirror image.
+    """Codes with whose they are: `codes` (N, 2) uint64, `owner` (N,) image numbers, `form` (N,) which of the image's forms, and `way` (N,)
+    how that form was changed: by which probe, in what is asked; under which symmetry, in what is looked up. `part` (N,) says that the form
+    is only a part of its image: two parts are not compared, since a letter or a ruler is in many films.
     """
 
     codes: Codes
     owner: npt.NDArray[np.int32]
-    probe: npt.NDArray[np.int16]
-    mirrored: npt.NDArray[np.bool_]
+    form: npt.NDArray[np.int16]
+    way: npt.NDArray[np.int16]
+    part: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Pairs worth a closer look, each once: image `first` in the form (`probe`, `mirrored`) looks like image `second` in form `entry`
-    (0 whole, -1 trimmed); `distance` is the Hamming distance of their codes. `skipped` counts lookups of cells too full to be read."""
+    """Pairs worth a closer look, each once: form `first_form` of image `first`, as its `probe`, looks like form `second_form` of image
+    `second` under `symmetry`; `distance` is the Hamming distance of their codes. `skipped` counts lookups of cells too full to be read."""
 
     first: npt.NDArray[np.int32]
     second: npt.NDArray[np.int32]
+    first_form: npt.NDArray[np.int16]
     probe: npt.NDArray[np.int16]
-    mirrored: npt.NDArray[np.bool_]
-    entry: npt.NDArray[np.int16]
+    second_form: npt.NDArray[np.int16]
+    symmetry: npt.NDArray[np.int16]
     distance: npt.NDArray[np.int16]
     skipped: int
 
@@ -94,35 +97,37 @@ def code(projection: Projection, descriptions: npt.NDArray[np.floating]) -> tupl
 
 
 def index_codes(
-    projection: Projection, wholes: npt.NDArray[np.floating], trimmed: npt.NDArray[np.floating], trimmed_owner: npt.NDArray[np.integer]
+    projection: Projection,
+    descriptions: npt.NDArray[np.floating],
+    owner: npt.NDArray[np.integer],
+    form: npt.NDArray[np.integer],
+    part: npt.NDArray[np.bool_],
 ) -> CodeTable:
-    """What is looked up: each image whole, (N, 143), and those with a frame without it, (M, 143), `trimmed_owner` (M,) naming whose."""
-    descriptions = np.concatenate([wholes, trimmed])
-    owner = np.concatenate([np.arange(len(wholes)), trimmed_owner]).astype(np.int32)
-    probe = np.repeat(np.array([0, -1], np.int16), [len(wholes), len(trimmed)])
+    """What is looked up: (N, 143) descriptions of forms of images, each under all symmetries; a `part` only as it is."""
     seen = np.linalg.norm(descriptions.astype(np.float32), axis=1) > 0.5
-    descriptions, owner, probe = descriptions[seen], owner[seen], probe[seen]
-    codes, doubtful = code(projection, descriptions)
-    codes = np.concatenate([codes, ~codes[doubtful]])
-    return CodeTable(
-        codes, np.concatenate([owner, owner[doubtful]]), np.concatenate([probe, probe[doubtful]]), np.zeros(len(codes), np.bool_)
-    )
+    tables = []
+    for symmetry in range(SYMMETRIES):
+        chosen = np.flatnonzero(seen & ~part if symmetry else seen)
+        codes, doubtful = code(projection, symmetric(descriptions[chosen].astype(np.float32), symmetry))
+        both = np.concatenate([chosen, chosen[doubtful]])
+        way = np.full(len(both), symmetry, np.int16)
+        columns = owner[both].astype(np.int32), form[both].astype(np.int16), way, part[both]
+        tables.append((np.concatenate([codes, ~codes[doubtful]]), *columns))
+    return CodeTable(*(np.concatenate(column) for column in zip(*tables, strict=True)))
 
 
 def probe_codes(
-    projection: Projection, descriptions: npt.NDArray[np.floating], owner: npt.NDArray[np.integer], probe: npt.NDArray[np.integer]
+    projection: Projection,
+    descriptions: npt.NDArray[np.floating],
+    owner: npt.NDArray[np.integer],
+    form: npt.NDArray[np.integer],
+    probe: npt.NDArray[np.integer],
+    part: npt.NDArray[np.bool_],
 ) -> CodeTable:
-    """What is asked: (N, 143) descriptions of forms of images, each also as its mirror image."""
+    """What is asked: (N, 143) descriptions of probes of images' forms."""
     seen = np.linalg.norm(descriptions.astype(np.float32), axis=1) > 0.5
-    descriptions, owner, probe = descriptions[seen].astype(np.float32), owner[seen].astype(np.int32), probe[seen].astype(np.int16)
-    straight, _ = code(projection, descriptions)
-    mirror, _ = code(projection, descriptions * mirror_signs())
-    return CodeTable(
-        np.concatenate([straight, mirror]),
-        np.tile(owner, 2),
-        np.tile(probe, 2),
-        np.repeat(np.array([False, True]), len(descriptions)),
-    )
+    codes, _ = code(projection, descriptions[seen])
+    return CodeTable(codes, owner[seen].astype(np.int32), form[seen].astype(np.int16), probe[seen].astype(np.int16), part[seen])
 
 
 def find_candidates(
@@ -137,28 +142,28 @@ def find_candidates(
     """Pairs of different images of which a query's code lies within `radius` bits of an entry's.
 
     `queries` make the codes that are asked, in parts that fit into memory. Each of `tables` tables is keyed by some of the first 64
-    bits, one more than there are doublings of the entries. Cells with more than `fullest` entries are passed over and counted.
+    bits, as many as there are doublings of the entries. Cells with more than `fullest` entries are passed over and counted.
     """
-    bits = max(6, min(24, 1 + int(np.ceil(np.log2(max(len(entries.codes), 2))))))
+    bits = max(6, min(24, int(np.ceil(np.log2(max(len(entries.codes), 2))))))
     random = np.random.default_rng(0)
     chosen = [np.sort(random.choice(KEY_BITS, bits, replace=False)) for _ in range(tables)]
     cells: list[_Cells] = []
     for places in chosen:
         keys = _keys(entries.codes[:, 0], places)
         order = np.argsort(keys, kind="stable").astype(np.int32)
-        cells.append((order, np.searchsorted(keys[order], np.arange(2**bits + 1)).astype(np.int32)))
+        cells.append((order, np.cumsum(np.bincount(keys + 1, minlength=2**bits + 1), dtype=np.int32)))
 
     def look_up(query: Query) -> tuple[tuple[npt.NDArray[np.int64], ...], int]:
-        part, skipped = query(), 0
+        asked, skipped = query(), 0
         found = [np.zeros(0, np.int64)]
         for places, (order, starts) in zip(chosen, cells, strict=True):
-            keys = _keys(part.codes[:, 0], places)
+            keys = _keys(asked.codes[:, 0], places)
             lengths = starts[keys + 1] - starts[keys]
             full = lengths > fullest
             skipped += int(full.sum())
             for chunk in _chunks(np.flatnonzero((lengths > 0) & ~full), lengths):
-                found.append(_near(entries, part, order, starts[keys[chunk]], lengths[chunk], chunk, radius))
-        return _best(entries, part, np.unique(np.concatenate(found))), skipped
+                found.append(_near(entries, asked, order, starts[keys[chunk]], lengths[chunk], chunk, radius))
+        return _best(entries, asked, np.unique(np.concatenate(found))), skipped
 
     with ThreadPoolExecutor(workers) as pool:
         answers = list(in_order(pool, look_up, queries, workers))  # few queries at a time: each holds its probes in memory
@@ -184,7 +189,7 @@ def _chunks(asked: npt.NDArray[np.int64], lengths: npt.NDArray[np.integer]) -> I
 
 def _near(
     entries: CodeTable,
-    part: CodeTable,
+    asked: CodeTable,
     order: npt.NDArray[np.int32],
     starts: npt.NDArray[np.integer],
     lengths: npt.NDArray[np.integer],
@@ -198,22 +203,25 @@ def _near(
     within = np.arange(int(ends[-1])) - np.repeat(ends - lengths, lengths)
     entry = order[np.repeat(starts, lengths) + within]
     query = np.repeat(queries, lengths)
-    distance = np.bitwise_count(entries.codes[entry] ^ part.codes[query]).sum(axis=1, dtype=np.int16)
-    good = (distance <= radius) & (entries.owner[entry] != part.owner[query])
+    distance = np.bitwise_count(entries.codes[entry] ^ asked.codes[query]).sum(axis=1, dtype=np.int16)
+    near = np.flatnonzero(distance <= radius)
+    query, entry = query[near], entry[near]
+    good = (entries.owner[entry] != asked.owner[query]) & ~(entries.part[entry] & asked.part[query])
     packed: npt.NDArray[np.int64] = (query[good].astype(np.int64) << 32) | entry[good]
     return packed
 
 
-def _best(entries: CodeTable, part: CodeTable, packed: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
-    """first, second, probe, mirrored, entry, distance of the nearest lookup of each pair of images."""
+def _best(entries: CodeTable, asked: CodeTable, packed: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
+    """The columns of `Candidates` for the nearest lookup of each pair of images."""
     query, entry = packed >> 32, packed & 0xFFFFFFFF
-    distance = np.bitwise_count(entries.codes[entry] ^ part.codes[query]).sum(axis=1, dtype=np.int64)
-    columns = (part.owner[query], entries.owner[entry], part.probe[query], part.mirrored[query], entries.probe[entry], distance)
+    distance = np.bitwise_count(entries.codes[entry] ^ asked.codes[query]).sum(axis=1, dtype=np.int64)
+    owners, forms = (asked.owner[query], entries.owner[entry]), (asked.form[query], entries.form[entry])
+    columns = (*owners, forms[0], asked.way[query], forms[1], entries.way[entry], distance)
     return _nearest(tuple(column.astype(np.int64) for column in columns))
 
 
 def _nearest(columns: tuple[npt.NDArray[np.int64], ...]) -> tuple[npt.NDArray[np.int64], ...]:
-    first, second, distance = columns[0], columns[1], columns[5]
+    first, second, distance = columns[0], columns[1], columns[-1]
     pair = (np.minimum(first, second) << 32) | np.maximum(first, second)
     order = np.lexsort((distance, pair))
     chosen = order[np.concatenate([[True], np.diff(pair[order]) != 0])] if len(order) else order
@@ -223,8 +231,7 @@ def _nearest(columns: tuple[npt.NDArray[np.int64], ...]) -> tuple[npt.NDArray[np
 def _merge(kept: list[tuple[npt.NDArray[np.int64], ...]], skipped: int) -> Candidates:
     if not kept:
         nothing = np.zeros(0, np.int64)
-        kept = [(nothing,) * 6]
-    columns = _nearest(tuple(np.concatenate(column) for column in zip(*kept, strict=True)))
-    first, second, probe, mirrored, entry, distance = columns
-    pair = first.astype(np.int32), second.astype(np.int32)
-    return Candidates(*pair, probe.astype(np.int16), mirrored.astype(np.bool_), entry.astype(np.int16), distance.astype(np.int16), skipped)
+        kept = [(nothing,) * 7]
+    first, second, *others = _nearest(tuple(np.concatenate(column) for column in zip(*kept, strict=True)))
+    first_form, probe, second_form, symmetry, distance = (column.astype(np.int16) for column in others)
+    return Candidates(first.astype(np.int32), second.astype(np.int32), first_form, probe, second_form, symmetry, distance, skipped)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from hf_bones.curation.duplicates.canonical import THUMB_SIDE, Affine, probe_transforms, trim_box
+from hf_bones.curation.duplicates.canonical import SYMMETRIES, THUMB_SIDE, Affine, probe_transforms, symmetry_transform, trim_box
 
 Plane = npt.NDArray[np.float32]
 Transforms = npt.NDArray[np.float64]
@@ -27,6 +27,7 @@ _SETTLED = 1e-3  # a pair whose correlation has grown by less than this in two s
 _FLOOR = 4.0  # grey levels: spread under which a neighbourhood counts as flat
 _CLIP = 1.5  # of the locally normalised grey's unit: what differs more is another thing, and must not pull
 _WINDOW = 5  # of every fourth place, so 20 px at 128: the windows in which detail is compared
+_CLOSE = 0.9  # correlation of fine detail that two films hardly ever reach, and copies mostly where nothing was drawn or clipped
 _FRAME_EDGE = 3  # px at 128: how far the edge of a frame reaches into fine detail
 _TEXTURE = 0.4  # grey levels², of fine detail: what compression leaves of a flat ground is less
 
@@ -37,9 +38,10 @@ class Registrations:
 
     `transform` (N, 2, 3) takes a place in the second, in [0, 1]², to its place in the first. `coarse` is the correlation in [-1, 1] of
     the locally normalised pictures at the finest level, without their frames. Of fine detail in the textured part of the overlap,
-    `likeness` is the median correlation, `agreement` the share that correlates to 0.6 or more. `textured` is the share of the overlap
-    that has texture, `overlap` that of the second within the first, `covered` that of the first within the second. `turn` (degrees),
-    `stretch` (≥ 1, the scales along two axes against each other) and `inverted` describe the transform.
+    `likeness` is the median correlation, `agreement` the share that correlates to 0.6 or more, `closeness` to 0.9 or more. `textured` is
+    the share of the overlap that has texture, `overlap` that of the second within the first, `covered` that of the first within the
+    second. `turn` (degrees, beside the quarter turns of its symmetry), `stretch` (≥ 1, the scales along two axes against each other) and
+    `inverted` describe the transform.
     """
 
     transform: Transforms
@@ -47,6 +49,7 @@ class Registrations:
     coarse: npt.NDArray[np.float64]
     likeness: npt.NDArray[np.float64]
     agreement: npt.NDArray[np.float64]
+    closeness: npt.NDArray[np.float64]
     textured: npt.NDArray[np.float64]
     overlap: npt.NDArray[np.float64]
     covered: npt.NDArray[np.float64]
@@ -65,15 +68,18 @@ def normalised(thumb: npt.NDArray[np.uint8], level: int) -> Plane:
     return plane
 
 
-def starts(aspects: npt.NDArray[np.floating], probes: npt.NDArray[np.integer], mirrored: npt.NDArray[np.bool_]) -> Transforms:
-    """Where N candidates lie on each other by their probes, (N, 2, 3): `aspects` are the firsts', a probe under 0 is the whole form."""
+def starts(aspects: npt.NDArray[np.floating], probes: npt.NDArray[np.integer], symmetries: npt.NDArray[np.integer]) -> Transforms:
+    """Where N candidates lie on each other by their probes, (N, 2, 3): `aspects` are the firsts', `symmetries` the seconds'."""
     if not len(aspects):
         return np.zeros((0, 2, 3))
     rounded, place = np.unique(np.round(aspects, 3), return_inverse=True)
     every = np.stack([np.stack(probe_transforms(float(aspect))) for aspect in rounded])
-    found: Transforms = every[place, np.maximum(probes, 0)]
-    found[mirrored] = compose(found[mirrored], np.array([[-1.0, 0, 1], [0, 1, 0]]))
-    return found
+    return compose(every[place, probes], symmetry_transforms()[symmetries])
+
+
+def symmetry_transforms() -> Transforms:
+    """(8, 2, 3): the matrix of each symmetry of a square."""
+    return np.stack([symmetry_transform(symmetry) for symmetry in range(SYMMETRIES)])
 
 
 def align(firsts: Plane, seconds: Plane, transforms: Transforms, signs: npt.NDArray[np.floating], level: int) -> tuple[Transforms, Plane]:
@@ -151,7 +157,7 @@ def judge(
     transforms: Transforms,
     signs: npt.NDArray[np.floating],
     coarse: npt.NDArray[np.floating],
-    mirrored: npt.NDArray[np.bool_],
+    symmetries: npt.NDArray[np.integer],
     aspects: npt.NDArray[np.floating],
     both_framed: npt.NDArray[np.bool_],
 ) -> Registrations:
@@ -173,7 +179,7 @@ def judge(
         reached[framed] = correlation(sample(planes[0] * sign[framed], transforms[framed])[0], planes[1], compared[framed])
     linear = transforms[:, :, :2] * np.stack([aspects[:, 0], np.ones(len(aspects))], axis=1)[:, :, None]
     linear = linear / np.stack([aspects[:, 1], np.ones(len(aspects))], axis=1)[:, None, :]
-    linear[mirrored, :, 0] *= -1
+    linear = linear @ symmetry_transforms()[symmetries, :, :2].transpose(0, 2, 1)
     scales = np.linalg.svd(linear, compute_uv=False)
     local, counted = _local_correlations(moved, detail, compared)
     number = np.maximum(counted.sum(axis=(1, 2)), 1)
@@ -184,6 +190,7 @@ def judge(
         coarse=reached,
         likeness=np.array(likeness),
         agreement=((local > 0.6) & counted).sum(axis=(1, 2)) / number,
+        closeness=((local > _CLOSE) & counted).sum(axis=(1, 2)) / number,
         textured=counted.sum(axis=(1, 2)) / np.maximum(_pooled(compared.astype(np.float32)).sum(axis=(1, 2)), 1),
         overlap=inside.mean(axis=(1, 2)),
         covered=_covered(transforms),

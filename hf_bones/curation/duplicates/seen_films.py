@@ -23,6 +23,7 @@ LEARNT, CHOSEN = (
     "learnt",
     "chosen",
 )  # in what way a film was seen: in training, or in validation, by which checkpoint and settings were chosen
+_MAX_BYTES = 2**28  # unpacked: millions of films
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -117,9 +118,13 @@ def write_seen_films(seen: SeenFilms, path: Path) -> None:
 def read_seen_films(path: Path) -> SeenFilms:
     """The films of a file, without their codes where these are of another version. Raises ValueError naming it where it is damaged."""
     try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > _MAX_BYTES:
+            raise ValueError(f"it would unpack to {size:,} bytes")
         with np.load(path, allow_pickle=False) as stored:
             version = int(stored["version"])
             seen = SeenFilms(*(stored[name] for name in ("hashes", "validation", "codes", "owner")))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: it cannot be read as the list of films that a checkpoint learnt from: {error}") from error
     return seen if version == VERSION else SeenFilms(seen.hashes, seen.validation, seen.codes[:0], seen.owner[:0])

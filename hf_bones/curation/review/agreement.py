@@ -1,7 +1,8 @@
 """How far two reviewers agree: Cohen's kappa with an interval, the table of their readings, and the images they differ on.
 
 Kappa (Cohen 1960) is scikit-learn's; the interval is a percentile bootstrap over groups of images (copies, films of one patient), which
-are read alike. Readings are taken from the log of decisions: of each reviewer, what stands. Not here: who is right.
+are read alike. Readings are taken from the log of decisions: of each reviewer, what stands. Whoever adjudicates has seen the readings of
+others, so that an adjudication is none. Not here: who is right.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from hf_bones.curation.review.facets import DROP, KEEP, RELABEL
 from hf_bones.labels import THREE_CLASS
 from hf_bones.manifest.store import Decision, Manifest
+from hf_bones.manifest.votes import adjudicates
 from hf_bones.metrics.intervals import MIN_DEFINED_SHARE
 
 AS_THEY_CAME = "labels as they came"  # stands for a reviewer: what each image was labelled when it came
@@ -55,7 +57,7 @@ def label_readings(decisions: Iterable[Decision]) -> dict[str, dict[str, str]]:
     """Reviewer → image → the label that they last gave or confirmed, of what stands. `decisions` are oldest first."""
     read: dict[str, dict[str, str]] = defaultdict(dict)
     for decision in decisions:
-        if decision.decision == RELABEL and not decision.undone:
+        if decision.decision == RELABEL and not decision.undone and not adjudicates(decision):
             read[decision.decided_by][decision.sha256] = decision.label
     return dict(read)
 
@@ -64,7 +66,7 @@ def use_readings(decisions: Iterable[Decision]) -> dict[str, dict[str, str]]:
     """Reviewer → image → "drop" or "keep": the last that stands; who gave an image a label without dropping it would keep it."""
     read: dict[str, dict[str, str]] = defaultdict(dict)
     for decision in decisions:
-        if decision.undone or decision.decision not in (DROP, KEEP, RELABEL):
+        if decision.undone or decision.decision not in (DROP, KEEP, RELABEL) or adjudicates(decision):
             continue
         if decision.decision == RELABEL:
             read[decision.decided_by].setdefault(decision.sha256, KEEP)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from hf_bones.labels import THREE_CLASS
 from hf_bones.manifest.store import Decision, ImageRecord
+from hf_bones.manifest.votes import NEEDS_ADJUDICATION, differ, on_use
 
 DROP, KEEP, RELABEL = "drop", "keep", "relabel"
 UNDECIDED, KEPT, DROPPED, RELABELLED, CONFIRMED = "undecided", "kept", "dropped", "relabelled", "confirmed"
@@ -72,7 +73,8 @@ class Entry:
 
     @property
     def dropped(self) -> bool:
-        return self.record.decision == DROP
+        """Whether it is dropped, and no other reviewer keeps it."""
+        return self.record.decision == DROP and not differ(on_use(self.record.votes))
 
     @property
     def relabelled(self) -> bool:
@@ -108,6 +110,8 @@ def band(suspicion: float | None) -> str:
 
 
 def _decision(entry: Entry) -> tuple[str, ...]:
+    if entry.record.disputed:
+        return (NEEDS_ADJUDICATION,)
     said = [{DROP: DROPPED, KEEP: KEPT}.get(entry.record.decision, entry.record.decision)] if entry.record.decision else []
     if entry.record.reviewed_label:
         said.append(RELABELLED if entry.relabelled else CONFIRMED)
@@ -129,7 +133,7 @@ def _copies(entry: Entry) -> tuple[str, ...]:
 FACETS = (
     Facet("label", "Label", lambda entry: (entry.record.final_label,), THREE_CLASS.names),
     Facet("subtype", "Subtype", lambda entry: (entry.record.final_subtype,)),
-    Facet("decision", "Decision", _decision, (UNDECIDED, KEPT, DROPPED, RELABELLED, CONFIRMED)),
+    Facet("decision", "Decision", _decision, (NEEDS_ADJUDICATION, UNDECIDED, KEPT, DROPPED, RELABELLED, CONFIRMED)),
     Facet(
         "suspicion",
         "Suspect label",

@@ -7,7 +7,6 @@ operations on arrays. One thread at a time.
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from hf_bones.collect.upkeep.status import label_conflicts
 from hf_bones.curation.review.facets import BLIND_FACETS, FACETS, MINE, READ, UNREAD, Check, Entry, Facet, NeighbourLink, Opinion
+from hf_bones.manifest.foreign import shares_of
 from hf_bones.manifest.store import Decision, Manifest
 
 # Orders beside "check:REASON", which brings the most extreme values of a check first.
@@ -125,7 +125,7 @@ class ReviewIndex:
             # The last that says how suspect the label is, else the last.
             "SELECT sha256, model, label, probabilities, suspicion FROM opinions ORDER BY suspicion IS NOT NULL, given_at"
         ):
-            opinions[sha] = Opinion(model, label, json.loads(shares), suspicion)
+            opinions[sha] = Opinion(model, label, shares_of(shares), suspicion)
         decisions: dict[str, list[Decision]] = defaultdict(list)
         for decision in self.manifest.decisions():
             decisions[decision.sha256].append(decision)

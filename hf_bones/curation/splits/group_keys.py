@@ -15,6 +15,7 @@ from hf_bones.collect.upkeep.status import label_conflicts
 from hf_bones.curation.splits.names import UNUSED, merge_groups
 from hf_bones.curation.subject import DATASET_KIND
 from hf_bones.manifest.store import ImageRecord, Manifest
+from hf_bones.manifest.votes import NEEDS_ADJUDICATION, differ, on_use, stated_labels, told
 
 GROUP, PAGE, COPIES, HASH = "patient or group", "page or publication", "near-duplicates", "identical bytes"
 KINDS = (GROUP, PAGE, COPIES, HASH)
@@ -88,10 +89,13 @@ def images_by_key(keys: Iterable[Key], kind: str) -> dict[str, list[str]]:
 def why_left_out(record: ImageRecord, labels: Sequence[str] = (), copies: Sequence[str] = ()) -> str:
     """Why a build leaves an image out; "" where it takes it. `labels` are those that contradict each other (`label_conflicts`), `copies`
     those of its near-duplicates."""
-    if record.decision == "drop":
+    disputed = record.disputed
+    if record.decision == "drop" and not differ(on_use(disputed)):
         return f"dropped: {record.decision_reason}"
     if not record.file:
         return "no longer there"
+    if disputed:
+        return f"{NEEDS_ADJUDICATION}: {told(disputed)}"
     if len(labels) > 1 and record.decision != "keep" and not record.reviewed_label:
         return f"seen under different labels: {', '.join(labels)}"
     if len(copies) > 1 and record.decision != "keep" and not record.reviewed_label:
@@ -104,9 +108,18 @@ def left_out_reasons(manifest: Manifest, records: Sequence[ImageRecord]) -> dict
     conflicts = label_conflicts(manifest)
     labels: dict[str, set[str]] = defaultdict(set)
     for record in records:
-        if record.copy_group and record.decision != "drop" and record.final_label:
-            labels[record.copy_group].add(record.final_label)
+        if record.copy_group and record.decision != "drop":
+            labels[record.copy_group] |= stated_labels(record.final_label, record.votes)
     return {
         record.sha256: why_left_out(record, conflicts.get(record.sha256, []), sorted(labels.get(record.copy_group, ())))
         for record in records
     }
+
+
+def adjudication_notes(reasons: Iterable[str]) -> list[str]:
+    """How many of `reasons` to leave an image out are that its reviewers differ, as a note for whoever builds."""
+    count = sum(reason.startswith(f"{NEEDS_ADJUDICATION}:") for reason in reasons)
+    if not count:
+        return []
+    images = "image" if count == 1 else "images"
+    return [f"{count:,} {images} left out, on which reviewers differ (needs adjudication); refused.csv names them with their votes"]

@@ -7,6 +7,7 @@ Not here: dealing groups out (`dealing.py`), reading the keys of a manifest (`gr
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -17,11 +18,17 @@ DEFAULT_PROPORTIONS: Mapping[str, float] = {TRAIN: 0.7, VALIDATION: 0.15, TEST: 
 
 _ALIASES = {
     TRAIN: (TRAIN, "training"),
-    VALIDATION: (VALIDATION, "val", "valid", "dev", "development"),
-    TEST: (TEST, "testing", "heldout", "held_out"),
+    VALIDATION: (VALIDATION, "val", "valid", "dev", "development", "eval", "evaluation"),
+    TEST: (TEST, "testing", "heldout", "held_out", "holdout", "hold_out"),
     UNUSED: (UNUSED, "none", "excluded", "ignore"),
 }
 _KNOWN = {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
+# What stands beside a split's word in the names of folders, and says nothing of which split it is.
+_DECORATION = {
+    "set", "sets", "data", "dataset", "datasets", "images", "image", "imgs", "img", "pictures", "films", "files", "folder", "dir", "split",
+    "subset", "part", "final", "new", "the", "bone", "bones", "x", "ray", "rays", "xray", "xrays", "radiographs",
+}  # fmt: skip
+_GLUED = re.compile(r"(train|training|val|valid|validation|dev|test|testing)(sets?|data|dataset|images?|imgs?)")
 
 
 class GroupLeakError(ValueError):
@@ -29,16 +36,20 @@ class GroupLeakError(ValueError):
 
 
 def split_name(word: str) -> str:
-    """The split that `word` names: "val", "valid" and "dev" are validation; empty stays empty (no split given).
+    """The split that `word` names: "val", "valid" and "dev" are validation, "Training_data" is train; empty stays empty (no split given).
 
     Raises ValueError for a word that names no split.
     """
     key = word.strip().casefold().replace(" ", "_").replace("-", "_")
     if not key:
         return ""
-    if key not in _KNOWN:
-        raise ValueError(f"{word!r} names no split; known: {', '.join(_KNOWN)} (or leave it empty)")
-    return _KNOWN[key]
+    if key in _KNOWN:
+        return _KNOWN[key]
+    parts = [part.casefold() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_]+", word)]  # "TrainSet" is two, numbers none
+    left = [glued[1] if (glued := _GLUED.fullmatch(part)) else part for part in parts if part not in _DECORATION]
+    if len(left) == 1 and left[0] in _KNOWN:
+        return _KNOWN[left[0]]
+    raise ValueError(f"{word!r} names no split; known: {', '.join(_KNOWN)} (or leave it empty)")
 
 
 def merge_groups(*columns: Sequence[str]) -> list[str]:
@@ -88,7 +99,7 @@ def require_no_leaks(groups: Sequence[str], splits: Sequence[str]) -> None:
         more = f"; and {len(leaks) - 10} more" if len(leaks) > 10 else ""
         raise GroupLeakError(
             f"{len(leaks)} group(s) are in more than one split: {shown}{more}. Give all rows of a group the same split, "
-            "mark rows as 'unused' or drop them, or have the split made again: leave it out, or run hf-bones curate split --anew"
+            "mark rows as 'unused' or drop them, or have the split made again (hf-bones build --split-anew, hf-bones curate split --anew)"
         )
 
 

@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from hf_bones.config.loading import parse_json
 from hf_bones.dataset.arrays.index import ArrayCacheError, Index, Pixels, Records, sources_of, usable_index
 from hf_bones.dataset.arrays.pixels import ArrayCache
 
@@ -240,8 +241,8 @@ def folder_states(dataset: str | Path) -> dict[str, str]:
     if not (folder / "dataset_dict.json").is_file():
         return {}
     states = {}
-    for split in json.loads((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]:
-        stored = json.loads((folder / split / "state.json").read_text(encoding="utf-8"))
+    for split in parse_json((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]:
+        stored = parse_json((folder / split / "state.json").read_text(encoding="utf-8"))
         files = [folder / split / file["filename"] for file in stored["_data_files"]]
         facts = [[file.name, (stat := file.stat()).st_size, stat.st_mtime_ns] for file in files]
         states[split] = hashlib.sha256(json.dumps([stored["_fingerprint"], facts]).encode()).hexdigest()

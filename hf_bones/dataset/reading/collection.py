@@ -1,7 +1,7 @@
 """A collection's images as rows for a dataset.
 
-What stays together is read by `curation/splits/group_keys.py`. Images that were dropped, that have no label, or that were seen under
-different labels are left out, each with the reason.
+What stays together is read by `curation/splits/group_keys.py`. Images that were dropped, that have no label, on which
+reviewers differ, or that were seen under different labels are left out, each with the reason.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import math
 from pathlib import Path
 
 from hf_bones.collect.candidate import UNKNOWN_LICENCE
-from hf_bones.curation.splits.group_keys import GROUP, PAGE, group_keys, left_out_reasons, merged_groups
+from hf_bones.curation.splits.group_keys import GROUP, PAGE, adjudication_notes, group_keys, left_out_reasons, merged_groups
 from hf_bones.curation.splits.names import split_name
 from hf_bones.curation.subject import COLLECTION_KIND
 from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
 from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.images.salvage import salvaged_share
+from hf_bones.manifest.foreign import ForeignFileError, file_inside, require_sound
 from hf_bones.manifest.store import ImageRecord, open_manifest
 
 
@@ -26,6 +27,7 @@ def collection_rows(folder: Path, *, source: str = "", licence: str = "") -> Rea
     """
     rows, left_out, guessed = [], [], 0
     with open_manifest(folder) as manifest:
+        require_sound(manifest)
         records = list(manifest.images())
         reasons = left_out_reasons(manifest, records)
         # Copies are handed on apart: the build says how many images have no group of any kind.
@@ -34,11 +36,16 @@ def collection_rows(folder: Path, *, source: str = "", licence: str = "") -> Rea
             if reasons[record.sha256]:
                 left_out.append(LeftOut(record.file, reasons[record.sha256]))
                 continue
+            try:
+                file_inside(manifest.folder, record.file)
+            except ForeignFileError as error:
+                left_out.append(LeftOut(record.file, error.why))
+                continue
             guessed += record.label_basis == "query" and not record.reviewed_label
             rows.append(_row(folder, record, groups.get(record.sha256, ""), source, licence))
     if not rows and not left_out:
         raise SourceError(f"{folder}: the collection holds no image yet; collect some with: hf-bones collect --out {folder}")
-    notes = []
+    notes = adjudication_notes(reasons.values())
     if guessed:
         notes.append(f"{guessed} of {len(rows)} labels are search terms that nobody has checked against the picture")
     return Reading(rows, left_out, notes)

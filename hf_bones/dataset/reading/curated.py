@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hf_bones.curation.splits.command import SPLITS_FACT
-from hf_bones.curation.splits.group_keys import left_out_reasons
+from hf_bones.curation.splits.group_keys import adjudication_notes, left_out_reasons
 from hf_bones.curation.splits.names import split_name
 from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
 from hf_bones.dataset.subject import DATASET_FILE, dataset_subject
@@ -25,6 +25,7 @@ def is_curated(folder: Path) -> bool:
 def with_decisions(reading: Reading, folder: Path) -> Reading:
     """The rows of the dataset in `folder`, as they stand after curation; notes say how many were dropped, relabelled and moved."""
     rows, left_out = [], list(reading.left_out)
+    why: list[str] = []
     relabelled = moved = 0
     with dataset_subject(folder) as subject:
         records = {record.sha256: record for record in subject.manifest.images()}
@@ -37,19 +38,24 @@ def with_decisions(reading: Reading, folder: Path) -> Reading:
             continue
         if reason := reasons[record.sha256]:
             left_out.append(LeftOut(row.name, reason))
+            why.append(reason)
             continue
         after = _curated(row, record)
         relabelled += after.label != row.label
         moved += after.split != row.split
         rows.append(after)
     notes = list(reading.notes)
-    if dropped := len(reading.rows) - len(rows):
+    dropped = sum(reason.startswith("dropped:") for reason in why)
+    if dropped:
         notes.append(f"{dropped:,} images that were dropped are left out; refused.csv names them with their reasons")
+    notes += adjudication_notes(why)
+    if contradictory := sum("different labels" in reason for reason in why):
+        notes.append(f"{contradictory:,} images with different labels are left out; refused.csv names them")
     if relabelled:
         notes.append(f"{relabelled:,} images have a reviewer's label")
     if moved and made:
         notes.append(f"{moved:,} images moved to the splits that were made with seed {json.loads(made)['seed']}")
-    return Reading(rows, left_out, notes)
+    return replace(reading, rows=rows, left_out=left_out, notes=notes)
 
 
 def decisions_kept(output: Path, sources: Sequence[str]) -> list[str]:

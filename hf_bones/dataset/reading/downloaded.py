@@ -41,4 +41,4 @@ def with_terms(reading: Reading, downloaded: DownloadState, *, replaces: bool) -
     notes = [f"{origin}; cite {downloaded.citation[-1]}" if downloaded.citation else origin]
     if downloaded.warning:
         notes.append(f"{downloaded.name}: {downloaded.warning}")
-    return Reading(rows, reading.left_out, [*reading.notes, *notes])
+    return replace(reading, rows=rows, notes=[*reading.notes, *notes])

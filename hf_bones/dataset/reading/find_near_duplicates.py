@@ -18,18 +18,19 @@ from hf_bones.curation.splits.names import UNUSED, GroupLeakError, merge_groups
 from hf_bones.curation.subject import DATASET_KIND, Subject
 from hf_bones.dataset.reading.sources import SourceRow
 from hf_bones.manifest.store import FINGERPRINTS_NAME, ImageRecord, open_manifest
+from hf_bones.record import typed_command
 
 _NAMED = 5  # of the groups that are torn, or whose labels contradict each other
 
 
 def with_near_duplicates(
-    rows: Sequence[SourceRow], settings: DedupSettings, workplace: Path, *, progress: bool = True
+    rows: Sequence[SourceRow], settings: DedupSettings, workplace: Path, *, torn: bool = False, progress: bool = True
 ) -> tuple[list[SourceRow], list[str]]:
     """The rows with the near-duplicates that were found among them as `copy_group`, and notes on what was found.
 
     Rows marked unused are left as they are, and so are images that cannot be opened: the build refuses them by name. `workplace` is a
-    folder on a disk with room for about 50 kB an image, which are gone afterwards. Raises `GroupLeakError` naming near-duplicates whose
-    given splits differ.
+    folder on a disk with room for about 70 kB an image, which are gone afterwards. Raises `GroupLeakError` naming near-duplicates whose
+    given splits differ, unless they may be `torn`.
     """
     by_hash: dict[str, list[int]] = {}
     for index, row in enumerate(rows):
@@ -48,7 +49,8 @@ def with_near_duplicates(
         joined = groups(find_links(table, store, settings, progress=progress).links)
     found = [""] * len(rows)
     members_of = [sorted(place for digest in group for place in by_hash[digest]) for group in joined]
-    _require_whole(rows, members_of)
+    if not torn:
+        _require_whole(rows, members_of)
     for members in members_of:
         for place in members:
             found[place] = f"near-duplicates of {rows[members[0]].name}"
@@ -65,7 +67,8 @@ def _require_whole(rows: Sequence[SourceRow], members_of: Sequence[Sequence[int]
         more = f"; and {len(torn) - _NAMED:,} more" if len(torn) > _NAMED else ""
         raise GroupLeakError(
             f"{len(torn):,} group(s) of near-duplicates are in more than one split: {pairs}{more}. Mark all but one of them as 'unused' "
-            "or drop them, or have the split made again: leave it out, or run hf-bones curate split --anew"
+            "or drop them. Or leave out those that are in test or validation too (--leave-out-leaks). Or have the splits made anew: "
+            + (typed_command("--split-anew") or "build with --split-anew")
         )
 
 

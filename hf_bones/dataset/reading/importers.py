@@ -8,14 +8,17 @@ caller maps it by hand, and no set says which fractures are beyond repair.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from xml.etree import ElementTree
 
 from hf_bones.collect.providers.folder import image_files
 from hf_bones.curation.splits.names import TRAIN, VALIDATION
-from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow, yes_or_no
-from hf_bones.dataset.reading.tables import Box, SourceError, cell_text, read_table
+from hf_bones.dataset.reading.contradiction import LEFT_OUT
+from hf_bones.dataset.reading.fracatlas_check import fracatlas_contradictions
+from hf_bones.dataset.reading.layouts.annotations import voc_boxes, yolo_boxes
+from hf_bones.dataset.reading.sources import LeftOut, Reading, SourceRow
+from hf_bones.dataset.reading.tables import Box, SourceError, cell_text, read_table, yes_or_no
 from hf_bones.labels import FRACTURED, HEALTHY
 
 PACKAGED_ROWS = "packaged"
@@ -28,6 +31,9 @@ _GRAZ_VIEWS = {"1": "frontal", "2": "lateral", "3": "oblique"}
 _GRAZ_KINDS = (
     "boneanomaly", "bonelesion", "foreignbody", "fracture", "metal", "periostealreaction", "pronatorsign", "softtissue", "text",
 )  # fmt: skip
+_MURA_SPLITS = {"train": TRAIN, "valid": VALIDATION}
+_MURA_PATH = re.compile(r"(?:^|/)(?P<split>train|valid)/XR_[A-Z]+/patient[^/,]*/study[^/,]*")
+_MURA_NOTE = "MURA's labels are of studies, not of films, and 'positive' is any abnormality"
 _GRAZ_FRACTURE, _GRAZ_TEXT = _GRAZ_KINDS.index("fracture"), _GRAZ_KINDS.index("text")
 
 
@@ -37,18 +43,30 @@ def fracatlas_rows(root: Path, *, rows: str | Path | None = None) -> Reading:
     They lie in `root`, or in a folder of it, as they are downloaded. Groups are runs of 25 image numbers. `rows` takes labels, splits,
     groups and severities from a list of rows instead (columns image_id, label, split, group, severity, and subtype and cast where there
     are any), and only the images it names: "packaged" is the list that this project's figures were measured on, `fracatlas_rows.csv`.
-    Raises `SourceError` where files or columns are missing.
+    Films whose folder, table and boxes contradict each other are left out, unless a list of rows says what they are. Raises `SourceError`
+    where files or columns are missing.
     """
     root = published_table(root).parent
     records = _read_csv(root / "dataset.csv", ("image_id", "fractured"))
-    paths = {path.name: path for path in image_files(root / "images")}
+    films = list(image_files(root / "images"))
+    paths = {path.name: path for path in films}
     listed = None if rows is None else read_row_list(rows)
+    contradictions = fracatlas_contradictions(
+        {record["image_id"]: _flag(record, "fractured") for record in records},
+        films,
+        lambda name: len(_fracatlas_boxes(root / "Annotations", Path(name).stem)),
+        decided=listed is not None,
+    )
+    doubted = {each.file for each in contradictions if each.done == LEFT_OUT}
     found, left_out = [], []
     for record in records:
         name = record["image_id"]
         entry = None if listed is None else listed.get(Path(name).stem)
         if listed is not None and entry is None:
             left_out.append(LeftOut(name, "not in the list of rows"))
+            continue
+        if name in doubted:
+            left_out.append(LeftOut(name, "FracAtlas contradicts itself"))
             continue
         fractured = _flag(record, "fractured")
         folder = "Fractured" if fractured else "Non_fractured"
@@ -76,7 +94,7 @@ def fracatlas_rows(root: Path, *, rows: str | Path | None = None) -> Reading:
     notes = [f"FracAtlas has no patient ids: runs of {FRACATLAS_RUN} image numbers stand in for patients"]
     if listed is not None and (absent := listed.keys() - {row.image_id for row in found}):
         notes.append(f"{len(absent)} images of the list are not in {root.name}/dataset.csv")
-    return Reading(found, left_out, notes)
+    return Reading(found, left_out, notes, contradictions)
 
 
 def fracatlas_group(image_id: str) -> str:
@@ -108,7 +126,7 @@ def grazpedwri_rows(root: Path, *, keep_uncertain: bool = False) -> Reading:
     for record in records:
         stem = record["filestem"]
         fractured = _flag(record, "fracture_visible")
-        kinds = list(_yolo_boxes(annotations[stem])) if stem in annotations else []
+        kinds = list(yolo_boxes(annotations[stem])) if stem in annotations else []
         if _flag(record, "diagnosis_uncertain") and not keep_uncertain:
             left_out.append(LeftOut(stem, "diagnosis marked uncertain"))
             continue
@@ -162,32 +180,88 @@ def published_table(root: Path) -> Path:
 def mura_rows(root: Path) -> Reading:
     """Rows of a MURA folder: `train|valid/XR_REGION/patientNNNNN/studyN_{positive,negative}/imageN.png`, in `root` or in `root/MURA-v1.1`.
 
-    Labels are MURA's own words, which the build refuses unless mapped by hand. Groups are patients; `valid` is validation, and the
-    build takes a test split from train. Raises `SourceError` where there are no such folders.
+    Labels are MURA's own words, which the build refuses unless mapped by hand; studies whose folder states none take that of
+    `*_labeled_studies.csv`. Groups are patients; `valid` is validation, and the build takes a test split from train. Raises `SourceError`
+    where there are no such folders.
     """
     base = root / "MURA-v1.1" if (root / "MURA-v1.1").is_dir() else root
+    stated = {study: label for table in sorted(base.glob("*_labeled_studies.csv")) for study, label in _mura_lines(table)}
     found = []
-    for folder, split in (("train", TRAIN), ("valid", VALIDATION)):
+    for folder in _MURA_SPLITS:
         for path in image_files(base / folder):
-            parts = path.relative_to(base / folder).parts
-            if len(parts) != 4 or not parts[1].startswith("patient") or "_" not in parts[2]:
+            parts = path.relative_to(base).parts
+            label = stated.get("/".join(parts[:-1]), "")
+            if len(parts) != 5 or not parts[2].startswith("patient") or not ("_" in parts[3] or label):
                 raise SourceError(f"{path}: expected {folder}/XR_REGION/patientNNNNN/studyN_positive/imageN.png")
-            found.append(
-                SourceRow(
-                    label=parts[2].split("_", 1)[1],
-                    file=path,
-                    group=f"mura-{parts[1]}",
-                    source="mura",
-                    region=parts[0].removeprefix("XR_").lower(),
-                    view="unknown",
-                    licence="MURA-research-use",
-                    split=split,
-                    image_id=path.relative_to(base).as_posix(),
-                )
-            )
+            found.append(_mura_row(path, parts, label))
     if not found:
         raise SourceError(f"{base}: expected MURA's folders train/XR_… and valid/XR_…, found no images there")
-    return Reading(found, notes=["MURA's labels are of studies, not of films, and 'positive' is any abnormality"])
+    return Reading(found, notes=[_MURA_NOTE])
+
+
+def mura_table_rows(table: Path) -> Reading:
+    """Rows of one of MURA's own CSVs, which have no header: `train_labeled_studies.csv` (study, 0 or 1) or `valid_image_paths.csv`.
+
+    Images lie beside the table, or in `MURA-v1.1` there. Studies that are not there, or whose folder says the contrary, are left out by
+    name. Raises `SourceError` where no image is found.
+    """
+    rows, left_out = [], []
+    for place, label in _mura_lines(table):
+        bases = (table.parent, table.parent / "MURA-v1.1", table.parent.parent)
+        path = next((base / place for base in bases if (base / place).exists()), None)
+        if path is None:
+            left_out.append(LeftOut(place, "no such file or folder"))
+            continue
+        base = path.parents[len(Path(place).parts) - 1]
+        for file in image_files(path) if path.is_dir() else [path]:
+            row = _mura_row(file, file.relative_to(base).parts, label)
+            told = file.parent.name.partition("_")[2]
+            if label and told in ("positive", "negative") and told != label:
+                left_out.append(LeftOut(row.image_id, f"{table.name} says {label}, its folder {told}"))
+            else:
+                rows.append(row)
+    if not rows:
+        raise SourceError(f"{table}: none of the {len(left_out)} files and studies that it names is there; it has to lie in MURA-v1.1/")
+    notes = [_MURA_NOTE]
+    if left_out:
+        notes.append(f"left out: {len(left_out)} entries of {table.name} ({left_out[0].name}: {left_out[0].reason})")
+    return Reading(rows, left_out, notes, layout="a table of MURA's, without a header")
+
+
+def is_mura_table(path: Path) -> bool:
+    """Whether a CSV is one of MURA's own, by its first line."""
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            return _MURA_PATH.search(stream.readline(1000)) is not None
+    except ValueError:
+        return False
+
+
+def _mura_lines(table: Path) -> Iterator[tuple[str, str]]:
+    """Paths from `train/` or `valid/` on, and the labels of those that a table states one for."""
+    for number, line in enumerate(table.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        if not line.strip():
+            continue
+        place, _, cell = (part.strip() for part in line.replace("\\", "/").partition(","))
+        found = _MURA_PATH.search(place)
+        if found is None or cell not in ("", "0", "1", "0.0", "1.0"):
+            raise SourceError(f"{table}, line {number}: {line!r} is not train/XR_REGION/patientNNNNN/studyN_positive/,1")
+        yield place[found.start("split") :].rstrip("/"), {"": "", "0": "negative", "1": "positive"}[cell.removesuffix(".0")]
+
+
+def _mura_row(path: Path, parts: Sequence[str], label: str) -> SourceRow:
+    """The row of an image whose `parts` are split, region, patient, study and file."""
+    return SourceRow(
+        label=label or parts[3].split("_", 1)[1],
+        file=path,
+        group=f"mura-{parts[2]}",
+        source="mura",
+        region=parts[1].removeprefix("XR_").lower(),
+        view="unknown",
+        licence="MURA-research-use",
+        split=_MURA_SPLITS[parts[0]],
+        image_id="/".join(parts),
+    )
 
 
 def _read_csv(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
@@ -215,42 +289,5 @@ def _fracatlas_boxes(annotations: Path, stem: str) -> tuple[Box, ...]:
     """Fracture boxes from the YOLO file, or else the PASCAL VOC file; none where there is neither."""
     yolo, voc = annotations / "YOLO" / f"{stem}.txt", annotations / "PASCAL VOC" / f"{stem}.xml"
     if yolo.is_file():
-        return tuple(box for _, box in _yolo_boxes(yolo))
-    return tuple(_voc_boxes(voc)) if voc.is_file() else ()
-
-
-def _yolo_boxes(path: Path) -> Iterator[tuple[int, Box]]:
-    """Classes and boxes of a YOLO file: "class cx cy w h" a line, or a polygon "class x y x y …", whose bounding box is taken."""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        cells = line.split()
-        if not cells:
-            continue
-        try:
-            kind, values = int(float(cells[0])), [float(cell) for cell in cells[1:]]
-        except ValueError as error:
-            raise SourceError(f"{path}, line {number}: {line!r} is not 'class cx cy w h'") from error
-        if len(values) == 4:
-            cx, cy, width, height = values
-            yield kind, _clip(cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
-        elif len(values) >= 6 and len(values) % 2 == 0:
-            yield kind, _clip(min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
-        else:
-            raise SourceError(f"{path}, line {number}: {line!r} is neither 'class cx cy w h' nor a polygon")
-
-
-def _voc_boxes(path: Path) -> Iterator[Box]:
-    """Boxes of a PASCAL VOC file, whose corners are in pixels of the `size` it states."""
-    try:
-        tree = ElementTree.parse(path).getroot()
-        width, height = float(tree.findtext("size/width", "")), float(tree.findtext("size/height", ""))
-        for box in tree.iterfind("object/bndbox"):
-            left, top, right, bottom = (float(box.findtext(key, "")) for key in ("xmin", "ymin", "xmax", "ymax"))
-            yield _clip(left / width, top / height, right / width, bottom / height)
-    except (ElementTree.ParseError, ValueError, ZeroDivisionError) as error:
-        raise SourceError(f"{path}: not a readable PASCAL VOC file: {error}") from error
-
-
-def _clip(left: float, top: float, right: float, bottom: float) -> Box:
-    """(cx, cy, w, h) of a box given by its corners, cut at the image's edges, where hand-drawn boxes overshoot a little."""
-    left, top, right, bottom = (min(max(edge, 0.0), 1.0) for edge in (left, top, right, bottom))
-    return ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
+        return tuple(box for _, box in yolo_boxes(yolo))
+    return tuple(box for _, box in voc_boxes(voc)) if voc.is_file() else ()

@@ -1,29 +1,26 @@
-"""Where the rows of a dataset come from: folder per label, CSV or Parquet manifest, saved or Hub dataset, drawn radiographs.
+"""Where the rows of a dataset come from: what a reader gives, and the reader of drawn radiographs.
 
 Every reader gives `Reading`: rows as the source states them. Labels are still the source's words, splits are names of ours, and no
-image has been opened. The layouts of public sets are read by `importers.py`; `detect.py` chooses the reader.
+image has been opened. Folders and exports are read by `layouts/`, tables by `listed/table_rows.py`, datasets by `dataset_rows.py`, the
+layouts of public sets by `importers.py`; `detect.py` chooses the reader.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from errno import ENOENT
-from functools import partial
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from errno import EINVAL, ENOENT, ENOTDIR
 from pathlib import Path
-from typing import Any
 
-from hf_bones.collect.providers.folder import image_files
-from hf_bones.curation.splits.names import TRAIN, split_name
-from hf_bones.dataset.reading.tables import COLUMN_NAMES, UNKNOWN_WORDS, Box, SourceError, cell_text, find_columns, parse_boxes, read_table
-from hf_bones.dataset.salvaged import read_salvaged
-from hf_bones.dataset.schema import image_bytes, load_any
+from hf_bones.dataset.reading.contradiction import Contradiction
+from hf_bones.dataset.reading.tables import Box
 from hf_bones.images.opening import DEFAULT_LIMITS
 from hf_bones.pages.pictures import png
 
-_YES, _NO = {"1", "true", "yes"}, {"0", "false", "no"}
+_SAID = {ENOENT: "no such file", ENOTDIR: "no such file"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +33,7 @@ class SourceRow:
     `hardware` and `cast` say whether metal or a cast is seen, None where unknown. `label_basis` says whose word the label is; it goes into
     a collection only, and `cast` into a dataset only.
     `salvaged` is the share of its rows that an image has which was salvaged before (its file may still be cut off), None for all others.
+    `place` says where the source states this ("films.csv, line 5"), for messages.
     """
 
     label: str
@@ -58,6 +56,7 @@ class SourceRow:
     hardware: bool | None = None
     cast: bool | None = None
     salvaged: float | None = None
+    place: str = ""
 
     @property
     def name(self) -> str:
@@ -68,10 +67,13 @@ class SourceRow:
         """The encoded image, whichever way the row has it. Raises OSError, saying nothing of where it lies, for what is no regular file."""
         if self.file is None:
             return self.content() if callable(self.content) else self.content or b""
-        if not self.file.is_file():  # a pipe must not be waited for
-            raise FileNotFoundError(ENOENT, "no such file" if not self.file.exists() else "not a regular file")
-        with self.file.open("rb") as stream:
-            return stream.read(DEFAULT_LIMITS.max_bytes + 1)  # a larger file is refused, and need not fill the memory for that
+        try:
+            if not stat.S_ISREG(self.file.stat().st_mode):  # a pipe must not be waited for
+                raise OSError(EINVAL, "not a regular file")
+            with self.file.open("rb") as stream:
+                return stream.read(DEFAULT_LIMITS.max_bytes + 1)  # a larger file is refused, and need not fill the memory for that
+        except OSError as error:
+            raise OSError(error.errno, _SAID.get(error.errno or 0) or error.strerror or "cannot be read") from error
 
     def read_hash(self) -> str:
         """The SHA-256 of what it reads now, which for a dataset's rows is not that of the source; "" where it cannot be read."""
@@ -91,156 +93,16 @@ class LeftOut:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What a reader found: rows, rows it left out, and notes for the person who runs the build and for the card."""
+    """What a reader found: rows, rows it left out, notes for whoever runs the build and for the card, and what contradicts itself.
+
+    `layout` says in a few words how the source lies and was read, "" where its kind says all.
+    """
 
     rows: list[SourceRow]
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-
-def folder_rows(root: Path, *, source: str = "", licence: str = "") -> Reading:
-    """Rows from `root/LABEL/…/image`, or `root/SPLIT/LABEL/…/image` where every folder in `root` is named after a split.
-
-    Raises `SourceError` where `root` has no folders or they hold no files.
-    """
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
-    if not folders:
-        raise SourceError(f"{root}: expected a folder per label (healthy/, fractured/, …), found no folders")
-    by_split = all(_is_split(path.name) for path in folders)
-    rows = []
-    for outer in folders:
-        split = split_name(outer.name) if by_split else ""
-        for labelled in sorted(path for path in outer.iterdir() if path.is_dir()) if by_split else [outer]:
-            for path in image_files(labelled):
-                rows.append(
-                    SourceRow(
-                        label=labelled.name,
-                        file=path,
-                        source=source or root.name,
-                        licence=licence or "unknown",
-                        split=split,
-                        image_id=path.relative_to(root).as_posix(),
-                    )
-                )
-    if not rows:
-        raise SourceError(f"{root}: the folders {', '.join(path.name for path in folders)} hold no image files")
-    return Reading(rows)
-
-
-def _is_split(word: str) -> bool:
-    try:
-        return bool(split_name(word))
-    except ValueError:
-        return False
-
-
-def manifest_rows(path: Path, *, source: str = "", licence: str = "") -> Reading:
-    """Rows from a CSV, TSV or Parquet table with columns as in `tables.COLUMN_NAMES`; `file` and `label` are needed.
-
-    File names are relative to the table's folder. `boxes` is "cx cy w h;cx cy w h" or a list of lists.
-    Raises `SourceError` naming the file, the columns found and those wanted, or the line and value that cannot be read.
-    """
-    columns, records = read_table(path)
-    found = find_columns(columns)
-    missing = [name for name in ("file", "label") if name not in found]
-    if missing:
-        wanted = "; ".join(f"{name} (also called {', '.join(COLUMN_NAMES[name][1:])})" for name in missing)
-        raise SourceError(f"{path}: no column for {wanted}. Columns found: {', '.join(columns) or 'none'}")
-    rows = []
-    for line, record in enumerate(records, start=2):
-        cells = {name: record.get(column) for name, column in found.items()}
-        try:
-            name = cell_text(cells["file"])
-            if not name:
-                raise SourceError("the file name is empty")
-            rows.append(_row_from_cells(cells, file=path.parent / name, image_id=name, source=source or path.stem, licence=licence))
-        except (ValueError, TypeError) as error:
-            raise SourceError(f"{path}, line {line}: {error}") from error
-    if not rows:
-        raise SourceError(f"{path}: the table has no rows")
-    return Reading(rows)
-
-
-def _row_from_cells(
-    cells: Mapping[str, Any],
-    *,
-    image_id: str,
-    source: str,
-    licence: str,
-    file: Path | None = None,
-    content: Callable[[], bytes] | None = None,
-) -> SourceRow:
-    """A row from a table's cells under our names. Raises ValueError for a cell that cannot be read."""
-    subtype = cell_text(cells.get("subtype"))
-    if subtype.casefold() in UNKNOWN_WORDS:
-        subtype = cell_text(cells.get("original_label"))
-    severity = cell_text(cells.get("severity"))
-    return SourceRow(
-        label=cell_text(cells.get("label")),
-        file=file,
-        content=content,
-        subtype="" if subtype.casefold() in UNKNOWN_WORDS else subtype,
-        group=cell_text(cells.get("group")),
-        copy_group=cell_text(cells.get("copy_group")),
-        source=cell_text(cells.get("source")) or source,
-        region=cell_text(cells.get("region")),
-        view=cell_text(cells.get("view")),
-        licence=cell_text(cells.get("licence")) or licence or "unknown",
-        boxes=parse_boxes(cells.get("boxes")),
-        severity=float(severity) if severity else math.nan,
-        split=split_name(cell_text(cells.get("split"))),
-        image_id=cell_text(cells.get("image_id")) or image_id,
-        synthetic=cell_text(cells.get("synthetic")).casefold() in _YES,
-        sha256=cell_text(cells.get("sha256")),
-        label_basis=cell_text(cells.get("label_basis")),
-        hardware=yes_or_no(cells.get("hardware")),
-        cast=yes_or_no(cells.get("cast")),
-    )
-
-
-def yes_or_no(value: object) -> bool | None:
-    """What a cell says; None where it is empty or says neither. Tables with gaps hold their numbers as 0.0 and 1.0."""
-    word = cell_text(value).casefold().removesuffix(".0")
-    return None if word not in _YES | _NO else word in _YES
-
-
-def dataset_rows(path_or_id: str, *, source: str = "", licence: str = "") -> Reading:
-    """Rows from a saved dataset (`save_to_disk`) or one that `load_dataset` reads: a Hub id, or a folder of Parquet files.
-
-    Takes the first image column; the other columns as in `tables.COLUMN_NAMES`. A lone "train" split counts as no split. Images are read
-    one at a time, when they are needed. Raises `SourceError` naming the columns found where image or label is missing.
-    """
-    import datasets
-
-    loaded = load_any(path_or_id)
-    salvaged = read_salvaged(Path(path_or_id))
-    rows = []
-    for split, part in loaded.items():
-        images = [name for name, feature in part.features.items() if isinstance(feature, datasets.Image)]
-        found = find_columns(name for name in part.features if name not in images)
-        if not images or "label" not in found:
-            raise SourceError(
-                f"{path_or_id} ({split}): needs an image column and a label column; columns found: {', '.join(part.features)}"
-            )
-        part = part.cast_column(images[0], datasets.Image(decode=False))
-        names = getattr(part.features[found["label"]], "names", None)
-        for index, record in enumerate(part.select_columns(list(found.values()))):
-            cells = {name: record[column] for name, column in found.items() if name != "split"}
-            if names is not None:
-                cells["label"] = names[cells["label"]] if cells["label"] is not None and cells["label"] >= 0 else ""
-            row = _row_from_cells(
-                {**cells, "split": "" if len(loaded) == 1 and split == TRAIN else split},
-                content=partial(_stored_image, part, index, images[0]),
-                image_id=f"{split}/{index}",
-                source=source or Path(path_or_id).name,
-                licence=licence,
-            )
-            rows.append(replace(row, salvaged=salvaged[row.sha256]) if row.sha256 in salvaged else row)
-    return Reading(rows)
-
-
-def _stored_image(part: Any, index: int, column: str) -> bytes:
-    return image_bytes(part[index][column])
+    contradictions: list[Contradiction] = field(default_factory=list)
+    layout: str = ""
 
 
 def drawn_rows(count: int, *, seed: int = 0, size: int = 320, mode: str = "hard", split: str = "", progress: bool = False) -> Reading:

@@ -20,6 +20,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from hf_bones.dataset.schema import DatasetSchemaError
+from hf_bones.reach import from_hub
 
 if TYPE_CHECKING:
     import pyarrow
@@ -37,7 +38,8 @@ def find_shards(dataset: str) -> dict[str, list[str]]:
     """
     from datasets import load_dataset_builder
 
-    files: Mapping[Any, Sequence[str]] = load_dataset_builder(dataset).config.data_files or {}
+    with from_hub(dataset, "dataset", "--dataset FOLDER"):
+        files: Mapping[Any, Sequence[str]] = load_dataset_builder(dataset).config.data_files or {}
     shards = {str(split): [str(file) for file in found] for split, found in files.items()}
     other = sorted({Path(file).suffix or file for found in shards.values() for file in found if not file.endswith(".parquet")})
     if other or not shards:
@@ -163,6 +165,13 @@ def _read_small(shard: str, name: str) -> tuple[pyarrow.Table, list[tuple[int, i
         images = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.partition(".")[0] == IMAGE)
         groups.append((group.num_rows, images))
     return table.replace_schema_metadata(None), groups
+
+
+def class_names(shard: str) -> list[str]:
+    """The names of a shard's classes; none where its labels are a text column."""
+    from datasets import Features
+
+    return list(getattr(Features.from_arrow_schema(open_shard(shard).schema_arrow).get("label"), "names", None) or [])
 
 
 def _label_names(file: ParquetFile, table: pyarrow.Table, place: str) -> pyarrow.Array:

@@ -27,12 +27,12 @@ from hf_bones.evaluation.compare.scores import SplitRows, own_rows_scores, split
 from hf_bones.evaluation.report.figures import MIN_GROUPS, Resampling, stated_figure
 from hf_bones.evaluation.report.run import load_splits
 from hf_bones.inference.checkpoint import find_checkpoint
-from hf_bones.labels import load_scheme
 from hf_bones.metrics import MIN_ROWS
 from hf_bones.metrics.by_source import named_sources
 from hf_bones.metrics.figures import Floats, Ints, weighted_auroc
 from hf_bones.metrics.intervals import group_weights, percentile_interval
 from hf_bones.record import public_name, read_json
+from hf_bones.training.run_scheme import run_scheme
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -56,7 +56,7 @@ def compare_left_out(
     """
     entrants = entrants_of(recipes, choices.settings, dataset, choices.licences)
     _check(entrants, choices)
-    scheme = load_scheme(entrants[0].recipe.data.label_scheme)
+    scheme = run_scheme(entrants[0].recipe.data)
     splits = load_splits(dataset)
     held_out = sources_to_hold_out(split_rows({OPEN: _open_rows(splits)}, OPEN, scheme))
     runs = {(one.name, source.name): without(one, source.name) for one in entrants for source in held_out}

@@ -43,9 +43,10 @@ from hf_bones.evaluation.compare.scores import (
 from hf_bones.evaluation.compare.seen import seen_before, with_seen
 from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.evaluation.report.run import load_splits
-from hf_bones.labels import LabelScheme, load_scheme
+from hf_bones.labels import LabelScheme
 from hf_bones.metrics.figures import weighted_selection
 from hf_bones.record import public_name
+from hf_bones.training.run_scheme import run_scheme
 
 
 def compare(
@@ -186,7 +187,7 @@ def _scheme(entrants: Sequence[Entrant], checkpoints: Mapping[str, str]) -> Labe
     """The scheme of the recipes, else of the first checkpoint. Loads every checkpoint, so that a wrong one is told of before training."""
     from hf_bones.inference.predictor import BonePredictor
 
-    scheme = load_scheme(entrants[0].recipe.data.label_scheme) if entrants else None
+    scheme = run_scheme(entrants[0].recipe.data) if entrants else None
     for checkpoint in checkpoints.values():
         predictor = BonePredictor.from_pretrained(checkpoint, device="cpu")
         scheme = scheme or predictor.scheme

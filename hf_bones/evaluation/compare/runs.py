@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
+from hf_bones.config.loading import parse_yaml
 from hf_bones.config.recipe import STAGES, Recipe, RecipeError, load_recipe, nearest, override
 from hf_bones.record import read_json, write_json
 from hf_bones.training.cached_views.fill import FOLDER as KEPT
 from hf_bones.training.run.checkpoints import START, comparable, differing_keys, last_complete_checkpoint
+from hf_bones.training.run_scheme import with_scheme
 
 Train = Callable[[Recipe], Path]  # runs a recipe to a finished checkpoint in its `output_dir`
 
@@ -122,9 +123,9 @@ def _value(text: str, hint: Any, setting: str) -> Any:
     if hint is str or str in typing.get_args(hint):
         return text  # YAML would make a truth value of `no`
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {setting!r}: the value is not valid YAML: {error}") from error
+        return parse_yaml(text, "the value")
+    except RecipeError as error:
+        raise RecipeError(f"--set {setting[:200]!r}: {error}") from error
 
 
 def run_recipe(entrant: Entrant, seed: int, out: Path) -> Recipe:
@@ -139,7 +140,7 @@ def check_folders(entrants: Sequence[Entrant], seeds: Sequence[int], out: Path) 
             recipe = run_recipe(entrant, seed, out)
             folder = Path(recipe.training.output_dir)
             if (folder / "record.json").is_file() or last_complete_checkpoint(folder) is not None:
-                differing = differing_keys(comparable(recipe.as_dict()), folder)
+                differing = differing_keys(comparable(with_scheme(recipe).as_dict()), folder)
                 if differing:
                     raise RecipeError(
                         f"{folder} holds a run of {entrant.name!r} whose {', '.join(differing)} differ; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hf_bones.evaluation.compare.figures import SeedFigures
 from hf_bones.evaluation.compare.report import leaderboard_text, setting_text
 from hf_bones.pages.reports import write_report
+from hf_bones.pages.tables import CsvWriter
 from hf_bones.pages.text import NOTICE
 from hf_bones.record import environment, now, write_json
 
@@ -39,7 +39,7 @@ def leaderboard_csv(done: Comparison) -> str:
         *(column for key in figures for column in (key, f"{key}_low", f"{key}_high", f"{key}_sd_of_seeds")),
     ]
     stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
+    writer = CsvWriter(stream, line_end="\n")
     writer.writerow([*head, *counts, "failure"])
     for standing in done.standings:
         own, cost = standing.contender, standing.cost

@@ -27,6 +27,7 @@ from hf_bones.evaluation.opinions.stored_arrays import read_arrays, write_arrays
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import InputSpec, spec_from_processor
+from hf_bones.reach import from_hub
 from hf_bones.record import public_name, read_json
 from hf_bones.training.backbone.loading import head_of, load_model, resolve_model
 from hf_bones.training.data.batches import TrainingRows
@@ -81,6 +82,11 @@ def input_size(name: str, size: int | None = None, revision: str | None = None) 
     Without `size`, the one that its image processor names. A tie goes to the larger one.
     """
     source = resolve_model(name)
+    with from_hub(source, "model"):
+        return _input_size(name, source, size, revision)
+
+
+def _input_size(name: str, source: str, size: int | None, revision: str | None) -> int:
     if size is None:
         try:
             processor, _ = ImageProcessingMixin.get_image_processor_dict(source, revision=revision)

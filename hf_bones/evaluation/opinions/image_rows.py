@@ -57,10 +57,11 @@ def image_rows(
     Raises ValueError (of several kinds) naming what cannot be read, a label that stands for no class, or the licences that are there where
     none of the wanted ones is.
     """
-    chosen_kind = kind or detect_kind(str(place))
+    pairs = tuple(f"{word}={name}" for word, name in (label_map or {}).items())
+    chosen_kind = kind or detect_kind(str(place), ReadingChoices(label_map=pairs), scheme)
     if chosen_kind == "drawn":
         raise ValueError("drawn radiographs are as large as they are asked to be; build some first: hf-bones build drawn --out FOLDER")
-    found = read_source(str(place), ReadingChoices(kind=chosen_kind)).rows
+    found = read_source(str(place), ReadingChoices(kind=chosen_kind, label_map=pairs), scheme).rows
     used = [row for row in found if row.split != UNUSED and (row.label or not labelled)]
     chosen = [row for row in used if not licences or row.licence in licences]
     if not chosen:

@@ -8,7 +8,6 @@ label is a reason to look at the picture, not an error that was found: a hard fi
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import json
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.manifest.store import FEATURES_FOLDER, ImageRecord, Manifest
 from hf_bones.metrics import SPECIFICITY
 from hf_bones.metrics.figures import Floats, Ints, weighted_figures
+from hf_bones.pages.tables import CsvWriter
 from hf_bones.record import now, public_name
 
 COLUMNS = ("sha256", "file", "label", "suspicion", "issue", "likeliest")
@@ -165,7 +165,7 @@ def write_csv(path: Path, found: SuspectLabels) -> None:
     names = list(found.suspects[0].probabilities) if found.suspects else []
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream)
+        table = CsvWriter(stream)
         table.writerow([*COLUMNS, *(f"p_{name}" for name in names)])
         for suspect in found.suspects:
             row = [suspect.record.sha256, suspect.record.file, suspect.label, f"{suspect.suspicion:.4f}", int(suspect.issue)]

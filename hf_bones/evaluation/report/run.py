@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from hf_bones.dataset.faults.advice import joining
 from hf_bones.dataset.schema import require_split
 from hf_bones.evaluation.report.baselines import (
     FOREST,
@@ -138,7 +139,7 @@ def scheme_labels(part: Dataset, scheme: LabelScheme, where: str) -> Ints:
         unknown = {names[i]: int((given == i).sum()) for i in sorted(set(given[labels == -2].tolist()))}
         raise ValueError(
             f"{where}: rows of classes that the checkpoint does not know: {unknown}; it knows {list(scheme.names)}. "
-            "Leave those rows out, or grow the checkpoint's head to these classes and train it"
+            f"Leave those rows out, grow the checkpoint's head to these classes and train it, or {joining(scheme, list(unknown))}"
         )
     return labels
 

@@ -20,7 +20,7 @@ class ResolutionChoices:
     licences: tuple[str, ...] = choice((), "Only images of this licence; may be repeated.", name="licence")
     limit: int | None = choice(None, "Only about this many images, classes in proportion.", least=1)
     kind: str | None = choice(None, "folder, manifest, dataset or collection; else detected.")
-    labels: str = choice("three-class", "Label scheme: three-class, two-class or a YAML file.")
+    labels: str = choice("auto", "Label scheme: three-class, two-class or a YAML file; auto: a dataset's own, else three-class.")
     label_map: tuple[str, ...] = choice((), "A source's word for one of our classes; may be repeated.", metavar="WORD=CLASS")
     cache: Path | None = choice(None, "Folder that features are kept in; by default `features` in --out.")  # noqa: RUF009 - a field
     device: str | None = choice(None, "torch device; by default a GPU, if there is one.")

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from hf_bones.images.budget import Budget
+from hf_bones.images.checks import check
 from hf_bones.images.dicom import dicom_size
-from hf_bones.images.headers import CHECKS, count_gif_frames, sniff, walk_tiff
+from hf_bones.images.headers import sniff
 from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Limits, Refusal, header_orientation
 from hf_bones.images.refusals import check_size
 
@@ -47,18 +49,12 @@ def header_size(read: Callable[[], bytes], file: Path | None = None, limits: Lim
 def _size(data: bytes, limits: Limits) -> tuple[int, int]:
     if len(data) > limits.max_bytes:
         raise ImageRefusedError(Refusal.TOO_LARGE, f"over the limit of {limits.max_bytes} bytes")
-    kind = sniff(data)
+    kind, budget = sniff(data), Budget()
     if kind == "DICOM":
-        return dicom_size(BytesIO(data), limits)
-    if kind == "TIFF":
-        walk_tiff(data, limits)
-    if kind == "GIF":
-        count_gif_frames(data, limits)
-    if kind in CHECKS:
-        CHECKS[kind](data, limits)
-    with Image.open(BytesIO(data), formats=[kind]) as image:
+        return dicom_size(BytesIO(data), limits, budget)
+    with Image.open(check(data, kind, limits, budget).stream, formats=[kind]) as image:
         width, height = image.size
         # Of a TIFF Pillow tells the upright size as it is.
-        orientation = None if kind == "TIFF" else header_orientation(image, limits)
+        orientation = None if kind == "TIFF" else header_orientation(image, limits, budget)
     check_size(width, height, limits)
     return (height, width) if orientation in _SIDEWAYS else (width, height)

@@ -21,13 +21,14 @@ from tqdm import tqdm
 
 from hf_bones.curation.recipe import OpinionSettings
 from hf_bones.dataset.command import parse_label_map
+from hf_bones.dataset.scheme import chosen_scheme
 from hf_bones.evaluation.opinions.image_rows import ImageRow, image_rows, spread_sample, with_hashes
 from hf_bones.evaluation.resolution.choices import ResolutionChoices
 from hf_bones.evaluation.resolution.header_sizes import header_size
 from hf_bones.evaluation.resolution.results import Resolution, Shapes, SizeMeasurements
 from hf_bones.evaluation.resolution.shapes import aspect_percentiles, letterboxing, size_clusters
 from hf_bones.images.opening import ImageRefusedError
-from hf_bones.labels import LabelScheme, load_scheme
+from hf_bones.labels import LabelScheme
 from hf_bones.pages.reports import write_report
 from hf_bones.record import now, public_name, sha256_rows, write_json
 
@@ -57,7 +58,7 @@ def advise_resolution(
     wanted = sorted(set(choices.sizes))
     if not wanted or wanted[0] < 8:
         raise ValueError(f"sizes {list(choices.sizes)}: name one or more of 8 px or above")
-    scheme, label_map = load_scheme(choices.labels), dict(parse_label_map(choices.label_map))
+    scheme, label_map = chosen_scheme(choices.labels, [str(place)]), dict(parse_label_map(choices.label_map))
     rows = image_rows(place, kind=choices.kind, scheme=scheme, label_map=label_map, licences=choices.licences, labelled=choices.measure)
     if choices.limit is not None:
         rows = spread_sample(rows, choices.limit)

@@ -15,6 +15,8 @@ from transformers.image_processing_base import ImageProcessingMixin
 from hf_bones.config.recipe import ModelConfig
 from hf_bones.labels import LabelScheme
 from hf_bones.preprocess import InputSpec, spec_from_processor
+from hf_bones.reach import from_hub
+from hf_bones.training.backbone.checkpoint_sizes import check_config
 from hf_bones.training.backbone.one_channel import one_channel_spec, to_one_channel
 from hf_bones.training.backbone.pooling import TokenPooling, with_pooling
 from hf_bones.training.backbone.resizing import resize_network
@@ -60,12 +62,18 @@ def load_model(config: ModelConfig, scheme: LabelScheme) -> tuple[PreTrainedMode
     A checkpoint that already classifies into some of the scheme's labels keeps those rows of its head (`grow_head`); any other head is
     replaced by a new one. Weights are read from safetensors only, and no remote code runs.
 
-    Raises ValueError naming the recipe key for a combination that the architecture cannot do.
+    Raises ValueError naming the recipe key for a combination that the architecture cannot do, and as `from_hub`.
     """
+    with from_hub(resolve_model(config.model), "model", "--model FOLDER"):
+        return _load(config, scheme)
+
+
+def _load(config: ModelConfig, scheme: LabelScheme) -> tuple[PreTrainedModel, InputSpec]:
     source = resolve_model(config.model)
     if not config.from_scratch and config.model in architecture_names():
         raise ValueError(f"model: {config.model!r} ships as an architecture, without weights; set from_scratch: true, or name a checkpoint")
-    settings = AutoConfig.from_pretrained(source, revision=config.revision)
+    settings = _settings(source, config)
+    check_config(settings.to_dict())
     old_labels = head_labels(settings)
     backbone = getattr(settings, "backbone_config", None) or settings
     for key, value in _depth_settings(backbone, config).items():
@@ -97,6 +105,15 @@ def load_model(config: ModelConfig, scheme: LabelScheme) -> tuple[PreTrainedMode
         to_one_channel(model)
         spec = one_channel_spec(spec)
     return model, spec
+
+
+def _settings(source: str, config: ModelConfig) -> Any:
+    try:
+        return AutoConfig.from_pretrained(source, revision=config.revision)
+    except (RecursionError, TypeError, AttributeError, KeyError) as error:  # a stranger's config, nested without end or of wrong kinds
+        raise ValueError(
+            f"model: the config.json of {config.model!r} cannot be read ({type(error).__name__}: {str(error)[:200]})"
+        ) from error
 
 
 def _name_classes(settings: Any, scheme: LabelScheme) -> None:

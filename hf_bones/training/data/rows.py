@@ -22,6 +22,7 @@ from hf_bones.preprocess import fit_to
 from hf_bones.record import sha256_rows
 from hf_bones.training.data.batches import Boxes
 from hf_bones.training.data.broken_copies import add_broken_copies
+from hf_bones.training.data.missing_classes import missing_classes, unknown_classes
 from hf_bones.training.data.row_table import Rows, boxes_of
 from hf_bones.training.data.source_shares import left_out
 from hf_bones.training.data.streaming import add_streamed
@@ -129,12 +130,7 @@ def training_rows(
     for rows, split in ((train, "training"), (validation, "validation")):
         missing = [name for name, count in rows.counts(scheme).items() if count == 0]
         if missing:
-            licences = f" with licences {config.train_licences}" if config.train_licences else ""
-            sources = f" without sources {config.without_sources}" if config.without_sources else ""
-            raise RecipeError(
-                f"data: no {split} row of {', '.join(missing)} in {config.dataset or 'drawn images'!r}{licences}{sources}; "
-                "check dataset, train_licences, without_sources, drawn_images and drawn_validation_images"
-            )
+            raise RecipeError(missing_classes(split, missing, config, scheme))
     shared = set(train.groups) & set(validation.groups)
     if shared:
         raise RecipeError(f"dataset: {len(shared)} groups are in both train and validation ({sorted(shared)[:3]} …); rebuild it")
@@ -188,7 +184,7 @@ def _add_stored(
         table = table[~left_out(table["source"].tolist(), config.without_sources)]
     used = {names[label] for label in table["label"].unique()}
     if used & set(unknown):
-        raise RecipeError(f"label_scheme: {scheme.name!r} has no class {sorted(used & set(unknown))}, which {config.dataset!r} holds")
+        raise RecipeError(unknown_classes(sorted(used & set(unknown)), repr(config.dataset), scheme))
     if limit is not None and limit < len(table):
         share = limit / len(table)
         table = table.groupby("label", group_keys=False).sample(frac=share, random_state=seed).sort_index()

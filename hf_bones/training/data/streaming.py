@@ -21,13 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from hf_bones.config.recipe import DataConfig, RecipeError, TrainConfig, nearest
+from hf_bones.config.recipe import DataConfig, RecipeError, TrainConfig
 from hf_bones.dataset.streamed.row_groups import RowGroupFiles
 from hf_bones.dataset.streamed.shards import commit_of, find_shards, kept_index
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.labels import LabelScheme
 from hf_bones.record import read_json, write_json
 from hf_bones.training.data.batches import Boxes, RunSampler
+from hf_bones.training.data.missing_classes import unknown_classes
 from hf_bones.training.data.read_ahead import ReadAhead
 from hf_bones.training.data.row_table import Rows, Stream, boxes_of
 from hf_bones.training.data.source_shares import left_out
@@ -170,7 +171,7 @@ def add_streamed(rows: Rows, shards: Mapping[str, list[str]], split: str, config
         raise RecipeError(f"dataset: {counts[None]} rows of {place} have no label; take them out of its shards")
     unknown = sorted(set(counts) - set(scheme.names))
     if unknown:
-        raise RecipeError(f"label_scheme: {scheme.name!r} has no class {unknown}, which {place} holds{nearest(unknown[0], scheme.names)}")
+        raise RecipeError(unknown_classes(unknown, place, scheme))
     stream = Stream(index, files, index.units[chosen])
     _check_room(stream, config)
 

@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForImageClassification, PreTrainedModel
+from transformers import AutoConfig, AutoModelForImageClassification, PreTrainedModel
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils.hub import cached_file
 
 from hf_bones.config.recipe import RecipeError
 from hf_bones.labels import LabelScheme
 from hf_bones.preprocess import InputSpec, spec_from_processor
+from hf_bones.reach import from_hub
 from hf_bones.record import public_name, read_json, sha256_file, sha256_rows
 from hf_bones.training.backbone.auxiliary import patch_grid, patch_map
+from hf_bones.training.backbone.checkpoint_sizes import check_config
 from hf_bones.training.backbone.loading import head_labels, head_of, resolve_model
 from hf_bones.training.data.on_device import constant
 
@@ -77,9 +79,11 @@ def load_teacher(name: str, scheme: LabelScheme) -> Teacher:
     """
     try:
         source = resolve_model(name)
-        model = AutoModelForImageClassification.from_pretrained(source, use_safetensors=True, dtype=torch.float32)
-        processor, _ = ImageProcessingMixin.get_image_processor_dict(source)
-        digest, licences, shift = weights_hash(source), recorded_licences(source), recorded_shift(source)
+        with from_hub(source, "model", "--teacher FOLDER"):
+            check_config(AutoConfig.from_pretrained(source).to_dict())
+            model = AutoModelForImageClassification.from_pretrained(source, use_safetensors=True, dtype=torch.float32)
+            processor, _ = ImageProcessingMixin.get_image_processor_dict(source)
+            digest, licences, shift = weights_hash(source), recorded_licences(source), recorded_shift(source)
     except (OSError, ValueError) as error:
         raise RecipeError(f"teacher: {name!r} cannot be loaded: {error}") from error
     spec = spec_from_processor(processor, f"{name}: preprocessor_config.json")

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from safetensors import safe_open
 from transformers import PreTrainedModel
 
 from hf_bones.config.fields import is_removed
+from hf_bones.config.loading import parse_json
 from hf_bones.config.recipe import STAGES, RecipeError, TrainConfig
 from hf_bones.preprocess import InputSpec, image_processor
 from hf_bones.record import read_json, write_json
@@ -24,7 +25,9 @@ from hf_bones.training.backbone.auxiliary import NAME, detached_state
 from hf_bones.training.backbone.loading import head_of
 from hf_bones.training.backbone.lora import with_matrices
 from hf_bones.training.backbone.one_channel import three_channel_state
+from hf_bones.training.errors import DamagedCheckpointError
 from hf_bones.training.processes import first_process_says, require_shared
+from hf_bones.training.run.hashes import damaged_files
 from hf_bones.training.run.sharding import SPLIT_OPTIMISER, local_part, read_state
 
 log = logging.getLogger(__name__)
@@ -85,16 +88,19 @@ def prepare_output(run: Mapping[str, Any], output: Path, resume: bool) -> Path |
 
     Raises `RecipeError` when the folder holds another recipe's run, naming the keys that differ.
     """
-    latest = last_complete_checkpoint(output)
-    if latest is not None and resume:
+    latest = last_complete_checkpoint(output) if resume else None
+    if latest is not None:
         differing = differing_keys(run, output)
         if differing:
             raise RecipeError(
                 f"output_dir: {output} holds a run whose {', '.join(differing)} differ; choose another output_dir, "
                 "or start over in this one with --resume false"
             )
+        set_damaged_aside(output)
         return latest
     if int(os.environ.get("RANK", "0")) == 0:
+        if resume:
+            set_damaged_aside(output)
         write_json(output / RUN_FILE, run)
     return None
 
@@ -121,7 +127,11 @@ def differing_keys(run: Mapping[str, Any], output: Path) -> list[str]:
 
 def has_fitted_start(run: Mapping[str, Any], output: Path) -> bool:
     """Whether an earlier try at the same run (`comparable`) had already fitted its head; ask before `prepare_output` notes the recipe."""
-    return (output / START).is_dir() and (output / RUN_FILE).is_file() and not differing_keys(run, output)
+    if not (output / START).is_dir() or not (output / RUN_FILE).is_file() or differing_keys(run, output):
+        return False
+    if damaged := damaged_files(output / START):
+        log.warning("%s is damaged (%s: not as written): its head is fitted again", output / START, ", ".join(damaged))
+    return not damaged
 
 
 def comparable(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,19 +141,67 @@ def comparable(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def last_complete_checkpoint(output: Path) -> Path | None:
-    """The newest `checkpoint-N` that was written to its end; trainer_state.json comes last, so a run killed while saving has none."""
-    found = sorted(output.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    for folder in found:
-        whole = all((folder / name).is_file() for name in CHECKPOINT_FILES) and any((folder / name).is_file() for name in OPTIMISER_FILES)
-        if whole and _parses(folder / "trainer_state.json"):
+    """The newest `checkpoint-N` that was written to its end, and whose files are as they were written; a warning names those passed over.
+
+    Its hashes come last. A run that is killed between its trainer_state.json and them leaves a whole one, which cannot be checked.
+    """
+    for folder in numbered(output):
+        damaged = damaged_files(folder)
+        if not damaged and is_complete(folder):
             return folder
-        log.warning("%s is incomplete (the run was stopped while saving it): passed over", folder)
+        what = f"damaged ({', '.join(damaged)}: not as written)" if damaged else "incomplete (the run was stopped while saving it)"
+        log.warning("%s is %s: passed over", folder, what)
     return None
+
+
+def numbered(output: Path) -> list[Path]:
+    """The folders `checkpoint-N` of a run, newest first; what has no number is none."""
+    found = [path for path in output.glob("checkpoint-*") if path.name.rpartition("-")[2].isdecimal() and path.is_dir()]
+    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether all that a run resumes from was written; trainer_state.json comes after the weights and the optimiser."""
+    whole = all((folder / name).is_file() for name in CHECKPOINT_FILES) and any((folder / name).is_file() for name in OPTIMISER_FILES)
+    return whole and _parses(folder / "trainer_state.json")
+
+
+def set_damaged_aside(output: Path) -> None:
+    """Gives damaged checkpoints another name, so that neither the Trainer counts them among its last ones nor a later run chooses them."""
+    for folder in numbered(output):
+        if damaged_files(folder):
+            target = folder.with_name(f"damaged-{folder.name}")
+            if target.exists():
+                shutil.rmtree(target)
+            folder.rename(target)
+            log.warning("%s is kept as %s: delete it once nobody wants to look at it", folder, target.name)
+
+
+def best_whole_checkpoint(output: Path, best: Path, history: Sequence[Mapping[str, Any]]) -> Path:
+    """`best` where its weights are as they were written; else, of the other whole checkpoints, the one that scored highest on validation.
+
+    `history` is the Trainer's. Raises `DamagedCheckpointError` where none is whole.
+    """
+    if not best.is_dir():
+        best = output / best.name  # the run's folder was moved
+    damaged = damaged_files(best) if best.is_dir() else ["it is gone"]
+    if not damaged:
+        return best
+    scores = {entry["step"]: entry["eval_selection"] for entry in history if "eval_selection" in entry}
+    others = [folder for folder in numbered(output) if folder != best and is_complete(folder) and not damaged_files(folder)]
+    if not others:
+        raise DamagedCheckpointError(
+            f"{best}: its best checkpoint is damaged ({', '.join(damaged)}: not as written), and there is no other. "
+            "Start over with --resume false, or in another output_dir"
+        )
+    chosen = max(others, key=lambda folder: scores.get(int(folder.name.rpartition("-")[2]), float("-inf")))
+    log.warning("%s is damaged (%s: not as written): the best of the others is taken, %s", best, ", ".join(damaged), chosen)
+    return chosen
 
 
 def _parses(path: Path) -> bool:
     try:
-        json.loads(path.read_text(encoding="utf-8"))
+        parse_json(path.read_text(encoding="utf-8"))
     except ValueError:
         return False
     return True

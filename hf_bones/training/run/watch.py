@@ -19,12 +19,22 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from hf_bones.config.recipe import Recipe, TrainConfig
+from hf_bones.system import causes, disk_is_full
 from hf_bones.training.data.on_device import Arriving
-from hf_bones.training.errors import DamagedImageError, DivergedError, LoaderDiedError, ShardsOutOfReachError, TooLittleMemoryError
-from hf_bones.training.run.checkpoints import last_complete_checkpoint
+from hf_bones.training.errors import (
+    DamagedImageError,
+    DiskFullError,
+    DivergedError,
+    LoaderDiedError,
+    ShardsOutOfReachError,
+    TooLittleMemoryError,
+)
+from hf_bones.training.run.checkpoints import is_complete, last_complete_checkpoint, numbered
+from hf_bones.training.run.hashes import HASHES, write_hashes
 from hf_bones.training.run.sharding import local_part
 
 P = ParamSpec("P")
@@ -140,6 +150,11 @@ class RunWatch(TrainerCallback):
                 f"({config.warmup:g}); where such a rise is expected, raise spike_factor or spike_logs. {what_is_left(args)}"
             )
 
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.trainer.accelerator.wait_for_everyone()  # each process writes its own random state
+        if state.is_world_process_zero:
+            write_hashes(Path(str(args.output_dir), f"checkpoint-{state.global_step}"))
+
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.trainer.read_losses()
 
@@ -197,8 +212,10 @@ def says_what_to_change(train: Callable[P, T]) -> Callable[P, T]:
         except (DamagedImageError, ShardsOutOfReachError) as error:
             # From another process torch hands on the whole traceback as the message; its last line is the message itself.
             raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from error
-        except (RuntimeError, MemoryError, OSError) as error:
+        except (RuntimeError, MemoryError, OSError, SafetensorError) as error:
             recipe = cast(Recipe, arguments[0] if arguments else options["recipe"])
+            if disk_is_full(error):
+                raise DiskFullError(disk_advice(error, Path(recipe.training.output_dir))) from error
             if advice := loader_advice(str(error), recipe.training):
                 raise LoaderDiedError(advice) from error
             if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or _NO_MEMORY.search(str(error)):
@@ -206,6 +223,17 @@ def says_what_to_change(train: Callable[P, T]) -> Callable[P, T]:
             raise
 
     return watched
+
+
+def disk_advice(error: BaseException, output: Path) -> str:
+    """What to do about a full disk, and what is left. A checkpoint that did not fit is deleted: it takes the room that is wanted."""
+    for folder in numbered(output):
+        if not (folder / HASHES).is_file() and not is_complete(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+    said = next((each.strerror for each in causes(error) if isinstance(each, OSError) and each.strerror), "No space left on device")
+    kept = last_complete_checkpoint(output)
+    left = f"the same command resumes from {kept}" if kept else "run the same command again; no checkpoint had been saved yet"
+    return f"{output}: the disk takes no more ({said}). Make room, then {left}"
 
 
 def loader_advice(message: str, config: TrainConfig) -> str | None:

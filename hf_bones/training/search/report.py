@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import math
 import shlex
@@ -14,7 +13,7 @@ import yaml
 
 from hf_bones.config.recipe import STAGES, RecipeError
 from hf_bones.config.search_space import Range
-from hf_bones.pages.tables import markdown_table
+from hf_bones.pages.tables import CsvWriter, markdown_table
 from hf_bones.record import public_name
 from hf_bones.training.search.plot import plot_search
 from hf_bones.training.search.study import TrialRow
@@ -106,7 +105,7 @@ def write_recipe(data: Mapping[str, Any], path: Path, comment: str) -> None:
 def write_csv(rows: Sequence[TrialRow], keys: Sequence[str], path: Path) -> None:
     """One line a trial, by number, values in full."""
     with path.open("w", encoding="utf-8", newline="") as stream:
-        table = csv.writer(stream)
+        table = CsvWriter(stream)
         table.writerow(["trial", "folder", "state", "selection", "standard_error", "evaluations", "minutes", *keys, "reason"])
         for row in rows:
             figures = ["" if value is None or math.isnan(value) else value for value in (row.score, row.standard_error)]

@@ -19,7 +19,6 @@ from films import LICENCES
 from hf_bones.config.recipe import DistillConfig, Recipe, load_recipe, override
 from hf_bones.finetune import finish
 from hf_bones.hub.card import write_card
-from hf_bones.labels import load_scheme
 from hf_bones.logits import softmax
 from hf_bones.metrics import classification_metrics
 from hf_bones.record import now, read_json, sha256_file, write_json
@@ -32,6 +31,7 @@ from hf_bones.training.distill.run import prepare_lessons
 from hf_bones.training.distill.trainer import DistillTrainer
 from hf_bones.training.loss import learnt_log_prior
 from hf_bones.training.run.checkpoints import shift_biases
+from hf_bones.training.run_scheme import run_scheme, with_scheme
 from hf_bones.training.trainer import train
 
 # Places, what only tells how fast it went, and what comes after training. Probabilities are compared by their hash.
@@ -63,9 +63,11 @@ def main() -> None:
         raise SystemExit(f"--job: {options.jobs} has no {options.job!r}; it has {', '.join(lines)}")
     line = lines[options.job]
     places = {"dataset": options.data, "output_dir": options.out}
-    recipe = override(load_recipe(options.recipe), {**places, "train_licences": list(LICENCES)})  # the rows that teacher.py was given
+    recipe = with_scheme(
+        override(load_recipe(options.recipe), {**places, "train_licences": list(LICENCES)})
+    )  # the rows that teacher.py was given
     recipe.trainer = line["recipe"]["trainer"]  # so the record says that no checkpoint was chosen among epochs
-    scheme = load_scheme(recipe.data.label_scheme)
+    scheme = run_scheme(recipe.data)
     rows = training_rows(recipe.data, scheme, recipe.training.seed, recipe.model.image_size)
     check_same(line, recipe, len(rows[0]))
     still = override(recipe, {**STILL, "model": str(options.kept)})

@@ -6,8 +6,10 @@ Needs `chromium` on the path and says so where it is missing; with HF_BONES_REQU
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +19,12 @@ from playwright.sync_api import Browser, Page, expect
 from small_films import encoded
 from tiny import grey, telling_checkpoint
 
+import hf_bones.app.demo.page as demo_page
+from hf_bones.app.demo.classify import Answer, answer
 from hf_bones.app.demo.examples import draw_examples
 from hf_bones.app.demo.page import build_demo, serve
 from hf_bones.images.opening import Refusal, explain
+from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS
 from hf_bones.record import write_json
 
@@ -123,6 +128,67 @@ def test_a_file_that_browsers_call_no_image_can_be_dropped(page: Page, film: Pat
     expect(page.locator("#caption")).to_contain_text("TIFF, 70 × 90 px; windowed")
     shown = page.locator("#radiograph img").evaluate("image => image.decode().then(() => image.naturalWidth)")
     assert shown == 70, "the page shows what the model sees, not a file that the browser cannot draw"
+
+
+def test_an_answer_stands_beside_its_own_film_alone(page: Page, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, go_on, answered = threading.Semaphore(0), threading.Semaphore(0), []
+
+    def slowly(predictor: BonePredictor, source: object, name: str, *opener: Any) -> Answer:
+        started.release()
+        assert go_on.acquire(timeout=WAIT / 1000)
+        answered.append(name)
+        return answer(predictor, source, name, *opener)
+
+    monkeypatch.setattr(demo_page, "answer", slowly)
+    first, second, third = draw_examples()[:3]
+    page.get_by_role("button", name=first.caption).click()
+    assert started.acquire(timeout=WAIT / 1000)
+    page.get_by_role("button", name=second.caption).click()
+    expect(page.locator(".verdict")).to_contain_text(f"Reading {second.name}", timeout=WAIT)
+    go_on.release(2)
+    expect_answer(page)
+    page.get_by_role("button", name="The finding as JSON").click()
+    expect(page.locator("#finding")).to_contain_text(second.name)
+    assert answered == [first.name, second.name]
+    size = page.locator("#radiograph img").evaluate("image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])")
+    assert tuple(size) == second.picture().size
+    assert started.acquire(timeout=WAIT / 1000)
+    send_file(page, "drop", "wrist.png", film.read_bytes())  # the last answer goes before this one comes
+    expect(page.locator("#heat")).to_be_hidden()
+    assert started.acquire(timeout=WAIT / 1000)
+    page.get_by_role("button", name=third.caption).click()
+    expect(page.locator("#radiograph img")).to_be_visible(timeout=WAIT)
+    page.get_by_label("Remove Image").click()
+    go_on.release(2)
+    expect(page.locator(".verdict")).to_have_attribute("data-state", "empty", timeout=WAIT)
+    page.wait_for_timeout(500)
+    expect(page.locator(".verdict")).to_have_attribute("data-state", "empty")
+    expect(page.locator("#radiograph img")).to_have_count(0)
+    while go_on.acquire(blocking=False) or started.acquire(blocking=False):  # of a film that was overtaken before it was begun
+        pass
+    page.get_by_role("button", name=first.caption).click()
+    assert started.acquire(timeout=WAIT / 1000)
+    page.evaluate("document.documentElement.dataset.turn = 99")  # as if the next turn crossed with the answer
+    go_on.release()
+    expect(page.locator("#radiograph img")).to_have_count(0, timeout=WAIT)
+    expect(page.locator(".verdict")).to_have_attribute("data-state", "reading")
+    expect(page.locator("#heat")).to_be_hidden()
+
+
+def test_of_several_dropped_files_one_is_read_and_the_others_are_named(page: Page, film: Path) -> None:
+    page.evaluate(
+        """(content) => {
+            const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0)), data = new DataTransfer();
+            for (const name of ["a.png", "b.png", "c.png"]) data.items.add(new File([bytes], name, { type: "image/png" }));
+            const options = { bubbles: true, cancelable: true, dataTransfer: data };
+            document.querySelector("#radiograph").dispatchEvent(new DragEvent("drop", options));
+        }""",
+        base64.b64encode(film.read_bytes()).decode(),
+    )
+    expect_answer(page)
+    expect(page.locator("#not-read")).to_have_text("Taken: a.png. Not read: b.png, c.png (one film at a time).")
+    send_file(page, "drop", "d.png", film.read_bytes())
+    expect(page.locator("#not-read p")).to_be_empty()
 
 
 def test_the_page_says_what_it_is(page: Page) -> None:

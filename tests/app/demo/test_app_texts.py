@@ -60,7 +60,9 @@ def test_what_comes_from_a_checkpoint_or_a_file_name_is_escaped(predictor: BoneP
         assert "<script>" not in html and "<b>" not in html and "&lt;script&gt;" in html
 
 
-@pytest.mark.parametrize(("probability", "shown"), [(0.534, "53%"), (0.0004, "under 1%"), (1.0, "over 99%"), (0.99, "99%"), (0.01, "1%")])
+@pytest.mark.parametrize(
+    ("probability", "shown"), [(0.534, "53 %"), (0.0004, "< 1 %"), (0.0, "< 1 %"), (1.0, "> 99 %"), (0.99, "99 %"), (0.01, "1 %")]
+)
 def test_no_probability_is_shown_as_none_or_all(probability: float, shown: str) -> None:
     assert percent(probability) == shown
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import sqlite3
 import threading
@@ -17,6 +18,7 @@ from starlette.testclient import TestClient
 from hf_bones.app.review.page import app_kwargs, build_review, serve_review
 from hf_bones.app.review.pictures import Pictures
 from hf_bones.app.review.session import Review
+from hf_bones.app.same_origin import guard
 from hf_bones.collect.upkeep.forget import forget
 from hf_bones.dataset.subject import open_subject
 from hf_bones.labels import THREE_CLASS
@@ -39,7 +41,7 @@ def review(tmp_path, hashes):
 @pytest.fixture
 def client(review):
     """A browser's way to the pictures."""
-    return TestClient(Starlette(**app_kwargs(review)), base_url="http://127.0.0.1:7860")
+    return TestClient(Starlette(**app_kwargs(review), middleware=[guard()]), base_url="http://127.0.0.1:7860")
 
 
 def decide(review: Review, sha: str, action: str, by=ADA, **more):
@@ -130,9 +132,43 @@ def test_a_second_reviewer_who_hides_labels_is_not_led(review, hashes):
     assert "would influence you" in review.ask_model({"sha": hashes[4], "query": blind})["error"]
     decide(review, hashes[4], "relabel", blind, label="fractured")
     assert "Fractured" in review.look_up({"query": blind})["cards"]  # one's own reading is shown
-    assert review.record(hashes[4]).final_label == "fractured"
+    assert review.record(hashes[4]).disputed and review.record(hashes[4]).final_label == ""
+    seen = [review.look_up({"query": blind})["cards"], review.show({"sha": hashes[4], "query": blind})["panel"]]
+    assert not any(word in text for text in seen for word in ("adjudicat", "beyond", "ada"))
     log = [(d.decided_by, d.reason) for d in review.subject.manifest.decisions("d.sha256 = ?", (hashes[4],))]
     assert log[-1] == ("bea", "read without seeing labels")
+
+
+def test_reviewers_who_differ_make_needs_adjudication_which_somebody_settles(review, hashes):
+    sha, cem = hashes[4], {"reviewer": "cem"}
+    assert "nothing to adjudicate" in decide(review, sha, "relabel", cem, label="fractured", adjudicate=True)["error"]
+    decide(review, sha, "relabel", ADA, label="beyond_repair")
+    answer = decide(review, sha, "relabel", BEA, label="fractured")
+    assert answer["message"].endswith("Reviewers differ (ada: beyond repair, bea: fractured): it needs adjudication.")
+    assert "Needs adjudication" in answer["card"] and "Fractured" not in answer["card"]
+    found = review.look_up({"query": {**cem, "chosen": {"decision": ["needs adjudication"]}}})
+    assert listed(found) == [sha]
+    shown = review.show({"sha": sha, "query": cem})
+    assert shown["panel"].count('data-act="adjudicate"') == 3 and "<b>ada</b> beyond repair" in shown["panel"] and shown["label"] == ""
+    assert "Needs adjudication" in shown["caption"]
+    assert "hidden" in decide(review, sha, "relabel", {**cem, "blind": True}, label="fractured", adjudicate=True)["error"]
+    assert "whether it is used" in decide(review, sha, "drop", cem, adjudicate=True)["error"]
+    settled = decide(review, sha, "relabel", cem, label="fractured", adjudicate=True)
+    assert settled["message"] == f"Saved: {sha[:8]} adjudicated as fractured, by cem." and "Needs" not in settled["card"]
+    assert (review.record(sha).final_label, review.record(sha).disputed) == ("fractured", ())
+    assert review.agreement({"query": cem})["names"] == ["ada", "bea", "labels as they came"], "an adjudication is no reading"
+    review.undo({"query": cem})
+    assert review.record(sha).disputed
+
+
+def test_a_drop_that_another_reviewer_keeps_is_adjudicated_and_a_typed_reason_settles_nothing(review, hashes):
+    decide(review, hashes[0], "drop", ADA, reason="blurred")
+    decide(review, hashes[0], "keep", BEA)
+    decide(review, hashes[0], "drop", ADA, reason="adjudicated: blurred")
+    assert [vote.says for vote in review.record(hashes[0]).disputed] == ["keep", "drop"]
+    assert review.show({"sha": hashes[0], "query": ADA})["panel"].count('data-act="adjudicate"') == 2
+    assert "data-dropped" in decide(review, hashes[0], "drop", {"reviewer": "cem"}, adjudicate=True)["card"]
+    assert review.record(hashes[0]).decision_reason == "adjudicated: not of use"
 
 
 def test_agreement_is_shown_with_the_images_that_differ(review, hashes):
@@ -167,8 +203,8 @@ def test_thumbnails_are_made_once_small_and_go_with_a_forgotten_image(client, ha
     assert answer.headers["content-type"] == "image/jpeg" and "immutable" in answer.headers["cache-control"]
     kept = tmp_path / "thumbnails" / hashes[0][:2] / f"{hashes[0]}.jpg"
     assert kept.read_bytes() == answer.content and Image.open(io.BytesIO(answer.content)).mode == "L"
-    kept.write_bytes(b"as it was kept")
-    assert client.get(f"/pictures/thumbnail/{hashes[0]}").content == b"as it was kept"
+    kept.write_bytes(b"\xff\xd8\xff as it was kept")
+    assert client.get(f"/pictures/thumbnail/{hashes[0]}").content == b"\xff\xd8\xff as it was kept"
     forget(tmp_path, hashes[0])
     assert not kept.exists()
 
@@ -181,7 +217,34 @@ def test_thumbnails_are_made_in_the_background_and_an_unreadable_image_stops_not
     assert review.progress({}) == {"ok": True, "made": 12, "wanted": 12, "failed": 2}
     assert client.get(f"/pictures/thumbnail/{hashes[0]}").status_code == 422
     broken = client.get(f"/pictures/view/{hashes[1]}")
-    assert broken.status_code == 422 and "This is not an image" in broken.text and broken.headers["cache-control"] == "no-store"
+    assert broken.status_code == 422 and "does not hold the bytes" in broken.text and broken.headers["cache-control"] == "no-store"
+    with open_manifest(tmp_path) as manifest:
+        text = add_film(manifest, 0, b"not an image at all")
+    review.index.load()
+    assert "This is not an image" in client.get(f"/pictures/view/{text}").text
+
+
+def test_what_lies_among_thumbnails_of_a_strangers_folder_is_not_served(client, hashes, tmp_path):
+    secret = tmp_path.parent / f"{tmp_path.name}-secret.jpg"
+    secret.write_bytes(b"\xff\xd8\xff of somebody else")
+    for sha, place in ((hashes[0], "link"), (hashes[1], "page")):
+        kept = tmp_path / "thumbnails" / sha[:2] / f"{sha}.jpg"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        if place == "link":
+            kept.symlink_to(secret)
+        else:
+            kept.write_bytes(b"<script>alert(1)</script>")
+        assert Image.open(io.BytesIO(client.get(f"/pictures/thumbnail/{sha}").content)).size == (40, 48)
+
+
+def test_a_collection_that_cannot_be_written_is_shown_and_no_decision_is_taken(hashes, tmp_path, monkeypatch):
+    monkeypatch.setattr("hf_bones.manifest.connecting.os.access", lambda path, mode: mode & os.W_OK == 0)
+    with open_subject(tmp_path) as subject:
+        review = Review(subject, THREE_CLASS)
+        assert review.look_up({"query": ADA})["total"] == len(hashes) and review.show({"sha": hashes[0], "query": ADA})["ok"]
+        assert len(review.pictures.thumbnail(review.record(hashes[0]))) > 100 and not (tmp_path / "thumbnails").exists()
+        assert "cannot be written: it can be looked at" in decide(review, hashes[0], "keep")["error"]
+        assert "cannot be written" not in review.undo({"query": ADA})["error"], "there is nothing to undo"
 
 
 def test_a_large_image_is_shrunk_unless_all_of_it_is_asked_for(review, client, tmp_path):

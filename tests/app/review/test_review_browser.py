@@ -71,7 +71,7 @@ def expect_total(page: Page, count: int) -> None:
 
 
 def expect_saved(page: Page, words: str) -> None:
-    expect(page.locator(".said[data-kind=saved]").first).to_contain_text(words)
+    expect(page.locator(".said[data-kind=saved]").first).to_contain_text(words, timeout=WAIT)  # each is synced to the disk
 
 
 def open_large(page: Page) -> str:
@@ -192,6 +192,55 @@ def test_near_duplicates_stand_side_by_side_and_boxes_and_zoom_are_there(page: P
     page.keyboard.press("+")
     page.wait_for_function("document.querySelector('figure.first img').src.endsWith('full=1')")
     assert "scale(2.25)" in (page.locator("figure.first .film").get_attribute("style") or "")
+
+
+def test_buttons_step_through_films_and_keys_change_window_level_and_inversion(page: Page) -> None:
+    first = open_large(page)
+    page.get_by_role("button", name="Next image").click()
+    expect(page.locator(".at")).to_have_text(f"2 of {IMAGES}")
+    page.get_by_role("button", name="Previous image").click()
+    expect(page.locator(".stage")).to_have_attribute("data-ready", first)
+    film = page.locator("figure.first .film img")
+    assert film.evaluate("image => getComputedStyle(image).filter") == "none"
+    for key in ("w", "w", "W", "l", "i"):
+        page.keyboard.press(key)
+    expect(page.locator(".review")).to_have_attribute("data-windowed", "95 45 inverted")
+    assert "grey-values" in film.evaluate("image => getComputedStyle(image).filter")
+    slope, intercept = (float(page.locator("#grey-values feFuncR").get_attribute(name) or 0) for name in ("slope", "intercept"))
+    assert slope == pytest.approx(-1 / 0.95) and slope * 0.45 + intercept == pytest.approx(0.5), "the level is shown as middle grey"
+    page.get_by_label("Level").fill("70")
+    expect(page.locator(".review")).to_have_attribute("data-windowed", "95 70 inverted")
+    page.get_by_role("button", name="As it is").click()
+    assert film.evaluate("image => getComputedStyle(image).filter") == "none"
+
+
+def test_a_phone_shows_the_gallery_and_unfolds_the_filters(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    shown = page.locator(".gallery .card").evaluate_all(
+        "all => all.filter((one) => one.getBoundingClientRect().bottom < innerHeight).length"
+    )
+    assert shown >= 9
+    expect(page.locator(".filters")).to_be_hidden()
+    page.get_by_role("button", name="Filters").click()
+    expect(page.locator("[data-facet=label]").get_by_label("Healthy")).to_be_visible()
+
+
+def test_reviewers_who_differ_are_adjudicated_in_the_panel(page: Page, folder: Path) -> None:
+    page.keyboard.press("1")
+    expect_saved(page, "is healthy")
+    sha = current(page)
+    page.locator(".reviewer").fill("bo")
+    page.locator(".reviewer").press("Enter")
+    page.locator(".reviewer").blur()
+    page.keyboard.press("3")
+    expect_saved(page, "Reviewers differ (ada: healthy, bo: beyond repair): it needs adjudication.")
+    page.locator("[data-facet=decision]").get_by_label("Needs adjudication").check()
+    expect_total(page, 1)
+    assert open_large(page) == sha
+    page.locator(".panel [data-act=adjudicate][data-label=fractured]").click()
+    expect_saved(page, "adjudicated as fractured, by bo")
+    assert [(d.label, d.decided_by, d.reason) for d in decisions(folder)][-1] == ("fractured", "bo", "adjudicated")
 
 
 def test_a_second_reader_sees_no_labels_and_agreement_is_clicked_through(page: Page) -> None:

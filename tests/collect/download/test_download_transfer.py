@@ -179,6 +179,14 @@ def test_an_address_behind_a_bot_check_is_passed_over_for_the_next(bring, rogue,
         bring("fracatlas", tmp_path / "b")
 
 
+def test_a_redirect_to_nowhere_is_passed_over_for_the_next_address(bring, rogue, tmp_path):
+    number = int(FRACATLAS) * 100
+    publish_figshare(rogue, FRACATLAS, {"films.bin": b"0123456789"})
+    rogue.answer(f"/v2/file/download/{number}", lambda reply: reply.send(status=302, Location="http://["))
+    serve(rogue, f"/ndownloader/files/{number}", b"0123456789")
+    assert bring("fracatlas", tmp_path / "raw").files[0].url.endswith(f"/ndownloader/files/{number}")
+
+
 def test_bytes_over_the_stated_size_are_not_taken(bring, rogue, tmp_path):
     def more(reply):
         reply.raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"a" * 100_000)

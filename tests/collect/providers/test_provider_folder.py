@@ -1,11 +1,13 @@
 """Folders of images as a provider. Run: pytest tests/collect/providers/test_provider_folder.py"""
 
+import errno
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from small_collection import jpeg
 
 from hf_bones.collect.candidate import Candidate, ProviderError
 from hf_bones.collect.providers.folder import Folder, FolderOptions, image_files
@@ -125,3 +127,25 @@ def test_a_folder_that_is_missing_empty_or_not_given_is_an_error(tmp_path: Path)
         Folder(FolderOptions())
     with pytest.raises(ProviderError, match="labels"):
         folder(tmp_path, labels="four-class")
+
+
+def test_a_locked_folder_and_a_link_that_leads_nowhere_come_as_themselves(tmp_path, monkeypatch):
+    for name in ("a/1.png", "b/2.png", "b/inner/3.png", "c/4.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(jpeg())
+    (tmp_path / "c" / "lost.png").symlink_to("nothing")
+    (tmp_path / "c" / "round.png").symlink_to("round.png")
+    (tmp_path / "c" / "lost.txt").symlink_to("nothing")
+    read = Path.iterdir
+
+    def locked(self):
+        if self.name in ("inner", "shut"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return read(self)
+
+    monkeypatch.setattr(Path, "iterdir", locked)
+    found = [path.relative_to(tmp_path).as_posix() for path in image_files(tmp_path)]
+    assert found == ["a/1.png", "b/2.png", "b/inner", "c/4.png", "c/lost.png", "c/round.png"]
+    (tmp_path / "shut").mkdir()
+    with pytest.raises(PermissionError):
+        list(image_files(tmp_path / "shut"))

@@ -3,6 +3,7 @@
 Run: pytest tests/collect/upkeep/test_export.py
 """
 
+import dataclasses
 import json
 
 import pyarrow.parquet as pq
@@ -52,6 +53,9 @@ def test_a_row_holds_every_field_of_the_record(tmp_path):
     assert list(row)[: len(RECORD_COLUMNS)] == list(RECORD_COLUMNS)
     for name in RECORD_COLUMNS:
         value = getattr(record, name)
+        if name == "votes":
+            value = [dataclasses.asdict(vote) for vote in value]
+            assert len(value) == 1
         assert row[name] == (json.dumps(value) if name == "hashes" else [list(box) for box in value] if name == "boxes" else value), name
 
 

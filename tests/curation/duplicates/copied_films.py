@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from small_films import encoded
 
 from hf_bones.dataset.drawn.radiograph import draw_radiograph
@@ -59,6 +59,66 @@ def drawn_upon(picture: Picture) -> Picture:
     return np.asarray(image)
 
 
+def quarter_turned(picture: Picture) -> Picture:
+    return np.rot90(picture)
+
+
+def turned_about(picture: Picture) -> Picture:
+    return np.rot90(picture, 2)
+
+
+def turned_and_mirrored(picture: Picture) -> Picture:
+    return np.ascontiguousarray(np.rot90(picture, 3)[:, ::-1])
+
+
+def cut_at_one_side(picture: Picture) -> Picture:
+    return picture[:, round(0.15 * picture.shape[1]) :]
+
+
+def contrasted(picture: Picture) -> Picture:
+    grey = picture.astype(np.float32)
+    return np.clip((grey - grey.mean()) * 1.8 + grey.mean(), 0, 255).astype(np.uint8)
+
+
+def watermarked(picture: Picture) -> Picture:
+    words = Image.new("L", picture.shape[::-1])
+    draw, font = ImageDraw.Draw(words), ImageFont.load_default(14)
+    for place in range(5):
+        draw.text((10 + 30 * (place % 2), 20 + 50 * place), "SAMPLE  SAMPLE", 255, font)
+    mask = np.asarray(words.rotate(20)) / 255 * 0.3
+    return np.rint(picture * (1 - mask) + 255 * mask).astype(np.uint8)
+
+
+def turned_and_cropped(picture: Picture) -> Picture:
+    return cropped(np.asarray(Image.fromarray(picture).rotate(6, Image.Resampling.BICUBIC)))
+
+
+def on_a_screen(picture: Picture) -> Picture:
+    height, width = picture.shape
+    window = Image.new("L", (width + 90, height + 76), 225)
+    draw = ImageDraw.Draw(window)
+    draw.rectangle((0, 0, width + 90, 18), 120)
+    draw.text((6, 3), "film viewer", 255)
+    for place in range(6):
+        draw.rectangle((8 + 26 * place, 24, 26 + 26 * place, 42), 180, 40)
+        draw.text((6, 60 + 20 * place), f"series {place}", 60)
+    window.paste(Image.fromarray(picture), (70, 52))
+    return np.asarray(window)
+
+
 CHANGES: dict[str, Callable[[Picture], Picture]] = {
     change.__name__: change for change in (compressed, scaled, framed, cropped, mirrored, inverted, turned, drawn_upon)
+}
+FURTHER_CHANGES: dict[str, Callable[[Picture], Picture]] = {
+    change.__name__: change
+    for change in (
+        quarter_turned,
+        turned_about,
+        turned_and_mirrored,
+        cut_at_one_side,
+        contrasted,
+        watermarked,
+        turned_and_cropped,
+        on_a_screen,
+    )
 }

@@ -121,7 +121,7 @@ def test_a_second_run_writes_nothing_and_a_better_copy_takes_over(folder):
 def test_drops_are_taken_back_where_images_are_no_longer_copies(folder):
     add(folder, film(1, 256)), add(folder, scaled(film(1, 256)))
     dedup(folder)
-    done = dedup(folder, settings=dataclasses.replace(SETTINGS, sure=2.0, least_likeness=2.0))
+    done = dedup(folder, settings=dataclasses.replace(SETTINGS, sure=2.0, least_likeness=2.0, spoilt=2.0))
     assert done.groups == () and done.undone == 1 and standing(folder) == {}
     with open_manifest(folder) as manifest:
         assert {record.copy_group for record in manifest.images()} == {""} and not list(manifest.rows("SELECT * FROM links"))

@@ -1,10 +1,11 @@
 """Which drawn films are one picture, and which only look alike: `python -m pytest tests/curation/duplicates/test_near_duplicates.py`."""
 
 import dataclasses
+import sqlite3
 
 import numpy as np
 import pytest
-from copied_films import CHANGES, film
+from copied_films import CHANGES, FURTHER_CHANGES, film
 from small_films import encoded
 
 from hf_bones.curation.duplicates.canonical import VERSION, fingerprint
@@ -49,6 +50,31 @@ def test_copies_by_all_eight_changes_are_found_and_no_two_films_are_joined(found
     wanted = {(f"film {seed:02}", f"film {seed:02} {change}") for seed in range(5) for change in CHANGES}
     assert len(wanted & pairs) >= 38, sorted(wanted - pairs)
     assert all(first[:7] == second[:7] for first, second in pairs)
+
+
+@pytest.fixture(scope="module")
+def further(tmp_path_factory):
+    """What is found among 12 drawn films and copies of three of them by each of the further changes."""
+    pictures = {f"film {seed:02}": film(seed) for seed in range(12)}
+    pictures |= {f"film {seed:02} {name}": change(film(seed)) for seed in (0, 1, 4) for name, change in FURTHER_CHANGES.items()}
+    with FingerprintStore(tmp_path_factory.mktemp("further") / "fingerprints.db") as opened:
+        opened.add((name, (picture.shape[1], picture.shape[0]), fingerprint(picture)) for name, picture in pictures.items())
+        return find_links(opened.table(list(pictures)), opened, SETTINGS, progress=False).links
+
+
+def test_turned_cut_and_watermarked_copies_and_screenshots_are_found(further):
+    pairs = names(further)
+    wanted = {(f"film {seed:02}", f"film {seed:02} {change}") for seed in (0, 1, 4) for change in FURTHER_CHANGES}
+    assert len(wanted & pairs) >= 23, sorted(wanted - pairs)
+    assert all(first[:7] == second[:7] for first, second in pairs)
+
+
+def test_a_link_says_how_far_a_copy_is_turned(further):
+    said = {frozenset((link.first, link.second)): link.change for link in further}
+    quarter, half, both = (
+        said[frozenset(("film 01", f"film 01 {name}"))] for name in ("quarter_turned", "turned_about", "turned_and_mirrored")
+    )
+    assert (quarter, half) == ("turned 90°", "turned 180°") and both.startswith("mirrored, turned 90°")
 
 
 def test_a_link_says_what_was_done(found):
@@ -148,6 +174,17 @@ def test_many_processes_make_the_fingerprints_that_one_makes(tmp_path):
     with subject_of(tmp_path, bodies) as subject, FingerprintStore(tmp_path / "f.db") as store:
         assert make_fingerprints(subject, list(subject.manifest.images()), store, workers=2, progress=False) == {}
         table = store.table(list(bodies))
-        assert (
-            len(table) == 130 and np.array_equal(table.wholes[1], table.wholes[5]) and not np.array_equal(table.wholes[1], table.wholes[2])
-        )
+        wholes = table.descriptions[table.first_form]
+        assert len(table) == 130 and np.array_equal(wholes[1], wholes[5]) and not np.array_equal(wholes[1], wholes[2])
+
+
+def test_a_store_of_an_older_release_is_emptied_and_used(tmp_path):
+    with sqlite3.connect(tmp_path / "f.db") as older:
+        older.execute("CREATE TABLE fingerprints (sha256 TEXT PRIMARY KEY, version INTEGER NOT NULL, thumb BLOB)")
+        older.execute("INSERT INTO fingerprints VALUES ('a', 1, x'00')")
+    with FingerprintStore(tmp_path / "f.db") as store:
+        assert store.known() == set()
+        store.add([("a", (96, 96), fingerprint(film(2, 96)))])
+        assert store.known() == {"a"} and len(store.table(["a"])) == 1
+    with FingerprintStore(tmp_path / "f.db") as again:
+        assert again.known() == {"a"}, "what this release wrote stays"

@@ -20,12 +20,12 @@ def lay(one, other, start=UNMOVED, sign=1.0, framed=False):
     for level in range(len(LEVELS)):
         planes = normalised(one, level)[None], normalised(other, level)[None]
         transform, reached = align(*planes, transform, signs, level)
-    return judge(one[None], other[None], transform, signs, reached, np.array([False]), np.ones((1, 2)), np.array([framed]))
+    return judge(one[None], other[None], transform, signs, reached, np.array([0]), np.ones((1, 2)), np.array([framed]))
 
 
 @pytest.fixture(scope="module")
 def thumb():
-    return fingerprint(film(5)).thumb
+    return fingerprint(film(5)).forms[0].thumb
 
 
 @pytest.mark.parametrize(("shift", "scale", "degrees"), [(0.03, 1.0, 0), (-0.02, 0.95, 0), (0.0, 1.04, 1.5), (0.02, 1.0, -2)])
@@ -43,7 +43,7 @@ def test_a_moved_picture_is_laid_back_to_within_a_pixel(thumb, shift, scale, deg
 
 def test_different_films_do_not_agree(thumb):
     for seed in (6, 8, 9):
-        found = lay(thumb, fingerprint(film(seed)).thumb)
+        found = lay(thumb, fingerprint(film(seed)).forms[0].thumb)
         assert found.coarse[0] < 0.7 and found.likeness[0] < 0.8
 
 
@@ -60,7 +60,7 @@ def test_a_mark_spoils_its_own_place_only(thumb):
 
 
 def test_two_frames_do_not_make_two_films_one(thumb):
-    one, other = thumb.copy(), fingerprint(film(6)).thumb.copy()
+    one, other = thumb.copy(), fingerprint(film(6)).forms[0].thumb.copy()
     for picture in (one, other):
         for edge in (picture[:18], picture[-18:], picture[:, :18], picture[:, -18:]):
             edge[:] = 255
@@ -74,8 +74,8 @@ def test_a_flat_picture_has_no_texture_to_agree_in():
 
 
 def test_probes_say_where_a_mirrored_crop_lies():
-    aspects, probes = np.array([1.0, 1.0]), np.array([0, 18])  # the whole, and 8 % off all four sides
-    whole, crop = starts(aspects, probes, np.array([True, False]))
+    aspects, probes = np.array([1.0, 1.0]), np.array([0, 24])  # the whole, and 8 % off all four sides
+    whole, crop = starts(aspects, probes, np.array([1, 0]))
     assert np.allclose(whole @ (0.25, 0.5, 1), (0.75, 0.5)) and np.allclose(crop @ (0, 0, 1), (0.08, 0.08))
 
 

@@ -100,4 +100,5 @@ def test_the_command_prints_kappa_and_where_they_differ(tmp_path):
             manifest.decide(sha256, "relabel", "", "bea", label="fractured" if place % 2 or place == 0 else "healthy")
     done = CliRunner().invoke(app, ["curate", "agreement", str(tmp_path), "--first", "ada", "--second", "bea"])
     assert done.exit_code == 0 and "12 images read by both, 11 alike" in done.output
+    assert "1 images need adjudication" in done.output
     assert "Cohen's kappa 0.83 (95 % interval" in done.output and f"{hashes[0][:12]}  healthy / fractured" in done.output

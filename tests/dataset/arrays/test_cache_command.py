@@ -87,7 +87,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(films, tmp_pat
 
 def test_a_dataset_that_is_not_there_is_said_to_be_missing(tmp_path):
     done = cache(tmp_path / "nothing")
-    assert done.exit_code == 2 and "no such dataset folder" in done.stderr
+    assert done.exit_code == 2 and "no such folder" in done.stderr
 
 
 def test_the_npz_holds_letterboxed_images_in_the_order_of_the_dataset(films, tmp_path):

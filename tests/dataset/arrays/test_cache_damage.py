@@ -125,7 +125,8 @@ def test_the_key_covers_all_code_that_opens_and_scales():
         for node in ast.walk(ast.parse((package / f"{name}.py").read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hf_bones."):
                 found = node.module.removeprefix("hf_bones.").replace(".", "/")
-                waiting += [found] if f"{found}.py" not in seen else []
+                files = [found] if (package / f"{found}.py").is_file() else [f"{found}/{each.name}" for each in node.names]
+                waiting += [file for file in files if f"{file}.py" not in seen]
     assert seen == set(cache_index._OPENING_CODE)
 
 

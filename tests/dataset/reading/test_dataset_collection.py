@@ -151,3 +151,26 @@ def test_a_file_that_is_missing_is_refused_and_the_rest_is_built(tmp_path):
     (tmp_path / "c" / f"images/{gone[:2]}/{gone}.jpg").unlink()
     done = build_command([str(tmp_path / "c")], tmp_path / "d", progress=False)
     assert [image.reason for image in done.refused] == ["unreadable_file"] and sum(map(len, done.dataset.values())) == 8
+
+
+def test_an_image_on_which_reviewers_differ_is_left_out_of_a_collection_and_counted(tmp_path):
+    read, disputed = add(tmp_path, 1), add(tmp_path, 2)
+    with open_manifest(tmp_path) as manifest:
+        manifest.decide(read, "relabel", "confirmed", "ada", label="healthy")
+        for by, label in (("ada", "fractured"), ("bo", "healthy")):
+            manifest.decide(disputed, "relabel", "", by, label=label)
+    reading = collection_rows(tmp_path)
+    assert [row.sha256 for row in reading.rows] == [read]
+    assert [left.reason for left in reading.left_out] == ["needs adjudication: ada fractured, bo healthy"]
+    assert reading.notes == ["1 image left out, on which reviewers differ (needs adjudication); refused.csv names them with their votes"]
+
+
+def test_a_near_duplicate_of_an_image_on_which_reviewers_differ_is_as_doubtful(tmp_path):
+    disputed, _ = (add(tmp_path, seed, label="fractured", copy_group="c") for seed in (1, 2))
+    with open_manifest(tmp_path) as manifest:
+        for by, label in (("ada", "fractured"), ("bo", "healthy")):
+            manifest.decide(disputed, "relabel", "", by, label=label)
+    assert [left.reason for left in collection_rows(tmp_path).left_out] == [
+        "needs adjudication: ada fractured, bo healthy",
+        "its near-duplicates carry different labels: fractured, healthy",
+    ]

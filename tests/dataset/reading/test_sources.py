@@ -17,8 +17,10 @@ from hf_bones.dataset.build import load_bones
 from hf_bones.dataset.choices import BuildChoices
 from hf_bones.dataset.command import build_command, parse_label_map
 from hf_bones.dataset.drawn.radiograph import draw_radiograph
+from hf_bones.dataset.reading.dataset_rows import dataset_rows
 from hf_bones.dataset.reading.detect import detect_kind
-from hf_bones.dataset.reading.sources import dataset_rows, folder_rows, manifest_rows
+from hf_bones.dataset.reading.layouts.folders import folder_rows
+from hf_bones.dataset.reading.listed.table_rows import manifest_rows
 from hf_bones.dataset.reading.tables import SourceError, parse_boxes
 from hf_bones.dataset.schema import DatasetSchemaError
 from hf_bones.images.opening import open_image
@@ -118,7 +120,7 @@ def test_a_cell_that_cannot_be_read_is_named_with_its_line(tmp_path: Path, line:
 
 def test_a_table_that_is_no_text_is_named(tmp_path: Path) -> None:
     for name in ("t.csv", "t.parquet"):
-        (tmp_path / name).write_bytes(b"\xff\xfe\x00\x81")
+        (tmp_path / name).write_bytes(b"\x81\x00\x00\x00PNG")
         with pytest.raises(SourceError, match=f"{name} cannot be read as a table"):
             manifest_rows(tmp_path / name)
 

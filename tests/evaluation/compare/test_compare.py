@@ -28,6 +28,7 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.metrics import classification_metrics
 from hf_bones.record import read_json, write_json
 from hf_bones.training.run.checkpoints import comparable, prepare_output
+from hf_bones.training.run_scheme import with_scheme
 
 FEW = Resampling(repeats=60)
 NAMES = THREE_CLASS.names
@@ -194,7 +195,7 @@ def fake_train(log: list[str], stop_at: str = ""):
         if folder.name == stop_at:
             raise KeyboardInterrupt
         write_json(folder / "record.json", {})
-        prepare_output(comparable(recipe.as_dict()), folder, resume=True)
+        prepare_output(comparable(with_scheme(recipe).as_dict()), folder, resume=True)
         return folder
 
     return train

@@ -105,12 +105,12 @@ def test_no_head_sees_an_image_of_the_group_that_it_judges(checkpoint, films, mo
 
 
 def test_an_image_that_cannot_be_opened_is_left_out_with_its_reason(checkpoint, films):
-    (films / "7.png").write_bytes(b"<html>")
+    (films / "7.png").write_bytes(b"<html>")  # not the bytes of its hash
     (films / "8.png").unlink()
     with open_subject(films) as subject:
         found = suspect_labels(subject, QUICK, model=checkpoint, progress=False)
     assert len(found.suspects) == 58 and sorted(reason.partition(":")[0] for reason in found.left_out.values()) == [
-        "not_an_image",
+        "unreadable_file",
         "unreadable_file",
     ]
     assert "2 images were not judged" in "\n".join(suspect_lines(found))

@@ -22,6 +22,7 @@
     root.dataset.saved = saved.number;
     if (large.dialog.open) {
       if (name === "decide" && find(".go-on").checked && (await large.step(1))) return;
+      say(saved.message, "saved");  // and not only that this was the last image
       large.show(saved.sha);
     } else if (name === "undo" && gallery.list.includes(saved.sha)) gallery.mark(saved.sha, true);
   };

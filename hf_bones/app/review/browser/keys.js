@@ -1,5 +1,5 @@
 // Buttons, fields and keys. Keys do nothing while something is typed.
-({ page: { root, find, all, state, keep, say }, gallery, large, agreement, decide }) => {
+({ page: { root, find, all, state, keep, say }, gallery, large, windowing, agreement, decide }) => {
   const classes = root.dataset.classes.split(" ");
   const { lookUp } = gallery;
   const sheet = () => "/pictures/sheet.png?token=" + gallery.token;
@@ -14,6 +14,10 @@
     agreement: agreement.open, "close-agreement": () => agreement.dialog.close(),
     back: () => large.dialog.close(), boxes: large.toggleBoxes,
     "zoom-in": () => large.zoomBy(1.5), "zoom-out": () => large.zoomBy(1 / 1.5), "zoom-off": large.fit,
+    "step-back": () => large.step(-1), "step-on": () => large.step(1),
+    invert: windowing.invert, "window-off": windowing.reset,
+    adjudicate: ({ dataset: { action, label } }) => decide("decide", { action, label, adjudicate: true }),
+    filters: (button) => button.setAttribute("aria-expanded", String(find(".filters").classList.toggle("open"))),
     ask: large.askModel, heat: large.toggleHeat, compare: (button) => large.compare(button.dataset.sha),
     open: (button) => large.open(button.dataset.sha),
     "open-differing": (button) => { agreement.dialog.close(); large.open(button.dataset.sha, agreement.differing); },
@@ -79,6 +83,7 @@
   const ofLarge = {
     ArrowRight: () => large.step(1), ArrowLeft: () => large.step(-1), b: large.toggleBoxes, c: large.compareNext, m: large.askModel,
     h: large.toggleHeat, "+": acts["zoom-in"], "=": acts["zoom-in"], "-": acts["zoom-out"], 0: large.fit,
+    w: windowing.narrower, W: windowing.wider, l: windowing.lighter, L: windowing.darker, i: windowing.invert, x: windowing.reset,
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || agreement.dialog.open) return;

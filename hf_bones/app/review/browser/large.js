@@ -1,6 +1,6 @@
-// One large image, its near-duplicate beside it, boxes, zoom, and the model's view. `aside` is a list of images to step through in the
-// gallery's place.
-({ page: { find, all, number, state, say, ask }, gallery }) => {
+// One large image, its near-duplicate beside it, boxes, zoom, and the model's view; window and level are in `windowing.js`. `aside` is a
+// list of images to step through in the gallery's place.
+({ page: { find, all, number, state, say, ask }, gallery, windowing }) => {
   const dialog = find("dialog.large"), stage = find(".stage"), first = find("figure.first"), second = find("figure.second");
   let shown = "", aside = null, showing = 0, boxed = false, heat = "", copies = [], captions = {};
   let zoom = 1, left = 0, above = 0;
@@ -34,7 +34,7 @@
   async function show(sha) {
     const mine = ++showing, same = sha === shown;
     shown = sha;
-    if (!same) { delete stage.dataset.ready; fit(); heat = ""; second.hidden = true; }
+    if (!same) { delete stage.dataset.ready; fit(); windowing.reset(); showHeat(""); second.hidden = true; }
     if (gallery.list.includes(sha) && !aside) gallery.mark(sha);
     const wanted = ask("show", { sha });
     const painted = same && stage.dataset.ready ? null : putPicture(first, view(sha));
@@ -132,13 +132,14 @@
     if (!found || sha !== shown) return;
     say("");
     find(".asked").innerHTML = found.html;
-    heat = "";
+    showHeat("");
     place.dataset.heat = found.heat;
   }
+  function showHeat(map) { heat = map; first.classList.toggle("heated", Boolean(map)); }  // its colours are no grey values
   function toggleHeat() {
     const map = find(".asked")?.dataset.heat;
     if (!map) { say("There is no heat map: ask the model first."); return; }
-    heat = heat ? "" : map;
+    showHeat(heat ? "" : map);
     find("img", first).src = heat || view(shown, zoom > 1.5);
   }
 

@@ -1,6 +1,6 @@
 // The review page: its state, and how it asks the server, on which `server.name(data)` calls `Review.name`. The other scripts are handed in
 // as functions. What is typed or fetched reaches the page as text, or as HTML that the server escaped.
-({ element, server, makeGallery, makeLarge, makeAgreement, makeDecisions, listen }) => {
+({ element, server, makeGallery, makeLarge, makeWindowing, makeAgreement, makeDecisions, listen }) => {
   const root = element.querySelector(".review");
   const find = (selector, within = root) => within.querySelector(selector);
   const all = (selector, within = root) => [...within.querySelectorAll(selector)];
@@ -29,10 +29,11 @@
 
   const page = { root, find, all, number, state, keep, say, ask };
   const gallery = makeGallery({ page });
-  const large = makeLarge({ page, gallery });
+  const windowing = makeWindowing({ page });
+  const large = makeLarge({ page, gallery, windowing });
   const agreement = makeAgreement({ page });
   const decide = makeDecisions({ page, gallery, large });
-  listen({ page, gallery, large, agreement, decide });
+  listen({ page, gallery, large, windowing, agreement, decide });
 
   async function watchThumbnails() {
     const done = await server.progress({}).catch(() => null);
