@@ -68,8 +68,9 @@ class SourceRow:
         if self.file is None:
             return self.content() if callable(self.content) else self.content or b""
         try:
-            if not stat.S_ISREG(self.file.stat().st_mode):  # a pipe must not be waited for
-                raise OSError(EINVAL, "not a regular file")
+            mode = self.file.stat().st_mode
+            if not stat.S_ISREG(mode):  # a pipe must not be waited for
+                raise OSError(EINVAL, "a folder that cannot be looked into" if stat.S_ISDIR(mode) else "not a regular file")
             with self.file.open("rb") as stream:
                 return stream.read(DEFAULT_LIMITS.max_bytes + 1)  # a larger file is refused, and need not fill the memory for that
         except OSError as error:
