@@ -55,9 +55,8 @@ def encode_row(row: SourceRow, max_side: int | None, salvage_rows: float | None 
     if row.file is None and row.content is None:
         raise ValueError(f"row {row.name!r} has neither a file nor content")
     try:
-        # A pipe must not be waited for, nor a huge file read just to be refused: the opener knows what to say of both.
-        if row.file is not None and (not row.file.is_file() or row.file.stat().st_size > DEFAULT_LIMITS.max_bytes):
-            open_image(row.file)
+        if row.file is not None and row.file.is_file() and row.file.stat().st_size > DEFAULT_LIMITS.max_bytes:
+            open_image(row.file)  # says so; a huge file need not be read to be refused
         source = row.read()
         opened, data, salvaged = _open(source, row, salvage_rows)
     except ImageRefusedError as error:

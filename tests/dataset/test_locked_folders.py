@@ -23,5 +23,6 @@ def test_a_locked_folder_costs_its_own_entry_in_a_build(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "iterdir", locked)
     built = build_command([str(tmp_path / "data")], tmp_path / "out", BuildChoices(labels="two-class"), progress=False)
-    assert [(Path(row.name).as_posix(), row.reason) for row in built.refused] == [("fractured/p1", "unreadable_file")]
+    (refused,) = built.refused
+    assert Path(refused.name).as_posix() == "fractured/p1" and refused.reason == "unreadable_file" and "folder" in refused.detail
     assert sum(row["count"] for row in built.summary["counts"]) == 5
