@@ -1,8 +1,8 @@
 """Writing burnt into films: what of it `hf-bones curate checks` finds, and what it takes for writing that is none.
 
-    python scripts/bench/burnt_in_text.py FILMS [--quick]
+    python scripts/bench/burnt_in_text.py DATA [--quick]
 
-FILMS is a folder of image files. Made-up names, dates and numbers of six letters and more are written on films, real and drawn ones, in
+DATA is a folder of image files. Made-up names, dates and numbers of six letters and more are written on films, real and drawn ones, in
 eight fonts and in Pillow's own, white or black, wherever they can be read: the ink stands out by 80 grey levels. Capitals are 8 px high and
 more. Half of the films are then stored as JPEG; some are enlarged fourfold first. The names of the real films that are flagged as they came
 are printed, to be looked at: some of them do carry writing.
@@ -30,6 +30,7 @@ from hf_bones.curation.checks.text import text_letters
 from hf_bones.curation.recipe import CheckSettings
 from hf_bones.dataset.drawn.radiograph import draw_set
 from hf_bones.images.opening import ImageRefusedError, open_image
+from hf_bones.record import sha256_file, sha256_rows
 
 NAMES = ("MUELLER, ANNA", "Schmidt Peter", "JOHN DOE", "Garcia Lopez", "KIM SOO-JIN", "SMITH^JOHN", "O'BRIEN", "Anders Holm")
 FONTS = (
@@ -78,7 +79,8 @@ def main() -> None:
     print("flagged as they are:", ", ".join(suspects) or "none")
 
     bars += recall_bars([*real[: written * 2 // 3], *drawn[: written // 3]])
-    write_result("burnt_in_text", "burnt_in_text.py", str(options.data), bars, quick=options.quick)
+    digest = sha256_rows((path.name, sha256_file(path)) for path in files)
+    write_result("burnt_in_text", "burnt_in_text.py DATA", digest, bars, quick=options.quick)
 
 
 def is_flagged(pixels: Grey) -> bool:
