@@ -12,6 +12,7 @@ from small_films import LABELS, encoded, picture
 from hf_bones.manifest.store import Manifest, open_manifest
 
 REGIONS = ("wrist", "ankle")
+TWO_PAGES = 70  # images that fill two pages of the gallery
 
 
 def add_film(manifest: Manifest, seed: int, content: bytes | None = None, **given: Any) -> str:

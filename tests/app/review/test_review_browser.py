@@ -5,36 +5,21 @@ Needs `chromium` on the path and says so where it is missing; with HF_BONES_REQU
 
 from __future__ import annotations
 
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from chromium import WAIT, opened
+from chromium import opened
 from playwright.sync_api import Browser, Page, expect
-from small_review import small_review
+from review_page import current, decisions, expect_saved
+from small_review import TWO_PAGES
 
 from hf_bones.app.review.page import build_review, serve_review
 from hf_bones.app.review.session import Review
 from hf_bones.dataset.subject import open_subject
 from hf_bones.labels import THREE_CLASS
-from hf_bones.manifest.store import Decision, open_manifest
 
 pytestmark = pytest.mark.browser
-
-IMAGES = 70  # two pages
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    small_review(tmp_path / "films", IMAGES)
-    return tmp_path / "films"
 
 
 @pytest.fixture
@@ -57,21 +42,8 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
         yield page
 
 
-def decisions(folder: Path) -> list[Decision]:
-    with open_manifest(folder) as manifest:
-        return list(manifest.decisions())
-
-
-def current(page: Page) -> str:
-    return page.locator(".gallery .card.current").get_attribute("data-sha") or ""
-
-
 def expect_total(page: Page, count: int) -> None:
-    expect(page.locator(".total")).to_have_text(f"{count} of {IMAGES} images")
-
-
-def expect_saved(page: Page, words: str) -> None:
-    expect(page.locator(".said[data-kind=saved]").first).to_contain_text(words, timeout=WAIT)  # each is synced to the disk
+    expect(page.locator(".total")).to_have_text(f"{count} of {TWO_PAGES} images")
 
 
 def open_large(page: Page) -> str:
@@ -81,7 +53,7 @@ def open_large(page: Page) -> str:
 
 
 def test_filters_narrow_the_gallery_with_counts_beside_them(page: Page) -> None:
-    expect_total(page, IMAGES)
+    expect_total(page, TWO_PAGES)
     expect(page.locator(".gallery .card")).to_have_count(60)
     label = page.locator("[data-facet=label]")
     expect(label.locator("label", has_text="Fractured").locator(".count")).to_have_text("23")
@@ -93,7 +65,7 @@ def test_filters_narrow_the_gallery_with_counts_beside_them(page: Page) -> None:
     expect_total(page, 6)
     assert all(page.locator(".gallery img").evaluate_all("all => Promise.all(all.map(i => i.decode().then(() => i.naturalWidth > 0)))"))
     page.get_by_role("button", name="Clear").click()
-    expect_total(page, IMAGES)
+    expect_total(page, TWO_PAGES)
     page.get_by_label("Search", exact=True).fill("film 33")
     expect_total(page, 1)
 
@@ -161,10 +133,10 @@ def test_no_decision_without_a_name(browser: Browser, address: str, folder: Path
 def test_the_large_view_goes_on_after_a_decision_and_over_the_end_of_the_page(page: Page, folder: Path) -> None:
     page.keyboard.press("End")
     first = open_large(page)
-    expect(page.locator(".at")).to_have_text(f"60 of {IMAGES}")
+    expect(page.locator(".at")).to_have_text(f"60 of {TWO_PAGES}")
     expect(page.locator(".panel")).to_contain_text("broken bone")
     page.keyboard.press("2")
-    expect(page.locator(".at")).to_have_text(f"61 of {IMAGES}")
+    expect(page.locator(".at")).to_have_text(f"61 of {TWO_PAGES}")
     page.wait_for_function("(first) => (document.querySelector('.stage').dataset.ready || first) !== first", arg=first)
     page.keyboard.press("Escape")
     expect(page.locator("dialog.large")).to_be_hidden()
@@ -197,7 +169,7 @@ def test_near_duplicates_stand_side_by_side_and_boxes_and_zoom_are_there(page: P
 def test_buttons_step_through_films_and_keys_change_window_level_and_inversion(page: Page) -> None:
     first = open_large(page)
     page.get_by_role("button", name="Next image").click()
-    expect(page.locator(".at")).to_have_text(f"2 of {IMAGES}")
+    expect(page.locator(".at")).to_have_text(f"2 of {TWO_PAGES}")
     page.get_by_role("button", name="Previous image").click()
     expect(page.locator(".stage")).to_have_attribute("data-ready", first)
     film = page.locator("figure.first .film img")
@@ -284,50 +256,3 @@ def test_the_page_fits_a_small_laptop_and_the_contact_sheet_is_downloaded(page: 
         page.get_by_role("button", name="Contact sheet").click()
     assert download.value.suggested_filename == "contact-sheet.png"
     assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
-
-
-@contextmanager
-def command(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """`hf-bones review`, as a process of its own, from when it answers."""
-    arguments = ["review", str(folder), "--reviewer", "ada", "--port", str(port), "--no-browser"]
-    with subprocess.Popen([sys.executable, "-m", "hf_bones.cli.main", *arguments], stdout=subprocess.DEVNULL) as process:
-        try:
-            for _ in range(600):
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
-                    break
-                except OSError:
-                    assert process.poll() is None
-                    time.sleep(0.1)
-            yield process
-        finally:
-            process.kill()
-
-
-def test_what_the_page_called_saved_survives_kill_9_and_the_open_page_goes_on(browser: Browser, folder: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(WAIT)
-    page = context.new_page()
-    with command(folder, port) as process:
-        page.goto(f"http://127.0.0.1:{port}")
-        page.wait_for_selector(".review[data-ready]")
-        dropped = current(page)
-        page.keyboard.press("d")
-        expect_saved(page, dropped[:8])
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        page.keyboard.press("ArrowRight")
-        page.keyboard.press("d")
-        expect(page.locator(".said[data-kind=error]").first).to_contain_text("The server does not answer: nothing was saved")
-    assert [(d.sha256, d.decision, d.decided_by) for d in decisions(folder)] == [(dropped, "drop", "ada")]
-    with command(folder, port):
-        after = current(page)
-        page.keyboard.press("d")
-        expect_saved(page, after[:8])
-        page.goto(f"http://127.0.0.1:{port}")
-        page.wait_for_selector(".review[data-ready]")
-        expect(page.locator("[data-facet=decision] label", has_text="Dropped").locator(".count")).to_have_text("2")
-    context.close()
