@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hf_bones.config.recipe import DataConfig, Recipe, override
 from hf_bones.dataset.scheme import AUTO, scheme_of_names, written_scheme
 from hf_bones.labels import SHIPPED_SCHEMES, THREE_CLASS, LabelScheme, load_scheme
+from hf_bones.training.run.checkpoints import comparable
 
 
 def run_scheme(data: DataConfig) -> LabelScheme:
@@ -29,6 +32,11 @@ def with_scheme(recipe: Recipe) -> Recipe:
         return recipe
     scheme = run_scheme(recipe.data)
     return override(recipe, {"label_scheme": scheme.name}) if SHIPPED_SCHEMES.get(scheme.name) == scheme else recipe
+
+
+def noted(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as its run notes it (`comparable`), with its classes by name."""
+    return comparable(with_scheme(recipe).as_dict())
 
 
 def _class_names(data: DataConfig) -> list[str]:

@@ -24,8 +24,8 @@ from hf_bones.logits import softmax
 from hf_bones.record import read_json
 from hf_bones.training.processes import check_processes
 from hf_bones.training.run.arguments import training_arguments
-from hf_bones.training.run.checkpoints import comparable, earlier_checkpoints, last_complete_checkpoint, prepare_output
-from hf_bones.training.run_scheme import with_scheme
+from hf_bones.training.run.checkpoints import earlier_checkpoints, last_complete_checkpoint, prepare_output
+from hf_bones.training.run_scheme import noted
 from hf_bones.training.trainer import train
 
 TWICE = ("--evaluations_per_epoch", "2")
@@ -265,4 +265,4 @@ def test_a_key_that_recipes_have_no_more_is_passed_over_with_a_warning(ground, f
 
 
 def prepared(recipe: Recipe, output: Path) -> Path | None:
-    return prepare_output(comparable(with_scheme(recipe).as_dict()), output, recipe.training.resume)
+    return prepare_output(noted(recipe), output, recipe.training.resume)

@@ -25,8 +25,8 @@ from hf_bones.config.loading import parse_yaml
 from hf_bones.config.recipe import STAGES, Recipe, RecipeError, load_recipe, nearest, override
 from hf_bones.record import read_json, write_json
 from hf_bones.training.cached_views.fill import FOLDER as KEPT
-from hf_bones.training.run.checkpoints import START, comparable, differing_keys, last_complete_checkpoint
-from hf_bones.training.run_scheme import with_scheme
+from hf_bones.training.run.checkpoints import START, differing_keys, last_complete_checkpoint
+from hf_bones.training.run_scheme import noted
 
 Train = Callable[[Recipe], Path]  # runs a recipe to a finished checkpoint in its `output_dir`
 
@@ -140,7 +140,7 @@ def check_folders(entrants: Sequence[Entrant], seeds: Sequence[int], out: Path) 
             recipe = run_recipe(entrant, seed, out)
             folder = Path(recipe.training.output_dir)
             if (folder / "record.json").is_file() or last_complete_checkpoint(folder) is not None:
-                differing = differing_keys(comparable(with_scheme(recipe).as_dict()), folder)
+                differing = differing_keys(noted(recipe), folder)
                 if differing:
                     raise RecipeError(
                         f"{folder} holds a run of {entrant.name!r} whose {', '.join(differing)} differ; "

@@ -44,9 +44,9 @@ from hf_bones.record import read_json, write_json
 from hf_bones.training.cached_views.fill import FOLDER as KEPT
 from hf_bones.training.errors import DivergedError, TooLittleMemoryError
 from hf_bones.training.processes import process_count
-from hf_bones.training.run.checkpoints import RUN_FILE, START, comparable
+from hf_bones.training.run.checkpoints import RUN_FILE, START
 from hf_bones.training.run.result import TrainedModel
-from hf_bones.training.run_scheme import with_scheme
+from hf_bones.training.run_scheme import noted
 from hf_bones.training.search.report import best_of, write_report
 from hf_bones.training.search.study import LOCK_FILE, STUDY_FILE, Study, TrialRow
 
@@ -71,7 +71,7 @@ def search(recipe: Recipe, run_trial: RunTrial) -> Path:
     check_search()
     check_rules(recipe, "search")
     space = {f"search.space.{key}": vars(values) for key, values in config.space.items()}
-    prepare_search({**comparable(with_scheme(recipe).as_dict()), **space}, output, recipe.training.resume)
+    prepare_search({**noted(recipe), **space}, output, recipe.training.resume)
     values = {key: value for stage in STAGES for key, value in vars(getattr(recipe, stage)).items()}
     study = Study(output, config, recipe.training.seed, values)
     while (claimed := study.claim()) is not None:

@@ -19,8 +19,8 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json
 from hf_bones.training.data.batches import SquareCollator, TrainingRows
 from hf_bones.training.data.rows import training_rows
-from hf_bones.training.run.checkpoints import comparable, prepare_output
-from hf_bones.training.run_scheme import with_scheme
+from hf_bones.training.run.checkpoints import prepare_output
+from hf_bones.training.run_scheme import noted
 
 SIZE = 56
 ROWS = 48 + 18  # of training and validation
@@ -129,7 +129,7 @@ def test_a_cache_elsewhere_is_found_and_its_folder_stays_out_of_the_record(groun
 def test_a_run_is_resumed_whether_or_not_it_had_a_cache(ground, without):
     for use in ("true", "false"):
         recipe = parse_recipe(arguments(ground, without[0], "--epochs", "1", "--use_arrays", use))
-        assert prepare_output(comparable(with_scheme(recipe).as_dict()), without[0], resume=True) is not None
+        assert prepare_output(noted(recipe), without[0], resume=True) is not None
     assert "arrays_dir" not in public_places(recipe.data, recipe.model, recipe.distill)
 
 

@@ -16,7 +16,7 @@ from hf_bones.config.recipe import RecipeError
 from hf_bones.curation.duplicates.seen_films import seen_films, write_seen_films
 from hf_bones.dataset.build import load_bones
 from hf_bones.evaluation.compare import runs as compare_runs
-from hf_bones.evaluation.compare.choices import CompareChoices, parse_checkpoints
+from hf_bones.evaluation.compare.choices import CompareChoices
 from hf_bones.evaluation.compare.figures import ALL
 from hf_bones.evaluation.compare.report import terminal_lines
 from hf_bones.evaluation.compare.run import compare
@@ -27,8 +27,8 @@ from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS
 from hf_bones.metrics import classification_metrics
 from hf_bones.record import read_json, write_json
-from hf_bones.training.run.checkpoints import comparable, prepare_output
-from hf_bones.training.run_scheme import with_scheme
+from hf_bones.training.run.checkpoints import prepare_output
+from hf_bones.training.run_scheme import noted
 
 FEW = Resampling(repeats=60)
 NAMES = THREE_CLASS.names
@@ -195,7 +195,7 @@ def fake_train(log: list[str], stop_at: str = ""):
         if folder.name == stop_at:
             raise KeyboardInterrupt
         write_json(folder / "record.json", {})
-        prepare_output(comparable(with_scheme(recipe).as_dict()), folder, resume=True)
+        prepare_output(noted(recipe), folder, resume=True)
         return folder
 
     return train
@@ -292,10 +292,3 @@ def test_the_command_shows_the_ranking_and_ends_with_1_where_a_recipe_failed(don
     assert "hf-bones compare frozen.yaml broken.yaml --dataset dataset" in text and str(ground) not in text.split("Command:")[1]
     result = CliRunner().invoke(app, ["compare", "smal-cnn", "--dataset", str(ground / "dataset"), "--out", str(out)])
     assert result.exit_code == 2 and "did you mean 'small-cnn'" in result.output
-
-
-def test_a_checkpoint_is_named_once_and_with_its_place():
-    assert parse_checkpoints(["mine=runs/mine"]) == {"mine": "runs/mine"}
-    for given in (["mine"], ["=x"], ["a=1", "a=2"]):
-        with pytest.raises(ValueError, match="--checkpoint"):
-            parse_checkpoints(given)

@@ -30,8 +30,8 @@ from hf_bones.finetune import run
 from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json, write_json
 from hf_bones.training.data.rows import describe_rows, training_rows
-from hf_bones.training.run.checkpoints import comparable, prepare_output
-from hf_bones.training.run_scheme import with_scheme
+from hf_bones.training.run.checkpoints import prepare_output
+from hf_bones.training.run_scheme import noted
 
 # Source → films of each class in train; a sixth of them more in validation and in test. One has no healthy film, one has them alone.
 PLAN = {"clinic": (14, 14, 14), "other clinic": (13, 12, 12), "web": (0, 12, 12), "well": (12, 0, 0)}
@@ -86,7 +86,7 @@ def train_once(recipe):
     rows, validation = training_rows(recipe.data, THREE_CLASS, 0)
     assert set(validation.origins) <= set(rows.origins)
     telling_checkpoint(folder, seed=len(folder.name))
-    prepare_output(comparable(with_scheme(recipe).as_dict()), folder, resume=True)
+    prepare_output(noted(recipe), folder, resume=True)
     data = describe_rows(rows, validation, recipe.data, THREE_CLASS)
     write_json(folder / "record.json", {"data": data, "recipe": recipe.as_dict(), "test_looks": []})
     return folder
