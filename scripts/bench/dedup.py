@@ -178,14 +178,16 @@ def scale(films: Films, work: Path, counts: tuple[int, ...]) -> list[Bar]:
     bars: list[Bar] = []
     measured = []
     for count in counts:
-        # Threads of the linear algebra library beside ours would only get in each other's way.
-        figures = run_worker("dedup_scale.py", store, count, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+        figures = run_worker("dedup_scale.py", store, count)
         measured.append(figures)
         target = 150.0 if count == 100_000 else None
         bars.append(bar(f"grouping {count:,} fingerprints, s", figures["seconds"], n=count, target=target, at_most=True))
         bars.append(bar(f"grouping {count:,} fingerprints, peak memory, MB", figures["peak_mb"], n=count))
         bars.append(bar(f"grouping {count:,} fingerprints, recall of copies", figures["recall"], n=count // 10))
-        bars.append(bar(f"grouping {count:,} fingerprints, false links", figures["false_links"], n=count * (count - 1) // 2))
+        pairs = count * (count - 1) // 2
+        bars.append(bar(f"grouping {count:,} fingerprints, links between pictures that share no film", figures["false_links"], n=pairs))
+        shared = figures["links_by_a_film"]
+        bars.append(bar(f"grouping {count:,} fingerprints, links between different pictures that share a film", shared, n=pairs))
         bars.append(bar(f"grouping {count:,} fingerprints, pairs registered", figures["registered"], n=figures["candidates"]))
     first, final = measured[0], measured[-1]
     exponent = math.log(final["seconds"] / first["seconds"]) / math.log(final["count"] / first["count"])

@@ -26,12 +26,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from hf_bones.curation.duplicates.film_boxes import SAME, Box, film_boxes, in_common
+from hf_bones.curation.duplicates.film_boxes import Box, film_boxes, in_common
 
-VERSION = 2  # of everything that a fingerprint holds; a fingerprint of another version is made anew
+VERSION = 3  # of everything that a fingerprint holds; a fingerprint of another version is made anew
 
 SIDE = 64  # px of the squashed picture that is described
 THUMB_SIDE = 128  # px of the squashed picture that pairs are registered on
+_SAME_FORM = 0.97  # share in common from which two parts are one form: the tools above a film may be a twentieth of their window
 FREQUENCIES = 12  # in each direction
 NUMBERS = FREQUENCIES**2 - 1  # without the mean
 _MEDIAN = 5  # px: takes out lines up to 2 px thick, which is 3 % of the side
@@ -83,7 +84,7 @@ def fingerprint(pixels: npt.NDArray[np.uint8]) -> Fingerprint:
     for left, top, right, bottom in film_boxes(pixels):
         inner = trim_box(pixels[top:bottom, left:right])
         box = (left + inner[0], top + inner[1], left + inner[2], top + inner[3])
-        if all(in_common(box, other) < SAME for other in boxes):
+        if all(in_common(box, other) < _SAME_FORM for other in boxes):
             boxes.append(box)
     small = [_described(pixels, box) for box in boxes]
     left, top, right, bottom = trimmed

@@ -27,7 +27,7 @@ _JUMP = 8  # grey levels between neighbouring pixels at an edge, at the least
 _ABOVE_NOISE = 2.5  # of the usual step between neighbouring pixels: more is a jump
 _LINES = 8  # straight edges looked at in each direction
 _LEAST_EDGE = 0.65  # share of a box's outline along which the grey jumps
-SAME = 0.85  # share of the area in common from which two boxes are one
+_SAME = 0.85  # share of the area in common from which two boxes are one
 
 
 def film_boxes(pixels: npt.NDArray[np.uint8]) -> list[Box]:
@@ -39,7 +39,7 @@ def film_boxes(pixels: npt.NDArray[np.uint8]) -> list[Box]:
         return []
     kept: list[Box] = []
     for box in itertools.chain(_on_a_ground(small), _with_straight_edges(small)):
-        if len(kept) < _MOST and all(in_common(box, other) < SAME for other in kept):
+        if len(kept) < _MOST and all(in_common(box, other) < _SAME for other in kept):
             kept.append(box)
     across, down = width / small.shape[1], height / small.shape[0]
     return [(round(left * across), round(top * down), round(right * across), round(bottom * down)) for left, top, right, bottom in kept]
@@ -89,7 +89,7 @@ def _with_straight_edges(small: npt.NDArray[np.uint8]) -> list[Box]:
     for place in np.argsort(-(score + 0.1 * share), axis=None)[:40]:
         row, column = np.unravel_index(place, score.shape)
         box = (int(lefts[column]), int(tops[row]), int(rights[column]), int(bottoms[row]))
-        if score[row, column] >= _LEAST_EDGE and all(in_common(box, other) < SAME for other in found):
+        if score[row, column] >= _LEAST_EDGE and all(in_common(box, other) < _SAME for other in found):
             found.append(box)
     return found[:2]
 
