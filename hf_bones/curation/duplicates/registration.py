@@ -131,12 +131,13 @@ def sample(pictures: Plane, transforms: Transforms) -> tuple[Plane, npt.NDArray[
     y = matrix[:, 1, 0] * places[None, None, :] + matrix[:, 1, 1] * places[None, :, None] + (matrix[:, 1, 2] - 0.5)
     inside = (x > -0.5) & (x < side - 0.5) & (y > -0.5) & (y < side - 0.5)
     x, y = np.clip(x, 0, side - 1.001), np.clip(y, 0, side - 1.001)
-    left, top = x.astype(np.int32), y.astype(np.int32)
-    x, y = x - left, y - top
+    left, top = x.astype(np.intp), y.astype(np.intp)
+    corner = np.arange(count)[:, None, None] * (side * side) + top * side + left
+    x -= left  # in place: float32 less an integer array is float64, and so would be all that follows
+    y -= top
     flat = np.ascontiguousarray(pictures).reshape(-1)
-    corner = np.arange(count, dtype=np.int32)[:, None, None] * (side * side) + top * side + left
-    above = flat[corner] * (1 - x) + flat[corner + 1] * x
-    below = flat[corner + side] * (1 - x) + flat[corner + side + 1] * x
+    above = flat.take(corner) * (1 - x) + flat[1:].take(corner) * x
+    below = flat[side:].take(corner) * (1 - x) + flat[side + 1 :].take(corner) * x
     return above * (1 - y) + below * y, inside
 
 
