@@ -6,14 +6,13 @@ Needs `chromium` on the path and says so where it is missing; with HF_BONES_REQU
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from chromium import opened
 from playwright.sync_api import Browser, Page, expect
 from review_page import current, decisions, expect_saved
-from small_review import TWO_PAGES, small_review
+from small_review import TWO_PAGES
 
 from hf_bones.app.review.page import build_review, serve_review
 from hf_bones.app.review.session import Review
@@ -23,9 +22,8 @@ from hf_bones.labels import THREE_CLASS
 pytestmark = pytest.mark.browser
 
 
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of the review page of a collection."""
+@pytest.fixture
+def address(browser: Browser, folder: Path) -> Iterator[str]:
     with open_subject(folder) as subject:
         review = Review(subject, THREE_CLASS)
         page = build_review(review)
@@ -33,44 +31,14 @@ def served(folder: Path) -> Iterator[str]:
         page.close(verbose=False)
 
 
-@contextmanager
-def signed(browser: Browser, address: str) -> Iterator[Page]:
-    """The page, opened by a reviewer named ada."""
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
     with opened(browser, address) as page:
         page.wait_for_selector(".review[data-ready]")
         page.locator(".reviewer").fill("ada")
         page.locator(".reviewer").press("Enter")
         expect(page.locator(".said").first).to_have_text("Decisions are signed ada.")
         page.locator(".reviewer").blur()
-        yield page
-
-
-@pytest.fixture
-def address(browser: Browser, folder: Path) -> Iterator[str]:
-    with served(folder) as address:
-        yield address
-
-
-@pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    """The page of a collection of its own."""
-    with signed(browser, address) as page:
-        yield page
-
-
-@pytest.fixture(scope="module")
-def shared_address(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("looked-at") / "films"
-    small_review(folder, TWO_PAGES)
-    with served(folder) as address:
-        yield address
-    assert decisions(folder) == [], "a test that decides takes `page`"
-
-
-@pytest.fixture
-def look(browser: Browser, shared_address: str) -> Iterator[Page]:
-    """The page of a collection that several tests look at and none changes."""
-    with signed(browser, shared_address) as page:
         yield page
 
 
@@ -84,35 +52,35 @@ def open_large(page: Page) -> str:
     return page.locator(".stage").get_attribute("data-ready") or ""
 
 
-def test_filters_narrow_the_gallery_with_counts_beside_them(look: Page) -> None:
-    expect_total(look, TWO_PAGES)
-    expect(look.locator(".gallery .card")).to_have_count(60)
-    label = look.locator("[data-facet=label]")
+def test_filters_narrow_the_gallery_with_counts_beside_them(page: Page) -> None:
+    expect_total(page, TWO_PAGES)
+    expect(page.locator(".gallery .card")).to_have_count(60)
+    label = page.locator("[data-facet=label]")
     expect(label.locator("label", has_text="Fractured").locator(".count")).to_have_text("23")
     label.get_by_label("Fractured").check()
-    expect_total(look, 23)
-    expect(look.locator("[data-facet=checks] label", has_text="Blurry").locator(".count")).to_have_text("6")
-    look.locator("[data-facet=checks] summary").click()
-    look.locator("[data-facet=checks]").get_by_label("Blurry").check()
-    expect_total(look, 6)
-    assert all(look.locator(".gallery img").evaluate_all("all => Promise.all(all.map(i => i.decode().then(() => i.naturalWidth > 0)))"))
-    look.get_by_role("button", name="Clear").click()
-    expect_total(look, TWO_PAGES)
-    look.get_by_label("Search", exact=True).fill("film 33")
-    expect_total(look, 1)
+    expect_total(page, 23)
+    expect(page.locator("[data-facet=checks] label", has_text="Blurry").locator(".count")).to_have_text("6")
+    page.locator("[data-facet=checks] summary").click()
+    page.locator("[data-facet=checks]").get_by_label("Blurry").check()
+    expect_total(page, 6)
+    assert all(page.locator(".gallery img").evaluate_all("all => Promise.all(all.map(i => i.decode().then(() => i.naturalWidth > 0)))"))
+    page.get_by_role("button", name="Clear").click()
+    expect_total(page, TWO_PAGES)
+    page.get_by_label("Search", exact=True).fill("film 33")
+    expect_total(page, 1)
 
 
-def test_pages_turn_and_arrows_walk_over_their_ends(look: Page) -> None:
-    look.keyboard.press("End")
-    last = current(look)
-    look.keyboard.press("ArrowRight")
-    expect(look.locator(".page")).to_have_text("2 of 2")
-    expect(look.locator(".gallery .card")).to_have_count(10)
-    look.keyboard.press("ArrowLeft")
-    expect(look.locator(".page")).to_have_text("1 of 2")
-    assert current(look) == last
-    look.keyboard.press("n")
-    expect(look.locator(".page")).to_have_text("2 of 2")
+def test_pages_turn_and_arrows_walk_over_their_ends(page: Page) -> None:
+    page.keyboard.press("End")
+    last = current(page)
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".page")).to_have_text("2 of 2")
+    expect(page.locator(".gallery .card")).to_have_count(10)
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".page")).to_have_text("1 of 2")
+    assert current(page) == last
+    page.keyboard.press("n")
+    expect(page.locator(".page")).to_have_text("2 of 2")
 
 
 def test_decisions_by_key_are_signed_and_shown_and_taken_back(page: Page, folder: Path) -> None:
@@ -176,58 +144,58 @@ def test_the_large_view_goes_on_after_a_decision_and_over_the_end_of_the_page(pa
     assert [(d.sha256, d.label) for d in decisions(folder)] == [(first, "fractured")]
 
 
-def test_near_duplicates_stand_side_by_side_and_boxes_and_zoom_are_there(look: Page) -> None:
-    look.locator("[data-facet=copies]").get_by_label("Labels contradict").check()
-    expect_total(look, 2)
-    look.keyboard.press("Enter")
-    look.wait_for_selector(".stage[data-ready]")
-    expect(look.locator(".panel")).to_contain_text("Labels contradict")
-    look.keyboard.press("c")
-    expect(look.locator("figure.second")).to_be_visible()
-    look.wait_for_function("document.querySelector('figure.second img').naturalWidth > 0")
-    sources = look.locator(".films img").evaluate_all("all => all.map((image) => image.src)")
+def test_near_duplicates_stand_side_by_side_and_boxes_and_zoom_are_there(page: Page) -> None:
+    page.locator("[data-facet=copies]").get_by_label("Labels contradict").check()
+    expect_total(page, 2)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".stage[data-ready]")
+    expect(page.locator(".panel")).to_contain_text("Labels contradict")
+    page.keyboard.press("c")
+    expect(page.locator("figure.second")).to_be_visible()
+    page.wait_for_function("document.querySelector('figure.second img').naturalWidth > 0")
+    sources = page.locator(".films img").evaluate_all("all => all.map((image) => image.src)")
     assert len(set(sources)) == 2
-    if look.locator("[data-act=boxes]").is_hidden():
-        look.keyboard.press("ArrowRight")  # the other copy is the one with a box
-        expect(look.locator("[data-act=boxes]")).to_be_visible()
-    look.keyboard.press("b")
-    expect(look.locator(".boxes i")).to_be_visible()
-    look.keyboard.press("+")
-    look.keyboard.press("+")
-    look.wait_for_function("document.querySelector('figure.first img').src.endsWith('full=1')")
-    assert "scale(2.25)" in (look.locator("figure.first .film").get_attribute("style") or "")
+    if page.locator("[data-act=boxes]").is_hidden():
+        page.keyboard.press("ArrowRight")  # the other copy is the one with a box
+        expect(page.locator("[data-act=boxes]")).to_be_visible()
+    page.keyboard.press("b")
+    expect(page.locator(".boxes i")).to_be_visible()
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    page.wait_for_function("document.querySelector('figure.first img').src.endsWith('full=1')")
+    assert "scale(2.25)" in (page.locator("figure.first .film").get_attribute("style") or "")
 
 
-def test_buttons_step_through_films_and_keys_change_window_level_and_inversion(look: Page) -> None:
-    first = open_large(look)
-    look.get_by_role("button", name="Next image").click()
-    expect(look.locator(".at")).to_have_text(f"2 of {TWO_PAGES}")
-    look.get_by_role("button", name="Previous image").click()
-    expect(look.locator(".stage")).to_have_attribute("data-ready", first)
-    film = look.locator("figure.first .film img")
+def test_buttons_step_through_films_and_keys_change_window_level_and_inversion(page: Page) -> None:
+    first = open_large(page)
+    page.get_by_role("button", name="Next image").click()
+    expect(page.locator(".at")).to_have_text(f"2 of {TWO_PAGES}")
+    page.get_by_role("button", name="Previous image").click()
+    expect(page.locator(".stage")).to_have_attribute("data-ready", first)
+    film = page.locator("figure.first .film img")
     assert film.evaluate("image => getComputedStyle(image).filter") == "none"
     for key in ("w", "w", "W", "l", "i"):
-        look.keyboard.press(key)
-    expect(look.locator(".review")).to_have_attribute("data-windowed", "95 45 inverted")
+        page.keyboard.press(key)
+    expect(page.locator(".review")).to_have_attribute("data-windowed", "95 45 inverted")
     assert "grey-values" in film.evaluate("image => getComputedStyle(image).filter")
-    slope, intercept = (float(look.locator("#grey-values feFuncR").get_attribute(name) or 0) for name in ("slope", "intercept"))
+    slope, intercept = (float(page.locator("#grey-values feFuncR").get_attribute(name) or 0) for name in ("slope", "intercept"))
     assert slope == pytest.approx(-1 / 0.95) and slope * 0.45 + intercept == pytest.approx(0.5), "the level is shown as middle grey"
-    look.get_by_label("Level").fill("70")
-    expect(look.locator(".review")).to_have_attribute("data-windowed", "95 70 inverted")
-    look.get_by_role("button", name="As it is").click()
+    page.get_by_label("Level").fill("70")
+    expect(page.locator(".review")).to_have_attribute("data-windowed", "95 70 inverted")
+    page.get_by_role("button", name="As it is").click()
     assert film.evaluate("image => getComputedStyle(image).filter") == "none"
 
 
-def test_a_phone_shows_the_gallery_and_unfolds_the_filters(look: Page) -> None:
-    look.set_viewport_size({"width": 390, "height": 844})
-    assert look.evaluate("document.documentElement.scrollWidth") <= 390
-    shown = look.locator(".gallery .card").evaluate_all(
+def test_a_phone_shows_the_gallery_and_unfolds_the_filters(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    shown = page.locator(".gallery .card").evaluate_all(
         "all => all.filter((one) => one.getBoundingClientRect().bottom < innerHeight).length"
     )
     assert shown >= 9
-    expect(look.locator(".filters")).to_be_hidden()
-    look.get_by_role("button", name="Filters").click()
-    expect(look.locator("[data-facet=label]").get_by_label("Healthy")).to_be_visible()
+    expect(page.locator(".filters")).to_be_hidden()
+    page.get_by_role("button", name="Filters").click()
+    expect(page.locator("[data-facet=label]").get_by_label("Healthy")).to_be_visible()
 
 
 def test_reviewers_who_differ_are_adjudicated_in_the_panel(page: Page, folder: Path) -> None:
@@ -272,19 +240,19 @@ def test_a_second_reader_sees_no_labels_and_agreement_is_clicked_through(page: P
     expect(page.locator(".at")).to_have_text("1 of 2")
 
 
-def test_filters_and_name_are_kept_when_the_page_is_loaded_again(look: Page) -> None:
-    look.locator("[data-facet=label]").get_by_label("Healthy").check()
-    expect_total(look, 24)
-    look.reload()
-    look.wait_for_selector(".review[data-ready]")
-    expect_total(look, 24)
-    expect(look.locator(".reviewer")).to_have_value("ada")
+def test_filters_and_name_are_kept_when_the_page_is_loaded_again(page: Page) -> None:
+    page.locator("[data-facet=label]").get_by_label("Healthy").check()
+    expect_total(page, 24)
+    page.reload()
+    page.wait_for_selector(".review[data-ready]")
+    expect_total(page, 24)
+    expect(page.locator(".reviewer")).to_have_value("ada")
 
 
-def test_the_page_fits_a_small_laptop_and_the_contact_sheet_is_downloaded(look: Page) -> None:
-    look.set_viewport_size({"width": 1024, "height": 640})
-    assert look.evaluate("document.documentElement.scrollWidth") <= 1024
-    with look.expect_download() as download:
-        look.get_by_role("button", name="Contact sheet").click()
+def test_the_page_fits_a_small_laptop_and_the_contact_sheet_is_downloaded(page: Page) -> None:
+    page.set_viewport_size({"width": 1024, "height": 640})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1024
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Contact sheet").click()
     assert download.value.suggested_filename == "contact-sheet.png"
     assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
