@@ -116,7 +116,7 @@ def finish(recipe: Recipe, trained: TrainedModel, started: str) -> None:
     from hf_bones.training.run.seen import write_seen
     from hf_bones.training.run_scheme import with_scheme
 
-    recipe = with_scheme(recipe)
+    recipe = with_scheme(recipe, trained.scheme)
     folder = Path(recipe.training.output_dir)
     save_checkpoint(trained.model, trained.spec, folder, recipe.training.save_dtype)
     write_patch_head(trained.patch_head, folder)

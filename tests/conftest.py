@@ -2,6 +2,7 @@
 
 More examples of these: HYPOTHESIS_PROFILE=thorough pytest tests/images"""
 
+import gc
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -18,3 +19,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 from hub_server import hub  # noqa: E402, F401 - a fixture
 from rogue_server import rogue  # noqa: E402, F401 - a fixture
+
+
+def pytest_collection_finish() -> None:
+    """What the imports left lives to the end: each full collection (the Trainer asks for one in every run) need not go through it."""
+    gc.collect()
+    gc.freeze()

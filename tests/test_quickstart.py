@@ -8,21 +8,22 @@ import pytest
 from repository import ROOT
 
 from hf_bones import BonePredictor
+from hf_bones.cli.main import run
 from hf_bones.dataset.drawn.radiograph import draw_radiograph
 
 
 @pytest.mark.slow
-def test_the_quickstart_goes_from_drawing_to_a_report_and_says_what_the_model_learnt_from(tmp_path):
-    command = [sys.executable, "-m", "hf_bones.cli.main", "quickstart", "--out", str(tmp_path / "q"), "--images", "45"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "drawn radiographs" in done.stdout and f"make demo MODEL={tmp_path / 'q' / 'checkpoint'}" in done.stdout
+def test_the_quickstart_goes_from_drawing_to_a_report_and_says_what_the_model_learnt_from(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert run("quickstart", "--out", str(tmp_path / "q"), "--images", "45") == 0
+    printed = capfd.readouterr().out
+    assert "drawn radiographs" in printed and f"make demo MODEL={tmp_path / 'q' / 'checkpoint'}" in printed
     checkpoint, report = tmp_path / "q" / "checkpoint", tmp_path / "q" / "report"
     for name in ("report.md", "metrics.json", "confusion.png", "roc.png", "reliability.png", "worst_errors.html"):
         assert (report / name).stat().st_size > 0
     (whole,) = (part for part in json.loads((report / "metrics.json").read_text())["slices"][:1])
     right = sum(whole["counts"][f"correct_{name}"] for name in whole["supports"])
-    last = done.stdout.splitlines()[-1]
+    last = printed.splitlines()[-1]
     assert last.startswith(f"Right on {right} of {whole['n']} drawn films that it had not seen; guessing gets "), last
     record = json.loads((checkpoint / "record.json").read_text())
     assert record["data"]["synthetic_only"] is True

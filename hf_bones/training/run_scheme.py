@@ -26,11 +26,14 @@ def run_scheme(data: DataConfig) -> LabelScheme:
     return scheme_of_names(names, data.dataset) if names else THREE_CLASS
 
 
-def with_scheme(recipe: Recipe) -> Recipe:
-    """The recipe with its dataset's scheme by name in place of `auto`, where that ships with the package: so that records say it."""
+def with_scheme(recipe: Recipe, scheme: LabelScheme | None = None) -> Recipe:
+    """The recipe with its dataset's scheme by name in place of `auto`, where that ships with the package: so that records say it.
+
+    `scheme` is what `run_scheme` has found already: without it the dataset is asked.
+    """
     if recipe.data.label_scheme != AUTO:
         return recipe
-    scheme = run_scheme(recipe.data)
+    scheme = scheme or run_scheme(recipe.data)
     return override(recipe, {"label_scheme": scheme.name}) if SHIPPED_SCHEMES.get(scheme.name) == scheme else recipe
 
 

@@ -66,8 +66,8 @@ def train(
     check_rules(recipe)
     config = recipe.training
     join_processes(config, recipe.trainer)
-    recipe = with_scheme(recipe)
     scheme = run_scheme(recipe.data)
+    recipe = with_scheme(recipe, scheme)
     earlier = earlier_work(comparable(recipe.as_dict()), config)
     followed = trackers(config, recipe.trainer, recipe.name, resumed=earlier.checkpoint is not None)
     train_rows, validation_rows = rows or read_rows(recipe.data, config, scheme, recipe.model.image_size, earlier)

@@ -35,8 +35,8 @@ from hf_bones.training.trainer import train
 
 ARCHITECTURES = {
     "vit_tiny_patch16_224": {"img_size": 32, "depth": 2, "embed_dim": 32, "num_heads": 2},
-    "convnextv2_atto": {},
-    "resnet18": {},
+    "convnextv2_atto": {"depths": (1, 1, 1, 1), "dims": (8, 16, 24, 32)},
+    "resnet18": {"layers": (1, 1, 1, 1), "channels": (8, 16, 24, 32)},
 }
 SIZE = 64
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)

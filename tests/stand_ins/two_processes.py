@@ -1,4 +1,4 @@
-"""Two processes of one run on this machine, as torchrun starts them, from a server that has the imports behind it already."""
+"""Processes of a run on this machine, one or two as torchrun starts them, from a server that has the imports behind it already."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 MODULES = [
@@ -37,8 +38,7 @@ def run_two(
 
     `target` is a function at the top of a module. Fails when they do not end.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(MODULES)
+    context = _server()
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     printed = [folder / f"printed-{rank}.txt" for rank in (0, 1)]
@@ -55,6 +55,19 @@ def run_two(
             process.kill()
             raise AssertionError(f"a process did not end:\n{printed[0].read_text()[-2000:]}\n{printed[1].read_text()[-2000:]}")
     return [(process.exitcode or 0, path.read_text()) for process, path in zip(both, printed, strict=True)]
+
+
+def start_one(target: Callable[..., int], arguments: tuple, printed: Path) -> ForkServerProcess:
+    """Calls `target(*arguments)` in a process of its own, to be killed; what it prints goes to `printed`."""
+    process = _server().Process(target=_run, args=(target, arguments, printed, {"OMP_NUM_THREADS": "1"}))
+    process.start()
+    return process
+
+
+def _server() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(MODULES)
+    return context
 
 
 def _run(target: Callable[..., int], arguments: tuple, printed: Path, environment: dict[str, str]) -> None:

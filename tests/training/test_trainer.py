@@ -4,7 +4,6 @@ import json
 import math
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import torch
 from command_line import main, parse_recipe
 from repository import ROOT
 from small_run import arguments, assert_same_weights, last_step, weights
+from two_processes import start_one
 
 from hf_bones import BonePredictor
 from hf_bones.config.recipe import Recipe, RecipeError
@@ -70,15 +70,15 @@ def test_a_run_whose_dataset_was_split_anew_since_is_not_resumed(ground, finishe
 
 def test_a_run_killed_between_checkpoints_resumes_to_the_same_state(ground, finished, tmp_path):
     output = tmp_path / "run"
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments(ground, output, *TWICE)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
+    words = arguments(ground, output, *TWICE)
+    process = start_one(main, (words,), tmp_path / "printed.txt")
     deadline = time.monotonic() + 240
-    while not (output / "checkpoint-9" / "trainer_state.json").exists() and process.poll() is None and time.monotonic() < deadline:
+    while not (output / "checkpoint-9" / "trainer_state.json").exists() and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     assert not (output / "model.safetensors").exists(), "the run ended before it could be killed"
-    assert subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False).returncode == 0
+    assert main(words) == 0
     assert_same_weights(last_step(output), last_step(finished), atol=1e-6)
     assert_same_weights(output, finished, atol=1e-6)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -14,9 +15,12 @@ from hf_bones.dataset.drawn.radiograph import draw_radiograph
 Picture = np.ndarray
 
 
+@cache
 def film(seed: int, size: int = 256) -> Picture:
-    """A drawn radiograph, (H, W) uint8."""
-    return draw_radiograph(seed, size=size).pixels
+    """A drawn radiograph, (H, W) uint8, that cannot be written to: whoever asks for it again gets the same array."""
+    pixels = draw_radiograph(seed, size=size).pixels
+    pixels.flags.writeable = False
+    return pixels
 
 
 def compressed(picture: Picture) -> Picture:

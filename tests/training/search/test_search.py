@@ -4,8 +4,6 @@ import csv
 import os
 import shlex
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from command_line import main
-from repository import ROOT
 from small_search import recipe_file, study_of
+from two_processes import start_one
 
 from hf_bones.config.recipe import RecipeError, load_recipe
 from hf_bones.labels import THREE_CLASS
@@ -97,15 +95,13 @@ def test_the_printed_line_trains_the_best_trial_once_more(ground, searched, tmp_
 def test_a_search_that_was_killed_goes_on_to_the_same_trials(ground, searched, tmp_path):
     output = tmp_path / "search"
     command = ["--recipe", str(recipe_file(ground, output)), "--search", "optuna", "--trials", "3"]
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "scripts" / "train.py"), *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path
-    )
+    process = start_one(main, (command,), tmp_path / "printed.txt")
     deadline = time.monotonic() + 240
     reached = output / "trial-000" / "checkpoint-12" / "trainer_state.json"  # of 18 steps
-    while not reached.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not reached.exists() and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     killed_before_its_end = not (output / "trial-000" / "record.json").exists()
     assert main(command) == 0
     assert killed_before_its_end, "the first trial ended before it could be killed"
