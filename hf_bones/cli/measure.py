@@ -1,4 +1,4 @@
-"""`hf-bones predict`, `evaluate`, `compare`, `resolution` and `augment-check`: what a model, a size or a policy is worth."""
+"""`hf-bones predict`, `evaluate`, `calibrate`, `compare`, `resolution` and `augment-check`: what a model, a size or a policy is worth."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hf_bones.cli.errors import FAILED, STRICT
 from hf_bones.cli.options import BatchSize, Dataset, Device, Mirror, Model, ModelOption, Revision, Strict, Zoom
 from hf_bones.cli.output import answer, note, wants_json
 from hf_bones.evaluation.augmentation.choices import AugmentCheckSettings, Criteria
+from hf_bones.evaluation.calibrate.choices import CalibrateChoices
 from hf_bones.evaluation.compare.choices import CompareChoices
 from hf_bones.evaluation.patch_join_choices import PatchJoinChoices, SecondLookChoices
 from hf_bones.evaluation.report.choices import EvaluateChoices
@@ -138,6 +139,27 @@ def second_look(
         look.as_dict(),
         [join_line(look), f"written: {model / 'decision.json'}; `hf-bones predict --zoom` and `evaluate --zoom` use it", STALE_CARD],
     )
+
+
+def calibrate(
+    model: Annotated[str, typer.Argument(metavar="RUN", help="A checkpoint folder of your own; with --out also `bundled` or a Hub id.")],
+    dataset: Dataset,
+    choices: CalibrateChoices,
+    out: Annotated[Path | None, typer.Option(file_okay=False, help="New folder for a calibrated copy, instead of changing RUN.")] = None,
+    recipe: Annotated[str, typer.Option(metavar="NAME|FILE", help="Scaling, error levels and costs: a shipped recipe, or a YAML file.")] = (
+        "standard"
+    ),
+) -> None:
+    """Make probabilities mean what they say, and fit from which doubt on a film is referred, on films that RUN did not learn from.
+
+    Writes decision.json, and calibration.json, calibration.md (.html) and plots beside it. A class with too few films for its error level
+    is refused by name. With --cost-miss and --cost-alarm a film is called normal from P(normal) = miss / (miss + alarm) on.
+    """
+    from hf_bones.evaluation.calibrate.report import RECORD, terminal_lines
+    from hf_bones.evaluation.calibrate.run import calibrate_checkpoint
+
+    done = calibrate_checkpoint(model, dataset, out, choices, recipe=recipe, command=command_line())
+    answer(read_json(done.folder / RECORD), [*terminal_lines(done), STALE_CARD])
 
 
 def compare(

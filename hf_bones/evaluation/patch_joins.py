@@ -40,12 +40,14 @@ def fit_patches_of(
 ) -> PatchJoin:
     """Fits how the patches join the answers of the checkpoint in `folder`, writes it into its decision.json and returns it.
 
-    A second look that was fitted before is taken away: it joined other answers. For the rest see `fit_second_look_of`.
+    Second look, vector scaling and thresholds that were fitted before are taken away: they were fitted to other answers. For the
+    rest see `fit_second_look_of`.
     """
     fit = _opened(folder, dataset, choices)
     logits, evidence = film_views(fit.predictor, fit.films, choices.batch_size)
     join = fit_patches(fit.predictor.decision, logits, evidence, *fit.told(), balanced=fit.balanced)
-    write_decision(replace(fit.predictor.decision, patches=join, second_look=None), fit.folder)
+    plain = replace(fit.predictor.decision, vector=None, thresholds=None, conformal=None, second_look=None)
+    write_decision(replace(plain, patches=join), fit.folder)
     return join
 
 
@@ -63,11 +65,11 @@ def fit_second_look_of(
     """
     fit = _opened(folder, dataset, choices)
     decision = fit.predictor.decision
-    calibrated = decision.calibrated(*film_views(fit.predictor, fit.films, choices.batch_size))
+    joined = decision.joined(*film_views(fit.predictor, fit.films, choices.batch_size))
     evidence = fit.predictor.evidence(fit.films, scale=choices.scale, top=choices.top, batch_size=choices.batch_size)
     look = fit_second_look(
         decision,
-        calibrated,
+        joined,
         evidence,
         *fit.told(),
         balanced=fit.balanced,

@@ -3,7 +3,7 @@
 Temperature scaling follows Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017, arXiv 1706.04599): one number T > 0,
 fitted on validation logits, divides the logits; the order of the classes never changes.
 
-Not here: fitting the thresholds. They are read and applied where a checkpoint carries them.
+Not here: fitting vector scaling and thresholds (`evaluation/calibrate/`). They are read and applied where a checkpoint carries them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from hf_bones.inference.conformal import Conformal, conformal_from
 from hf_bones.inference.join import PatchJoin, patch_join_from
 from hf_bones.inference.second_look import SecondLook, second_look_from
+from hf_bones.inference.vector import VectorScaling, vector_from
 from hf_bones.labels import LabelScheme, scheme_from_dict
 from hf_bones.logits import softmax
 from hf_bones.record import read_json, write_json
@@ -40,6 +42,8 @@ class DecisionRule:
         a class: class-conditional conformal prediction). None: the set is the likeliest class alone.
     fitted_on: counts and losses of the fit, for the card.
     patches: how the patches of a film join its answer; None: they do not.
+    vector: a factor and an offset for each class, applied last; None: there are none.
+    conformal: error levels of the thresholds and how many films they were fitted on; None where thresholds came without.
     second_look: how windows of a doubtful film join its answer; None: a second look was not fitted.
     """
 
@@ -49,30 +53,44 @@ class DecisionRule:
     thresholds: dict[str, float] | None = None
     fitted_on: dict[str, Any] = field(default_factory=dict)
     patches: PatchJoin | None = None
+    vector: VectorScaling | None = None
+    conformal: Conformal | None = None
     second_look: SecondLook | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.temperature) and self.temperature > 0):
             raise ValueError(f"temperature must be a positive number, got {self.temperature}")
+        if self.vector is not None and len(self.vector.scale) != len(self.scheme.names):
+            raise ValueError(f"vector: {len(self.vector.scale)} numbers in scale, but the classes are {list(self.scheme.names)}")
+        if self.conformal is not None and (self.thresholds is None or set(self.conformal.alpha) != set(self.scheme.names)):
+            raise ValueError(f"conformal: needs 'thresholds', and an alpha for each of the classes {list(self.scheme.names)}")
         if self.thresholds is not None and set(self.thresholds) != set(self.scheme.names):
             raise ValueError(f"thresholds are for {sorted(self.thresholds)}, but the classes are {list(self.scheme.names)}")
 
     def calibrated(self, logits: np.ndarray, evidence: np.ndarray | None = None) -> np.ndarray:
+        """What `joined` and `scaled` make of logits (N, C) and the evidence (N,) of the films' patches: float64 (N, C)."""
+        return self.scaled(self.joined(logits, evidence))
+
+    def scaled(self, joined: np.ndarray) -> np.ndarray:
+        """The last step: joined logits (N, C) after vector scaling, where there is one."""
+        return joined if self.vector is None else self.vector.applied(joined)
+
+    def joined(self, logits: np.ndarray, evidence: np.ndarray | None = None) -> np.ndarray:
         """Logits (N, C) over the temperature, joined with the evidence (N,) of the films' patches where these join; float64 (N, C)."""
-        calibrated: np.ndarray = np.asarray(logits, dtype=np.float64) / self.temperature
+        joined: np.ndarray = np.asarray(logits, dtype=np.float64) / self.temperature
         if self.patches is None:
-            return calibrated
+            return joined
         if evidence is None:
             raise ValueError("patches: their evidence is part of every answer of this decision, and none was given")
-        return self.patches.joined(calibrated, evidence, self.scheme.normal_id)
+        return self.patches.joined(joined, evidence, self.scheme.normal_id)
 
-    def looked_again(self, calibrated: np.ndarray, evidence: np.ndarray, look: SecondLook) -> np.ndarray:
-        """Logits over the temperature, (N, C), joined with the evidence (N,) of a second look where the film is doubtful, (N, C)."""
-        doubtful = look.is_doubtful(1 - softmax(calibrated)[:, self.scheme.normal_id])
-        joined = np.array(calibrated, dtype=np.float64)
+    def looked_again(self, joined: np.ndarray, evidence: np.ndarray, look: SecondLook) -> np.ndarray:
+        """Logits as `joined` gives them, (N, C), with the evidence (N,) of a second look where the film is doubtful, (N, C)."""
+        doubtful = look.is_doubtful(1 - softmax(joined)[:, self.scheme.normal_id])
+        again = np.array(joined, dtype=np.float64)
         if doubtful.any():
-            joined[doubtful] = look.joined(calibrated[doubtful], evidence[doubtful], self.scheme.normal_id)
-        return joined
+            again[doubtful] = look.joined(joined[doubtful], evidence[doubtful], self.scheme.normal_id)
+        return again
 
     def prediction_set(self, probabilities: Sequence[float]) -> tuple[str, ...]:
         """The classes left open by one row of calibrated probabilities, likeliest first; empty when none reaches its threshold."""
@@ -159,6 +177,8 @@ def write_decision(decision: DecisionRule, folder: Path) -> Path:
             "image_size": decision.image_size,
             "fitted_on": decision.fitted_on,
             "patches": decision.patches.as_dict() if decision.patches is not None else None,
+            "vector": decision.vector.as_dict() if decision.vector is not None else None,
+            "conformal": decision.conformal.as_dict() if decision.conformal is not None else None,
             "second_look": decision.second_look.as_dict() if decision.second_look is not None else None,
         },
     )
@@ -180,6 +200,8 @@ def read_decision(folder: Path) -> DecisionRule | None:
     if thresholds is not None and not isinstance(thresholds, Mapping):
         raise ValueError(f"{path}: 'thresholds' must be null or map each class to a number")
     patches = patch_join_from(data.get(PatchJoin.KEY), str(path))
+    vector = vector_from(data.get(VectorScaling.KEY), str(path))
+    conformal = conformal_from(data.get(Conformal.KEY), str(path))
     second_look = second_look_from(data.get(SecondLook.KEY), str(path))
     try:
         return DecisionRule(
@@ -189,6 +211,8 @@ def read_decision(folder: Path) -> DecisionRule | None:
             thresholds=None if thresholds is None else {str(name): float(value) for name, value in thresholds.items()},
             fitted_on=dict(data.get("fitted_on") or {}),
             patches=patches,
+            vector=vector,
+            conformal=conformal,
             second_look=second_look,
         )
     except KeyError as error:

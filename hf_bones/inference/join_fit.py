@@ -103,7 +103,7 @@ def fit_second_look(
 ) -> SecondLook:
     """The second look for a decision rule, from films that the network did not learn from.
 
-    calibrated (N, C): as `DecisionRule.calibrated` gives them. evidence (N,): as `film_evidence` gives it with `scale` and `top`. labels
+    calibrated (N, C): as `DecisionRule.joined` gives them. evidence (N,): as `film_evidence` gives it with `scale` and `top`. labels
     (N,): class ids in the order of the rule's scheme. groups (N,): whole groups go to one fold. balanced: healthy and abnormal films
     weigh the same, for a checkpoint whose verdicts hold classes for equally frequent. `fitted_on` holds the figures, first look first, then
     joined, out of fold. Raises ValueError where healthy or abnormal films are of fewer than two groups.

@@ -20,6 +20,7 @@ from PIL import Image
 
 from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Limits, Radiograph, explain, open_image
 from hf_bones.inference import checkpoint as files
+from hf_bones.inference.conformal import refer_reasons
 from hf_bones.inference.decision import DecisionRule
 from hf_bones.inference.explain import HEATMAP_BATCH, heat_maps
 from hf_bones.inference.finding import REFER, UNREADABLE, Finding
@@ -231,18 +232,19 @@ class BonePredictor:
         if not pixels:
             return []
         outputs, evidence = self.views(pixels, mirror=mirror)
-        calibrated = self.decision.calibrated(outputs, evidence)
+        joined = self.decision.joined(outputs, evidence)
         zoomed = np.zeros(len(pixels), dtype=bool)
         if look is not None:
-            abnormal = 1 - softmax(calibrated)[:, self.scheme.normal_id]
+            abnormal = 1 - softmax(joined)[:, self.scheme.normal_id]
             ask = partial(self.evidence, scale=look.scale, top=look.top, batch_size=batch_size)
             seen = evidence_of_doubtful(look, abnormal, pixels, ask, mirror)
-            calibrated, zoomed = self.decision.looked_again(calibrated, seen, look), ~np.isnan(seen)
+            joined, zoomed = self.decision.looked_again(joined, seen, look), ~np.isnan(seen)
+        calibrated = self.decision.scaled(joined)
         maps: list[np.ndarray | None] = [None] * len(pixels)
         if heatmap:
             maps = [*self.explain(pixels, [self.names[index] for index in self._likeliest_abnormal(outputs)])]
         answers = zip(outputs, calibrated, maps, zoomed, strict=True)
-        return [Answer(own, joined, heat, mirror, bool(again)) for own, joined, heat, again in answers]
+        return [Answer(own, scaled, heat, mirror, bool(again)) for own, scaled, heat, again in answers]
 
     def _content(self, pixels: Sequence[np.ndarray]) -> torch.Tensor:
         """Where the inputs of these images hold picture and no padding, bool (B, S, S)."""
@@ -258,19 +260,16 @@ class BonePredictor:
         calibrated = softmax(answer.calibrated[None])[0]
         raw = softmax(answer.logits.astype(np.float64))
         open_classes = self.decision.prediction_set(calibrated.tolist())
+        probabilities = {name: float(p) for name, p in zip(self.names, calibrated, strict=True)}
         reasons: tuple[str, ...] = ()
         if len(open_classes) == 1:
             verdict = open_classes[0]
         else:
-            verdict = REFER
-            reasons = (
-                f"{' and '.join(open_classes)} are both possible" if open_classes else "no class is likely enough",
-                "a radiologist should look at this image",
-            )
+            verdict, reasons = REFER, refer_reasons(open_classes, probabilities, self.decision.conformal)
         return Finding(
             source=source,
             verdict=verdict,
-            probabilities={name: float(p) for name, p in zip(self.names, calibrated, strict=True)},
+            probabilities=probabilities,
             raw_probabilities={name: float(p) for name, p in zip(self.names, raw, strict=True)},
             prediction_set=open_classes,
             reasons=reasons,

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_bones.evaluation.report.cells import count_cell, few_rows, figure_cell, meanings
+from hf_bones.evaluation.report.decisions import decided_words, decisions_table
 from hf_bones.evaluation.report.figures import CHECKPOINT, ENOUGH_GROUPS, MIN_GROUPS, Figure, Resampling, SliceFigures
 from hf_bones.evaluation.report.rows import ScoredRows
 from hf_bones.evaluation.report.slices import UNSEEN
 from hf_bones.metrics import CALIBRATION_BINS, MIN_ROWS
+from hf_bones.metrics.decisions import ClassDecisions
 from hf_bones.metrics.figures import specificity_suffix
 from hf_bones.metrics.headlines import TABLE, TITLES, figure_name
 from hf_bones.pages.tables import markdown_table
@@ -39,7 +41,7 @@ class Measured:
     """All that a report tells of. `tables[0]` is the checkpoint on all rows; `calibration`: version of the probabilities → its figures.
 
     least_rows: sources and regions of fewer rows share one line. break_tables: the checkpoint on the parts that tell whether it looks at
-    the break; break_notes: which of these are left out, and why.
+    the break; break_notes: which of these are left out, and why. decisions: of a rule that may refer, over all rows and by class.
     """
 
     rows: ScoredRows
@@ -51,6 +53,7 @@ class Measured:
     least_rows: int
     break_tables: Sequence[SliceFigures] = ()
     break_notes: Sequence[str] = ()
+    decisions: Sequence[ClassDecisions] = ()
 
     def of(self, kind: str) -> list[SliceFigures]:
         return [table for table in self.tables if table.kind == kind]
@@ -73,7 +76,7 @@ def report_text(found: Measured, folder: Path, errors_shown: int) -> str:
     sections.append(f"## Every figure, all rows\n\n{_every_figure(found.tables[0], found.resampling)}")
     sections.append(f"## Calibration\n\n{_calibration(found.calibration)}")
     if rows.verdicts is not None:
-        sections.append(f"## Verdicts\n\n{_verdicts(rows, rows.verdicts)}")
+        sections += [f"## Verdicts\n\n{_verdicts(rows, rows.verdicts)}", _decisions(found)]
     overall = found.tables[0]
     classes = ", ".join(f"{count} {plain(name)}" for name, count in overall.supports.items())
     first = [
@@ -249,6 +252,17 @@ def _verdicts(rows: ScoredRows, verdicts: Sequence[str]) -> str:
     return "What the predictor says, by true class. The figures above go by probabilities, whatever the verdict.\n\n" + markdown_table(
         ["true class", *map(plain, kinds)], body
     )
+
+
+def _decisions(found: Measured) -> str:
+    """How many films are decided, and how many of those wrongly."""
+    if not found.decisions:
+        return ""
+    told = (
+        f"{decided_words(found.decisions[0])}. A film is decided where its prediction set is one class, and referred else. The set should "
+        "hold the true class as often as the error levels of the checkpoint say (calibration.json beside it)."
+    )
+    return f"{told}\n\n{decisions_table(found.decisions, found.rows.normal)}"
 
 
 def _level(resampling: Resampling) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_bones.evaluation.report.cautions import seen_caution, seen_note
+from hf_bones.evaluation.report.decisions import decisions_of
 from hf_bones.evaluation.report.figures import CHECKPOINT, Resampling, figures_of, main_figures
 from hf_bones.evaluation.report.markdown import Measured, report_text
 from hf_bones.evaluation.report.plots import confusion_counts, plot_confusion, plot_reliability, plot_roc
@@ -84,7 +85,8 @@ def evaluate_probabilities(
             write_sheet(rows, errors, folder / "worst_errors.png")
     measured = tuple(tables.values())
     confusions = {f"{part.kind}:{part.name}": confusion_counts(rows, part) for part in parts}
-    found = Measured(rows, about, measured, calibration, specificity, resampling, least_rows, break_tables, tuple(break_notes))
+    decided = tuple(decisions_of(rows, resampling))
+    found = Measured(rows, about, measured, calibration, specificity, resampling, least_rows, break_tables, tuple(break_notes), decided)
     write_json(folder / "metrics.json", _as_json(found, confusions))
     page = write_report(folder / "report.md", report_text(found, folder, len(chosen)))
     errors_page = folder / "worst_errors.html" if rows.image is not None else None
@@ -100,6 +102,7 @@ def evaluate_probabilities(
         warnings,
         break_tables,
         rows.seen,
+        decided,
     )
 
 
@@ -139,6 +142,7 @@ def _as_json(found: Measured, confusions: Mapping[str, Any]) -> dict[str, Any]:
         "seen": {"known": seen.how is not None, "learnt": seen.learnt, "chosen": seen.chosen, "rows": len(rows.labels)},
         "slices": [asdict(table) for table in found.tables],
         "break_slices": {"tables": [asdict(table) for table in found.break_tables], "notes": list(found.break_notes)},
+        "decisions": [asdict(each) for each in found.decisions],
         "confusion_rows_true": confusions,
         "calibration": {name: {key: asdict(figure) for key, figure in figures.items()} for name, figures in found.calibration.items()},
     }

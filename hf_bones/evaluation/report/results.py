@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hf_bones.evaluation.report.figures import SliceFigures
 from hf_bones.evaluation.seen import SeenRows
+from hf_bones.metrics.decisions import ClassDecisions
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Evaluation:
 
     page: `report` as HTML. least_rows: sources and regions of fewer rows are not shown apart where people read. warnings: those of the
     setup, and what is to be said of `seen`, the rows that the checkpoint had before. break_tables: the checkpoint on the parts that tell
-    whether it looks at the break.
+    whether it looks at the break. decisions: what a rule that may refer decided, over all rows and by class; nothing where it may not.
     """
 
     report: Path
@@ -56,3 +57,4 @@ class Evaluation:
     warnings: tuple[str, ...] = ()
     break_tables: tuple[SliceFigures, ...] = ()
     seen: SeenRows = SeenRows(None)  # noqa: RUF009 - frozen
+    decisions: tuple[ClassDecisions, ...] = ()

@@ -24,7 +24,7 @@ class ScoredRows:
     labels (N,), probabilities (N, C): the truth and the probabilities that the figures use (calibrated ones where there are any).
     groups, sources, regions, image_ids: N strings; rows of one group are resampled together; an empty source or region is "not stated".
     raw_probabilities (N, C) or None: the softmax before calibration, for calibration figures before and after.
-    verdicts: N verdicts of the predictor, or None.
+    verdicts: N verdicts of the predictor, or None. sets: the classes that it left open for each row, or None.
     subtypes, boxes: of each row the finer name of its label ("" where none is known) and its known fracture boxes, each (cx, cy, w, h) as
     shares of the image; for the page of errors.
     hardware, casts, severities: whether metal, whether a cast is seen on each film (None: unknown), and its grade in [0, 1] (NaN: unknown);
@@ -45,6 +45,7 @@ class ScoredRows:
     image_ids: Sequence[str]
     raw_probabilities: Floats | None = None
     verdicts: Sequence[str] | None = None
+    sets: Sequence[Sequence[str]] | None = None
     subtypes: Sequence[str] | None = None
     boxes: Sequence[Sequence[Box]] | None = None
     hardware: Sequence[bool | None] | None = None
@@ -63,7 +64,7 @@ class ScoredRows:
                 raise ValueError(f"{column} has {len(getattr(self, column))} entries; expected one for each of {len(self.labels)} rows")
         if self.seen.how is not None and len(self.seen.how) != len(self.labels):
             raise ValueError(f"seen has {len(self.seen.how)} entries; expected one for each of {len(self.labels)} rows")
-        for column in ("verdicts", "subtypes", "boxes", "hardware", "casts", "severities"):
+        for column in ("verdicts", "sets", "subtypes", "boxes", "hardware", "casts", "severities"):
             given = getattr(self, column)
             if given is not None and len(given) != len(self.labels):
                 raise ValueError(f"{column} has {len(given)} entries; expected one for each of {len(self.labels)} rows")

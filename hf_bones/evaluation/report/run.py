@@ -219,6 +219,7 @@ def _scored(
         regions=column("region"),
         image_ids=[ids[index] for index in kept],
         verdicts=[findings[index].verdict for index in kept],
+        sets=[findings[index].prediction_set for index in kept],
         subtypes=column("subtype"),
         boxes=[boxes[index] for index in kept],
         hardware=kept_cells("hardware"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hf_bones.evaluation.report.baselines import MAJORITY
 from hf_bones.evaluation.report.cells import count_cell, few_rows, figure_cell
+from hf_bones.evaluation.report.decisions import decided_words
 from hf_bones.evaluation.report.figures import SliceFigures
 from hf_bones.evaluation.report.markdown import views_told
 from hf_bones.evaluation.report.results import Evaluation
@@ -19,6 +20,7 @@ def summary_text(done: Evaluation) -> str:
         lines += [f"  {TITLES[key]} {figure_cell(table.figures[key])}" for key in TABLE]
         lines.append(f"  sensitivity {_sensitivities(table)}")
     lines += [others] if others else []
+    lines += [f"decisions: {decided_words(done.decisions[0])}"] if done.decisions else []
     lines.append(f"report: {done.report} ({done.page.name} beside it is the same as a page)")
     if done.errors is not None:
         lines.append(f"worst errors: {done.errors}")
