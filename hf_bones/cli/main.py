@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hf_bones.cli import collection, curate, data, download, measure, share, train
+from hf_bones.cli import collection, curate, data, download, measure, predict, share, train
 from hf_bones.cli.commands import SETTINGS, Group, Root, command
 
 DATA, TRAIN, MEASURE, SHARE = "Data", "Train", "Measure", "Share"
@@ -61,7 +61,7 @@ _group("collection", "Look at a collection, export it, fetch it again, forget an
 _group("curate", "Check, dedup and split a collection or a built dataset, and find suspect labels.", curate.COMMANDS)
 _commands(TRAIN, train.quickstart, train.recipes, train.accelerate_config, train.train, train.distill)
 command(app, measure.compare, panel=MEASURE, without=measure.OF_A_COMPARISON)
-_commands(MEASURE, measure.evaluate, measure.resolution, measure.augment_check, measure.join_patches, measure.second_look, measure.predict)
+_commands(MEASURE, measure.evaluate, measure.resolution, measure.augment_check, measure.join_patches, measure.second_look, predict.predict)
 _commands(SHARE, share.demo, share.push)
 
 

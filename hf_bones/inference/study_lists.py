@@ -37,7 +37,9 @@ def studies_of_table(path: Path, root: Path | None = None) -> dict[str, list[Pat
     for line, record, name in zip(table.lines, table.records, names, strict=True):
         file = files.find(name) if name else None
         if file is None:
-            raise SourceError(f"{path}: line {line}: {files.place(name) if name else 'its file'} is not there; mend the line or take it out")
+            raise SourceError(
+                f"{path}: line {line}: {files.place(name) if name else 'its file'} is not there; mend the line or take it out"
+            )
         studies.setdefault(cell_text(record.get(study)) or name, []).append(file)
     return studies
 

@@ -6,7 +6,7 @@ Not here: which files are one study (`study_lists.py`), one row a file (`folder.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,7 @@ from hf_bones.pages.tables import CsvWriter
 STUDY = "study"  # the column in front of those of `csv_columns`: a study's own row has it and no file
 
 
-def predict_studies(
-    model: BonePredictor, studies: Mapping[str, Sequence[Path]], *, opener: Opener, **options: Any
-) -> Iterator[Finding]:
+def predict_studies(model: BonePredictor, studies: Mapping[str, Sequence[Path]], *, opener: Opener, **options: Any) -> Iterator[Finding]:
     """One finding a study, in order, as `study_finding` makes it; `options` as for `BonePredictor.predict_iter`."""
     views = model.predict_iter((path for paths in studies.values() for path in paths), opener=opener, **options)
     for name, paths in studies.items():
@@ -45,18 +43,20 @@ def predict_studies_into(
     resume: bool = False,
     mirror: bool = False,
     zoom: bool = False,
+    heatmap: bool = False,
+    keep: Callable[[Finding], None] | None = None,
     **options: Any,
 ) -> Counter[str]:
     """Predicts studies into a CSV and returns how often each verdict was given to a study.
 
-    With `resume`, studies whose own row is there are skipped and counted from it; what a killed run left of another is cut off. For what
+    `keep` is given each study's finding as soon as its rows are written. With `resume`, studies whose own row is there are skipped and counted from it; what a killed run left of another is cut off. For what
     is raised see `folder.predict_paths`.
     """
     require_new(csv_path, resume)
     if zoom:
         model.second_look()
     columns = [STUDY, *csv_columns(model.names)]
-    made = Made.by(model, mirror=mirror, zoom=zoom, heatmaps=False)
+    made = Made.by(model, mirror=mirror, zoom=zoom, heatmaps=heatmap)
     done = _done(csv_path, columns, made) if csv_path.exists() else {}
     verdicts = Counter(done.values())
     pending = {name: paths for name, paths in studies.items() if name not in done}
@@ -65,11 +65,13 @@ def predict_studies_into(
         writer = CsvWriter(stream, line_end="\n")
         if is_new:
             writer.writerow(columns)
-        findings = predict_studies(model, pending, opener=opener, mirror=mirror, zoom=zoom, **options)
+        findings = predict_studies(model, pending, opener=opener, mirror=mirror, zoom=zoom, heatmap=heatmap, **options)
         for finding in tqdm(findings, total=len(studies), initial=len(studies) - len(pending), unit="study", disable=None):
             for row in study_rows(finding, model.names):
                 writer.writerow([*row, *made.cells()])
             stream.flush()
+            if keep is not None:
+                keep(finding)
             verdicts[finding.verdict] += 1
     return verdicts
 

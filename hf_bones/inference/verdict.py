@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import numpy.typing as npt
 import numpy as np
+import numpy.typing as npt
 
 from hf_bones.inference.conformal import LOOK_AT_IT, refer_reasons
 from hf_bones.inference.decision import DecisionRule
