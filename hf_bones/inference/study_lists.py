@@ -37,9 +37,8 @@ def studies_of_table(path: Path, root: Path | None = None) -> dict[str, list[Pat
     for line, record, name in zip(table.lines, table.records, names, strict=True):
         file = files.find(name) if name else None
         if file is None:
-            raise SourceError(
-                f"{path}: line {line}: {files.place(name) if name else 'its file'} is not there; mend the line or take it out"
-            )
+            missing = files.place(name) if name else "its file"
+            raise SourceError(f"{path}: line {line}: {missing} is not there; mend the line or take it out")
         studies.setdefault(cell_text(record.get(study)) or name, []).append(file)
     return studies
 
@@ -53,7 +52,7 @@ def studies_of_dicom(files: Sequence[Path], passed_over: Callable[[Path, str], N
         try:
             uid = _study_uid(path)
             why = "it names no study"
-        except Exception as error:  # pydicom answers damaged files with nearly every exception there is
+        except Exception as error:  # noqa: BLE001 - pydicom answers damaged files with nearly every exception there is
             why = f"its study cannot be read ({type(error).__name__}: {error})"
         if not uid:
             passed_over(path, f"{why}; it is taken for a study of its own")

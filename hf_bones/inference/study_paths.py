@@ -49,8 +49,8 @@ def predict_studies_into(
 ) -> Counter[str]:
     """Predicts studies into a CSV and returns how often each verdict was given to a study.
 
-    `keep` is given each study's finding as soon as its rows are written. With `resume`, studies whose own row is there are skipped and counted from it; what a killed run left of another is cut off. For what
-    is raised see `folder.predict_paths`.
+    `keep` is given each study's finding as soon as its rows are written. With `resume`, studies whose own row is there are skipped and
+    counted from it; what a killed run left of another is cut off. For what is raised see `folder.predict_paths`.
     """
     require_new(csv_path, resume)
     if zoom:

@@ -15,7 +15,7 @@ UNFAMILIAR = "this image is unlike those that the model learnt from"
 def verdict_of(
     decision: DecisionRule, calibrated: npt.NDArray[np.floating], *, unfamiliar: bool = False
 ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """Verdict, prediction set and reasons from one row of calibrated probabilities (C,). What is `unfamiliar` is referred whatever they say."""
+    """Verdict, prediction set and reasons from one row of calibrated probabilities (C,); `unfamiliar`: referred whatever they say."""
     open_classes = decision.prediction_set(calibrated.tolist())
     if unfamiliar:
         return REFER, open_classes, (UNFAMILIAR, LOOK_AT_IT)
