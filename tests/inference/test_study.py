@@ -92,7 +92,10 @@ def films(tmp_path: Path) -> Path:
 
 def test_a_table_says_which_files_are_a_study(films: Path) -> None:
     listed = studies_of_table(films / "list.csv")
-    assert {study: [path.name for path in paths] for study, paths in listed.items()} == {"A": ["a1.png", "a2.png", "a3.png"], "B": ["b1.png"]}
+    assert {study: [path.name for path in paths] for study, paths in listed.items()} == {
+        "A": ["a1.png", "a2.png", "a3.png"],
+        "B": ["b1.png"],
+    }
     (films / "bare.csv").write_text("file,label\na1.png,healthy\n")
     with pytest.raises(SourceError, match=r"no column for the study.*file, label.*wanted one of: study"):
         studies_of_table(films / "bare.csv")
