@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hf_bones.cli import collection, curate, data, download, measure, share, train
+from hf_bones.cli import collection, curate, data, download, measure, predict, share, train
 from hf_bones.cli.commands import SETTINGS, Group, Root, command
 
 DATA, TRAIN, MEASURE, SHARE = "Data", "Train", "Measure", "Share"
@@ -64,7 +64,7 @@ command(app, measure.compare, panel=MEASURE, without=measure.OF_A_COMPARISON)
 _commands(
     MEASURE, measure.evaluate, measure.calibrate, measure.resolution, measure.augment_check, measure.join_patches, measure.second_look
 )
-_commands(MEASURE, measure.predict)
+_commands(MEASURE, predict.predict)
 _commands(SHARE, share.demo, share.push)
 
 

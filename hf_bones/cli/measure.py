@@ -1,18 +1,17 @@
-"""`hf-bones predict`, `evaluate`, `calibrate`, `compare`, `resolution` and `augment-check`: what a model, a size or a policy is worth."""
+"""`hf-bones evaluate`, `calibrate`, `compare`, `resolution` and `augment-check`: what a model, a size or a policy is worth."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from hf_bones.cli.commands import RecipeKeys
-from hf_bones.cli.errors import FAILED, STRICT
-from hf_bones.cli.options import BatchSize, Dataset, Device, Mirror, Model, ModelOption, Revision, Strict, Zoom
-from hf_bones.cli.output import answer, note, wants_json
+from hf_bones.cli.errors import FAILED
+from hf_bones.cli.options import Dataset, Model
+from hf_bones.cli.output import answer
 from hf_bones.evaluation.augmentation.choices import AugmentCheckSettings, Criteria
 from hf_bones.evaluation.calibrate.choices import CalibrateChoices
 from hf_bones.evaluation.compare.choices import CompareChoices
@@ -25,69 +24,6 @@ from hf_bones.record import command_line, read_json
 OF_A_COMPARISON = (
     "dataset", "output_dir", "seed", "train_licences", "drawn_validation_images", "push_to_hub", "resume", "batch_size", "recipe",
 )  # fmt: skip
-
-
-def predict(
-    paths: Annotated[list[Path], typer.Argument(readable=False, help="Images, or folders of images.")],
-    model: ModelOption = "bundled",
-    csv: Annotated[Path | None, typer.Option(help="Write one row per image here instead of printing.")] = None,
-    resume: Annotated[
-        bool, typer.Option(help="Resume a CSV that is there, skipping the files it has; refused for one of another model or other options.")
-    ] = False,
-    heatmaps: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for a heat map of each film, as PNG.")] = None,
-    batch_size: BatchSize = 16,
-    mirror: Mirror = False,
-    zoom: Zoom = False,
-    device: Device = None,
-    revision: Revision = None,
-    strict: Strict = False,
-) -> None:
-    """Classify images. A file that cannot be read gets the verdict `unreadable` and the reason; the rest are classified."""
-    from tqdm import tqdm
-
-    from hf_bones.images.opening_process import OpeningProcesses
-    from hf_bones.inference.finding import UNREADABLE
-    from hf_bones.inference.folder import heatmap_files, list_files, predict_paths, require_new, save_heatmap
-    from hf_bones.inference.predictor import BonePredictor
-
-    left_out: dict[Path, str] = {}
-    files = list(dict.fromkeys(list_files(paths, left_out.__setitem__)))
-    if csv is not None:
-        require_new(csv, resume)
-    for path, why in left_out.items():
-        note(f"{path}: {why}")
-    if not files and csv is None:
-        answer([], [])
-        return
-    options: dict[str, Any] = {"batch_size": batch_size, "mirror": mirror, "zoom": zoom}
-    predictor = BonePredictor.from_pretrained(model, revision=revision, device=device)
-    if csv is not None:
-        verdicts = predict_paths(predictor, files, csv, resume=resume, heatmaps=heatmaps, **options)
-        told = ", ".join(f"{verdict} {count}" for verdict, count in sorted(verdicts.items()))
-        answer({"csv": csv, "verdicts": verdicts}, [f"{csv}: {told}"])
-        count, unreadable = sum(verdicts.values()), verdicts[UNREADABLE]
-    else:
-        found, count, unreadable = [], 0, 0
-        pictures = heatmap_files(heatmaps, files) if heatmaps is not None else {}
-        with OpeningProcesses() as processes:
-            findings = predictor.predict_iter(files, heatmap=heatmaps is not None, opener=processes.open, **options)
-            # Lines on a terminal are progress enough, and a bar would stand among them.
-            for finding in tqdm(
-                findings, total=len(files), unit="image", disable=None if wants_json() or not sys.stdout.isatty() else True
-            ):
-                count += 1
-                unreadable += not finding.readable
-                if pictures:
-                    save_heatmap(finding, pictures[Path(finding.source)], processes.open)
-                if wants_json():
-                    picture = {"heatmap_file": pictures[Path(finding.source)] if finding.heatmap is not None else None} if pictures else {}
-                    found.append({**finding.to_dict(), **picture})
-                    continue
-                shares = " ".join(f"{name} {share:.2f}" for name, share in (finding.probabilities or {}).items())
-                answer(None, [f"{finding.source}: {finding.verdict}  {shares or '; '.join(finding.reasons)}"])
-        answer(found, [])
-    if strict and unreadable:
-        raise typer.Exit(STRICT)
 
 
 def evaluate(

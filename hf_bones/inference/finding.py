@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # Verdicts beside the names of the classes.
 REFER = "refer"
@@ -37,6 +37,8 @@ class Finding:
         calibrated: Whether the checkpoint came with a decision rule; without one both kinds of probabilities are the same.
         mirrored: Whether the probabilities rest on the mean of the logits of the image and of its mirror image; False when unreadable.
         zoomed: Whether the film was looked at a second time, in windows at twice the size; False where it was not doubtful.
+        study: The study that this finding answers, from all its views; None where it answers one image.
+        views: The findings of a study's views, in their order.
         schema_version: Version of the fields, as in `to_dict`.
     """
 
@@ -52,6 +54,8 @@ class Finding:
     calibrated: bool = False
     mirrored: bool = False
     zoomed: bool = False
+    study: str | None = None
+    views: tuple[Finding, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -73,6 +77,8 @@ class Finding:
             "zoomed": self.zoomed,
             "checkpoint": self.checkpoint,
             "revision": self.revision,
+            "study": self.study,
+            "views": [view.to_dict(heatmap=heatmap) for view in self.views],
         }
         if heatmap:
             data["heatmap"] = None if self.heatmap is None else [[round(float(v), 4) for v in row] for row in self.heatmap]

@@ -167,6 +167,12 @@ def _read_done(target: Path, columns: list[str], made: Made) -> dict[str, str]:
     if whole != content:
         with target.open("r+b") as stream:
             stream.truncate(len(whole))
+    return {row[0]: row[1] for row in rows_made(target, columns, made)[1:] if len(row) == len(columns)}
+
+
+def rows_made(target: Path, columns: list[str], made: Made) -> list[list[str]]:
+    """The rows of a CSV, its columns first, as they were before they were defused. Raises ValueError for one of other columns or made
+    otherwise."""
     try:
         with open_csv(target, "r") as stream:
             rows = [[stated(cell) for cell in row] for row in csv.reader(stream)]
@@ -181,7 +187,7 @@ def _read_done(target: Path, columns: list[str], made: Made) -> dict[str, str]:
                 f"{target}: its rows were made by {_named(row[-3:])}, and this run is of {_named(own)}: the two do not go into one table. "
                 "Give the same options again, or name another file"
             )
-    return {row[0]: row[1] for row in rows[1:] if len(row) == len(columns)}
+    return rows
 
 
 def _named(cells: Sequence[str]) -> str:

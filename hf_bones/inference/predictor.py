@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -27,6 +27,7 @@ from hf_bones.inference.finding import REFER, UNREADABLE, Finding
 from hf_bones.inference.join import log_sum_exp
 from hf_bones.inference.network import best_device, content_mask, load_network, load_patch_head, logits_and_patches, patch_logits
 from hf_bones.inference.second_look import SCALE, TOP, SecondLook, evidence_of_doubtful, film_evidence
+from hf_bones.inference.study import study_finding
 from hf_bones.labels import LabelScheme
 from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec, fitted_shape, stack_inputs
@@ -125,6 +126,13 @@ class BonePredictor:
         if isinstance(images, (str, Path, bytes, Image.Image, np.ndarray)):
             images = [images]
         return list(self.predict_iter(images, batch_size=batch_size, heatmap=heatmap, mirror=mirror, zoom=zoom, limits=limits))
+
+    def predict_study(self, views: Sequence[ImageSource], *, name: str = "study", **options: Any) -> Finding:
+        """One finding for several views of one patient's examination, with each view's own in `views`.
+
+        `options` as for `predict`. See `study.study_finding` for how the views are joined; raises ValueError where there is none.
+        """
+        return study_finding(name, self.predict(list(views), **options), self.decision)
 
     def predict_iter(
         self,

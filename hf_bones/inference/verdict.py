@@ -1,0 +1,25 @@
+"""What calibrated probabilities come to: a verdict, the classes left open, and why a film is referred."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hf_bones.inference.conformal import LOOK_AT_IT, refer_reasons
+from hf_bones.inference.decision import DecisionRule
+from hf_bones.inference.finding import REFER
+
+UNFAMILIAR = "this image is unlike those that the model learnt from"
+
+
+def verdict_of(
+    decision: DecisionRule, calibrated: npt.NDArray[np.floating], *, unfamiliar: bool = False
+) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Verdict, prediction set and reasons from one row of calibrated probabilities (C,); `unfamiliar`: referred whatever they say."""
+    open_classes = decision.prediction_set(calibrated.tolist())
+    if unfamiliar:
+        return REFER, open_classes, (UNFAMILIAR, LOOK_AT_IT)
+    if len(open_classes) == 1:
+        return open_classes[0], open_classes, ()
+    shares = {name: float(share) for name, share in zip(decision.scheme.names, calibrated, strict=True)}
+    return REFER, open_classes, refer_reasons(open_classes, shares, decision.conformal)
