@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from hf_bones.inference.boxes import BoxRule, boxes_from
+from hf_bones.inference.heat import HeatScale, heat_from
 from hf_bones.inference.join import PatchJoin, patch_join_from
 from hf_bones.inference.second_look import SecondLook, second_look_from
 from hf_bones.labels import LabelScheme, scheme_from_dict
@@ -41,6 +43,7 @@ class DecisionRule:
     fitted_on: counts and losses of the fit, for the card.
     patches: how the patches of a film join its answer; None: they do not.
     second_look: how windows of a doubtful film join its answer; None: a second look was not fitted.
+    boxes: how patch logits become boxes; None: there are no boxes. heat: the fitted scale of heat maps; None: log odds (`heat.UNFITTED`).
     """
 
     temperature: float
@@ -50,12 +53,19 @@ class DecisionRule:
     fitted_on: dict[str, Any] = field(default_factory=dict)
     patches: PatchJoin | None = None
     second_look: SecondLook | None = None
+    boxes: BoxRule | None = None
+    heat: HeatScale | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.temperature) and self.temperature > 0):
             raise ValueError(f"temperature must be a positive number, got {self.temperature}")
         if self.thresholds is not None and set(self.thresholds) != set(self.scheme.names):
             raise ValueError(f"thresholds are for {sorted(self.thresholds)}, but the classes are {list(self.scheme.names)}")
+
+    @property
+    def asks_patches(self) -> bool:
+        """Whether an answer needs the patch head."""
+        return self.patches is not None or self.boxes is not None or (self.heat is not None and self.heat.of_patches)
 
     def calibrated(self, logits: np.ndarray, evidence: np.ndarray | None = None) -> np.ndarray:
         """Logits (N, C) over the temperature, joined with the evidence (N,) of the films' patches where these join; float64 (N, C)."""
@@ -160,6 +170,8 @@ def write_decision(decision: DecisionRule, folder: Path) -> Path:
             "fitted_on": decision.fitted_on,
             "patches": decision.patches.as_dict() if decision.patches is not None else None,
             "second_look": decision.second_look.as_dict() if decision.second_look is not None else None,
+            BoxRule.KEY: decision.boxes.as_dict() if decision.boxes is not None else None,
+            HeatScale.KEY: decision.heat.as_dict() if decision.heat is not None else None,
         },
     )
     return path
@@ -181,6 +193,7 @@ def read_decision(folder: Path) -> DecisionRule | None:
         raise ValueError(f"{path}: 'thresholds' must be null or map each class to a number")
     patches = patch_join_from(data.get(PatchJoin.KEY), str(path))
     second_look = second_look_from(data.get(SecondLook.KEY), str(path))
+    boxes, heat = boxes_from(data.get(BoxRule.KEY), str(path)), heat_from(data.get(HeatScale.KEY), str(path))
     try:
         return DecisionRule(
             temperature=float(data["temperature"]),
@@ -190,6 +203,8 @@ def read_decision(folder: Path) -> DecisionRule | None:
             fitted_on=dict(data.get("fitted_on") or {}),
             patches=patches,
             second_look=second_look,
+            boxes=boxes,
+            heat=heat,
         )
     except KeyError as error:
         raise ValueError(

@@ -12,7 +12,10 @@ from typing import IO, Any
 
 import numpy as np
 
-SCHEMA_VERSION = 1
+from hf_bones.inference.boxes import Box
+from hf_bones.inference.heat import HeatScale, small
+
+SCHEMA_VERSION = 2
 
 # Verdicts beside the names of the classes.
 REFER = "refer"
@@ -33,7 +36,11 @@ class Finding:
         raw_probabilities: The same as the softmax gave them.
         prediction_set: The classes that the calibrated probabilities leave open; the likeliest one alone without thresholds.
         reasons: For `unreadable` the refusal (`too_small`, …), what to do about it, and the detail; for `refer` sentences; otherwise empty.
-        heatmap: float32 (H, W) in [0, 1] on the upright image as opened, or None.
+        boxes: Where breaks may lie on the upright image, the likeliest first, at most five (`inference/boxes.py` has the rule); empty
+            without a fitted rule.
+        heatmap: float32 (H, W), ≥ 0, on the upright image as opened, or None. Its numbers are in the unit of `heat_scale`, the same for
+            every film: a probability in [0, 1], or log odds.
+        heat_scale: What the numbers of the heat map mean and from where they are coloured; None without a heat map.
         calibrated: Whether the checkpoint came with a decision rule; without one both kinds of probabilities are the same.
         mirrored: Whether the probabilities rest on the mean of the logits of the image and of its mirror image; False when unreadable.
         zoomed: Whether the film was looked at a second time, in windows at twice the size; False where it was not doubtful.
@@ -48,7 +55,9 @@ class Finding:
     raw_probabilities: dict[str, float] = field(default_factory=dict)
     prediction_set: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    boxes: tuple[Box, ...] = ()
     heatmap: np.ndarray | None = None
+    heat_scale: HeatScale | None = None
     calibrated: bool = False
     mirrored: bool = False
     zoomed: bool = False
@@ -59,7 +68,7 @@ class Finding:
         return self.verdict != UNREADABLE
 
     def to_dict(self, *, heatmap: bool = False) -> dict[str, Any]:
-        """Plain data for `json.dumps`. The heat map, a list of rows, only when asked for: it is large."""
+        """Plain data for `json.dumps`. The heat map only when asked for: its unit, and rows of numbers, at most 64 a side."""
         data: dict[str, Any] = {
             "schema_version": self.schema_version,
             "source": self.source,
@@ -68,6 +77,7 @@ class Finding:
             "raw_probabilities": dict(self.raw_probabilities),
             "prediction_set": list(self.prediction_set),
             "reasons": list(self.reasons),
+            "boxes": [{name: round(value, 4) for name, value in box._asdict().items()} for box in self.boxes],
             "calibrated": self.calibrated,
             "mirrored": self.mirrored,
             "zoomed": self.zoomed,
@@ -75,7 +85,8 @@ class Finding:
             "revision": self.revision,
         }
         if heatmap:
-            data["heatmap"] = None if self.heatmap is None else [[round(float(v), 4) for v in row] for row in self.heatmap]
+            data["heatmap"] = None if self.heatmap is None else small(self.heatmap)
+            data["heat_unit"] = None if self.heat_scale is None else self.heat_scale.unit
         return data
 
 
