@@ -14,6 +14,7 @@ from typing import Any
 from hf_bones.curation.duplicates.seen_films import SEEN_FILE, SeenFilms, read_seen_films
 from hf_bones.inference.decision import FILE_NAME as DECISION_FILE
 from hf_bones.inference.decision import DecisionRule, read_decision
+from hf_bones.inference.second_look import SecondLook
 from hf_bones.labels import SHIPPED_SCHEMES, LabelClass, LabelScheme
 from hf_bones.preprocess import InputSpec, spec_from_processor
 from hf_bones.reach import offline_where_unreached
@@ -235,3 +236,18 @@ def _class_names(config: dict[str, Any]) -> tuple[str, ...]:
     """What config.json calls the outputs, in their order: `id2label`, or `label_names`, as the configs of timm's networks have it."""
     by_id = {int(index): str(label) for index, label in (config.get("id2label") or {}).items()}
     return tuple(by_id[index] for index in sorted(by_id)) or tuple(map(str, config.get("label_names") or ()))
+
+
+def second_look_of(name: str, decision: DecisionRule, *, has_patch_head: bool) -> SecondLook:
+    """The second look of checkpoint `name`. Raises `CheckpointError` saying what to do where it has none."""
+    if not has_patch_head:
+        raise CheckpointError(
+            f"{name}: no second look: it has no {PATCH_HEAD_FILE}, which a run with box_loss over 0 writes. Train it with box_loss and "
+            "second_look: true, or leave out zoom"
+        )
+    if decision.second_look is None:
+        raise CheckpointError(
+            f"{name}: no second look: its decision.json says none. Fit one on films that it did not learn from with "
+            "`hf-bones second-look FOLDER DATASET`, or leave out zoom"
+        )
+    return decision.second_look

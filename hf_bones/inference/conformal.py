@@ -22,13 +22,15 @@ class Conformal:
 
     alpha: class → the share of its films, in (0, 1), whose prediction set may lack it. n: class → films that its threshold was fitted on.
     fitted_on: `validation` or `out_of_fold`. costs: what a missed abnormal film and a false alarm cost, where these moved the threshold of
-    the normal class, to which alpha then does not apply.
+    the normal class, to which alpha then does not apply. abnormal_together: whether a film of which only abnormal classes are left open is
+    answered by the likeliest of them; else it is referred as any other with more than one.
     """
 
     alpha: dict[str, float]
     n: dict[str, int]
     fitted_on: str
     costs: dict[str, float] | None = None
+    abnormal_together: bool = False
 
     KEY: ClassVar[str] = "conformal"  # in decision.json
 
@@ -57,6 +59,7 @@ def conformal_from(data: object, where: str) -> Conformal | None:
             n={str(name): int(value) for name, value in data["n"].items()},
             fitted_on=str(data["fitted_on"]),
             costs=None if costs is None else {str(name): float(value) for name, value in costs.items()},
+            abnormal_together=bool(data.get("abnormal_together", False)),
         )
     except KeyError as error:
         raise ValueError(f"{where}: conformal: key {error} is missing; fit it again with `hf-bones calibrate`") from error

@@ -15,9 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from hf_bones.inference.boxes import BoxRule, boxes_from
 from hf_bones.inference.conformal import Conformal, conformal_from
+from hf_bones.inference.heat import HeatScale, heat_from
 from hf_bones.inference.join import PatchJoin, patch_join_from
 from hf_bones.inference.second_look import SecondLook, second_look_from
+from hf_bones.inference.study_join import StudyJoin, study_join_from
 from hf_bones.inference.vector import VectorScaling, vector_from
 from hf_bones.labels import LabelScheme, scheme_from_dict
 from hf_bones.logits import softmax
@@ -45,6 +48,8 @@ class DecisionRule:
     vector: a factor and an offset for each class, applied last; None: there are none.
     conformal: error levels of the thresholds and how many films they were fitted on; None where thresholds came without.
     second_look: how windows of a doubtful film join its answer; None: a second look was not fitted.
+    boxes: how patch logits become boxes; None: there are no boxes. heat: the fitted scale of heat maps; None: log odds (`heat.UNFITTED`).
+    study: how the views of a study make one answer; None: by their mean.
     """
 
     temperature: float
@@ -56,6 +61,9 @@ class DecisionRule:
     vector: VectorScaling | None = None
     conformal: Conformal | None = None
     second_look: SecondLook | None = None
+    boxes: BoxRule | None = None
+    heat: HeatScale | None = None
+    study: StudyJoin | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.temperature) and self.temperature > 0):
@@ -66,6 +74,11 @@ class DecisionRule:
             raise ValueError(f"conformal: needs 'thresholds', and an alpha for each of the classes {list(self.scheme.names)}")
         if self.thresholds is not None and set(self.thresholds) != set(self.scheme.names):
             raise ValueError(f"thresholds are for {sorted(self.thresholds)}, but the classes are {list(self.scheme.names)}")
+
+    @property
+    def asks_patches(self) -> bool:
+        """Whether an answer needs the patch head."""
+        return self.patches is not None or self.boxes is not None or (self.heat is not None and self.heat.of_patches)
 
     def calibrated(self, logits: np.ndarray, evidence: np.ndarray | None = None) -> np.ndarray:
         """What `joined` and `scaled` make of logits (N, C) and the evidence (N,) of the films' patches: float64 (N, C)."""
@@ -180,6 +193,9 @@ def write_decision(decision: DecisionRule, folder: Path) -> Path:
             "vector": decision.vector.as_dict() if decision.vector is not None else None,
             "conformal": decision.conformal.as_dict() if decision.conformal is not None else None,
             "second_look": decision.second_look.as_dict() if decision.second_look is not None else None,
+            BoxRule.KEY: decision.boxes.as_dict() if decision.boxes is not None else None,
+            HeatScale.KEY: decision.heat.as_dict() if decision.heat is not None else None,
+            StudyJoin.KEY: decision.study.as_dict() if decision.study is not None else None,
         },
     )
     return path
@@ -203,6 +219,8 @@ def read_decision(folder: Path) -> DecisionRule | None:
     vector = vector_from(data.get(VectorScaling.KEY), str(path))
     conformal = conformal_from(data.get(Conformal.KEY), str(path))
     second_look = second_look_from(data.get(SecondLook.KEY), str(path))
+    study = study_join_from(data.get(StudyJoin.KEY), str(path))
+    boxes, heat = boxes_from(data.get(BoxRule.KEY), str(path)), heat_from(data.get(HeatScale.KEY), str(path))
     try:
         return DecisionRule(
             temperature=float(data["temperature"]),
@@ -214,6 +232,9 @@ def read_decision(folder: Path) -> DecisionRule | None:
             vector=vector,
             conformal=conformal,
             second_look=second_look,
+            boxes=boxes,
+            heat=heat,
+            study=study,
         )
     except KeyError as error:
         raise ValueError(

@@ -5,6 +5,8 @@ much the log-odds of the class would fall if that position looked like the avera
 
     relu( sum over channels of  gradient × (feature − mean feature of the image) )
 
+in log odds, over the temperature, so that the numbers of two films compare (`heat.py` has the scale).
+
 This is gradient × activation at one layer (HiResCAM, Draelos & Carin 2020, arXiv 2011.08891; for a head on the mean of the map the same
 as Grad-CAM, Selvaraju et al. 2017, arXiv 1610.02391), with the image's own mean as the reference: without it, the large components that
 all patch tokens of a ViT share drown the map.
@@ -12,7 +14,9 @@ all patch tokens of a ViT share drown the map.
 Plain ViTs (DINOv2, with registers or without) and convolutional networks are tested to point at the cause of a class; networks with
 windowed attention (Swin) get a map too, but a poor one.
 
-Not here: whether a map can be trusted. It is a picture of the model, not a finding.
+A checkpoint with a fitted scale has maps of what its patch head says instead (`patch_heat`).
+
+Not here: whether a map can be trusted (`evaluation/places/heat.py` measures it). It is a picture of the model, not a finding.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from hf_bones.inference.heat import HeatScale
 from hf_bones.inference.network import content_mask
 from hf_bones.preprocess import InputSpec, fitted_shape, stack_inputs
 
@@ -35,8 +40,19 @@ if TYPE_CHECKING:
 HEATMAP_BATCH = 4
 
 
-def heat_maps(model: PreTrainedModel, spec: InputSpec, pixels: Sequence[np.ndarray], targets: Sequence[int]) -> list[np.ndarray]:
-    """Heat maps, float32 (H, W) in [0, 1], of opened images, uint8 (H, W), each for its target class id."""
+def heat_maps(
+    model: PreTrainedModel,
+    spec: InputSpec,
+    pixels: Sequence[np.ndarray],
+    targets: Sequence[int] | None,
+    *,
+    normal_id: int,
+    temperature: float,
+) -> list[np.ndarray]:
+    """Heat maps, float32 (H, W), ≥ 0, of opened images, uint8 (H, W), in log odds over the temperature.
+
+    targets: a class id for each image; by default the likeliest other than `normal_id`.
+    """
     import torch
 
     maps: list[np.ndarray] = []
@@ -44,10 +60,25 @@ def heat_maps(model: PreTrainedModel, spec: InputSpec, pixels: Sequence[np.ndarr
         part = pixels[start : start + HEATMAP_BATCH]
         inputs = torch.from_numpy(stack_inputs(part, spec)).to(model.device)
         content = content_mask([fitted_shape(image.shape[0], image.shape[1], spec.size) for image in part], spec.size, inputs.device)
-        wanted = torch.tensor(targets[start : start + HEATMAP_BATCH], device=inputs.device)
-        evidence = class_evidence(model, inputs, wanted, content).cpu().numpy()
+        if targets is None:
+            with torch.inference_mode():
+                own = likeliest_abnormal(model(pixel_values=inputs).logits.float().cpu().numpy(), normal_id)
+        else:
+            own = list(targets[start : start + HEATMAP_BATCH])
+        wanted = torch.tensor(own, device=inputs.device)
+        evidence = class_evidence(model, inputs, wanted, content).cpu().numpy() / temperature
         maps += [to_image_size(cells, image.shape, spec) for cells, image in zip(evidence, part, strict=True)]
     return maps
+
+
+def likeliest_abnormal(outputs: np.ndarray, normal_id: int) -> list[int]:
+    """Of logits (N, C), the id of the highest class other than the normal one."""
+    return [int(index) for index in np.where(np.arange(outputs.shape[1]) == normal_id, -np.inf, outputs).argmax(axis=1)]
+
+
+def patch_heat(scale: HeatScale, spec: InputSpec, pixels: Sequence[np.ndarray], patches: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Heat maps, float32 (H, W) in [0, 1], of opened images, uint8 (H, W), from the patch logits (h, w) of each."""
+    return [to_image_size(scale.cells(logits), image.shape, spec) for logits, image in zip(patches, pixels, strict=True)]
 
 
 def class_evidence(model: PreTrainedModel, inputs: torch.Tensor, targets: torch.Tensor, content: torch.Tensor) -> torch.Tensor:
@@ -103,27 +134,8 @@ def _grid(features: torch.Tensor, model: PreTrainedModel, inputs: torch.Tensor) 
 
 
 def to_image_size(evidence: np.ndarray, shape: tuple[int, int], spec: InputSpec) -> np.ndarray:
-    """Evidence (h, w) on the square model input → float32 (H, W) in [0, 1] on an image of `shape`, its padding cut off.
-
-    The largest value is 1, whatever the probability: the map says where, not how sure. All zero when nothing speaks for the class.
-    """
+    """Evidence (h, w) on the square model input → float32 (H, W), ≥ 0, in the same unit on an image of `shape`, its padding cut off."""
     square = Image.fromarray(evidence.astype(np.float32)).resize((spec.size, spec.size), Image.Resampling.BILINEAR)
     height, width = fitted_shape(*shape, spec.size)
     fitted = square.crop((0, 0, width, height)).resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
-    heat = np.maximum(np.asarray(fitted, dtype=np.float32), 0)
-    peak = float(heat.max())
-    return heat / peak if peak > 0 else heat
-
-
-def overlay(pixels: np.ndarray, heatmap: np.ndarray, strength: float = 0.6) -> np.ndarray:
-    """A heat map over a grey image: uint8 (H, W), float (H, W) in [0, 1] → uint8 (H, W, 3).
-
-    Cold areas keep the grey of the image; warm ones go from red to yellow, at most `strength` (0–1) of colour, so that the bone stays
-    visible. Raises ValueError when the shapes differ.
-    """
-    if pixels.shape != heatmap.shape or pixels.ndim != 2:
-        raise ValueError(f"image {pixels.shape} and heat map {heatmap.shape} must be two-dimensional and of the same shape")
-    heat = np.clip(heatmap, 0, 1).astype(np.float32)
-    colour = np.stack([np.full_like(heat, 255), 255 * np.clip(2 * heat - 0.8, 0, 1), np.zeros_like(heat)], axis=-1)
-    alpha = (strength * heat)[..., None]
-    return (pixels[..., None] * (1 - alpha) + colour * alpha).round().astype(np.uint8)
+    return np.maximum(np.asarray(fitted, dtype=np.float32), 0)

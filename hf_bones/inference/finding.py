@@ -12,6 +12,9 @@ from typing import IO, Any
 
 import numpy as np
 
+from hf_bones.inference.boxes import Box
+from hf_bones.inference.heat import HeatScale, small
+
 SCHEMA_VERSION = 2
 
 # Verdicts beside the names of the classes.
@@ -32,11 +35,18 @@ class Finding:
         probabilities: Class name → calibrated probability in [0, 1]; empty when unreadable.
         raw_probabilities: The same as the softmax gave them.
         prediction_set: The classes that the calibrated probabilities leave open; the likeliest one alone without thresholds.
-        reasons: For `unreadable` the refusal (`too_small`, …), what to do about it, and the detail; for `refer` sentences; otherwise empty.
-        heatmap: float32 (H, W) in [0, 1] on the upright image as opened, or None.
+        reasons: For `unreadable` the refusal (`too_small`, …), what to do about it, and the detail; for `refer` sentences;
+            for a class, what else is possible; otherwise empty.
+        boxes: Where breaks may lie on the upright image, the likeliest first, at most five (`inference/boxes.py` has the rule); empty
+            without a fitted rule.
+        heatmap: float32 (H, W), ≥ 0, on the upright image as opened, or None. Its numbers are in the unit of `heat_scale`, the same for
+            every film: a probability in [0, 1], or log odds.
+        heat_scale: What the numbers of the heat map mean and from where they are coloured; None without a heat map.
         calibrated: Whether the checkpoint came with a decision rule; without one both kinds of probabilities are the same.
         mirrored: Whether the probabilities rest on the mean of the logits of the image and of its mirror image; False when unreadable.
         zoomed: Whether the film was looked at a second time, in windows at twice the size; False where it was not doubtful.
+        familiarity: How like the film is to those that the model learnt from (`inference/gate.py`); None without a gate.
+        unfamiliar: Whether it is referred since it is unlike them.
         study: The study that this finding answers, from all its views; None where it answers one image.
         views: The findings of a study's views, in their order.
         schema_version: Version of the fields, as in `to_dict`.
@@ -50,10 +60,14 @@ class Finding:
     raw_probabilities: dict[str, float] = field(default_factory=dict)
     prediction_set: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    boxes: tuple[Box, ...] = ()
     heatmap: np.ndarray | None = None
+    heat_scale: HeatScale | None = None
     calibrated: bool = False
     mirrored: bool = False
     zoomed: bool = False
+    familiarity: float | None = None
+    unfamiliar: bool = False
     study: str | None = None
     views: tuple[Finding, ...] = ()
     schema_version: int = SCHEMA_VERSION
@@ -63,7 +77,7 @@ class Finding:
         return self.verdict != UNREADABLE
 
     def to_dict(self, *, heatmap: bool = False) -> dict[str, Any]:
-        """Plain data for `json.dumps`. The heat map, a list of rows, only when asked for: it is large."""
+        """Plain data for `json.dumps`. The heat map only when asked for: its unit, and rows of numbers, at most 64 a side."""
         data: dict[str, Any] = {
             "schema_version": self.schema_version,
             "source": self.source,
@@ -72,16 +86,20 @@ class Finding:
             "raw_probabilities": dict(self.raw_probabilities),
             "prediction_set": list(self.prediction_set),
             "reasons": list(self.reasons),
+            "boxes": [{name: round(value, 4) for name, value in box._asdict().items()} for box in self.boxes],
             "calibrated": self.calibrated,
             "mirrored": self.mirrored,
             "zoomed": self.zoomed,
             "checkpoint": self.checkpoint,
             "revision": self.revision,
+            "familiarity": self.familiarity,
+            "unfamiliar": self.unfamiliar,
             "study": self.study,
             "views": [view.to_dict(heatmap=heatmap) for view in self.views],
         }
         if heatmap:
-            data["heatmap"] = None if self.heatmap is None else [[round(float(v), 4) for v in row] for row in self.heatmap]
+            data["heatmap"] = None if self.heatmap is None else small(self.heatmap)
+            data["heat_unit"] = None if self.heat_scale is None else self.heat_scale.unit
         return data
 
 

@@ -13,14 +13,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from hf_bones.images.opening import DEFAULT_LIMITS, open_image
 from hf_bones.images.opening_process import OpeningProcesses
+from hf_bones.inference.boxes import with_boxes
 from hf_bones.inference.checkpoint import weights_digest
-from hf_bones.inference.explain import overlay
 from hf_bones.inference.finding import Finding, csv_columns, csv_row, open_csv
+from hf_bones.inference.heat import overlay, with_legend
 from hf_bones.inference.predictor import BonePredictor, Opener
 from hf_bones.pages.tables import CsvWriter, stated
 
@@ -153,11 +155,13 @@ def heatmap_files(folder: str | Path, paths: Sequence[Path]) -> dict[Path, Path]
 
 
 def save_heatmap(finding: Finding, target: Path, opener: Opener = open_image) -> None:
-    """Writes a finding's heat map over its film, as a PNG of the film's size; nothing for a film without one."""
-    if finding.heatmap is None:
+    """Writes a finding's heat map over its film, as a PNG of the film's size with its boxes drawn and the colour bar in a strip at its
+    right; nothing for a film without one."""
+    if finding.heatmap is None or finding.heat_scale is None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(overlay(opener(finding.source, DEFAULT_LIMITS).pixels, finding.heatmap)).save(target)
+    picture = overlay(opener(finding.source, DEFAULT_LIMITS).pixels, finding.heatmap, finding.heat_scale)
+    with_legend(np.asarray(with_boxes(Image.fromarray(picture), finding.boxes)), finding.heat_scale).save(target)
 
 
 def _read_done(target: Path, columns: list[str], made: Made) -> dict[str, str]:

@@ -70,7 +70,7 @@ def load_patch_head(checkpoint: files.Checkpoint, model: PreTrainedModel, *, nee
     if head is None:
         if needed:
             raise files.CheckpointError(
-                f"{checkpoint.name}: decision.json lets the patches join every answer, but {files.PATCH_HEAD_FILE}, which asks them, is "
+                f"{checkpoint.name}: decision.json asks the patches in every answer, but {files.PATCH_HEAD_FILE}, which does so, is "
                 "missing; fetch it with the rest of the checkpoint"
             )
         return None

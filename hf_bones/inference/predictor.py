@@ -13,21 +13,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Limits, Radiograph, explain, open_image
 from hf_bones.inference import checkpoint as files
-from hf_bones.inference.conformal import refer_reasons
+from hf_bones.inference.answer import Answer
+from hf_bones.inference.boxes import film_boxes
 from hf_bones.inference.decision import DecisionRule
-from hf_bones.inference.explain import HEATMAP_BATCH, heat_maps
-from hf_bones.inference.finding import REFER, UNREADABLE, Finding
+from hf_bones.inference.explain import heat_maps, likeliest_abnormal, patch_heat
+from hf_bones.inference.finding import UNREADABLE, Finding
+from hf_bones.inference.heat import UNFITTED, HeatScale
 from hf_bones.inference.join import log_sum_exp
 from hf_bones.inference.network import best_device, content_mask, load_network, load_patch_head, logits_and_patches, patch_logits
 from hf_bones.inference.second_look import SCALE, TOP, SecondLook, evidence_of_doubtful, film_evidence
 from hf_bones.inference.study import study_finding
+from hf_bones.inference.verdict import verdict_of
 from hf_bones.labels import LabelScheme
 from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec, fitted_shape, stack_inputs
@@ -41,17 +44,6 @@ if TYPE_CHECKING:
 
 ImageSource = str | Path | bytes | Image.Image | np.ndarray
 Opener = Callable[[ImageSource, Limits], Radiograph]  # `open_image`, or one that opens in another process
-
-
-class Answer(NamedTuple):
-    """What is said of one image: the network's own logits (C,), the calibrated ones (C,) with what patches and second look add, a heat map
-    where one was asked for, and how often the network looked."""
-
-    logits: np.ndarray
-    calibrated: np.ndarray
-    heatmap: np.ndarray | None
-    mirrored: bool
-    zoomed: bool
 
 
 class BonePredictor:
@@ -93,7 +85,7 @@ class BonePredictor:
         spec = files.spec_of(found)
         decision, calibrated = files.decision_of(found, config, spec)
         model = load_network(found).to(device or best_device())
-        head = load_patch_head(found, model, needed=decision.patches is not None)
+        head = load_patch_head(found, model, needed=decision.asks_patches)
         return cls(model, spec, decision, calibrated=calibrated, checkpoint=found.name, revision=found.revision, patch_head=head)
 
     @property
@@ -103,6 +95,11 @@ class BonePredictor:
     @property
     def names(self) -> tuple[str, ...]:
         return self.scheme.names
+
+    @property
+    def heat_scale(self) -> HeatScale:
+        """What the numbers of `heat` mean."""
+        return self.decision.heat or UNFITTED
 
     def predict(
         self,
@@ -170,17 +167,7 @@ class BonePredictor:
 
     def second_look(self) -> SecondLook:
         """The checkpoint's second look. Raises `CheckpointError` saying what to do where it has none."""
-        if self.patch_head is None:
-            raise files.CheckpointError(
-                f"{self.checkpoint}: no second look: it has no {files.PATCH_HEAD_FILE}, which a run with box_loss over 0 writes. Train it "
-                "with box_loss and second_look: true, or leave out zoom"
-            )
-        if self.decision.second_look is None:
-            raise files.CheckpointError(
-                f"{self.checkpoint}: no second look: its decision.json says none. Fit one on films that it did not learn from with "
-                "`hf-bones second-look FOLDER DATASET`, or leave out zoom"
-            )
-        return self.decision.second_look
+        return files.second_look_of(self.checkpoint, self.decision, has_patch_head=self.patch_head is not None)
 
     def evidence(self, pixels: Iterable[np.ndarray], *, scale: float = SCALE, top: int = TOP, batch_size: int = 16) -> np.ndarray:
         """What the patches of windows at `scale` times the size say of a break, float64 (N,), for opened images uint8 (H, W).
@@ -197,15 +184,20 @@ class BonePredictor:
         found = patch_logits(self.model, self.patch_head, self._tensor(windows), self._content(windows)).flatten(1)
         return found.topk(min(count, found.shape[1])).values.double().cpu().numpy()
 
-    def views(self, pixels: Sequence[np.ndarray], *, mirror: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+    def views(
+        self, pixels: Sequence[np.ndarray], *, mirror: bool = False, keep: list[np.ndarray] | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """What one pass says of opened images, a list of uint8 (H, W), in one batch: the network's own logits, float32 (N, C), and the
-        evidence of the patches, float64 (N,), None without a patch head. With `mirror` each is the mean over image and mirror image."""
+        evidence of the patches, float64 (N,), None without a patch head. With `mirror` each is the mean over image and mirror image.
+        keep: a list to which the patch logits (h, w) of the upright images are added, −inf for padding, where there is a patch head."""
         if mirror:  # The picture is turned, not the model's input: its padding must stay right and below.
-            (one, seen), (other, also) = self.views(pixels), self.views([image[:, ::-1] for image in pixels])
+            (one, seen), (other, also) = self.views(pixels, keep=keep), self.views([image[:, ::-1] for image in pixels])
             return (one + other) / 2, None if seen is None or also is None else (seen + also) / 2
         if self.patch_head is None:
             return self.logits(pixels), None
         found, patches = logits_and_patches(self.model, self.patch_head, self._tensor(pixels), self._content(pixels))
+        if keep is not None:
+            keep.extend(patches.cpu().numpy())
         return found.cpu().numpy(), log_sum_exp(patches.flatten(1).double().cpu().numpy())
 
     def logits(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
@@ -215,23 +207,32 @@ class BonePredictor:
         with torch.inference_mode():
             return self.model(pixel_values=self._tensor(pixels)).logits.float().cpu().numpy()
 
+    def heat(
+        self, pixels: Sequence[np.ndarray], targets: Sequence[str] | None = None, patches: Sequence[np.ndarray] = ()
+    ) -> list[np.ndarray]:
+        """Heat maps in the unit of `heat_scale`, float32 (H, W), for opened images, a list of uint8 (H, W).
+
+        In probabilities a map is of a break whatever its class, and `targets` say nothing; `patches` are the images' patch logits (h, w),
+        where they are known. In log odds it is as `explain` gives it.
+        """
+        if not self.heat_scale.of_patches:
+            return self.explain(pixels, targets)
+        return patch_heat(self.heat_scale, self.spec, pixels, patches or self.patches(pixels))
+
+    def patches(self, pixels: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The patch logits (h, w) of opened images, a list of uint8 (H, W), in one batch; −inf for padding. None without a patch head."""
+        found: list[np.ndarray] = []
+        self.views(pixels, keep=found)
+        return found
+
     def explain(self, pixels: Sequence[np.ndarray], targets: Sequence[str] | None = None) -> list[np.ndarray]:
-        """Heat maps, float32 (H, W) in [0, 1], for opened images, a list of uint8 (H, W).
+        """Heat maps in log odds, float32 (H, W), ≥ 0, for opened images, a list of uint8 (H, W).
 
         targets: the class to explain for each image; by default the likeliest class other than the normal one, so that the map of an image
         called healthy shows where a break was most nearly seen.
         """
-        if targets is None:
-            outputs = np.concatenate([self.logits(pixels[i : i + HEATMAP_BATCH]) for i in range(0, len(pixels), HEATMAP_BATCH)])
-            ids = self._likeliest_abnormal(outputs)
-        else:
-            ids = [self.names.index(name) for name in targets]
-        return heat_maps(self.model, self.spec, pixels, ids)
-
-    def _likeliest_abnormal(self, outputs: np.ndarray) -> list[int]:
-        without_normal = outputs.copy()
-        without_normal[:, self.scheme.normal_id] = -np.inf
-        return [int(index) for index in without_normal.argmax(axis=1)]
+        ids = None if targets is None else [self.names.index(name) for name in targets]
+        return heat_maps(self.model, self.spec, pixels, ids, normal_id=self.scheme.normal_id, temperature=self.decision.temperature)
 
     def _classify(
         self, pixels: Sequence[np.ndarray], heatmap: bool, mirror: bool, look: SecondLook | None, batch_size: int
@@ -239,7 +240,8 @@ class BonePredictor:
         """What there is to say of each image of one batch."""
         if not pixels:
             return []
-        outputs, evidence = self.views(pixels, mirror=mirror)
+        patches: list[np.ndarray] = []
+        outputs, evidence = self.views(pixels, mirror=mirror, keep=patches)
         joined = self.decision.joined(outputs, evidence)
         zoomed = np.zeros(len(pixels), dtype=bool)
         if look is not None:
@@ -250,9 +252,11 @@ class BonePredictor:
         calibrated = self.decision.scaled(joined)
         maps: list[np.ndarray | None] = [None] * len(pixels)
         if heatmap:
-            maps = [*self.explain(pixels, [self.names[index] for index in self._likeliest_abnormal(outputs)])]
-        answers = zip(outputs, calibrated, maps, zoomed, strict=True)
-        return [Answer(own, scaled, heat, mirror, bool(again)) for own, scaled, heat, again in answers]
+            likeliest = [self.names[index] for index in likeliest_abnormal(outputs, self.scheme.normal_id)]
+            maps = [*self.heat(pixels, likeliest, patches)]
+        boxes = film_boxes(self.decision.boxes, pixels, patches, self.spec.size)
+        answers = zip(outputs, calibrated, boxes, maps, zoomed, strict=True)
+        return [Answer(own, scaled, places, heat, mirror, bool(again)) for own, scaled, places, heat, again in answers]
 
     def _content(self, pixels: Sequence[np.ndarray]) -> torch.Tensor:
         """Where the inputs of these images hold picture and no padding, bool (B, S, S)."""
@@ -267,21 +271,17 @@ class BonePredictor:
     def _finding(self, source: str, answer: Answer) -> Finding:
         calibrated = softmax(answer.calibrated[None])[0]
         raw = softmax(answer.logits.astype(np.float64))
-        open_classes = self.decision.prediction_set(calibrated.tolist())
-        probabilities = {name: float(p) for name, p in zip(self.names, calibrated, strict=True)}
-        reasons: tuple[str, ...] = ()
-        if len(open_classes) == 1:
-            verdict = open_classes[0]
-        else:
-            verdict, reasons = REFER, refer_reasons(open_classes, probabilities, self.decision.conformal)
+        verdict, open_classes, reasons = verdict_of(self.decision, calibrated)
         return Finding(
             source=source,
             verdict=verdict,
-            probabilities=probabilities,
+            probabilities={name: float(p) for name, p in zip(self.names, calibrated, strict=True)},
             raw_probabilities={name: float(p) for name, p in zip(self.names, raw, strict=True)},
             prediction_set=open_classes,
             reasons=reasons,
+            boxes=self.decision.boxes.shown(answer.boxes, is_normal=verdict == self.scheme.normal) if self.decision.boxes else (),
             heatmap=answer.heatmap,
+            heat_scale=None if answer.heatmap is None else self.heat_scale,
             calibrated=self.calibrated,
             mirrored=answer.mirrored,
             zoomed=answer.zoomed,

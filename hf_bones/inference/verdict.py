@@ -21,5 +21,8 @@ def verdict_of(
         return REFER, open_classes, (UNFAMILIAR, LOOK_AT_IT)
     if len(open_classes) == 1:
         return open_classes[0], open_classes, ()
+    together = decision.conformal is not None and decision.conformal.abnormal_together
+    if together and open_classes and decision.scheme.normal not in open_classes:
+        return open_classes[0], open_classes, (f"{' and '.join(open_classes[1:])} is possible too",)
     shares = {name: float(share) for name, share in zip(decision.scheme.names, calibrated, strict=True)}
     return REFER, open_classes, refer_reasons(open_classes, shares, decision.conformal)

@@ -22,7 +22,7 @@ from transformers import (
     ViTForImageClassification,
 )
 
-from hf_bones.inference.explain import class_evidence, overlay, to_image_size
+from hf_bones.inference.explain import class_evidence, to_image_size
 from hf_bones.preprocess import InputSpec, fitted_shape
 
 SIZE, SQUARE = 48, 12
@@ -112,7 +112,7 @@ def test_a_map_covers_the_image_without_its_padding() -> None:
     evidence[0, 5] = 50.0  # in the padding, right of the image
     heat = to_image_size(evidence, (height, width), spec)
     assert heat.shape == (height, width) and heat.dtype == np.float32
-    assert heat.min() >= 0 and heat.max() == 1
+    assert heat.min() >= 0 and heat.max() == pytest.approx(3, rel=0.02), "in the unit of the evidence: no map is divided by its own maximum"
     y, x = np.unravel_index(heat.argmax(), heat.shape)
     assert y > 0.85 * height and abs(x - 12 / w * width) < 12, "the peak stands at cell (5, 1)"
     assert h == SIZE
@@ -121,18 +121,3 @@ def test_a_map_covers_the_image_without_its_padding() -> None:
 def test_a_map_without_evidence_is_black() -> None:
     heat = to_image_size(np.zeros((6, 6), dtype=np.float32), (30, 40), InputSpec(SIZE))
     assert heat.shape == (30, 40) and not heat.any()
-
-
-def test_an_overlay_keeps_cold_areas_grey_and_colours_warm_ones() -> None:
-    pixels = np.full((20, 30), 100, dtype=np.uint8)
-    heat = np.zeros((20, 30), dtype=np.float32)
-    heat[5, 5] = 1
-    picture = overlay(pixels, heat)
-    assert picture.shape == (20, 30, 3) and picture.dtype == np.uint8
-    assert (picture[0, 0] == 100).all()
-    assert picture[5, 5, 0] > 180 and picture[5, 5, 2] < 60
-
-
-def test_an_overlay_of_another_shape_is_refused() -> None:
-    with pytest.raises(ValueError, match="same shape"):
-        overlay(np.zeros((20, 30), dtype=np.uint8), np.zeros((30, 20), dtype=np.float32))

@@ -13,6 +13,7 @@ from PIL import Image
 from tiny import grey, png
 
 from hf_bones.inference.folder import list_files, predict_paths
+from hf_bones.inference.heat import BAR_ROOM
 from hf_bones.inference.predictor import BonePredictor
 
 
@@ -130,7 +131,8 @@ def test_heat_maps_lie_as_the_films_do(films: Path, predictor: BonePredictor, tm
     readable = [path for path in list_files([films]) if path.name != "notes.txt"]
     assert found == sorted(f"{path.relative_to(films)}.png" for path in readable)
     with Image.open(tmp_path / "heat" / "arm" / "1.PNG.png") as picture:
-        assert picture.mode == "RGB" and picture.size == Image.open(films / "arm" / "1.PNG").size
+        width, height = Image.open(films / "arm" / "1.PNG").size
+        assert picture.mode == "RGB" and picture.size == (width + BAR_ROOM, max(96, height)), "the film, and the colour bar beside it"
 
 
 def test_what_a_folder_hides_is_told(films: Path, predictor: BonePredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from tiny import grey, png, telling_checkpoint
 from transformers import AutoImageProcessor, pipeline
 
 from hf_bones.inference.decision import DecisionRule, write_decision
+from hf_bones.inference.heat import UNFITTED
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import InputSpec, to_input
@@ -98,8 +99,9 @@ def test_heat_maps_lie_on_the_image_as_opened(predictor: BonePredictor) -> None:
     for finding, shape in zip(findings[1:], shapes, strict=True):
         heat = finding.heatmap
         assert heat is not None and heat.shape == shape and heat.dtype == np.float32
-        assert heat.min() >= 0 and heat.max() <= 1
-    assert predictor.predict(grey(80, 60))[0].heatmap is None
+        assert heat.min() >= 0 and heat.max() > 0 and finding.heat_scale is UNFITTED
+    plain = predictor.predict(grey(80, 60))[0]
+    assert plain.heatmap is None and plain.heat_scale is None and plain.boxes == ()
 
 
 def test_a_heat_map_can_be_asked_for_any_class(predictor: BonePredictor) -> None:
@@ -165,8 +167,8 @@ def test_a_heat_map_stays_that_of_the_upright_image(predictor: BonePredictor) ->
 def test_a_finding_is_plain_json(predictor: BonePredictor) -> None:
     finding = predictor.predict(grey(80, 60), heatmap=True)[0]
     data = json.loads(json.dumps(finding.to_dict(), allow_nan=False))
-    assert data["schema_version"] == 1 and "heatmap" not in data
+    assert data["schema_version"] == 2 and "heatmap" not in data and data["boxes"] == []
     assert data["verdict"] == max(data["probabilities"], key=data["probabilities"].get) and data["prediction_set"] == [data["verdict"]]
     assert sum(data["probabilities"].values()) == pytest.approx(1)
-    rows = json.loads(json.dumps(finding.to_dict(heatmap=True)))["heatmap"]
-    assert len(rows) == 80 and len(rows[0]) == 60
+    whole = json.loads(json.dumps(finding.to_dict(heatmap=True)))
+    assert (len(whole["heatmap"]), len(whole["heatmap"][0]), whole["heat_unit"]) == (64, 48, "log_odds")

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Radiograph, open_image
-from hf_bones.inference.explain import overlay
+from hf_bones.inference.boxes import with_boxes
 from hf_bones.inference.finding import Finding
+from hf_bones.inference.heat import HeatScale, overlay
 from hf_bones.inference.predictor import BonePredictor, Opener
 from hf_bones.pages.pictures import thumbnail
 from hf_bones.record import public_name
@@ -29,8 +30,10 @@ class Answer:
 
     finding: its `source` is the file's name alone and its `checkpoint` never a path, since both are shown to whoever opens the page.
     radiograph: the opened image, or None when it was refused.
-    view, heat: the image as the model sees it, mode L, and the heat map over it, mode RGB, both at most `VIEW_SIDE` px long.
-    explained: the class that the heat map is for. A map without any warm area is all zero: `silent`.
+    view, heat: the image as the model sees it, mode L, and the heat map over it with the finding's boxes, mode RGB, both at most
+    `VIEW_SIDE` px long.
+    scale: the fixed scale of the heat map. explained: the class that it is for, where it is in log odds. A map of which nothing is
+    coloured is `silent`.
     no_heat: why there is no heat map, or "".
     """
 
@@ -38,6 +41,7 @@ class Answer:
     radiograph: Radiograph | None = None
     view: Image.Image | None = None
     heat: Image.Image | None = None
+    scale: HeatScale | None = None
     explained: str = ""
     silent: bool = False
     no_heat: str = ""
@@ -57,17 +61,18 @@ def answer(predictor: BonePredictor, source: str | Path | bytes | npt.NDArray[np
     explained = likeliest_abnormal(finding, predictor.scheme.normal)
     view = thumbnail(Image.fromarray(pixels), VIEW_SIDE)
     try:
-        heatmap = predictor.explain([pixels], [explained])[0]
+        heatmap = predictor.heat([pixels], [explained])[0]
     except ValueError as error:  # a network whose answer does not pass through feature maps
         return Answer(_public(finding, predictor, name), radiograph, view, explained=explained, no_heat=str(error))
-    warmth = np.asarray(Image.fromarray(heatmap).resize(view.size, Image.Resampling.BILINEAR))
+    scale, shown = predictor.heat_scale, np.asarray(Image.fromarray(heatmap).resize(view.size, Image.Resampling.BILINEAR))
     return Answer(
-        _public(replace(finding, heatmap=heatmap), predictor, name),
+        _public(replace(finding, heatmap=heatmap, heat_scale=scale), predictor, name),
         radiograph,
         view,
-        Image.fromarray(overlay(np.asarray(view), warmth)),
+        with_boxes(Image.fromarray(overlay(np.asarray(view), shown, scale)), finding.boxes),
+        scale,
         explained,
-        silent=not heatmap.any(),
+        silent=scale.is_silent(heatmap),
     )
 
 

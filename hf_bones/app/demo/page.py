@@ -134,7 +134,7 @@ def build_demo(model: str | Path = "bundled", *, revision: str | None = None) ->
                         height=IMAGE_HEIGHT,
                         interactive=False,
                         buttons=["fullscreen", "download"],
-                        alt_text="The radiograph; areas in warm colours raised the score of the class named below",
+                        alt_text="The radiograph with a heat map and frames; the scale of its colours is below",
                         elem_id="heat",
                     )
                     caption = gr.HTML(label="Caption", elem_id="caption")

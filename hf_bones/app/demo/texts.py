@@ -9,6 +9,7 @@ from hf_bones.app.demo.classify import Answer
 from hf_bones.app.demo.examples import Example
 from hf_bones.inference.checkpoint import RECORD_FILE, find_checkpoint
 from hf_bones.inference.finding import NOT_A_BONE_XRAY, REFER
+from hf_bones.inference.heat import legend
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import LabelScheme
 from hf_bones.pages.pictures import data_url, thumbnail
@@ -50,12 +51,13 @@ def probabilities_html(answer: Answer, scheme: LabelScheme) -> str:
 
 
 def caption_html(answer: Answer | None, normal: str) -> str:
-    """What stands under the heat map: which class it is for, and what it does not mean; then what was done to the image."""
+    """What stands under the heat map: its colour bar and what that means, what the frames are; then what was done to the image."""
     if answer is None or answer.radiograph is None:
         return ""
     width, height = answer.radiograph.original_size
     facts = [f"{answer.radiograph.source_format}, {width} × {height} px", *answer.radiograph.steps]
-    return fragment(TEMPLATE, "caption", answer, answer.finding.probabilities[answer.explained], normal, facts)
+    scale = answer.scale and legend(answer.scale)
+    return fragment(TEMPLATE, "caption", answer, answer.finding.probabilities[answer.explained], normal, facts, scale)
 
 
 def definitions_html(scheme: LabelScheme) -> str:

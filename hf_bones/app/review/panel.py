@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from hf_bones.app.demo.classify import Answer
 from hf_bones.app.review.texts import TEMPLATE, decision_words, value_words
 from hf_bones.curation.review.facets import CONTRADICTORY, TORN, Entry
+from hf_bones.inference.heat import legend
 from hf_bones.labels import LabelScheme
 from hf_bones.manifest.store import ImageRecord
 from hf_bones.pages.templates import fragment, render
@@ -50,7 +51,8 @@ def model_html(found: Answer, scheme: LabelScheme) -> str:
     """A model's finding, asked for by hand."""
     finding = found.finding
     ordered = {name: finding.probabilities[name] for name in scheme.names if name in finding.probabilities}
-    return fragment(TEMPLATE, "model", finding, ordered, found.heat is not None and not found.silent)
+    scale = legend(found.scale) if found.scale is not None and not found.silent else None
+    return fragment(TEMPLATE, "model", finding, ordered, scale)
 
 
 def _facts(record: ImageRecord, blind: bool) -> list[Fact]:

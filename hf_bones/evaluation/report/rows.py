@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from hf_bones.evaluation.seen import SeenRows
+from hf_bones.inference.heat import UNFITTED, HeatScale
 from hf_bones.metrics.figures import Floats, Ints, checked
 
 NOT_STATED = "not stated"
@@ -31,8 +32,8 @@ class ScoredRows:
     None where the dataset has no such column.
     seen: which of the rows the model had before.
     image: the picture of row i, for the page of errors; None leaves that page out.
-    heat_maps: for rows and, for each, a class: float (H, W) maps in [0, 1] of where the model saw that class, as `BonePredictor.explain`
-    makes them; it raises ValueError where the model can have none. None where nothing made the probabilities anew.
+    heat_maps: for rows and, for each, a class: float (H, W) maps of where the model saw that class, in the unit of `heat_scale`, as
+    `BonePredictor.heat` makes them; it raises ValueError where the model can have none. None where nothing made the probabilities anew.
     """
 
     names: tuple[str, ...]
@@ -54,6 +55,7 @@ class ScoredRows:
     seen: SeenRows = SeenRows(None)  # noqa: RUF009 - frozen
     image: Callable[[int], Image.Image] | None = None
     heat_maps: Callable[[Sequence[int], Sequence[str]], Sequence[np.ndarray]] | None = None
+    heat_scale: HeatScale = UNFITTED
 
     def __post_init__(self) -> None:
         checked(self.labels, self.probabilities, self.names, self.normal_id)

@@ -227,7 +227,8 @@ def _scored(
         severities=None if (grades := kept_cells("severity")) is None else [float("nan") if one is None else float(one) for one in grades],
         seen=seen_by(predictor.checkpoint, predictor.revision, part.select(kept), split),
         image=lambda index: Image.fromarray(pixels(index)),
-        heat_maps=lambda indices, classes: predictor.explain([pixels(index) for index in indices], classes),
+        heat_maps=lambda indices, classes: predictor.heat([pixels(index) for index in indices], classes),
+        heat_scale=predictor.heat_scale,
     )
     return rows, left_out
 

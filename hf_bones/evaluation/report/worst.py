@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from hf_bones.evaluation.report.rows import NOT_STATED, Box, ScoredRows
-from hf_bones.inference.explain import overlay
+from hf_bones.inference.heat import MEANING, HeatScale, legend, overlay
 from hf_bones.pages.palette import BLUE, class_colour
 from hf_bones.pages.pictures import data_url, thumbnail
 from hf_bones.pages.sheet import FAINT, Band, Cell, Words, draw_sheet
@@ -21,7 +21,7 @@ _SIDE = 320  # px of a picture on the page
 _CELL = 256
 _SHEET = 12  # errors on the contact sheet, two pictures each
 _AT_A_TIME = 4  # films held in full while their heat maps are made
-SILENT = "nothing spoke for it"
+SILENT = "nothing reaches the scale"
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,12 +84,13 @@ def _heat(rows: ScoredRows, part: Sequence[int], explained: Sequence[str], films
         maps = rows.heat_maps(part, explained)
     except ValueError as error:  # a network whose answer does not pass through feature maps
         return [f"no heat map: {error}"] * len(part)
-    return [_overlaid(film, heat) if heat.any() else SILENT for film, heat in zip(films, maps, strict=True)]
+    scale = rows.heat_scale
+    return [SILENT if scale.is_silent(heat) else _overlaid(film, heat, scale) for film, heat in zip(films, maps, strict=True)]
 
 
-def _overlaid(film: Image.Image, heat: np.ndarray) -> Image.Image:
+def _overlaid(film: Image.Image, heat: np.ndarray, scale: HeatScale) -> Image.Image:
     small = Image.fromarray(heat.astype(np.float32)).resize(film.size, Image.Resampling.BILINEAR)
-    return Image.fromarray(overlay(np.asarray(film), np.asarray(small)))
+    return Image.fromarray(overlay(np.asarray(film), np.asarray(small), scale))
 
 
 def write_page(rows: ScoredRows, errors: Sequence[ShownError], path: Path, title: str) -> None:
@@ -105,7 +106,14 @@ def write_page(rows: ScoredRows, errors: Sequence[ShownError], path: Path, title
         for error in errors
     ]
     wrong, boxed = int((rows.predicted != rows.labels).sum()), rows.boxes is not None and any(rows.boxes[error.row] for error in errors)
-    shown = {"cards": cards, "wrong": wrong, "total": len(rows.labels), "boxed": boxed, "normal": rows.normal}
+    shown = {
+        "cards": cards,
+        "wrong": wrong,
+        "total": len(rows.labels),
+        "boxed": boxed,
+        "normal": rows.normal,
+        "scale": legend(rows.heat_scale),
+    }
     path.write_text(render("evaluation/report/worst_errors.html.j2", title=title, **shown), encoding="utf-8")
 
 
@@ -118,7 +126,9 @@ def write_sheet(rows: ScoredRows, errors: Sequence[ShownError], path: Path) -> N
         if cells:
             bands.append(Band(f"label: {name.replace('_', ' ')}", class_colour(name, place), f"{len(own)} shown", cells))
     title = f"The {f'{len(shown)} errors' if len(shown) > 1 else 'error'} that gave the true class least"
-    subtitle = "Blue frames: fracture boxes of the dataset. Heat maps: where the model saw the class named. Not a medical device."
+    scale = rows.heat_scale
+    span = f"{scale.number(scale.shown_from)} to {scale.number(scale.full)}"
+    subtitle = f"Blue frames: fracture boxes of the dataset. Red to yellow: {MEANING[scale.unit]}, {span}. Not a medical device."
     draw_sheet(bands, title=title, subtitle=subtitle, cell=_CELL).save(path)
 
 

@@ -71,6 +71,7 @@ def test_a_worst_error_has_its_film_with_boxes_its_heat_map_and_its_subtype(tmp_
     page = done.errors.read_text()
     assert page.count("<img") == 18 and page.count("Heat map for") == 9
     assert page.count("<dt>subtype</dt><dd>&lt;script&gt;") == 9 and "<script" not in page
+    assert "linear-gradient" in page and "<b>≥ 1</b>" in page and "log odds that the place adds" in page
     assert "blue frame" in page and "<dt>boxes</dt><dd>1</dd>" in page and "<dd>none in the dataset</dd>" in page
 
 
@@ -84,7 +85,7 @@ def test_a_model_without_heat_maps_says_so(tmp_path: Path) -> None:
     assert page.count("no heat map: TinyModel returns no hidden states; heat maps need them") == 6, "in place of the picture and below it"
     assert "The dataset has no fracture box for these films" in page
     quiet = show_errors(scored(heat_maps=lambda rows, classes: [np.zeros((30, 40))] * len(rows)), [0])
-    assert quiet[0].heat == "nothing spoke for it"
+    assert quiet[0].heat == "nothing reaches the scale"
 
 
 def test_a_page_of_an_earlier_run_does_not_stay(tmp_path: Path) -> None:

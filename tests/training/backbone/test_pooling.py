@@ -188,7 +188,7 @@ def test_a_run_with_attention_on_kept_tokens_is_predicted_with_and_says_what_it_
     assert model.pooling.query.abs().sum() > 0
     predictor = BonePredictor.from_pretrained(output)
     finding = predictor.predict(bar_picture(1, 5), heatmap=True)[0]
-    assert finding.heatmap is not None and finding.heatmap.max() == 1
+    assert finding.heatmap is not None and finding.heatmap.max() > 0
     with torch.no_grad():
         raw = model(pixel_values=torch.from_numpy(stack_inputs([bar_picture(1, 5)], predictor.spec))).logits.softmax(dim=1)[0]
     np.testing.assert_allclose(list(finding.raw_probabilities.values()), raw.numpy(), atol=1e-4)
