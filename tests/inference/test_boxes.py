@@ -101,7 +101,7 @@ def test_a_rule_comes_back_from_json_and_a_broken_one_is_named() -> None:
     ):
         with pytest.raises(ValueError, match=rf"d\.json: boxes: .*{told}"):
             boxes_from(stored | change, "d.json")
-    with pytest.raises(ValueError, match="d.json: boxes: key 'share' is missing"):
+    with pytest.raises(ValueError, match=r"d\.json: boxes: key 'share' is missing"):
         boxes_from({key: value for key, value in stored.items() if key != "share"}, "d.json")
     with pytest.raises(ValueError, match="must be null or a mapping"):
         boxes_from("x", "d.json")
@@ -128,5 +128,5 @@ def test_a_checkpoint_with_a_rule_answers_with_boxes_and_heat_and_one_without_as
         assert other.heatmap.max() == pytest.approx(scale.cells(patches).max(), abs=0.1)
         assert other.to_dict()["boxes"][0].keys() == {"cx", "cy", "w", "h", "score"}
     (tmp_path / FILE_NAME).unlink()
-    with pytest.raises(CheckpointError, match="decision.json asks the patches"):
+    with pytest.raises(CheckpointError, match=r"decision\.json asks the patches"):
         BonePredictor.from_pretrained(tmp_path, device="cpu")

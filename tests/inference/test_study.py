@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny import grey, png
+from typer.testing import CliRunner
 
 from hf_bones.cli.main import app
 from hf_bones.dataset.reading.tables import SourceError
@@ -145,8 +146,8 @@ def test_a_csv_of_studies_is_resumed_after_its_last_whole_study(films: Path, pre
         predict_studies_into(predictor, studies, out, opener=opener, resume=True, mirror=True)
 
 
-def test_the_command_answers_by_study(films: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    app(["--json", "predict", "--studies", str(films / "list.csv"), "--model", str(checkpoint)], standalone_mode=False)
-    found = json.loads(capsys.readouterr().out)
+def test_the_command_answers_by_study(films: Path, checkpoint: Path) -> None:
+    told = CliRunner().invoke(app, ["predict", "--studies", str(films / "list.csv"), "--model", str(checkpoint), "--json"])
+    found = json.loads(told.stdout)
     assert [(each["study"], len(each["views"])) for each in found] == [("A", 3), ("B", 1)]
     assert "a3.png is left out" in " ".join(found[0]["reasons"])
