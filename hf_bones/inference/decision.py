@@ -42,8 +42,8 @@ class DecisionRule:
         a class: class-conditional conformal prediction). None: the set is the likeliest class alone.
     fitted_on: counts and losses of the fit, for the card.
     patches: how the patches of a film join its answer; None: they do not.
-    second_look: how windows of a doubtful film join its answer; None: a second look was not fitted.
     boxes: how patch logits become boxes; None: there are no boxes. heat: the fitted scale of heat maps; None: log odds (`heat.UNFITTED`).
+    second_look: how windows of a doubtful film join its answer; None: a second look was not fitted.
     """
 
     temperature: float
@@ -52,9 +52,9 @@ class DecisionRule:
     thresholds: dict[str, float] | None = None
     fitted_on: dict[str, Any] = field(default_factory=dict)
     patches: PatchJoin | None = None
-    second_look: SecondLook | None = None
     boxes: BoxRule | None = None
     heat: HeatScale | None = None
+    second_look: SecondLook | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.temperature) and self.temperature > 0):
@@ -169,9 +169,9 @@ def write_decision(decision: DecisionRule, folder: Path) -> Path:
             "image_size": decision.image_size,
             "fitted_on": decision.fitted_on,
             "patches": decision.patches.as_dict() if decision.patches is not None else None,
-            "second_look": decision.second_look.as_dict() if decision.second_look is not None else None,
             BoxRule.KEY: decision.boxes.as_dict() if decision.boxes is not None else None,
             HeatScale.KEY: decision.heat.as_dict() if decision.heat is not None else None,
+            "second_look": decision.second_look.as_dict() if decision.second_look is not None else None,
         },
     )
     return path
@@ -202,9 +202,9 @@ def read_decision(folder: Path) -> DecisionRule | None:
             thresholds=None if thresholds is None else {str(name): float(value) for name, value in thresholds.items()},
             fitted_on=dict(data.get("fitted_on") or {}),
             patches=patches,
-            second_look=second_look,
             boxes=boxes,
             heat=heat,
+            second_look=second_look,
         )
     except KeyError as error:
         raise ValueError(

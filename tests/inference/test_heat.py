@@ -85,7 +85,7 @@ def test_a_scale_comes_back_from_json_and_a_broken_one_is_named() -> None:
     ):
         with pytest.raises(ValueError, match=rf"d\.json: heat: .*{told}"):
             heat_from(stored | change, "d.json")
-    with pytest.raises(ValueError, match="d.json: heat: key 'unit' is missing"):
+    with pytest.raises(ValueError, match=r"d\.json: heat: key 'unit' is missing"):
         heat_from({key: value for key, value in stored.items() if key != "unit"}, "d.json")
     with pytest.raises(ValueError, match="must be null or a mapping"):
         heat_from([1], "d.json")
