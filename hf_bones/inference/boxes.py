@@ -4,15 +4,15 @@ A patch head gives a logit for each patch of the model's input. They become boxe
 `boxes`:
 
 1. The logits are smoothed (Gaussian of `smooth` patches, padding left out).
-2. The highest patch is a peak. Its box covers all patches joined to it, side by side or at a corner, whose smoothed probability is at
-   least `share` of the peak's. It is grown or shrunk about its middle by `grow` and has at least `least_side` patches a side.
-3. These patches and those next to them are done with; the next peak is the highest that is left, up to `most`. A box that overlaps a
-   higher one by more than `overlap` (intersection over union) is dropped.
-4. The score is the calibrated probability that the centre of the box lies inside a fracture box of a radiologist:
+2. The highest patch is a peak. The middle of its box is the mean of the peak and the eight patches about it, weighted by their odds,
+   exp(logit). The box is a square of `side` patches, the size that fits most fracture boxes, cut off at the edge of the film.
+3. All that is up to `apart` patches from the peak, along either side, is merged into it. The next peak is the highest that is left, up to
+   `most`.
+4. The score is the calibrated probability that the middle of the box lies inside a fracture box of a radiologist:
    1 / (1 + exp(−(slope × peak + offset))).
 
-A box is shown when its score is `shown_from` or more. Where the verdict is not the normal class the
-highest box is shown whatever its score.
+A box is shown when its score is `shown_from` or more. Where the verdict is not the normal class the highest box is shown whatever its
+score.
 
 Not here: fitting the numbers (`evaluation/places/`), and what the patches say (`network.py`).
 """
@@ -47,19 +47,17 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class BoxRule:
-    """How patch logits become boxes; see the module. smooth and least_side are in patches.
+    """How patch logits become boxes; see the module. smooth, side and apart are in patches.
 
     fitted_on: counts and figures of the fit.
     """
 
     smooth: float
-    share: float
-    grow: float
-    least_side: float
+    side: float
+    apart: int
     slope: float
     offset: float
     shown_from: float
-    overlap: float = 0.3
     most: int = MOST
     fitted_on: dict[str, Any] = field(default_factory=dict, kw_only=True)
 
@@ -69,10 +67,10 @@ class BoxRule:
         numbers = {name: value for name, value in asdict(self).items() if name != "fitted_on"}
         if not all(math.isfinite(value) for value in numbers.values()):
             raise ValueError(f"{self.KEY}: all of {', '.join(numbers)} must be finite numbers")
-        if not 0 <= self.smooth <= 8 or not 0 < self.share <= 1 or self.grow <= 0 or self.least_side < 0:
-            raise ValueError(f"{self.KEY}: smooth must be from 0 to 8, share in (0, 1], grow over 0, least_side 0 or more")
-        if not 0 <= self.shown_from <= 1 or not 0 <= self.overlap <= 1 or not 1 <= self.most <= MOST:
-            raise ValueError(f"{self.KEY}: shown_from and overlap must be from 0 to 1, most from 1 to {MOST}")
+        if not 0 <= self.smooth <= 8 or self.side <= 0 or self.apart < 1:
+            raise ValueError(f"{self.KEY}: smooth must be from 0 to 8, side over 0, apart 1 or more")
+        if not 0 <= self.shown_from <= 1 or not 1 <= self.most <= MOST:
+            raise ValueError(f"{self.KEY}: shown_from must be from 0 to 1, most from 1 to {MOST}")
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -84,16 +82,10 @@ class BoxRule:
         Raises ValueError where no patch has a finite logit.
         """
         height, width = content
-        found: list[Box] = []
-        for peak, top, left, below, right in self._regions(smoothed(logits, self.smooth)):
-            cy, cx = (top + below) / 2, (left + right) / 2
-            tall, wide = (max(self.least_side, self.grow * side) for side in (below - top, right - left))
-            box = _on_film(cx / width, cy / height, wide / width, tall / height, self.score(peak))
-            if all(overlap(box, other) <= self.overlap for other in found):
-                found.append(box)
-            if len(found) == self.most:
-                break
-        return found
+        heights = smoothed(logits, self.smooth)
+        return [
+            _on_film(x / width, y / height, self.side / width, self.side / height, self.score(peak)) for peak, y, x in self._peaks(heights)
+        ]
 
     def score(self, peak: float) -> float:
         return 1 / (1 + math.exp(-min(700.0, max(-700.0, self.slope * peak + self.offset))))
@@ -102,19 +94,21 @@ class BoxRule:
         """The boxes that a finding holds; `is_normal`: its verdict is the normal class."""
         return tuple(box for place, box in enumerate(boxes) if box.score >= self.shown_from or (place == 0 and not is_normal))
 
-    def _regions(self, heights: Floats) -> Iterator[tuple[float, int, int, int, int]]:
-        """Peaks, highest first, each with top, left, below and right of the patches that belong to it."""
-        left_over = np.array(heights)
-        for _ in range(4 * self.most):
-            place = np.unravel_index(int(left_over.argmax()), left_over.shape)
-            peak = float(left_over[place])
+    def _peaks(self, heights: Floats) -> Iterator[tuple[float, float, float]]:
+        """Up to `most` peaks of smoothed logits (h, w), the highest first: logit, and the middle of their box, y and x in patches."""
+        left_over = heights.copy()
+        for _ in range(self.most):
+            row, column = (int(place) for place in np.unravel_index(int(left_over.argmax()), left_over.shape))
+            peak = float(left_over[row, column])
             if not math.isfinite(peak):
                 return
-            region = _joined(_probability(heights) >= self.share * _probability(np.array(peak)), (int(place[0]), int(place[1])))
-            region &= np.isfinite(left_over)
-            rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
-            yield peak, int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
-            left_over[_widened(region)] = -np.inf
+            top, left = max(0, row - 1), max(0, column - 1)
+            odds = np.exp(np.minimum(heights[top : row + 2, left : column + 2] - peak, 0))  # one that was merged already weighs no more
+            y = float((odds.sum(axis=1) * (top + np.arange(odds.shape[0]) + 0.5)).sum() / odds.sum())
+            x = float((odds.sum(axis=0) * (left + np.arange(odds.shape[1]) + 0.5)).sum() / odds.sum())
+            yield peak, y, x
+            near = (slice(max(0, place - self.apart), place + self.apart + 1) for place in (row, column))
+            left_over[tuple(near)] = -np.inf
 
 
 def boxes_from(data: object, where: str) -> BoxRule | None:
@@ -123,10 +117,10 @@ def boxes_from(data: object, where: str) -> BoxRule | None:
         return None
     if not isinstance(data, Mapping):
         raise ValueError(f"{where}: {BoxRule.KEY!r} must be null or a mapping")
-    names = ("smooth", "share", "grow", "least_side", "slope", "offset", "shown_from", "overlap")
+    names = ("smooth", "side", "slope", "offset", "shown_from")
     try:
         numbers = {name: float(data[name]) for name in names}
-        return BoxRule(**numbers, most=int(data["most"]), fitted_on=dict(data.get("fitted_on") or {}))
+        return BoxRule(**numbers, apart=int(data["apart"]), most=int(data["most"]), fitted_on=dict(data.get("fitted_on") or {}))
     except KeyError as error:
         raise ValueError(f"{where}: {BoxRule.KEY}: key {error} is missing; fit it again with `fit_boxes_of`") from error
     except (TypeError, ValueError) as error:
@@ -192,30 +186,6 @@ def _gaussian(count: int, spread: float) -> Floats:
     away = np.arange(count)[:, None] - np.arange(count)[None]
     weights: Floats = np.exp(-(away**2) / (2 * spread**2))
     return weights
-
-
-def _probability(logits: Floats) -> Floats:
-    found: Floats = 1 / (1 + np.exp(-np.clip(logits, -700, 700)))
-    return np.where(np.isfinite(logits), found, 0.0)
-
-
-def _joined(high: npt.NDArray[np.bool_], start: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """The places of `high` (h, w) that are joined to `start`, itself included."""
-    region = np.zeros_like(high)
-    region[start] = True
-    while True:
-        wider = _widened(region) & high
-        wider[start] = True
-        if (wider == region).all():
-            return region
-        region = wider
-
-
-def _widened(region: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """A region and all places next to it, corners too."""
-    framed = np.pad(region, 1)
-    rows = framed[:-2] | framed[1:-1] | framed[2:]
-    return rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
 
 
 def _on_film(cx: float, cy: float, w: float, h: float, score: float) -> Box:

@@ -1,6 +1,6 @@
 """Fits what decision.json says of places: how patch logits become boxes (`boxes`), and the scale of heat maps (`heat`).
 
-Everything is chosen on films that the network did not learn from. Smoothing, share and size of boxes: the set that finds most, where
+Everything is chosen on films that the network did not learn from. Smoothing and side of the boxes: the pair that finds most, where
 finding is the pointing game plus, of all fracture boxes, the recall of the first three at an intersection over union of 0.3. Scores: a
 logistic regression of "the middle lies in a fracture box" on the peak, over all boxes of all films. The score from which a box is shown:
 the lowest at which a film without a break gets at most `false_boxes` of them on the average.
@@ -20,10 +20,9 @@ from hf_bones.evaluation.places.pointing import Truth, false_boxes, hits, is_hit
 from hf_bones.inference.boxes import Box, BoxRule, smoothed
 from hf_bones.inference.heat import PROBABILITY, HeatScale
 
-SMOOTH = (0.0, 0.5, 0.7, 1.0, 1.3)  # patches
-SHARE = (0.3, 0.5, 0.7)
-GROW = (0.8, 1.0, 1.25)
-LEAST_SIDE = (1.0, 2.0, 3.0)  # patches
+SMOOTH = (0.0, 0.5, 0.7, 0.85, 1.0, 1.3)  # patches
+SIDE = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0)  # patches
+APART = 2
 FALSE_BOXES = 0.1  # a film without a break
 QUIET = 0.95  # of the films without a break, how many have a heat map without colour
 
@@ -45,15 +44,12 @@ def fit_boxes(maps: Sequence[PatchMap], truths: Sequence[Truth], *, false_boxes_
     broken = [number for number, truth in enumerate(truths) if truth]
     sides = [truths[number] for number in broken]
     best: tuple[float, BoxRule] | None = None
-    for smooth, share in itertools.product(SMOOTH, SHARE):
-        plain = BoxRule(smooth, share, 1.0, 0.0, 1.0, 0.0, 0.0)
-        proposed = [plain.propose(maps[number].logits, maps[number].content) for number in broken]
-        pointing = float(hits(top_points(proposed), sides).mean())
-        for grow, least in itertools.product(GROW, LEAST_SIDE):
-            sized = [_sized(own, grow, least, maps[number].content) for own, number in zip(proposed, broken, strict=True)]
-            found = pointing + recall(sized, sides, 3)
-            if best is None or found > best[0] + 1e-9:
-                best = found, replace(plain, grow=grow, least_side=least)
+    for smooth, side in itertools.product(SMOOTH, SIDE):
+        rule = BoxRule(smooth, side, APART, 1.0, 0.0, 0.0)
+        proposed = [rule.propose(maps[number].logits, maps[number].content) for number in broken]
+        found = float(hits(top_points(proposed), sides).mean()) + recall(proposed, sides, 3)
+        if best is None or found > best[0] + 1e-9:
+            best = found, rule
     assert best is not None
     rule = _scored(best[1], maps, truths)
     boxes = [rule.propose(each.logits, each.content) for each in maps]
@@ -97,11 +93,6 @@ def _require_both(truths: Sequence[Truth]) -> None:
     broken = sum(bool(truth) for truth in truths)
     if broken < 2 or broken == len(truths):
         raise ValueError(f"boxes: {broken} of {len(truths)} films have fracture boxes; films with and without are needed")
-
-
-def _sized(boxes: Sequence[Box], grow: float, least: float, content: tuple[float, float]) -> list[Box]:
-    """Boxes of a rule that neither grows nor widens them, at another size."""
-    return [box._replace(w=max(least / content[1], grow * box.w), h=max(least / content[0], grow * box.h)) for box in boxes]
 
 
 def _scored(rule: BoxRule, maps: Sequence[PatchMap], truths: Sequence[Truth]) -> BoxRule:
