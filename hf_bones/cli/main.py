@@ -62,9 +62,16 @@ _group("curate", "Check, dedup and split a collection or a built dataset, and fi
 _commands(TRAIN, train.quickstart, train.recipes, train.accelerate_config, train.train, train.distill)
 command(app, measure.compare, panel=MEASURE, without=measure.OF_A_COMPARISON)
 _commands(
-    MEASURE, measure.evaluate, measure.calibrate, measure.resolution, measure.augment_check, measure.join_patches, measure.second_look
+    MEASURE,
+    measure.evaluate,
+    measure.calibrate,
+    measure.site,
+    measure.resolution,
+    measure.augment_check,
+    measure.join_patches,
+    measure.second_look,
+    predict.predict,
 )
-_commands(MEASURE, predict.predict)
 _commands(SHARE, share.demo, share.push)
 
 

@@ -1,4 +1,4 @@
-"""`hf-bones evaluate`, `calibrate`, `compare`, `resolution` and `augment-check`: what a model, a size or a policy is worth."""
+"""`hf-bones evaluate`, `calibrate`, `site`, `compare`, `resolution` and `augment-check`: what a model, a size or a policy is worth."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from hf_bones.evaluation.compare.choices import CompareChoices
 from hf_bones.evaluation.patch_join_choices import PatchJoinChoices, SecondLookChoices
 from hf_bones.evaluation.report.choices import EvaluateChoices
 from hf_bones.evaluation.resolution.choices import ResolutionChoices
+from hf_bones.evaluation.site.choices import SiteChoices
 from hf_bones.record import command_line, read_json
 
 # Keys of a recipe that a comparison decides, or gives another meaning to as an option of its own (--set still takes the latter).
@@ -40,6 +41,25 @@ def evaluate(
 
     done = evaluate_checkpoint(model, dataset, out, choices, command=command_line())
     answer(read_json(done.metrics), [summary_text(done)])
+
+
+def site(
+    films: Annotated[Path, typer.Argument(metavar="FILMS.csv", help="Table of your films: file, label, optional patient, region, age …")],
+    *,
+    model: ModelOption = "bundled",
+    out: Annotated[
+        Path, typer.Option(file_okay=False, help="Folder for report.html, site.json, films.csv, plots, claim.yaml and decision.json.")
+    ],
+    choices: SiteChoices,
+) -> None:
+    """Validate a checkpoint on your own labelled films: figures with intervals, subgroups, a refitted threshold, the CLAIM checklist.
+
+    No film leaves the machine. With --compare it says what has moved since an earlier run.
+    """
+    from hf_bones.evaluation.site.run import validate_site
+
+    done = validate_site(films, model, out, choices, command=command_line())
+    answer(done.written, done.lines)
 
 
 OwnFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A checkpoint of your own, with a patch head.")]

@@ -41,8 +41,9 @@ def manifest_rows(
     *,
     scheme: LabelScheme = THREE_CLASS,
     label_map: Mapping[str, str] | None = None,
+    needed: Collection[str] = ("file", "label"),
 ) -> Reading:
-    """Rows from a table with columns as in `tables.COLUMN_NAMES`, or as `choices` name them; a file and a label are needed.
+    """Rows from a table with columns as in `tables.COLUMN_NAMES`, or as `choices` name them; a file and a label are `needed`.
 
     File names are relative to `choices.root`, else to the table's folder. The label stands in one column, or in one for each class of
     `scheme` (or word of `label_map`) that holds 0 and 1. Raises `SourceError` naming the file, the columns found and those wanted, the line
@@ -56,7 +57,7 @@ def manifest_rows(
         found["file"] = found["image_id"]  # an id, to be found with its suffix
     notes = [f"{path.name}: {note}" for note in table.notes]
     words, contradictions, said = label_words(table, found, scheme, label_map or {}, path.name)
-    _require_columns(path, table, found, words)
+    _require_columns(path, table, found, words, needed)
     notes += said
     if ignored := numbered_folds(table, found):
         notes.append(f"{path.name}: {ignored}")
@@ -190,8 +191,8 @@ def _file(table: Table, found: Mapping[str, str], index: int) -> str:
     return cell_text(table.records[index].get(found.get("file", "")))
 
 
-def _require_columns(path: Path, table: Table, found: Mapping[str, str], words: Sequence[str] | None) -> None:
-    missing = [name for name in ("file", "label") if name not in found and not (name == "label" and words is not None)]
+def _require_columns(path: Path, table: Table, found: Mapping[str, str], words: Sequence[str] | None, needed: Collection[str]) -> None:
+    missing = [name for name in needed if name not in found and not (name == "label" and words is not None)]
     if not missing:
         return
     wanted = "; ".join(f"{name} (also called {', '.join(COLUMN_NAMES[name][1:])})" for name in missing)
