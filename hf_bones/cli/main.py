@@ -61,17 +61,8 @@ _group("collection", "Look at a collection, export it, fetch it again, forget an
 _group("curate", "Check, dedup and split a collection or a built dataset, and find suspect labels.", curate.COMMANDS)
 _commands(TRAIN, train.quickstart, train.recipes, train.accelerate_config, train.train, train.distill)
 command(app, measure.compare, panel=MEASURE, without=measure.OF_A_COMPARISON)
-_commands(
-    MEASURE,
-    measure.evaluate,
-    measure.calibrate,
-    measure.site,
-    measure.resolution,
-    measure.augment_check,
-    measure.join_patches,
-    measure.second_look,
-    predict.predict,
-)
+_commands(MEASURE, measure.evaluate, measure.calibrate, measure.audit, measure.site, measure.resolution, measure.augment_check)
+_commands(MEASURE, measure.join_patches, measure.second_look, predict.predict)
 _commands(SHARE, share.demo, share.push)
 
 

@@ -1,4 +1,4 @@
-"""`hf-bones evaluate`, `calibrate`, `site`, `compare`, `resolution` and `augment-check`: what a model, a size or a policy is worth."""
+"""`hf-bones evaluate`, `calibrate`, `audit`, `site`, `compare`, `resolution`, `augment-check`: what a model, size or policy is worth."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import typer
 
 from hf_bones.cli.commands import RecipeKeys
 from hf_bones.cli.errors import FAILED
-from hf_bones.cli.options import Dataset, Model
+from hf_bones.cli.options import Dataset, Model, ModelOption
 from hf_bones.cli.output import answer
+from hf_bones.evaluation.audit.choices import AuditChoices
 from hf_bones.evaluation.augmentation.choices import AugmentCheckSettings, Criteria
 from hf_bones.evaluation.calibrate.choices import CalibrateChoices
 from hf_bones.evaluation.compare.choices import CompareChoices
@@ -60,6 +61,22 @@ def site(
 
     done = validate_site(films, model, out, choices, command=command_line())
     answer(done.written, done.lines)
+
+
+def audit(
+    model: Model,
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for audit.html, audit.md, audit.json, plots and what is kept.")],
+    choices: AuditChoices,
+) -> None:
+    """Does a checkpoint read the bone, or something that goes with it? Ten parts on one page. Run it again to resume."""
+    from hf_bones.evaluation.audit.report import terminal_lines
+    from hf_bones.evaluation.audit.run import audit as run_audit
+    from hf_bones.training.run.lock import run_lock
+
+    with run_lock(out, "--out"):
+        done = run_audit(model, dataset, out, choices, command=command_line())
+    answer(read_json(done.data), terminal_lines(done))
 
 
 OwnFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A checkpoint of your own, with a patch head.")]

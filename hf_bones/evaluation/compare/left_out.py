@@ -114,19 +114,23 @@ def sources_to_hold_out(rows: SplitRows) -> tuple[HeldOut, ...]:
 
     Raises ValueError where there are fewer than two.
     """
-    names, groups = named_sources(rows.sources), np.array(rows.groups)
-    drawn = np.array(rows.part["synthetic"][:] if "synthetic" in rows.part.column_names else [False] * len(names), dtype=bool)
-    found = []
-    for name in np.unique(names).tolist():
-        own = names == name
-        if drawn[own].all():
-            continue
-        shared = own & np.isin(groups, groups[~own])
-        if (own & ~shared).any():
-            found.append(HeldOut(name, _chosen(rows, np.flatnonzero(own & ~shared)), int(shared.sum())))
+    found = [HeldOut(name, _chosen(rows, places), shared) for name, (places, shared) in held_out_places(rows).items()]
     if len(found) < 2:
         raise ValueError(f"--leave-one-source-out: the dataset has films of {len(found)} source (column `source`); it takes two or more")
     return tuple(found)
+
+
+def held_out_places(rows: SplitRows) -> dict[str, tuple[npt.NDArray[np.int64], int]]:
+    """Of each source whose films are not all drawn: the places of the rows that are scored, and how many more share a group."""
+    names, groups = named_sources(rows.sources), np.array(rows.groups)
+    drawn = np.array(rows.part["synthetic"][:] if "synthetic" in rows.part.column_names else [False] * len(names), dtype=bool)
+    found = {}
+    for name in np.unique(names).tolist():
+        own = names == name
+        shared = own & np.isin(groups, groups[~own])
+        if not drawn[own].all() and (own & ~shared).any():
+            found[str(name)] = np.flatnonzero(own & ~shared), int(shared.sum())
+    return found
 
 
 def _chosen(rows: SplitRows, kept: npt.NDArray[np.int64]) -> SplitRows:

@@ -17,8 +17,9 @@ from hf_bones.config.recipe import DataConfig
 from hf_bones.dataset.schema import require_split
 from hf_bones.evaluation.opinions.stored_arrays import read_arrays, write_arrays
 from hf_bones.evaluation.report.baselines import FOREST, MAJORITY, keep_licences
+from hf_bones.evaluation.report.columns import text_column
 from hf_bones.evaluation.report.looks import count_look_somewhere, own_folder
-from hf_bones.evaluation.report.run import OPEN_SPLITS, fit_baselines, predict_rows, scheme_labels, text_column
+from hf_bones.evaluation.report.run import OPEN_SPLITS, fit_baselines, predict_rows, scheme_labels
 from hf_bones.inference.checkpoint import PROCESSOR_FILE, find_checkpoint
 from hf_bones.inference.decision import FILE_NAME as DECISION_FILE
 from hf_bones.labels import LabelScheme
@@ -154,9 +155,9 @@ def check_classes(predictor: BonePredictor, scheme: LabelScheme) -> None:
         raise ValueError(f"{predictor.checkpoint}: it has the classes {list(predictor.names)}; this comparison has {list(scheme.names)}")
 
 
-def fingerprint(checkpoint: str) -> str:
+def fingerprint(checkpoint: str, revision: str | None = None) -> str:
     """A hash of all that a checkpoint's answers depend on."""
-    folder = find_checkpoint(checkpoint).folder
+    folder = find_checkpoint(checkpoint, revision).folder
     named = [folder / name for name in ("config.json", PROCESSOR_FILE, DECISION_FILE)]
     files = sorted([*folder.glob("*.safetensors"), *(path for path in named if path.is_file())])
     return hashlib.sha256("".join(f"{path.name} {sha256_file(path)}\n" for path in files).encode()).hexdigest()

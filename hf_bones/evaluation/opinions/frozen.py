@@ -23,7 +23,7 @@ from transformers import AutoConfig, PreTrainedModel
 from transformers.image_processing_base import ImageProcessingMixin
 
 from hf_bones.config.recipe import ModelConfig
-from hf_bones.evaluation.opinions.stored_arrays import read_arrays, write_arrays
+from hf_bones.evaluation.opinions.by_hash import CHUNK, keep_by_hash, kept_by_hash
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.labels import THREE_CLASS
 from hf_bones.preprocess import InputSpec, spec_from_processor
@@ -38,8 +38,6 @@ ImageBytes = Callable[[], bytes]  # reads an image's bytes when they are needed;
 FORMAT = 1  # raised whenever opening or preprocessing changes what a network sees, so that older features are not taken for the new ones
 # Small batches keep the activations in the processor's cache: two to four images are fastest on two cores, at any size.
 BATCH_SIZE = 4
-# A killed run loses at most so many images' features.
-_CHUNK = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,14 +157,16 @@ def frozen_features(
     if len(images) != len(hashes):
         raise ValueError(f"{len(images)} images but {len(hashes)} hashes")
     folder = None if cache is None else cache / backbone.key
-    known, seconds = _read_cache(folder, set(hashes))
+    kept = kept_by_hash(folder, set(hashes), "features", "seconds")
+    known = {digest: values for digest, (values, _) in kept.items()}
+    seconds = {digest: float(took) for digest, (_, took) in kept.items()}
     waiting = {digest: row for row, digest in reversed(list(enumerate(hashes))) if digest not in known}
     rows = sorted(waiting.values())
     refused_hashes: dict[str, str] = {}
     label = f"features at {backbone.spec.size} px"
     with tqdm(total=len(hashes), initial=len(hashes) - len(rows), desc=label, unit="img", disable=None if progress else True) as bar:
-        for start in range(0, len(rows), _CHUNK):
-            chunk = rows[start : start + _CHUNK]
+        for start in range(0, len(rows), CHUNK):
+            chunk = rows[start : start + CHUNK]
             began = time.perf_counter()
             source = _Opened([images[row] for row in chunk])
             labels = np.zeros(len(chunk), dtype=np.int64)
@@ -177,9 +177,7 @@ def frozen_features(
             good = [place for place in range(len(chunk)) if place not in source.refused]
             refused_hashes |= {hashes[chunk[place]]: why for place, why in source.refused.items()}
             fresh = {hashes[chunk[place]]: values[place] for place in good}
-            if folder is not None and fresh:
-                name = hashlib.sha256("".join(fresh).encode()).hexdigest()[:24]
-                write_arrays(folder / f"{name}.npz", hashes=list(fresh), features=list(fresh.values()), seconds=took)
+            keep_by_hash(folder, list(fresh), features=list(fresh.values()), seconds=took)
             known |= fresh
             seconds |= dict.fromkeys(fresh, took)
             bar.update(len(chunk))
@@ -211,18 +209,3 @@ class _Opened:
         except OSError as error:
             self.refused[row] = f"unreadable_file: {error.strerror or type(error).__name__}"
         return np.zeros((32, 32), np.uint8)
-
-
-def _read_cache(folder: Path | None, wanted: set[str]) -> tuple[dict[str, npt.NDArray[np.float32]], dict[str, float]]:
-    """Features and seconds of the `wanted` hashes that are there."""
-    known: dict[str, npt.NDArray[np.float32]] = {}
-    seconds: dict[str, float] = {}
-    for path in sorted(folder.glob("*.npz")) if folder is not None else ():
-        chunk = read_arrays(path, "hashes", "features", "seconds")
-        if chunk is None:
-            continue  # its images are computed again
-        found, values, took = chunk
-        for place, digest in enumerate(found.tolist()):
-            if digest in wanted:
-                known[digest], seconds[digest] = values[place], float(took)
-    return known, seconds

@@ -89,8 +89,8 @@ def deals(
         # The matrices are small: threads would wait for each other longer than they work, many times so on a busy machine.
         with threadpool_limits(limits=1):
             for train, test in _folds(truth, member, folds, seed):
-                strength = _strength(features[train], truth[train], member[train], class_count, settings, normal_id, seed)
-                probabilities[test] = _judged(features[train], truth[train], features[test], class_count, strength, settings.class_weights)
+                strength = best_strength(features[train], truth[train], member[train], class_count, settings, normal_id, seed)
+                probabilities[test] = judged(features[train], truth[train], features[test], class_count, strength, settings.class_weights)
                 strengths.append(strength)
         yield OutOfFold(probabilities, tuple(strengths))
 
@@ -102,7 +102,7 @@ def _folds(truth: Ints, member: Ints, folds: int, seed: int) -> list[tuple[Ints,
     return [(train, test) for train, test in dealer.split(np.zeros((len(truth), 1)), truth, member) if len(train) and len(test)]
 
 
-def _strength(
+def best_strength(
     features: npt.NDArray[Any], truth: Ints, member: Ints, class_count: int, settings: OpinionSettings, normal_id: int, seed: int
 ) -> float:
     """The strength whose inner out-of-fold probabilities score best (`metrics.selection_score`); of equals the smallest."""
@@ -116,13 +116,13 @@ def _strength(
     for place, strength in enumerate(candidates):
         probabilities = np.zeros((len(truth), class_count))
         for train, test in inner:
-            probabilities[test] = _judged(features[train], truth[train], features[test], class_count, strength, settings.class_weights)
+            probabilities[test] = judged(features[train], truth[train], features[test], class_count, strength, settings.class_weights)
         score = selection_score(truth, probabilities, normal_id)
         scores[place] = -np.inf if np.isnan(score) else score
     return candidates[int(scores.argmax())]
 
 
-def _judged(features: npt.NDArray[Any], truth: Ints, asked: npt.NDArray[Any], class_count: int, strength: float, weighting: str) -> Floats:
+def judged(features: npt.NDArray[Any], truth: Ints, asked: npt.NDArray[Any], class_count: int, strength: float, weighting: str) -> Floats:
     """Probabilities (M, C) of the rows `asked` by a head fitted to `features` and `truth`; 0 for classes that these lack."""
     present, local = np.unique(truth, return_inverse=True)
     probabilities = np.zeros((len(asked), class_count))

@@ -23,11 +23,12 @@ from hf_bones.evaluation.report.baselines import (
 )
 from hf_bones.evaluation.report.cautions import cautions
 from hf_bones.evaluation.report.choices import EvaluateChoices
+from hf_bones.evaluation.report.columns import image_names, row_columns, text_column
 from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.evaluation.report.looks import count_look_somewhere, own_folder
 from hf_bones.evaluation.report.report import evaluate_probabilities
 from hf_bones.evaluation.report.results import Evaluation, EvaluationSetup
-from hf_bones.evaluation.report.rows import Box, ScoredRows
+from hf_bones.evaluation.report.rows import ScoredRows
 from hf_bones.evaluation.seen import seen_by
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.labels import LabelScheme
@@ -177,7 +178,7 @@ def _scored(
 ) -> tuple[ScoredRows, dict[str, str]]:
     """The rows that can be scored, and image id → reason for the others."""
     scheme = predictor.scheme
-    ids = [text or f"row {index}" for index, text in enumerate(text_column(part, "image_id"))]
+    ids = image_names(part)
     left_out: dict[str, str] = {}
     kept: list[int] = []
     for index, finding in enumerate(findings):
@@ -188,21 +189,10 @@ def _scored(
         else:
             kept.append(index)
 
-    def column(name: str) -> list[str]:
-        values = text_column(part, name)
-        return [values[index] for index in kept]
-
-    def kept_cells(name: str) -> list[Any] | None:
-        """The cells of a column that datasets need not have."""
-        if name not in part.column_names:
-            return None
-        values = part[name][:]
-        return [values[index] for index in kept]
-
     def table(which: str) -> Floats:
         return np.array([[getattr(findings[i], which)[name] for name in scheme.names] for i in kept]).reshape(-1, len(scheme.names))
 
-    sources, boxes = _sources(part), box_column(part)
+    sources = _sources(part)
 
     def pixels(index: int) -> npt.NDArray[np.uint8]:
         return open_image(_source(sources[kept[index]]["image"])).pixels
@@ -213,22 +203,13 @@ def _scored(
         labels=labels[kept],
         probabilities=table("probabilities"),
         raw_probabilities=table("raw_probabilities"),
-        # A row without a group is a group of its own.
-        groups=[group or f"row {index}" for group, index in zip(column("group"), kept, strict=True)],
-        sources=column("source"),
-        regions=column("region"),
-        image_ids=[ids[index] for index in kept],
         verdicts=[findings[index].verdict for index in kept],
         sets=[findings[index].prediction_set for index in kept],
-        subtypes=column("subtype"),
-        boxes=[boxes[index] for index in kept],
-        hardware=kept_cells("hardware"),
-        casts=kept_cells("cast"),
-        severities=None if (grades := kept_cells("severity")) is None else [float("nan") if one is None else float(one) for one in grades],
         seen=seen_by(predictor.checkpoint, predictor.revision, part.select(kept), split),
         image=lambda index: Image.fromarray(pixels(index)),
         heat_maps=lambda indices, classes: predictor.heat([pixels(index) for index in indices], classes),
         heat_scale=predictor.heat_scale,
+        **row_columns(part, kept),
     )
     return rows, left_out
 
@@ -272,20 +253,6 @@ def _statistics(part: Dataset) -> tuple[Floats, npt.NDArray[np.bool_]]:
             continue  # training leaves such rows out as well
         readable[index] = True
     return table, readable
-
-
-def text_column(part: Dataset, column: str) -> list[str]:
-    """A text column, "" for missing values or a missing column (datasets from elsewhere need not have all of ours)."""
-    if column not in part.column_names:
-        return [""] * len(part)
-    return [str(value) if value is not None else "" for value in part[column][:]]
-
-
-def box_column(part: Dataset) -> list[tuple[Box, ...]]:
-    """The fracture boxes of each row, as (cx, cy, w, h) shares of its image; none where the column is missing."""
-    if "boxes" not in part.column_names:
-        return [()] * len(part)
-    return [tuple((box[0], box[1], box[2], box[3]) for box in boxes or ()) for boxes in part["boxes"][:]]
 
 
 def _name_of(dataset: object) -> str:

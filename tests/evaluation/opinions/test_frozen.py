@@ -55,7 +55,7 @@ def test_what_is_on_disk_is_never_computed_twice(checkpoint, films, tmp_path, mo
 
 def test_a_killed_run_goes_on_from_its_last_chunk(checkpoint, films, tmp_path, monkeypatch):
     images, hashes = films
-    monkeypatch.setattr(frozen, "_CHUNK", 2)
+    monkeypatch.setattr(frozen, "CHUNK", 2)
 
     def killed() -> bytes:
         raise KeyboardInterrupt
