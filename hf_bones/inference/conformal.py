@@ -23,7 +23,8 @@ class Conformal:
     alpha: class → the share of its films, in (0, 1), whose prediction set may lack it. n: class → films that its threshold was fitted on.
     fitted_on: `validation` or `out_of_fold`. costs: what a missed abnormal film and a false alarm cost, where these moved the threshold of
     the normal class, to which alpha then does not apply. abnormal_together: whether a film of which only abnormal classes are left open is
-    answered by the likeliest of them; else it is referred as any other with more than one.
+    answered by the likeliest of them; else it is referred as any other with more than one. before_scaling: whether the thresholds are for
+    the probabilities before vector scaling, which do not know how frequent each class is where the films were fitted on.
     """
 
     alpha: dict[str, float]
@@ -31,6 +32,7 @@ class Conformal:
     fitted_on: str
     costs: dict[str, float] | None = None
     abnormal_together: bool = False
+    before_scaling: bool = False
 
     KEY: ClassVar[str] = "conformal"  # in decision.json
 
@@ -60,6 +62,7 @@ def conformal_from(data: object, where: str) -> Conformal | None:
             fitted_on=str(data["fitted_on"]),
             costs=None if costs is None else {str(name): float(value) for name, value in costs.items()},
             abnormal_together=bool(data.get("abnormal_together", False)),
+            before_scaling=bool(data.get("before_scaling", False)),
         )
     except KeyError as error:
         raise ValueError(f"{where}: conformal: key {error} is missing; fit it again with `hf-bones calibrate`") from error

@@ -111,7 +111,9 @@ class DecisionRule:
         names = self.scheme.names
         if self.thresholds is None:
             return (names[order[0]],)
-        return tuple(names[index] for index in order if probabilities[index] >= self.thresholds[names[index]])
+        unscaled = self.conformal is not None and self.conformal.before_scaling and self.vector is not None
+        shares = self.vector.undone(probabilities) if unscaled and self.vector is not None else probabilities
+        return tuple(names[index] for index in order if shares[index] >= self.thresholds[names[index]])
 
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -21,6 +21,8 @@ import numpy.typing as npt
 
 from hf_bones.inference.join import Floats, log_sum_exp
 
+_LEAST = 1e-300  # of a probability, before its logarithm
+
 
 @dataclass(frozen=True)
 class VectorScaling:
@@ -43,6 +45,20 @@ class VectorScaling:
         rows = np.asarray(logits, dtype=np.float64)
         scaled: Floats = (rows - log_sum_exp(rows)[:, None]) * np.array(self.scale) + np.array(self.bias)
         return scaled
+
+    def undone(self, probabilities: npt.ArrayLike) -> Floats:
+        """The probabilities (C,) that calibrated ones (C,) were before the scaling.
+
+        A scaled row fixes the log probabilities before it up to one number, which is where they sum up to 1: it is found by bisection.
+        """
+        shifted = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), _LEAST)) - np.array(self.bias)
+        scale = np.array(self.scale)
+        low, high = float((-shifted).min()) - 1e3, float((-shifted).max())  # at the latter one of them is 1 at the least
+        for _ in range(100):
+            middle = (low + high) / 2
+            low, high = (middle, high) if np.exp((shifted + middle) / scale).sum() < 1 else (low, middle)
+        before: Floats = np.exp((shifted + high) / scale)
+        return before / before.sum()
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "scale": list(self.scale), "bias": list(self.bias)}

@@ -24,6 +24,7 @@ from hf_bones.evaluation.calibrate.thresholds import (
 )
 from hf_bones.inference.conformal import OUT_OF_FOLD, VALIDATION, Conformal
 from hf_bones.inference.decision import DecisionRule, negative_log_likelihood
+from hf_bones.logits import softmax
 from hf_bones.metrics.decisions import decisions_by_class
 from hf_bones.metrics.figures import Floats, Ints
 
@@ -46,8 +47,13 @@ def fit_decision(rows: CalibratedRows, decision: DecisionRule, recipe: Calibrate
     fitted_on = recipe.sets.fit_on if recipe.sets.fit_on != AUTO else OUT_OF_FOLD if short else VALIDATION
     scaled = fit_scaling(rows.joined, rows.labels, rows.groups, names, scaling)
     notes: list[str] = []
-    scores, truth = scaled.probabilities, rows.labels
+    shares = softmax(rows.joined) if recipe.sets.before_scaling else scaled.probabilities  # that thresholds are for
+    scores, truth = shares, rows.labels
     if fitted_on == OUT_OF_FOLD:
+        if recipe.sets.before_scaling:
+            raise ValueError(
+                "before_scaling: answers of heads have no scaling; fit on validation (--fit-on validation), or set it to false"
+            )
         if heads is None:
             raise ValueError("out of fold: needs the films of the train split, too; fit on validation instead (--fit-on validation)")
         stand_ins = heads()
@@ -57,7 +63,13 @@ def fit_decision(rows: CalibratedRows, decision: DecisionRule, recipe: Calibrate
         notes += head_notes(stand_ins, scaled, rows.labels)
     thresholds = conformal_thresholds(scores, truth, names, alpha, fitted_on)
     counts = np.bincount(truth, minlength=len(names))
-    levels = Conformal(alpha, {name: int(count) for name, count in zip(names, counts, strict=True)}, fitted_on)
+    levels = Conformal(
+        alpha,
+        {name: int(count) for name, count in zip(names, counts, strict=True)},
+        fitted_on,
+        abnormal_together=recipe.sets.abnormal_together,
+        before_scaling=recipe.sets.before_scaling,
+    )
     moved = dict(thresholds)
     costly, normal = normal_threshold(recipe.costs), decision.scheme.normal
     if costly is not None:
@@ -70,7 +82,8 @@ def fit_decision(rows: CalibratedRows, decision: DecisionRule, recipe: Calibrate
         )
     if decision.second_look is not None:
         notes.append("The second look (--zoom) joins before the scaling; thresholds were fitted without it")
-    sets = open_classes(scaled.probabilities, names, moved)
+    sets = open_classes(shares, names, moved)
+    told = verdicts_of(sets, shares, decision.scheme.normal_id if recipe.sets.abnormal_together else None)
     measure = {"repeats": scaling.repeats, "seed": scaling.seed}
     pair = (rows.before, scaled.probabilities)
     normal_id = decision.scheme.normal_id
@@ -86,7 +99,7 @@ def fit_decision(rows: CalibratedRows, decision: DecisionRule, recipe: Calibrate
             when: reliability(each, rows.labels, rows.groups, names, **measure)
             for when, each in zip(("before", "after"), pair, strict=True)
         },
-        decisions=decisions_by_class(rows.labels, sets, verdicts_of(sets), rows.groups, names, normal_id, **measure),
+        decisions=decisions_by_class(rows.labels, sets, told, rows.groups, names, normal_id, **measure),
         risk=risk_coverage(scaled.probabilities, rows.labels, names),
         curve=decision_curve(1 - scaled.probabilities[:, normal_id], rows.labels != normal_id, rows.groups, **measure),
         notes=tuple(notes),

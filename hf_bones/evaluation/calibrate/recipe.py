@@ -40,6 +40,13 @@ class SetSettings(Checked):
     fit_on: str = option(
         AUTO, "Films that thresholds are fitted on; auto: validation, out of fold where a class has too few films there.", "", FIT_ON
     )
+    abnormal_together: bool = option(
+        False, "A film of which only abnormal classes are left open is answered by the likeliest of them, not referred."
+    )
+    before_scaling: bool = option(
+        False,
+        "Thresholds are for the probabilities before the scaling: these do not know how frequent each class is among validation films.",
+    )
     head_folds: int = option(5, "Folds of the heads whose answers out of fold are fitted on.", within="[2, ∞)")
     head_strengths: list[float] = option(
         [3e-4, 1e-3, 3e-3, 1e-2], "Inverse regularisations of these heads to choose from.", within="(0, ∞)"

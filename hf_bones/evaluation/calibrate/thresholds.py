@@ -79,6 +79,13 @@ def open_classes(probabilities: Floats, names: Sequence[str], thresholds: Mappin
     return np.asarray(probabilities >= np.array([thresholds[name] for name in names]))
 
 
-def verdicts_of(sets: np.ndarray) -> Ints:
-    """The one class of each row of open classes (N, C), `REFERRED` where there are none or several, (N,)."""
-    return np.where(sets.sum(axis=1) == 1, sets.argmax(axis=1), REFERRED)
+def verdicts_of(sets: np.ndarray, probabilities: Floats | None = None, normal_id: int | None = None) -> Ints:
+    """The one class of each row of open classes (N, C), `REFERRED` where there are none or several, (N,).
+
+    With `normal_id` several of which the normal class is none are answered by the likeliest of them, by `probabilities` (N, C).
+    """
+    found = np.where(sets.sum(axis=1) == 1, sets.argmax(axis=1), REFERRED)
+    if normal_id is None or probabilities is None:
+        return found
+    abnormal = sets.any(axis=1) & ~sets[:, normal_id]
+    return np.where(abnormal, np.where(sets, probabilities, -1.0).argmax(axis=1), found)
