@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hf_bones.curation.duplicates.film_code import WORDS
 from hf_bones.curation.duplicates.seen_films import LEARNT
@@ -18,11 +21,13 @@ from hf_bones.evaluation.calibrate.fit import fit_decision
 from hf_bones.evaluation.calibrate.heads import HeadAnswers, features_of, head_answers
 from hf_bones.evaluation.calibrate.recipe import DEFAULT_RECIPE, CalibrateRecipe, changed, error_levels, load_calibrate_recipe
 from hf_bones.evaluation.calibrate.report import write_calibration
-from hf_bones.evaluation.calibrate.results import CalibratedRows, Calibration
+from hf_bones.evaluation.calibrate.results import CalibratedRows, Calibration, Fitted
 from hf_bones.evaluation.report.looks import own_folder
 from hf_bones.evaluation.report.run import load_splits, scheme_labels, text_column
+from hf_bones.evaluation.study_fit import fit_study
 from hf_bones.inference.checkpoint import find_checkpoint, find_seen_films
 from hf_bones.inference.decision import DecisionRule, write_decision
+from hf_bones.inference.study_join import StudyJoin
 from hf_bones.logits import softmax
 from hf_bones.record import public_name, sha256_rows
 
@@ -81,7 +86,9 @@ def calibrate_checkpoint(
         return _heads(data, name, (choices.split, answers.rows.tolist()), predictor, found.folder, settings, choices)
 
     fitted = fit_decision(fitted_rows, decision, settings, heads if TRAIN in data and len(data[TRAIN]) else None)
-    hashes = text_column(part, "sha256")
+    hashes, regions = text_column(part, "sha256"), text_column(part, "region")
+    study = _study_of(fitted, labels[answers.rows], [regions[row] for row in answers.rows.tolist()], fitted_rows.groups)
+    fitted = replace(fitted, decision=replace(fitted.decision, study=study))
     done = Calibration(
         folder=target,
         checkpoint=public_name(model),
@@ -106,6 +113,14 @@ def calibrate_checkpoint(
             target.rmdir()  # it is empty
         copy.replace(target)
     return done
+
+
+def _study_of(fitted: Fitted, labels: npt.NDArray[np.int64], regions: list[str], groups: Sequence[str]) -> StudyJoin | None:
+    """How views are joined best; None, which is their mean, where the films allow no studies to be made up."""
+    try:
+        return fit_study(fitted.probabilities, labels.tolist(), regions, groups, fitted.decision.scheme.normal_id)
+    except ValueError:
+        return None
 
 
 def _write(done: Calibration, folder: Path) -> None:
@@ -156,7 +171,9 @@ def _chosen(
             kept = chosen
     seen = find_seen_films(predictor.checkpoint, predictor.revision) if predictor is not None else None
     if seen is not None:  # by their hashes alone: codes would open every film once more
-        hashes = text_column(part, "sha256")
+        hashes, regions = text_column(part, "sha256"), text_column(part, "region")
+    study = _study_of(fitted, labels[answers.rows], [regions[row] for row in answers.rows.tolist()], fitted_rows.groups)
+    fitted = replace(fitted, decision=replace(fitted.decision, study=study))
         learnt = np.array([seen.find(hashes[row], lambda: np.zeros((0, WORDS), np.uint64)) == LEARNT for row in kept], dtype=bool)
         left_out["learnt from"] = int(learnt.sum())
         kept = kept[~learnt]
