@@ -171,7 +171,7 @@ def _chosen(
             kept = chosen
     seen = find_seen_films(predictor.checkpoint, predictor.revision) if predictor is not None else None
     if seen is not None:  # by their hashes alone: codes would open every film once more
-            hashes = text_column(part, "sha256")
+        hashes = text_column(part, "sha256")
         learnt = np.array([seen.find(hashes[row], lambda: np.zeros((0, WORDS), np.uint64)) == LEARNT for row in kept], dtype=bool)
         left_out["learnt from"] = int(learnt.sum())
         kept = kept[~learnt]
