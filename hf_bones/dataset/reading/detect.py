@@ -12,13 +12,13 @@ from pathlib import Path
 from hf_bones.collect.download.state import DownloadState
 from hf_bones.curation.splits.names import UNUSED
 from hf_bones.dataset.choices import ReadingChoices
-from hf_bones.dataset.reading import importers
+from hf_bones.dataset.reading import importers, mura
 from hf_bones.dataset.reading.collection import collection_rows
 from hf_bones.dataset.reading.curated import is_curated, with_decisions
 from hf_bones.dataset.reading.dataset_rows import dataset_rows, holds_images
 from hf_bones.dataset.reading.downloaded import find_download, with_terms
 from hf_bones.dataset.reading.layouts import boxed, export_tables
-from hf_bones.dataset.reading.layouts.archive import is_archive, unpacked
+from hf_bones.dataset.reading.layouts.archive import is_archive, lone_archive, unpacked
 from hf_bones.dataset.reading.layouts.folder_names import ClassOf, descents, subfolders
 from hf_bones.dataset.reading.layouts.folders import GROUP_BY_FOLDER, folder_rows, wanted_tree
 from hf_bones.dataset.reading.layouts.image_folder import has_labels, image_folder_rows, metadata_tables
@@ -100,7 +100,7 @@ def _read(spec: str, path: Path, chosen: str, choices: ReadingChoices, scheme: L
     if chosen == "grazpedwri":
         return importers.grazpedwri_rows(path, keep_uncertain=choices.keep_uncertain)
     if chosen == "mura":
-        return importers.mura_table_rows(path) if path.is_file() else importers.mura_rows(path)
+        return mura.mura_table_rows(path) if path.is_file() else mura.mura_rows(path)
     raise SourceError(f"kind {chosen!r} is not one of {', '.join(KINDS)}")
 
 
@@ -121,7 +121,7 @@ def _settled(spec: str, choices: ReadingChoices, scheme: LabelScheme) -> tuple[s
     path = Path(spec).expanduser()
     if path.is_file() and choices.kind in (None, *_FOLDERS, "mura"):
         if path.suffix.lower() in TABLE_SUFFIXES:
-            return choices.kind or ("mura" if importers.is_mura_table(path) else "manifest"), path
+            return choices.kind or ("mura" if mura.is_mura_table(path) else "manifest"), path
         if is_spreadsheet(path) or not is_archive(path):  # which is a ZIP, too
             raise not_a_table(spec, path)
         path = unpacked(path)
@@ -136,13 +136,14 @@ def _settled(spec: str, choices: ReadingChoices, scheme: LabelScheme) -> tuple[s
 
 def _detect_folder(path: Path, choices: ReadingChoices, scheme: LabelScheme) -> tuple[str, Path]:
     last = path
-    for folder in descents(path, _class_of(choices, scheme)):
-        last = folder
-        kind = _recognised(folder)
+    for last in descents(path, _class_of(choices, scheme)):
+        kind = _recognised(last)
         if kind and choices.kind in (None, kind):
-            return kind, folder
+            return kind, last
     if choices.kind not in (None, "folder"):
         return choices.kind, path
+    if not subfolders(last) and (archive := lone_archive(last)):
+        return _detect_folder(unpacked(archive), choices, scheme)
     if choices.kind is None and not subfolders(last):
         raise SourceError(f"{path}: holds neither folders of images nor a dataset. {wanted_tree(last, scheme.names, path)}")
     return "folder", last
