@@ -288,7 +288,8 @@ def load_scheme(name_or_path: str | Path) -> LabelScheme:
         return SHIPPED_SCHEMES[str(name_or_path)]
     path = Path(name_or_path)
     if not path.is_file():
-        raise ValueError(f"label scheme {str(name_or_path)!r} is neither one of {sorted(SHIPPED_SCHEMES)} nor a YAML file")
+        near = nearest(str(name_or_path), SHIPPED_SCHEMES)
+        raise ValueError(f"label scheme {str(name_or_path)!r} is neither one of {sorted(SHIPPED_SCHEMES)} nor a YAML file{near}")
     data = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     if not isinstance(data, Mapping):
         raise ValueError(f"{path}: a label scheme is a mapping with 'name' and 'classes'")

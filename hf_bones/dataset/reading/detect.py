@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from hf_bones.collect.download.state import DownloadState
+from hf_bones.config.fields import nearest
 from hf_bones.curation.splits.names import UNUSED
 from hf_bones.dataset.choices import ReadingChoices
 from hf_bones.dataset.reading import importers, mura
@@ -29,7 +30,7 @@ from hf_bones.dataset.reading.tables import TABLE_SUFFIXES, SourceError, is_spre
 from hf_bones.dataset.scheme import chosen_scheme
 from hf_bones.labels import LabelScheme, normalise_name
 from hf_bones.manifest.store import MANIFEST_NAME
-from hf_bones.reach import require_there
+from hf_bones.reach import nearest_there, require_there
 
 KINDS = (
     "folder", "manifest", "dataset", "collection", "imagefolder", "coco", "yolo", "voc", "boxes-csv", "classes-csv", "fracatlas",
@@ -71,7 +72,9 @@ def _read(spec: str, path: Path, chosen: str, choices: ReadingChoices, scheme: L
     if chosen == "mura" and not path.exists():
         raise SourceError(f"{spec}: no such file or folder")
     if chosen == "manifest" and not path.is_file():
-        raise SourceError(f"{spec}: no such file")
+        raise SourceError(
+            f"{spec}: a folder, and of kind manifest are tables: give the table in it" if path.is_dir() else f"{spec}: no such file"
+        )
     if choices.group_from not in ("", GROUP_BY_FOLDER):
         raise SourceError(f"--group-from {choices.group_from}: only {GROUP_BY_FOLDER!r} is known")
     words = word_map(choices.label_map)
@@ -101,7 +104,7 @@ def _read(spec: str, path: Path, chosen: str, choices: ReadingChoices, scheme: L
         return importers.grazpedwri_rows(path, keep_uncertain=choices.keep_uncertain)
     if chosen == "mura":
         return mura.mura_table_rows(path) if path.is_file() else mura.mura_rows(path)
-    raise SourceError(f"kind {chosen!r} is not one of {', '.join(KINDS)}")
+    raise SourceError(f"kind {chosen!r} is not one of {', '.join(KINDS)}{nearest(chosen, KINDS)}")
 
 
 def detect_kind(
@@ -131,7 +134,7 @@ def _settled(spec: str, choices: ReadingChoices, scheme: LabelScheme) -> tuple[s
         return choices.kind, path
     if re.fullmatch(r"[\w.-]+/[\w.-]+", spec) and not spec.startswith("."):
         return "dataset", path
-    raise SourceError(f"{spec}: no such file or folder, and not a Hub id (owner/name) or 'drawn'")
+    raise SourceError(f"{spec}: no such file or folder, and not a Hub id (owner/name) or 'drawn'{nearest_there(path)}")
 
 
 def _detect_folder(path: Path, choices: ReadingChoices, scheme: LabelScheme) -> tuple[str, Path]:
