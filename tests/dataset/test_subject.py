@@ -35,5 +35,5 @@ def test_what_is_neither_is_refused_with_what_to_do(tmp_path):
     with pytest.raises(ManifestError, match="hf-bones collection add"):
         open_subject(tmp_path)
     (tmp_path / "wrists").mkdir()
-    with pytest.raises(ManifestError, match="wrist: no such folder; did you mean .*wrists"):
+    with pytest.raises(ManifestError, match=r"wrist: no such folder; did you mean .*wrists"):
         open_subject(tmp_path / "wrist")
