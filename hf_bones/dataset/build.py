@@ -248,7 +248,7 @@ def require_free(output: Path, overwrite: bool) -> None:
         return
     if not (output / "dataset_dict.json").is_file():
         raise BuildError(
-            f"{output} already exists and is no dataset folder (no dataset_dict.json), so it is not replaced: choose another --out"
+            f"{output} already exists and is not a dataset folder (no dataset_dict.json), so it is not replaced: choose another --out"
         )
     if not overwrite:
         raise BuildError(f"{output} already exists: choose another --out, or replace it with --overwrite")

@@ -113,7 +113,7 @@ def test_a_folder_in_the_way_is_replaced_only_when_asked_and_only_if_it_is_a_dat
 
 
 def test_a_folder_in_the_way_is_told_to_be_replaceable_only_where_it_is(films: Path, tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match=r"is no dataset folder.*choose another --out$"):
+    with pytest.raises(BuildError, match=r"is not a dataset folder.*choose another --out$"):
         build_command([str(films)], films, progress=False)
     build_command([str(films)], films / "built", progress=False)
     again = build_command([str(films)], tmp_path / "out", progress=False)

@@ -34,6 +34,7 @@ from hf_bones.labels import THREE_CLASS, LabelScheme, UnknownLabelError, normali
 from hf_bones.record import typed_command
 
 TWO_LABELS = "two labels in one row"
+_FIGURE = re.compile(r"-?\d*[.,]?\d+")
 _FOLD = re.compile(r"(?:(?:cv|k|split|part)?[ _-]*(?:fold)?[ _-]*)?(-?\d+)(?:[.,]0*)?")  # "3", "3.0", "-1", "fold_3", "cv-fold 3"
 
 
@@ -192,6 +193,8 @@ def _require_marks(table: Table, columns: Sequence[str], name: str) -> None:
     for column in columns:
         cells = [(line, cell_text(record.get(column))) for line, record in zip(table.lines, table.records, strict=True)]
         strange = [(line, cell) for line, cell in cells if cell.casefold() not in EMPTY_WORDS and yes_or_no(cell) is None]
+        if not any(yes_or_no(cell) is not None or _FIGURE.fullmatch(cell) for _, cell in cells):
+            continue  # words
         if strange and (2 * len(strange) <= len(cells) or not any(_is_marked(table, other) for other in columns)):
             line, cell = strange[0]
             raise SourceError(
