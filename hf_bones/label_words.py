@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
@@ -19,9 +20,12 @@ FRACTURE = "fracture"
 _DENIALS = {
     "no", "not", "non", "un", "none", "nil", "never", "nor", "neither", "without", "absent", "absence", "excluded", "free", "negative",
     "neg", "lacks", "lacking", "false", "denied", "sans", "sin", "ohne", "kein", "keine", "senza", "sem", "geen", "pas", "aucune",
-    "ingen", "bez",
+    "ingen", "bez", "nicht", "keinen", "keiner", "nessuna", "nessun", "ninguna", "ningun", "nenhuma", "nenhum", "aucun", "ikke", "inte",
+    "lack", "brak",
 }  # fmt: skip
 _GLUED = ("without", "non", "not", "no", "un")  # denials that are written as one word with what they deny
+_GLUED_BEHIND = ("negative", "free", "less", "neg", "non", "not", "no")
+_JOINING = {"and", "or", "vs", "versus", "both", "either"}  # before a denial they make it one of two: "with and without fracture"
 _FRACTURES = {"fracture", "fractured", "fracturing", "broken", "break", "fx"}
 # Words that add nothing to a label.
 _FILLERS = {
@@ -43,28 +47,50 @@ _KINDS = {
     "jone", "barton", "monteggia", "galeazzi", "bennett", "intraarticular", "extraarticular", "comminuted", "shattered", "crushed",
     "segmental",
 }  # fmt: skip
+_AFFIRMING = {"positive", "pos"}
+_PLUS, _UNSURE = "positive", "unsure"
+_ACCENTS = re.compile(r"[\u0300-\u036f]")
+_WHOLE = re.compile(r"([+-]?\d+)(?:[.,]0*)?")
 _NEAR, _MARGIN = 0.8, 0.15  # how alike a misspelt word must be, and how much less alike the nearest of the other side
 
 
 def normalise_name(name: str) -> str:
-    """Folds case, spaces and punctuation: "Beyond-Repair " becomes "beyond_repair". Signs of denial become words: "(-)", "w/o"."""
-    text = re.sub(r"\(\s*[-\u2013\u2212]\s*\)", " no ", name.strip().casefold())
+    """Folds case, accents, spaces and punctuation: "Beyond-Repair " becomes "beyond_repair". Two words that mean two things stay two.
+
+    Letters of every script stay. Signs that mean something become words: "(-)" and "w/o" deny, "fx?" and "fx -" are unsure. A number keeps
+    its sign and loses an empty fraction ("-1", "1.0"); what is nothing but signs stays as it is.
+    """
+    text = unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFKD", name.strip().casefold()))).casefold()
+    text = re.sub(r"[\u2010-\u2015\u2212]", "-", text)
+    if number := _WHOLE.fullmatch(text):
+        return number[1].removeprefix("+")
+    text = re.sub(r"^-[-_\s]*(.*\w)[-_\s]*-$", r"\1", text)  # an ornament
+    text = re.sub(r"(?<=.)\(\s*-\s*\)", " no ", text)
     text = re.sub(r"\bw/o\b", "without", text)
-    return re.sub(r"[^0-9a-z]+", "_", text).strip("_")
+    text = re.sub(r"[\s_]*(?:\(\s*\+\s*\)|\++)$", f" {_PLUS}", text) if re.search(r"\w", text) else text
+    text = re.sub(r"[?!~\u00ac\u00b1]|^-\s*|(?<=\w)[\s_]*-+$", f" {_UNSURE} ", text) if re.search(r"\w", text) else text
+    return re.sub(r"[\W_]+", "_", text).strip("_") or re.sub(r"\s+", "", text)
 
 
 def said_by(name: str, known: Iterable[str] = ()) -> frozenset[str] | None:
-    """What a name says, whatever its order and spelling: "without a fracture" is {no, a, fracture}; None where it denies twice.
+    """What a name says, whatever its order and spelling: "without a fracture" is {no, a, fracture}.
 
+    None where it denies twice, or says a thing and its contrary: "fracture or no fracture".
     `known` are single words that a denial may be glued to, beside those for a fracture: "unhealthy" is {no, healthy} where `healthy` is.
     """
-    words = _words(name, frozenset(known))
-    return None if words.count(NO) > 1 else frozenset(FRACTURE if word in _FRACTURES else word for word in words)
+    words = [FRACTURE if word in _FRACTURES else word for word in _words(name, frozenset(known))]
+    if NO in words and (len(set(words)) < len(words) or _JOINING & set(words[: words.index(NO)])):
+        return None
+    return frozenset(words)
 
 
 def without_fillers(said: frozenset[str]) -> frozenset[str]:
-    """What is left without words for bones and films, which say nothing of a fracture: {forearm, fracture} is {fracture}."""
-    return said - _FILLERS - _ANATOMY
+    """What is left without words for bones and films, which say nothing of a fracture: {forearm, fracture} is {fracture}.
+
+    Of a fracture, and of nothing else, "positive" says no more than that it is there.
+    """
+    left = said - _FILLERS - _ANATOMY
+    return left - _AFFIRMING if FRACTURE in left and NO not in left else left
 
 
 def is_kind_of_fracture(said: frozenset[str]) -> bool:
@@ -99,6 +125,7 @@ def _words(name: str, known: frozenset[str]) -> list[str]:
             continue
         stem = _singular(word)
         glued = next((stem[len(start) :] for start in _GLUED if stem.startswith(start) and stem[len(start) :] in stems), "")
+        glued = glued or next((stem[: -len(end)] for end in _GLUED_BEHIND if stem.endswith(end) and stem[: -len(end)] in stems), "")
         words += [NO, glued] if glued else [stem]
     return words
 

@@ -9,6 +9,7 @@ Not here: growing a model's head from one scheme to another (`training/backbone/
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -163,7 +164,8 @@ class LabelScheme:
         found = self.class_of(name)
         if found is not None:
             return found
-        by_hand_so = f"Map it by hand: --label-map '{name}=CLASS', or leave its rows out: --label-map '{name}=unused'"
+        by_class, unused = (_quoted(f"{name}={what}") for what in ("CLASS", "unused"))
+        by_hand_so = f"Map it by hand: --label-map {by_class}, or leave its rows out: --label-map {unused}"
         if reason := self.refusal(name):
             raise UnknownLabelError(f"label {name!r} is refused: {reason}. {by_hand_so}")
         near = self.hint(name)
@@ -193,6 +195,11 @@ class LabelScheme:
             ],
             "refused": dict(self.refused),
         }
+
+
+def _quoted(word: str) -> str:
+    """A word as a shell takes it, in quotes always."""
+    return shlex.quote(word) if "'" in word else f"'{word}'"
 
 
 _VAGUE = {
@@ -281,7 +288,8 @@ def load_scheme(name_or_path: str | Path) -> LabelScheme:
         return SHIPPED_SCHEMES[str(name_or_path)]
     path = Path(name_or_path)
     if not path.is_file():
-        raise ValueError(f"label scheme {str(name_or_path)!r} is neither one of {sorted(SHIPPED_SCHEMES)} nor a YAML file")
+        near = nearest(str(name_or_path), SHIPPED_SCHEMES)
+        raise ValueError(f"label scheme {str(name_or_path)!r} is neither one of {sorted(SHIPPED_SCHEMES)} nor a YAML file{near}")
     data = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     if not isinstance(data, Mapping):
         raise ValueError(f"{path}: a label scheme is a mapping with 'name' and 'classes'")

@@ -48,7 +48,7 @@ def require_there(name: str, kind: str, option: str = "") -> None:
     if path.exists():
         return
     if not _HUB_ID.fullmatch(name):
-        raise FileNotFoundError(f"{name}: no such folder{_nearest(path)}")
+        raise FileNotFoundError(f"{name}: no such folder{nearest_there(path)}")
     if _is_cached(name, kind):
         return
     problem = hub_problem()
@@ -76,7 +76,7 @@ def from_hub(name: str, kind: str, option: str = "") -> Iterator[None]:
             if names & _UNKNOWN:
                 raise FileNotFoundError(
                     f"{name}: no such folder here, and no {kind} of that name on the Hub that you may read"
-                    f"{_nearest(Path(name))}; a private or gated one needs `hf auth login`"
+                    f"{nearest_there(Path(name))}; a private or gated one needs `hf auth login`"
                 ) from error
             unsaid = isinstance(error, OSError) and error.errno is None  # of a library: not of the disk, nor of the recipe
             if (problem and unsaid) or names & _UNANSWERED:
@@ -86,17 +86,19 @@ def from_hub(name: str, kind: str, option: str = "") -> Iterator[None]:
 
 def _unreached(name: str, kind: str, problem: str, option: str) -> OSError:
     """A folder of that name's parent is taken for a sign that a path was meant: then it is the path that is wrong, not the network."""
-    said = f"{name}: no such folder here, and not found on the Hub ({problem}){_nearest(Path(name))}"
+    said = f"{name}: no such folder here, and not found on the Hub ({problem}){nearest_there(Path(name))}"
     if "/" in name and Path(name).parent.is_dir():
         return FileNotFoundError(said)
     other = f", or name a folder with {option}" if option else ""
     return UnreachedError(f"{said}. Connect to the network once to download this {kind}{other}")
 
 
-def _nearest(path: Path) -> str:
+def nearest_there(path: Path) -> str:
     """What else lies there under a similar name, in words."""
     try:
-        close = difflib.get_close_matches(path.name, [each.name for each in path.expanduser().parent.iterdir()], n=1, cutoff=0.7)
+        close = difflib.get_close_matches(
+            path.name, [name for each in path.expanduser().parent.iterdir() if (name := each.name) != path.name], n=1, cutoff=0.7
+        )
     except OSError:
         return ""
     return f"; did you mean {path.with_name(close[0])}?" if close else ""

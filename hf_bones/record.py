@@ -28,6 +28,7 @@ PACKAGES = ("hf-bones", "torch", "transformers", "datasets", "accelerate", "hugg
 
 _command_line: ContextVar[str] = ContextVar("command_line", default="")
 _typed_words: ContextVar[tuple[str, ...]] = ContextVar("typed_words", default=())
+_NO_CHARACTER = re.compile("[\\ud800-\\udfff]")
 _SECRET = re.compile(r"(?<=://)[^/@\s]+(?=@)|\bhf_[A-Za-z0-9]{16,}|(?<=token=)[^&\s]+|(?<=password=)[^&\s]+")
 
 
@@ -131,7 +132,9 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 def json_text(data: Any) -> str:
     """JSON of dataclasses, numpy values, paths and plain data; NaN and infinities become null, so that every JSON reader can read it."""
-    return json.dumps(_plain(data), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_plain(data), indent=2, ensure_ascii=False, allow_nan=False)
+    # Bytes of file names that are no UTF-8 would make the document none: as escapes they can be read, and name the file still.
+    return text if text.isascii() else _NO_CHARACTER.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 """Label schemes. Run: pytest tests/test_labels.py"""
 
+import shlex
+
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hf_bones.dataset.command import parse_label_map
 from hf_bones.labels import THREE_CLASS, TWO_CLASS, UnknownLabelError, load_scheme, normalise_name, scheme_from_dict
 
 
@@ -198,3 +201,62 @@ def test_an_unknown_scheme_names_the_shipped_ones():
 @given(st.text())
 def test_normalised_names_are_stable(text):
     assert normalise_name(normalise_name(text)) == normalise_name(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("+", "-"), ("1", "-1"), ("fx+", "fx-"), ("fx", "fx?"), ("?", "-"), ("\u22121", "1"), ("-1.5", "1.5"), ("?", ""),
+        ("\u9aa8\u6298", "\u6b63\u5e38"),
+        ("\u043f\u0435\u0440\u0435\u043b\u043e\u043c", "\u043d\u043e\u0440\u043c\u0430"),
+    ],
+)  # fmt: skip
+def test_two_words_of_two_meanings_are_mapped_apart(one, other):
+    mapping = {one: "fractured", other: "healthy"}
+    assert (THREE_CLASS.resolve(one, mapping), THREE_CLASS.resolve(other, mapping)) == ("fractured", "healthy")
+    with pytest.raises(ValueError, match="reads the same"):
+        parse_label_map([f"{one}x=fractured", f" {one}X =healthy"])
+
+
+def test_a_number_is_mapped_however_a_program_writes_it():
+    assert [THREE_CLASS.resolve(word, {"1": "fractured"}) for word in ("1", "1.0", "1,0", "+1", "1.")] == ["fractured"] * 5
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "fracture?",
+        "? fx",
+        "fx -",
+        "- fracture",
+        "!fracture",
+        "fracture / no fracture",
+        "with and without fracture",
+        "unfractured_fractured",
+    ],
+)
+def test_a_doubtful_word_and_one_that_says_both_are_refused_without_a_hint(word):
+    assert (THREE_CLASS.class_of(word), THREE_CLASS.hint(word)) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("word", "label"),
+    [
+        ("Fractured-Positive", "fractured"),
+        ("fx+", "fractured"),
+        ("fractur\u00e9", "fractured"),
+        ("fractureNo", "healthy"),
+        ("FractureNegative", "healthy"),
+        ("non fractur\u00e9", "healthy"),
+        ("fracture (-)", "healthy"),
+    ],
+)
+def test_signs_accents_and_denials_behind_a_word_are_read(word, label):
+    assert THREE_CLASS.resolve(word) == label
+
+
+def test_the_advice_for_a_word_with_an_apostrophe_is_one_word_to_a_shell():
+    with pytest.raises(UnknownLabelError) as error:
+        THREE_CLASS.resolve("Colles' fracture")
+    advised = str(error.value).split("leave its rows out: ")[1]
+    assert shlex.split(advised) == ["--label-map", "Colles' fracture=unused"]

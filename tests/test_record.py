@@ -3,11 +3,12 @@
 import hashlib
 import json
 import math
+import os
 
 import numpy as np
 import pytest
 
-from hf_bones.record import environment, read_json, sha256_file, sha256_rows, write_json
+from hf_bones.record import environment, json_text, read_json, sha256_file, sha256_rows, write_json
 
 
 def test_numpy_values_nan_and_paths_become_plain_json(tmp_path):
@@ -15,6 +16,12 @@ def test_numpy_values_nan_and_paths_become_plain_json(tmp_path):
     write_json(path, {"a": np.float32(0.5), "b": np.arange(3), "c": math.nan, "d": [np.nan, np.inf], "e": tmp_path, "f": (1, np.int64(2))})
     assert json.loads(path.read_text()) == {"a": 0.5, "b": [0, 1, 2], "c": None, "d": [None, None], "e": str(tmp_path), "f": [1, 2]}
     assert [p.name for p in path.parent.iterdir()] == ["record.json"]
+
+
+def test_a_file_name_that_is_no_utf8_is_an_escape_in_a_document_that_is():
+    name = os.fsdecode(b"film \xe9.png")
+    assert json_text({"file": name, "note": "\u00e9"}).encode().count(b"\\udce9") == 1
+    assert os.fsencode(json.loads(json_text({"file": name}))["file"]) == b"film \xe9.png"
 
 
 def test_a_failed_write_leaves_the_old_file_whole(tmp_path):

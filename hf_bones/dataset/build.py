@@ -246,10 +246,12 @@ def require_free(output: Path, overwrite: bool) -> None:
     """Raises `BuildError` where a dataset cannot be put into `output`, since something else is there."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
+    if not (output / "dataset_dict.json").is_file():
+        raise BuildError(
+            f"{output} already exists and is not a dataset folder (no dataset_dict.json), so it is not replaced: choose another --out"
+        )
     if not overwrite:
         raise BuildError(f"{output} already exists: choose another --out, or replace it with --overwrite")
-    if not (output / "dataset_dict.json").is_file():
-        raise BuildError(f"{output} is not a dataset folder (no dataset_dict.json), so it is not replaced: choose another --out")
 
 
 def _require_classes(labels: Sequence[str], kept: Mapping[int, str], refused: Sequence[RefusedImage]) -> None:

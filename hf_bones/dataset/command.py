@@ -21,6 +21,7 @@ from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.dataset.scheme import chosen_scheme
 from hf_bones.dataset.what_was_read import what_was_read
 from hf_bones.dataset.writing import restore_interrupted
+from hf_bones.labels import normalise_name
 
 
 def build_command(
@@ -111,11 +112,15 @@ def build_command(
 
 
 def parse_label_map(pairs: Sequence[str]) -> Mapping[str, str]:
-    """{"their word": "our class"} from "their word=our class". Raises ValueError naming a pair without "="."""
-    mapping = {}
+    """{"their word": "our class"} from "their word=our class". Raises ValueError for a pair without "=" and for two at odds."""
+    mapping: dict[str, str] = {}
+    read: dict[str, tuple[str, str]] = {}
     for pair in pairs:
         word, equals, name = pair.rpartition("=")
         if not equals or not word.strip() or not name.strip():
             raise ValueError(f"label map {pair!r} must read 'their word=our class', as in positive=fractured")
+        other, name_there = read.setdefault(normalise_name(word), (word.strip(), name.strip()))
+        if name_there != name.strip():
+            raise ValueError(f"label map sends {other!r} to {name_there!r} and {word.strip()!r}, which reads the same, to {name.strip()!r}")
         mapping[word.strip()] = name.strip()
     return mapping

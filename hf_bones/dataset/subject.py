@@ -18,6 +18,7 @@ from hf_bones.images.salvage import mark
 from hf_bones.manifest.connecting import ManifestError
 from hf_bones.manifest.foreign import ForeignFileError, file_inside, require_sound
 from hf_bones.manifest.store import MANIFEST_NAME, ImageRecord, Manifest, open_manifest
+from hf_bones.reach import nearest_there
 
 DATASET_FILE = "dataset_dict.json"
 _STATE = "dataset_state"  # the fact that says which state of the dataset the rows were read from
@@ -33,6 +34,8 @@ def open_subject(place: Path) -> Subject:
         return dataset_subject(place)
     if (place / MANIFEST_NAME).is_file() or place.suffix == ".db":
         return collection_subject(place)
+    if not place.exists():
+        raise ManifestError(f"{place}: no such folder{nearest_there(place)}")
     raise ManifestError(
         f"{place}: neither a collection (no {MANIFEST_NAME}) nor a built dataset (no {DATASET_FILE}). Folders and tables of images become "
         f"a collection with: hf-bones collection add {place} --out FOLDER"

@@ -11,6 +11,7 @@ from small_films import LABELS, build, encoded, picture, rows_of
 
 from hf_bones.curation.splits.names import GroupLeakError
 from hf_bones.dataset.build import BuildError
+from hf_bones.dataset.choices import BuildChoices
 from hf_bones.dataset.command import build_command
 from hf_bones.dataset.reading.sources import SourceRow
 from hf_bones.labels import TWO_CLASS
@@ -109,3 +110,24 @@ def test_a_folder_in_the_way_is_replaced_only_when_asked_and_only_if_it_is_a_dat
     with pytest.raises(BuildError, match="not a dataset folder"):
         build(rows_of(9), tmp_path / "holiday", overwrite=True)
     assert (tmp_path / "holiday" / "photo.txt").read_text() == "precious"
+
+
+def test_a_folder_in_the_way_is_told_to_be_replaceable_only_where_it_is(films: Path, tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match=r"is not a dataset folder.*choose another --out$"):
+        build_command([str(films)], films, progress=False)
+    build_command([str(films)], films / "built", progress=False)
+    again = build_command([str(films)], tmp_path / "out", progress=False)
+    assert sum(len(part) for part in again.dataset.values()) == 18
+    assert any("in a dataset that was built: built/" in note for note in again.notes)
+
+
+def test_a_misspelt_path_kind_and_scheme_name_the_nearest(films: Path, tmp_path: Path) -> None:
+    near = films.with_name(films.name + "s")
+    for source, choices, said in (
+        (near, BuildChoices(), rf"no such file or folder.*did you mean {films}\?"),
+        (films, BuildChoices(kind="folde"), "did you mean 'folder'"),
+        (films, BuildChoices(labels="two-clas"), "did you mean 'two-class'"),
+        (films, BuildChoices(kind="manifest"), "a folder, and of kind manifest are tables"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            build_command([str(source)], tmp_path / "out", choices, progress=False)

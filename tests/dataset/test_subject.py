@@ -34,3 +34,6 @@ def test_a_dataset_is_curated_where_it_stands_and_keeps_its_decisions(tmp_path):
 def test_what_is_neither_is_refused_with_what_to_do(tmp_path):
     with pytest.raises(ManifestError, match="hf-bones collection add"):
         open_subject(tmp_path)
+    (tmp_path / "wrists").mkdir()
+    with pytest.raises(ManifestError, match=r"wrist: no such folder; did you mean .*wrists"):
+        open_subject(tmp_path / "wrist")

@@ -28,7 +28,7 @@ from hf_bones.labels import LabelScheme, UnknownLabelError, load_scheme
 # Files that lie beside images in downloaded sets; whatever else lies there is opened, and refused by name where it is no image.
 SIDECARS = {
     ".txt", ".csv", ".json", ".xml", ".md", ".yaml", ".yml", ".html", ".pdf", ".db", ".ini", ".zip", ".npz", ".tsv", ".jsonl",
-    ".parquet",
+    ".parquet", ".names", ".data", ".labels", ".cfg",
 }  # fmt: skip
 _SPLITS = {
     "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",

@@ -21,7 +21,7 @@ from hf_bones.curation.duplicates.registration import Registrations, Transforms
 
 Done = TypeVar("Done")
 
-_AT_ONCE = (256, 32, 8)  # pairs aligned together at each level: about what the processor's cache holds
+_AT_ONCE = (1024, 128, 32)  # pairs aligned together at each level: enough that two threads seldom wait for each other
 
 
 class CandidatePictures:

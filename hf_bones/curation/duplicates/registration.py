@@ -101,7 +101,7 @@ def align(firsts: Plane, seconds: Plane, transforms: Transforms, signs: npt.NDAr
         if not len(active):
             break
         residual = np.clip(signs[active, None, None] * moved - seconds[active], -_CLIP, _CLIP) * inside
-        pull = (slopes @ residual.reshape(len(active), -1, 1).astype(np.float32)).astype(np.float64)
+        pull = (slopes @ residual.reshape(len(active), side * side, 1).astype(np.float32)).astype(np.float64)
         change = np.linalg.solve(curvature, pull)[:, :, 0]
         step = np.stack([1 + change[:, 1], change[:, 2], change[:, 0], change[:, 4], 1 + change[:, 5], change[:, 3]], axis=1).reshape(
             -1, 2, 3
@@ -121,7 +121,7 @@ def align(firsts: Plane, seconds: Plane, transforms: Transforms, signs: npt.NDAr
 
 def _curvature(slopes: Plane, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """(N, 6, 6), damped, from (N, 6, P) slopes. It is that of the start: steps are small, and it decides how far one goes, not where to."""
-    weighted = slopes * inside.reshape(len(slopes), 1, -1)
+    weighted = slopes * inside.reshape(len(slopes), 1, slopes.shape[2])
     curvature = (weighted @ slopes.transpose(0, 2, 1)).astype(np.float64)
     diagonal = np.arange(6)
     curvature[:, diagonal, diagonal] += 0.02 * curvature[:, diagonal, diagonal] + 1e-3

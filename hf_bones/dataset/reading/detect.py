@@ -10,15 +10,16 @@ from functools import cache
 from pathlib import Path
 
 from hf_bones.collect.download.state import DownloadState
+from hf_bones.config.fields import nearest
 from hf_bones.curation.splits.names import UNUSED
 from hf_bones.dataset.choices import ReadingChoices
-from hf_bones.dataset.reading import importers
+from hf_bones.dataset.reading import importers, mura
 from hf_bones.dataset.reading.collection import collection_rows
 from hf_bones.dataset.reading.curated import is_curated, with_decisions
 from hf_bones.dataset.reading.dataset_rows import dataset_rows, holds_images
 from hf_bones.dataset.reading.downloaded import find_download, with_terms
 from hf_bones.dataset.reading.layouts import boxed, export_tables
-from hf_bones.dataset.reading.layouts.archive import is_archive, unpacked
+from hf_bones.dataset.reading.layouts.archive import is_archive, lone_archive, unpacked
 from hf_bones.dataset.reading.layouts.folder_names import ClassOf, descents, subfolders
 from hf_bones.dataset.reading.layouts.folders import GROUP_BY_FOLDER, folder_rows, wanted_tree
 from hf_bones.dataset.reading.layouts.image_folder import has_labels, image_folder_rows, metadata_tables
@@ -29,7 +30,7 @@ from hf_bones.dataset.reading.tables import TABLE_SUFFIXES, SourceError, is_spre
 from hf_bones.dataset.scheme import chosen_scheme
 from hf_bones.labels import LabelScheme, normalise_name
 from hf_bones.manifest.store import MANIFEST_NAME
-from hf_bones.reach import require_there
+from hf_bones.reach import nearest_there, require_there
 
 KINDS = (
     "folder", "manifest", "dataset", "collection", "imagefolder", "coco", "yolo", "voc", "boxes-csv", "classes-csv", "fracatlas",
@@ -71,7 +72,9 @@ def _read(spec: str, path: Path, chosen: str, choices: ReadingChoices, scheme: L
     if chosen == "mura" and not path.exists():
         raise SourceError(f"{spec}: no such file or folder")
     if chosen == "manifest" and not path.is_file():
-        raise SourceError(f"{spec}: no such file")
+        raise SourceError(
+            f"{spec}: a folder, and of kind manifest are tables: give the table in it" if path.is_dir() else f"{spec}: no such file"
+        )
     if choices.group_from not in ("", GROUP_BY_FOLDER):
         raise SourceError(f"--group-from {choices.group_from}: only {GROUP_BY_FOLDER!r} is known")
     words = word_map(choices.label_map)
@@ -100,8 +103,8 @@ def _read(spec: str, path: Path, chosen: str, choices: ReadingChoices, scheme: L
     if chosen == "grazpedwri":
         return importers.grazpedwri_rows(path, keep_uncertain=choices.keep_uncertain)
     if chosen == "mura":
-        return importers.mura_table_rows(path) if path.is_file() else importers.mura_rows(path)
-    raise SourceError(f"kind {chosen!r} is not one of {', '.join(KINDS)}")
+        return mura.mura_table_rows(path) if path.is_file() else mura.mura_rows(path)
+    raise SourceError(f"kind {chosen!r} is not one of {', '.join(KINDS)}{nearest(chosen, KINDS)}")
 
 
 def detect_kind(
@@ -121,7 +124,7 @@ def _settled(spec: str, choices: ReadingChoices, scheme: LabelScheme) -> tuple[s
     path = Path(spec).expanduser()
     if path.is_file() and choices.kind in (None, *_FOLDERS, "mura"):
         if path.suffix.lower() in TABLE_SUFFIXES:
-            return choices.kind or ("mura" if importers.is_mura_table(path) else "manifest"), path
+            return choices.kind or ("mura" if mura.is_mura_table(path) else "manifest"), path
         if is_spreadsheet(path) or not is_archive(path):  # which is a ZIP, too
             raise not_a_table(spec, path)
         path = unpacked(path)
@@ -131,18 +134,19 @@ def _settled(spec: str, choices: ReadingChoices, scheme: LabelScheme) -> tuple[s
         return choices.kind, path
     if re.fullmatch(r"[\w.-]+/[\w.-]+", spec) and not spec.startswith("."):
         return "dataset", path
-    raise SourceError(f"{spec}: no such file or folder, and not a Hub id (owner/name) or 'drawn'")
+    raise SourceError(f"{spec}: no such file or folder, and not a Hub id (owner/name) or 'drawn'{nearest_there(path)}")
 
 
 def _detect_folder(path: Path, choices: ReadingChoices, scheme: LabelScheme) -> tuple[str, Path]:
     last = path
-    for folder in descents(path, _class_of(choices, scheme)):
-        last = folder
-        kind = _recognised(folder)
+    for last in descents(path, _class_of(choices, scheme)):
+        kind = _recognised(last)
         if kind and choices.kind in (None, kind):
-            return kind, folder
+            return kind, last
     if choices.kind not in (None, "folder"):
         return choices.kind, path
+    if not subfolders(last) and (archive := lone_archive(last)):
+        return _detect_folder(unpacked(archive), choices, scheme)
     if choices.kind is None and not subfolders(last):
         raise SourceError(f"{path}: holds neither folders of images nor a dataset. {wanted_tree(last, scheme.names, path)}")
     return "folder", last

@@ -1,19 +1,18 @@
-"""The folder layouts of three public sets, as their authors publish them: FracAtlas, GRAZPEDWRI-DX, MURA.
+"""The folder layouts of two public sets, as their authors publish them: FracAtlas, GRAZPEDWRI-DX.
 
-Sources of the layouts: FracAtlas, doi:10.1038/s41597-023-02432-4; GRAZPEDWRI-DX, doi:10.1038/s41597-022-01328-z; MURA v1.1,
-arXiv:1712.06957. What none of them states is not made up: MURA's "positive" is any abnormality, so the build refuses it unless the
-caller maps it by hand, and no set says which fractures are beyond repair.
+Sources of the layouts: FracAtlas, doi:10.1038/s41597-023-02432-4; GRAZPEDWRI-DX, doi:10.1038/s41597-022-01328-z. What they do not state
+is not made up: neither says which fractures are beyond repair.
+
+Not here: MURA (`mura.py`).
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hf_bones.collect.providers.folder import image_files
-from hf_bones.curation.splits.names import TRAIN, VALIDATION
 from hf_bones.dataset.reading.contradiction import LEFT_OUT
 from hf_bones.dataset.reading.fracatlas_check import fracatlas_contradictions
 from hf_bones.dataset.reading.layouts.annotations import voc_boxes, yolo_boxes
@@ -31,9 +30,6 @@ _GRAZ_VIEWS = {"1": "frontal", "2": "lateral", "3": "oblique"}
 _GRAZ_KINDS = (
     "boneanomaly", "bonelesion", "foreignbody", "fracture", "metal", "periostealreaction", "pronatorsign", "softtissue", "text",
 )  # fmt: skip
-_MURA_SPLITS = {"train": TRAIN, "valid": VALIDATION}
-_MURA_PATH = re.compile(r"(?:^|/)(?P<split>train|valid)/XR_[A-Z]+/patient[^/,]*/study[^/,]*")
-_MURA_NOTE = "MURA's labels are of studies, not of films, and 'positive' is any abnormality"
 _GRAZ_FRACTURE, _GRAZ_TEXT = _GRAZ_KINDS.index("fracture"), _GRAZ_KINDS.index("text")
 
 
@@ -175,93 +171,6 @@ def published_table(root: Path) -> Path:
     """
     table, within = root / "dataset.csv", list(root.glob("*/dataset.csv"))
     return within[0] if len(within) == 1 and not table.is_file() else table
-
-
-def mura_rows(root: Path) -> Reading:
-    """Rows of a MURA folder: `train|valid/XR_REGION/patientNNNNN/studyN_{positive,negative}/imageN.png`, in `root` or in `root/MURA-v1.1`.
-
-    Labels are MURA's own words, which the build refuses unless mapped by hand; studies whose folder states none take that of
-    `*_labeled_studies.csv`. Groups are patients; `valid` is validation, and the build takes a test split from train. Raises `SourceError`
-    where there are no such folders.
-    """
-    base = root / "MURA-v1.1" if (root / "MURA-v1.1").is_dir() else root
-    stated = {study: label for table in sorted(base.glob("*_labeled_studies.csv")) for study, label in _mura_lines(table)}
-    found = []
-    for folder in _MURA_SPLITS:
-        for path in image_files(base / folder):
-            parts = path.relative_to(base).parts
-            label = stated.get("/".join(parts[:-1]), "")
-            if len(parts) != 5 or not parts[2].startswith("patient") or not ("_" in parts[3] or label):
-                raise SourceError(f"{path}: expected {folder}/XR_REGION/patientNNNNN/studyN_positive/imageN.png")
-            found.append(_mura_row(path, parts, label))
-    if not found:
-        raise SourceError(f"{base}: expected MURA's folders train/XR_… and valid/XR_…, found no images there")
-    return Reading(found, notes=[_MURA_NOTE])
-
-
-def mura_table_rows(table: Path) -> Reading:
-    """Rows of one of MURA's own CSVs, which have no header: `train_labeled_studies.csv` (study, 0 or 1) or `valid_image_paths.csv`.
-
-    Images lie beside the table, or in `MURA-v1.1` there. Studies that are not there, or whose folder says the contrary, are left out by
-    name. Raises `SourceError` where no image is found.
-    """
-    rows, left_out = [], []
-    for place, label in _mura_lines(table):
-        bases = (table.parent, table.parent / "MURA-v1.1", table.parent.parent)
-        path = next((base / place for base in bases if (base / place).exists()), None)
-        if path is None:
-            left_out.append(LeftOut(place, "no such file or folder"))
-            continue
-        base = path.parents[len(Path(place).parts) - 1]
-        for file in image_files(path) if path.is_dir() else [path]:
-            row = _mura_row(file, file.relative_to(base).parts, label)
-            told = file.parent.name.partition("_")[2]
-            if label and told in ("positive", "negative") and told != label:
-                left_out.append(LeftOut(row.image_id, f"{table.name} says {label}, its folder {told}"))
-            else:
-                rows.append(row)
-    if not rows:
-        raise SourceError(f"{table}: none of the {len(left_out)} files and studies that it names is there; it has to lie in MURA-v1.1/")
-    notes = [_MURA_NOTE]
-    if left_out:
-        notes.append(f"left out: {len(left_out)} entries of {table.name} ({left_out[0].name}: {left_out[0].reason})")
-    return Reading(rows, left_out, notes, layout="a table of MURA's, without a header")
-
-
-def is_mura_table(path: Path) -> bool:
-    """Whether a CSV is one of MURA's own, by its first line."""
-    try:
-        with path.open(encoding="utf-8-sig") as stream:
-            return _MURA_PATH.search(stream.readline(1000)) is not None
-    except ValueError:
-        return False
-
-
-def _mura_lines(table: Path) -> Iterator[tuple[str, str]]:
-    """Paths from `train/` or `valid/` on, and the labels of those that a table states one for."""
-    for number, line in enumerate(table.read_text(encoding="utf-8-sig").splitlines(), start=1):
-        if not line.strip():
-            continue
-        place, _, cell = (part.strip() for part in line.replace("\\", "/").partition(","))
-        found = _MURA_PATH.search(place)
-        if found is None or cell not in ("", "0", "1", "0.0", "1.0"):
-            raise SourceError(f"{table}, line {number}: {line!r} is not train/XR_REGION/patientNNNNN/studyN_positive/,1")
-        yield place[found.start("split") :].rstrip("/"), {"": "", "0": "negative", "1": "positive"}[cell.removesuffix(".0")]
-
-
-def _mura_row(path: Path, parts: Sequence[str], label: str) -> SourceRow:
-    """The row of an image whose `parts` are split, region, patient, study and file."""
-    return SourceRow(
-        label=label or parts[3].split("_", 1)[1],
-        file=path,
-        group=f"mura-{parts[2]}",
-        source="mura",
-        region=parts[1].removeprefix("XR_").lower(),
-        view="unknown",
-        licence="MURA-research-use",
-        split=_MURA_SPLITS[parts[0]],
-        image_id="/".join(parts),
-    )
 
 
 def _read_csv(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:

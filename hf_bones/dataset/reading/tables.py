@@ -54,7 +54,7 @@ _SPREADSHEETS = {".xlsx", ".xls", ".xlsm", ".ods", ".numbers"}
 # Words by which people say that they do not know; no subtype is better than one of these.
 UNKNOWN_WORDS = {"", "unclear", "unknown", "none", "nan", "n/a"}
 # What programs write into a cell that is empty. "none" is not among them: as a label it can mean "no finding".
-EMPTY_WORDS = {"", "nan", "na", "n/a", "#n/a", "null"}
+EMPTY_WORDS = {"", "nan", "na", "n/a", "#n/a", "null", "<na>", "\\n", "#value!", "#ref!", "#name?", "#div/0!", "#null!", "#num!"}
 YES, NO = {"1", "true", "yes", "y", "x"}, {"0", "false", "no", "n"}
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -181,6 +181,11 @@ def _separated(text: str, notes: tuple[str, ...]) -> Table:
                 raise ValueError(f"line {line}: two columns are called {twice[0]!r}; rename one of them")
             continue
         if any(cell.strip() for cell in cells[len(columns) :]):
+            if len(columns) == 1:
+                raise ValueError(
+                    f"line {head} ({columns[0][:40]!r}) names one column, and line {line} has {len(cells)} cells: delete what stands above "
+                    "the names of columns"
+                )
             raise ValueError(
                 f"line {line} has {len(cells)} cells, and line {head} names {len(columns)} columns; a cell that holds {delimiter!r} has to "
                 'stand in quotes: "…"'
@@ -210,6 +215,8 @@ def not_a_table(spec: str, path: Path) -> SourceError:
     """What to say of a file that is given as a source and is no table, by its suffix."""
     if is_spreadsheet(path):
         return SourceError(f"{spec}: spreadsheets are not read; save the sheet as CSV, beside its images, and give that file")
+    if path.suffix.lower() in (".rar", ".7z"):
+        return SourceError(f"{spec}: of archives, ZIP and TAR are read: unpack this one, and give the folder")
     return SourceError(f"{spec}: a file must be a table ({', '.join(TABLE_SUFFIXES)}), or a ZIP or TAR archive")
 
 
@@ -221,8 +228,8 @@ def cell_text(value: object) -> str:
 
 
 def yes_or_no(value: object) -> bool | None:
-    """What a cell says; None where it is empty or says neither. Tables with gaps hold their numbers as 0.0 and 1.0."""
-    word = cell_text(value).casefold().removesuffix(".0")
+    """What a cell says; None where it is empty or says neither. Tables with gaps hold their numbers as 0.0 and 1.0, or as 1,00."""
+    word = re.sub(r"[.,]0*$", "", cell_text(value).casefold())
     return None if word not in YES | NO else word in YES
 
 

@@ -15,7 +15,8 @@ from hf_bones.dataset.build import BuildError
 from hf_bones.dataset.choices import BuildChoices
 from hf_bones.dataset.command import build_command
 from hf_bones.dataset.reading.detect import detect_kind
-from hf_bones.dataset.reading.importers import fracatlas_group, fracatlas_rows, grazpedwri_rows, mura_rows, read_row_list
+from hf_bones.dataset.reading.importers import fracatlas_group, fracatlas_rows, grazpedwri_rows, read_row_list
+from hf_bones.dataset.reading.mura import mura_rows
 from hf_bones.dataset.reading.tables import SourceError
 
 

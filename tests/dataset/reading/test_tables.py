@@ -240,3 +240,24 @@ def test_a_dataset_is_read_by_labels_or_by_any_column_that_is_named(tmp_path: Pa
     bare.save_to_disk(str(tmp_path / "bare"))
     with pytest.raises(SourceError, match=r"columns found: image\. Name the label's with --label-column NAME"):
         dataset_rows(str(tmp_path / "bare"))
+
+
+@pytest.mark.parametrize("fold", ["{}", "{}.0", "{},0", "fold_{}", "Fold {}", "cv-fold{}", "-{}"])
+def test_folds_are_numbers_however_they_are_written_and_an_empty_cell_is_no_split(place, fold):
+    rows = "".join(f"{file};{label};{'NA' if i == 4 else fold.format(i % 5)}\n" for i, (file, label) in enumerate(PAIRS))
+    reading = read(place, f"file;label;fold\n{rows}")
+    assert {row.split for row in reading.rows} == {""}
+    assert any("splits are made anew" in note for note in reading.notes)
+
+
+def test_marks_may_have_a_decimal_comma_and_what_is_no_mark_is_named_by_its_line(place):
+    marks = "".join(f"{file};{i % 2},0\n" for i, (file, _) in enumerate(PAIRS))
+    assert [row.label for row in read(place, f"file;fractured\n{marks}").rows[:2]] == ["not fractured", "fractured"]
+    unsure = "".join(f"{file},{(i % 3) - 1},{i % 2}\n" for i, (file, _) in enumerate(PAIRS))
+    with pytest.raises(SourceError, match=r"t.csv, line 2: column 'fractured'.*'-1' there is neither 0 nor 1"):
+        read(place, f"file,fractured,healthy\n{unsure}")
+
+
+def test_a_title_above_the_names_of_columns_is_told_of(place):
+    with pytest.raises(SourceError, match=r"line 1 \('My films'\) names one column.*delete what stands above"):
+        read(place, "My films\n" + lines())

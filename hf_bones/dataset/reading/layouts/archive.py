@@ -12,9 +12,29 @@ from hf_bones.collect.download.listing import DownloadError
 from hf_bones.collect.download.unpack import is_archive, read_members, unpack
 from hf_bones.dataset.reading.tables import SourceError
 
-__all__ = ["is_archive", "unpacked"]
+__all__ = ["is_archive", "lone_archive", "unpacked"]
+
+_SUFFIXES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".rar", ".7z")
 
 _folders: dict[tuple[Path, int, int], Path] = {}  # of archives that are unpacked: path, time of change, size
+
+
+def lone_archive(folder: Path) -> Path | None:
+    """The archive that is all there is in a folder, beside a read-me; None where there is no archive.
+
+    Raises `SourceError` where there are several, or one that is neither ZIP nor TAR.
+    """
+    found = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in _SUFFIXES)
+    if not found:
+        return None
+    named = ", ".join(path.name for path in found[:5]) + (", …" if len(found) > 5 else "")
+    if not all(is_archive(path) for path in found):
+        raise SourceError(
+            f"{folder}: holds {named}, and ZIP and TAR archives alone are read: unpack it there, and run the same command again"
+        )
+    if len(found) > 1:
+        raise SourceError(f"{folder}: holds the archives {named}: unpack them there, each into a folder, and run the same command again")
+    return found[0]
 
 
 def unpacked(path: Path) -> Path:

@@ -9,13 +9,23 @@ Not here: CSVs of boxes and classes (`export_tables.py`).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from hf_bones.collect.providers.folder import image_files
 from hf_bones.config.loading import parse_yaml
+from hf_bones.dataset.reading.layouts.annotation_files import (
+    VocFiles,
+    coco_files,
+    files_within,
+    listed_splits,
+    split_of_coco,
+    yolo_name_list,
+    yolo_yaml,
+)
 from hf_bones.dataset.reading.layouts.annotations import coco_images, read_text, voc_boxes, yolo_boxes
 from hf_bones.dataset.reading.layouts.folder_names import split_of_folder
 from hf_bones.dataset.reading.layouts.said import left_out_notes
@@ -24,8 +34,7 @@ from hf_bones.dataset.reading.tables import Box, SourceError
 from hf_bones.labels import LabelScheme, UnknownLabelError
 
 COCO_NAME, CLASSES_NAME, BOXES_CSV = "_annotations.coco.json", "_classes.csv", "_annotations.csv"
-_YAMLS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-_NAME_LISTS = ("classes.txt", "obj.names", "_darknet.labels", "*/_darknet.labels", "*/classes.txt")
+_LOOKED_AT = 20  # images by which an export without a name of its own is known
 _EXPORTED = ".rf."  # between the name of an original and the hash of one exported copy of it
 
 Boxes = Sequence[tuple[str, Box]]
@@ -59,38 +68,50 @@ class Terms:
 
 def boxed_kind(root: Path) -> str:
     """Which export `root` is: "coco", "yolo", "voc", "boxes-csv", "classes-csv", or "" for none of them."""
-    if _coco_files(root):
+    if coco_files(root):
         return "coco"
     if any(files_within(root, CLASSES_NAME)):
         return "classes-csv"
     if any(files_within(root, BOXES_CSV)):
         return "boxes-csv"
-    if _yolo_names_file(root) is not None or any(_is_labels_of_images(folder) for folder in (root, *root.glob("*/"))):
+    if yolo_yaml(root) is not None or any(_is_labels_of_images(folder) for folder in (root, *root.glob("*/"))):
         return "yolo"
     try:
-        first = next(image_files(root), None)
+        first = list(islice(image_files(root), _LOOKED_AT))
     except PermissionError:  # told of when its images are read
         return ""
-    return "voc" if first is not None and first.with_suffix(".xml").is_file() else ""
+    if yolo_name_list(root) is not None and any(path.with_suffix(".txt").is_file() for path in first):
+        return "yolo"
+    files = VocFiles(root)
+    return "voc" if any(files.find(path) for path in first) else ""
 
 
 def coco_rows(root: Path, terms: Terms) -> Reading:
     """Rows of COCO files, `SPLIT/_annotations.coco.json` or `annotations/instances_SPLIT.json`. Raises `SourceError` as the readers do."""
-    files = _Files(root)
+    files = FilesWithin(root)
     films = []
-    for table in _coco_files(root):
-        stated = split_of_path(table, root) or split_of_folder(table.name.split(".")[0].removeprefix("instances_"))
+    for table in coco_files(root):
+        stated = split_of_path(table, root) or split_of_coco(table)
         for image in coco_images(table):
             path = files.find(image.name, table.parent, stated)
             films.append(BoxedFilm(path, image.boxes, stated or split_of_path(path, root)))
-    return boxed_reading(root, films, terms, "COCO", absent="in no annotation file")
+    return boxed_reading(root, _together(films), terms, "COCO", absent="in no annotation file")
+
+
+def _together(films: Sequence[BoxedFilm]) -> list[BoxedFilm]:
+    """Each film once with all its boxes, where several files name it, as they do that have one for each class; twice if in two splits."""
+    places: dict[tuple[Path, str], list[tuple[str, Box]]] = {}
+    for film in films:
+        boxes = places.setdefault((film.path, film.split), [])
+        boxes += [box for box in film.boxes if box not in boxes]
+    return [BoxedFilm(path, boxes, split) for (path, split), boxes in places.items()]
 
 
 def yolo_rows(root: Path, terms: Terms) -> Reading:
     """Rows of a YOLO export: `images/` beside `labels/`, or text files beside the images; classes as its YAML or list names them."""
     names = _yolo_names(root)
     films: list[BoxedFilm] = []
-    there = list(image_files(root))
+    there, listed = list(image_files(root)), listed_splits(root)
     inside = any(_place_of_images(path, root) is not None for path in there)
     bare = 0
     for path in there:
@@ -101,7 +122,7 @@ def yolo_rows(root: Path, terms: Terms) -> Reading:
             continue  # it lies beside the images of the set
         bare += text is None
         boxes = [(names.get(kind, f"class {kind}"), box) for kind, box in yolo_boxes(text)] if text else []
-        films.append(BoxedFilm(path, boxes, split_of_path(path, root)))
+        films.append(BoxedFilm(path, boxes, split_of_path(path, root) or listed.get(path.stem, "")))
     if bare == len(films):
         raise SourceError(f"{root}: a YOLO export, but none of its {len(there)} images has a file in labels/")
     reading = boxed_reading(root, films, terms, "YOLO", absent="beside images/, without a file in labels/")
@@ -111,9 +132,10 @@ def yolo_rows(root: Path, terms: Terms) -> Reading:
 
 
 def voc_rows(root: Path, terms: Terms) -> Reading:
-    """Rows of a PASCAL VOC export whose XML files lie beside the images; an image without one is left out."""
-    annotated = [(path, xml) for path in image_files(root) if (xml := path.with_suffix(".xml")).is_file()]
-    films = [BoxedFilm(path, list(voc_boxes(xml)), split_of_path(path, root)) for path, xml in annotated]
+    """Rows of a PASCAL VOC export: XML files beside the images or in `Annotations/`; an image without one is left out."""
+    files, listed = VocFiles(root), listed_splits(root)
+    annotated = [(path, xml) for path in image_files(root) if (xml := files.find(path)) is not None]
+    films = [BoxedFilm(path, list(voc_boxes(xml)), split_of_path(path, root) or listed.get(path.stem, "")) for path, xml in annotated]
     return boxed_reading(root, films, terms, "PASCAL VOC", absent="without an annotation file")
 
 
@@ -162,7 +184,7 @@ def film_row(path: Path, root: Path, label: str, boxes: tuple[Box, ...], split: 
     )
 
 
-class _Files:
+class FilesWithin:
     """The images below a folder, to be found by what an annotation file calls them."""
 
     def __init__(self, root: Path) -> None:
@@ -188,24 +210,6 @@ class _Files:
         return named[0] if len(named) == 1 else beside.joinpath(*inner)
 
 
-def _coco_files(root: Path) -> list[Path]:
-    found = [*files_within(root, "*.coco.json"), *files_within(root, "instances_*.json")]
-    return sorted({path for path in [*found, *root.glob("annotations/*.json")] if not path.name.startswith(".")})
-
-
-def files_within(root: Path, pattern: str) -> Iterator[Path]:
-    """Files of a pattern in a folder, in its folders and in theirs."""
-    for depth in ("", "*/", "*/*/"):
-        yield from sorted(root.glob(f"{depth}{pattern}"))
-
-
-def _yolo_names_file(root: Path) -> Path | None:
-    for path in (root / name for name in _YAMLS):
-        if path.is_file() and "names" in read_text(path):
-            return path
-    return None
-
-
 def _is_labels_of_images(folder: Path) -> bool:
     try:
         return (folder / "images").is_dir() and (folder / "labels").is_dir() and any((folder / "labels").rglob("*.txt"))
@@ -215,7 +219,7 @@ def _is_labels_of_images(folder: Path) -> bool:
 
 def _yolo_names(root: Path) -> dict[int, str]:
     """Names of classes by number; none where nothing names them."""
-    table = _yolo_names_file(root)
+    table = yolo_yaml(root, places=False)
     if table is not None:
         try:
             names = parse_yaml(read_text(table), str(table))["names"]
@@ -225,8 +229,8 @@ def _yolo_names(root: Path) -> dict[int, str]:
             raise SourceError(f"{table}: nested too deeply") from error
         except (TypeError, KeyError, ValueError) as error:
             raise SourceError(f"{table}: 'names' is no list of class names: {error}") from error
-    lists = next((path for pattern in _NAME_LISTS for path in sorted(root.glob(pattern)) if path.is_file()), None)
-    return dict(enumerate(read_text(lists).split("\n"))) if lists else {}
+    names_listed = yolo_name_list(root)
+    return dict(enumerate(line.strip() for line in read_text(names_listed).split("\n"))) if names_listed else {}
 
 
 def _place_of_images(path: Path, root: Path) -> int | None:

@@ -67,9 +67,13 @@ def folder_rows(
     films = [_Film(path, path.relative_to(root).parent.parts) for path in image_files(root)]
     if not films:
         raise SourceError(f"{root}: holds no image files. {wanted_tree(root, names)}")
-    splits = _find_splits({film.parts for film in films}, class_of)
+    built = _built_datasets(root, films)
+    splits = _find_splits({film.parts for film in films if not _within(film.parts, built)}, class_of)
     for film in films:
-        _read_parts(film, splits, class_of)
+        if within := _within(film.parts, built):
+            film.reason = f"in a dataset that was built: {'/'.join(within)}/"
+        else:
+            _read_parts(film, splits, class_of)
     _require_no_labels_beside(root, splits, class_of)
     depth = _label_depth([film.words for film in films if not film.reason], class_of)
     for film in films:
@@ -106,6 +110,17 @@ def wanted_tree(root: Path, names: Sequence[str], given: Path | None = None) -> 
     tables = [path for folder in places for path in sorted(folder.iterdir()) if path.suffix.lower() in (".csv", ".tsv")]
     table = f"There is a table, too: hf-bones build {tables[0]}" if tables else "Or give a table with the columns file and label"
     return "Wanted is a folder for each label, with or without train, val and test around them:\n" + "\n".join(lines) + f"\n{table}"
+
+
+def _built_datasets(root: Path, films: Sequence[_Film]) -> set[Parts]:
+    """Folders below `root` that `hf-bones build` wrote, or that `save_to_disk` did: whoever builds within a source reads it again."""
+    folders = {film.parts[:depth] for film in films for depth in range(1, len(film.parts) + 1)}
+    return {parts for parts in folders if root.joinpath(*parts, "dataset_dict.json").is_file()}
+
+
+def _within(parts: Parts, folders: Collection[Parts]) -> Parts:
+    """Which of the folders `parts` lie in, or are; empty for none."""
+    return next((parts[:depth] for depth in range(1, len(parts) + 1) if parts[:depth] in folders), ())
 
 
 def _find_splits(places: Collection[Parts], class_of: ClassOf) -> _Splits:

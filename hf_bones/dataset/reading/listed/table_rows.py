@@ -6,6 +6,7 @@ Not here: reading the file (`tables.py`), finding the images (`file_names.py`), 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ from hf_bones.labels import THREE_CLASS, LabelScheme, UnknownLabelError, normali
 from hf_bones.record import typed_command
 
 TWO_LABELS = "two labels in one row"
+_FIGURE = re.compile(r"-?\d*[.,]?\d+")
+_FOLD = re.compile(r"(?:(?:cv|k|split|part)?[ _-]*(?:fold)?[ _-]*)?(-?\d+)(?:[.,]0*)?")  # "3", "3.0", "-1", "fold_3", "cv-fold 3"
 
 
 def manifest_rows(
@@ -121,14 +124,16 @@ def require_table(choices: ReadingChoices, kinds: Collection[str]) -> None:
 
 
 def numbered_folds(table: Table, found: dict[str, str]) -> str:
-    """Takes a split column that holds nothing but numbers out of `found`, and says so; "" where it names splits."""
+    """Takes a split column that holds nothing but numbers of folds out of `found`, and says so; "" where it names splits."""
     if "split" not in found:
         return ""
-    values = {cell_text(record.get(found["split"])) for record in table.records} - {""}
-    if not values or not all(value.isdecimal() for value in values):
+    values = {cell_text(record.get(found["split"])) for record in table.records}
+    values = {value for value in values if value.casefold() not in EMPTY_WORDS}
+    numbers = {value: int(fold[1]) for value in values if (fold := _FOLD.fullmatch(value.casefold()))}
+    if not values or len(numbers) < len(values):
         return ""
     column = found.pop("split")
-    shown = ", ".join(sorted(values, key=int)[:8]) + (", …" if len(values) > 8 else "")
+    shown = ", ".join(sorted(values, key=lambda value: (numbers[value], value))[:8]) + (", …" if len(values) > 8 else "")
     return f"column {column!r} holds numbers ({shown}), not splits, so splits are made anew; to keep them write train, validation, test"
 
 
@@ -141,6 +146,8 @@ def label_words(
         marks = [found["label"]] if _names_class(found["label"], scheme, label_map) else []
     else:
         marks = [column for column in table.columns if column not in found.values() and _names_class(column, scheme, label_map)]
+    if "label" not in found:
+        _require_marks(table, marks, name)
     marks = [column for column in marks if _is_marked(table, column)]
     if not marks:
         return None, {}, []
@@ -179,6 +186,22 @@ def _class(word: str, scheme: LabelScheme, label_map: Mapping[str, str]) -> str:
 def _is_marked(table: Table, column: str) -> bool:
     cells = {cell_text(record.get(column)).casefold() for record in table.records} - EMPTY_WORDS
     return bool(cells) and all(yes_or_no(cell) is not None for cell in cells)
+
+
+def _require_marks(table: Table, columns: Sequence[str], name: str) -> None:
+    """Raises `SourceError` for the first cell that is neither 0 nor 1 (a share, a -1 for "uncertain") in columns that are meant to hold
+    these: mostly do, or are called after classes where no other column is."""
+    for column in columns:
+        cells = [(line, cell_text(record.get(column))) for line, record in zip(table.lines, table.records, strict=True)]
+        strange = [(line, cell) for line, cell in cells if cell.casefold() not in EMPTY_WORDS and yes_or_no(cell) is None]
+        if not any(yes_or_no(cell) is not None or _FIGURE.fullmatch(cell) for _, cell in cells):
+            continue  # words
+        if strange and (2 * len(strange) <= len(cells) or not any(_is_marked(table, other) for other in columns)):
+            line, cell = strange[0]
+            raise SourceError(
+                f"{name}, line {line}: column {column!r} is called after a class, and {cell[:40]!r} there is neither 0 nor 1: write one of "
+                "these, leave the cell empty (then add --skip-unlabelled), or name a column of labels with --label-column NAME"
+            )
 
 
 def _negated(column: str, scheme: LabelScheme, label_map: Mapping[str, str]) -> str:
@@ -235,7 +258,7 @@ def row_from_cells(
     subtype = cell_text(cells.get("subtype"))
     if subtype.casefold() in UNKNOWN_WORDS:
         subtype = cell_text(cells.get("original_label"))
-    severity, label, group = (cell_text(cells.get(name)) for name in ("severity", "label", "group"))
+    severity, label, group, split = (cell_text(cells.get(name)) for name in ("severity", "label", "group", "split"))
     return SourceRow(
         label="" if label.casefold() in EMPTY_WORDS else label,
         file=file,
@@ -249,7 +272,7 @@ def row_from_cells(
         licence=cell_text(cells.get("licence")) or licence or "unknown",
         boxes=parse_boxes(cells.get("boxes")),
         severity=number(severity) if severity else math.nan,
-        split=split_name(cell_text(cells.get("split"))),
+        split="" if split.casefold() in EMPTY_WORDS else split_name(split),
         image_id=cell_text(cells.get("image_id")) or image_id,
         synthetic=cell_text(cells.get("synthetic")).casefold() in YES,
         sha256=cell_text(cells.get("sha256")),

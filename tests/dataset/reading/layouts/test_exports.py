@@ -248,7 +248,10 @@ def mura(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("table", ["train_labeled_studies.csv", "train_image_paths.csv"])
-def test_a_table_of_mura_without_a_header_is_read(table: str, mura: Path) -> None:
+@pytest.mark.parametrize("head", ["", "study,label\n", "path,label\n"])
+def test_a_table_of_mura_is_read_without_a_header_and_with_one(head: str, table: str, mura: Path) -> None:
+    if "path" not in table:
+        write(mura / table, head + (mura / table).read_text())
     assert detect_kind(str(mura / table)) == "mura"
     rows = read_source(str(mura / table)).rows
     assert [(row.label, row.split, row.group, row.region) for row in rows] == [
