@@ -1,8 +1,8 @@
 """Calibration and prediction sets of a checkpoint: on test films, over many draws, and beside netcal and MAPIE.
 
     hf-bones calibrate bundled DATA --out runs/calibrated --cache runs/answers
-    python scripts/bench/decide_calibrate.py DATA --model runs/calibrated --cache runs/answers            # DATA: as `build` wrote it
-    python scripts/bench/decide_calibrate.py DATA --model runs/calibrated --cache runs/answers --quick    # few films, no new venv of peers
+    python scripts/bench/decide_calibrate.py DATA --model runs/calibrated --cache runs/answers           # DATA: what `hf-bones build` wrote
+    python scripts/bench/decide_calibrate.py DATA --model runs/calibrated --cache runs/answers --quick   # few films, no new venv of peers
 
 Test films choose nothing: scaling and thresholds are those that the checkpoint came with. Coverage over draws pools validation and test,
 which the checkpoint learnt from neither of, and deals the films of each class out at random, half to fit the threshold on.

@@ -61,9 +61,8 @@ def mapie_answers(shares: np.ndarray, labels: np.ndarray, new: np.ndarray, alpha
         classifier = SplitConformalClassifier(_estimator(shares.shape[1]), confidence_level=1 - alpha, conformity_score="lac", prefit=True)
         own = labels == label
         classifier.conformalize(shares[own], labels[own])
-        quantile = classifier._mapie_classifier.conformity_score_function_.quantiles_
-        thresholds.append(1 - float(np.ravel(quantile)[0]))
         _, sets = classifier.predict_set(new)
+        thresholds.append(1 - float(np.ravel(classifier._mapie_classifier.conformity_score_function_.quantiles_)[0]))
         held.append(np.asarray(sets)[:, label, 0].astype(bool).tolist())
     return {"thresholds": thresholds, "held": held}
 

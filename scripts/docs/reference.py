@@ -20,6 +20,7 @@ from hf_bones.collect.providers.registry import provider_class, provider_names
 from hf_bones.collect.recipe import CollectRecipe, FetchSettings, LicenceSettings, QuerySpec
 from hf_bones.config.recipe import STAGES, SearchConfig
 from hf_bones.curation.recipe import CheckSettings, DedupSettings, OpinionSettings, SplitSettings
+from hf_bones.evaluation.calibrate.recipe import CostSettings, ScalingSettings, SetSettings
 
 WRITTEN = "<!-- Written by scripts/docs/reference.py: change the code, and run it. -->"
 EVERY_COMMAND = """Every command takes `--help`, which says the same; `--json` prints the result as one JSON document and all else to
@@ -33,6 +34,7 @@ and an example each; on GitHub read `hf_bones/__init__.py`, which says where eac
 ALWAYS = ("--json", "-q, --quiet", "-h, --help")
 WORDS_OF_TYPES = {"str": "text", "int": "whole number", "float": "number", "bool": "yes or no", "Path": "path"}
 CURATION = {"checks": CheckSettings, "dedup": DedupSettings, "split": SplitSettings, "opinions": OpinionSettings}
+CALIBRATION = {"scaling": ScalingSettings, "sets": SetSettings, "costs": CostSettings}
 COLLECTION = {"fetch": FetchSettings, "licences": LicenceSettings, "queries": QuerySpec}
 
 
@@ -78,13 +80,16 @@ def command_lines(command: Any, name: str, parent: Any) -> list[str]:
 
 
 def recipe_keys_page() -> str:
-    """Every key of the three kinds of recipe: type, default, range and help, from the dataclasses that check them."""
+    """Every key of the four kinds of recipe: type, default, range and help, from the dataclasses that check them."""
     lines = ["# Recipe keys", "", WRITTEN, "", ABOUT_KEYS, "", "## Training", "", ABOUT_TRAINING]
     for section, kind in STAGES.items():
         lines += section_lines(section, kind)
     lines += ["", "### `trainer`", "", "Further fields of transformers' `TrainingArguments`, by their own names."]
     lines += [*section_lines("search", SearchConfig), "", "## Curation", "", "`hf-bones curate … --recipe FILE`."]
     for section, kind in CURATION.items():
+        lines += section_lines(section, kind)
+    lines += ["", "## Calibration", "", "`hf-bones calibrate … --recipe FILE`."]
+    for section, kind in CALIBRATION.items():
         lines += section_lines(section, kind)
     lines += ["", "## Collection", "", "`hf-bones collect --recipe FILE`; `hf_bones/recipes/collect/bones.yaml` is written to be read.", ""]
     lines += keys_of(CollectRecipe)

@@ -42,7 +42,7 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.logits import softmax
 
 NAMES = THREE_CLASS.names
-QUICK = ScalingSettings(repeats=60)
+QUICK = ScalingSettings(folds=4, repeats=40)
 PEERS = json.loads((Path(__file__).parent / "peers.json").read_text(encoding="utf-8"))
 
 
@@ -79,12 +79,13 @@ def test_a_few_films_of_separable_classes_leave_finite_numbers() -> None:
 
 
 def test_auto_takes_the_lower_log_loss_out_of_fold_and_no_group_is_on_both_sides() -> None:
-    logits, labels = drawn(900)
-    groups = [f"g{row // 3}" for row in range(900)]
-    for wrong, best in ((logits * 2, "temperature"), (VectorScaling((2.0, 0.5, 1.5), (0, 2.0, 0)).applied(logits), "vector")):
+    logits, labels = drawn(600)
+    groups = [f"g{row // 3}" for row in range(600)]
+    for wrong in (logits * 2, VectorScaling((2.0, 0.5, 1.5), (0, 2.0, 0)).applied(logits)):
         found = fit_scaling(wrong, labels, groups, NAMES, QUICK)
-        assert found.method == best == min(found.losses, key=found.losses.__getitem__)
-        assert negative_log_likelihood(np.log(found.probabilities), labels) == pytest.approx(found.losses[best])
+        assert found.method == min(found.losses, key=found.losses.__getitem__)
+        assert negative_log_likelihood(np.log(found.probabilities), labels) == pytest.approx(found.losses[found.method])
+    assert found.method == "vector" and found.losses["vector"] < found.losses["temperature"] - 0.01
     named = fit_scaling(logits, labels, groups, NAMES, replace(QUICK, method="vector"))
     assert named.method == "vector" and set(named.losses) == {"vector"}
     for rest, held in group_folds(labels, groups, NAMES, 5, 0):
