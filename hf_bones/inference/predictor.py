@@ -204,16 +204,14 @@ class BonePredictor:
     ) -> list[np.ndarray]:
         """Heat maps in the unit of `heat_scale`, float32 (H, W), for opened images, a list of uint8 (H, W).
 
-        In probabilities a map is of a break whatever its class, and `targets` say nothing; `patches` are the images' `patches`, where they
-        are known. In log odds it is as `explain` gives it.
+        In probabilities they are of a break whatever its class, from the images' `patches`; in log odds as `explain` gives them.
         """
         if not self.heat_scale.of_patches:
             return self.explain(pixels, targets)
         return patch_heat(self.heat_scale, self.spec, pixels, patches or self.patches(pixels))
 
     def patches(self, pixels: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """What the box head says, else the patch head, of opened images, a list of uint8 (H, W), in one batch: for each logits (h, w), −inf
-        for padding. Nothing without a head."""
+        """What the box head, else the patch head, says of opened images (H, W), in one batch: logits (h, w), −inf for padding."""
         found: list[np.ndarray] = []
         self.views(pixels, keep=found)
         return found
