@@ -1,7 +1,8 @@
 """Boxes: where on a film the patches say that a break lies, as up to five rectangles with scores.
 
-A patch head gives a logit for each patch of the model's input. They become boxes by this rule, whose numbers stand in decision.json under
-`boxes`:
+A patch head gives a logit for each patch of the model's input: `head` says which, `patch` (`patch_head.safetensors`, which may join the
+answer too) or `box` (`box_head.safetensors`, fitted for this alone). They become boxes by this rule, whose numbers stand in decision.json
+under `boxes`:
 
 1. The logits are smoothed (Gaussian of `smooth` patches, padding left out).
 2. The highest patch is a peak. The middle of its box is the mean of the peak and the eight patches about it, weighted by their odds,
@@ -33,6 +34,7 @@ from hf_bones.preprocess import fitted_shape
 Floats = npt.NDArray[np.float64]
 
 MOST = 5
+HEADS = ("patch", "box")
 
 
 class Box(NamedTuple):
@@ -59,18 +61,22 @@ class BoxRule:
     offset: float
     shown_from: float
     most: int = MOST
+    head: str = "patch"
     fitted_on: dict[str, Any] = field(default_factory=dict, kw_only=True)
 
     KEY: ClassVar[str] = "boxes"  # in decision.json
 
     def __post_init__(self) -> None:
-        numbers = {name: value for name, value in asdict(self).items() if name != "fitted_on"}
+        numbers = {name: value for name, value in asdict(self).items() if name not in ("head", "fitted_on")}
         if not all(math.isfinite(value) for value in numbers.values()):
             raise ValueError(f"{self.KEY}: all of {', '.join(numbers)} must be finite numbers")
         if not 0 <= self.smooth <= 8 or self.side <= 0 or self.apart < 1:
             raise ValueError(f"{self.KEY}: smooth must be from 0 to 8, side over 0, apart 1 or more")
         if not 0 <= self.shown_from <= 1 or not 1 <= self.most <= MOST:
             raise ValueError(f"{self.KEY}: shown_from must be from 0 to 1, most from 1 to {MOST}")
+
+        if self.head not in HEADS:
+            raise ValueError(f"{self.KEY}: head must be one of {', '.join(HEADS)}, got {self.head!r}")
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -120,7 +126,9 @@ def boxes_from(data: object, where: str) -> BoxRule | None:
     names = ("smooth", "side", "slope", "offset", "shown_from")
     try:
         numbers = {name: float(data[name]) for name in names}
-        return BoxRule(**numbers, apart=int(data["apart"]), most=int(data["most"]), fitted_on=dict(data.get("fitted_on") or {}))
+        return BoxRule(
+            **numbers, apart=int(data["apart"]), most=int(data["most"]), head=str(data["head"]), fitted_on=dict(data.get("fitted_on") or {})
+        )
     except KeyError as error:
         raise ValueError(f"{where}: {BoxRule.KEY}: key {error} is missing; fit it again with `fit_boxes_of`") from error
     except (TypeError, ValueError) as error:

@@ -20,6 +20,7 @@ from hf_bones.preprocess import InputSpec, spec_from_processor
 from hf_bones.reach import offline_where_unreached
 from hf_bones.record import read_json, sha256_file, sha256_rows
 from hf_bones.training.backbone.checkpoint_sizes import MAX_INPUT_SIDE
+from hf_bones.training.backbone.patch_head import BOX_HEAD
 from hf_bones.training.backbone.patch_head import FILE_NAME as PATCH_HEAD
 
 BUNDLED = "bundled"
@@ -29,6 +30,7 @@ WEIGHTS_FILE = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 RECORD_FILE = "record.json"
 PATCH_HEAD_FILE = PATCH_HEAD  # only where a run had box_loss
+BOX_HEAD_FILE = BOX_HEAD  # only where one was fitted
 
 # What is fetched from the Hub.
 NEEDED_FILES = (
@@ -38,6 +40,7 @@ NEEDED_FILES = (
     WEIGHTS_INDEX,
     "model-*-of-*.safetensors",
     PATCH_HEAD_FILE,
+    BOX_HEAD_FILE,
     DECISION_FILE,
     RECORD_FILE,
 )

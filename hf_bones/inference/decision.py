@@ -76,9 +76,14 @@ class DecisionRule:
             raise ValueError(f"thresholds are for {sorted(self.thresholds)}, but the classes are {list(self.scheme.names)}")
 
     @property
-    def asks_patches(self) -> bool:
-        """Whether an answer needs the patch head."""
-        return self.patches is not None or self.boxes is not None or (self.heat is not None and self.heat.of_patches)
+    def has_places(self) -> bool:
+        """Whether boxes or heat maps come from a patch head."""
+        return self.boxes is not None or (self.heat is not None and self.heat.of_patches)
+
+    @property
+    def has_box_head(self) -> bool:
+        """Whether it is `box_head.safetensors` that they come from."""
+        return self.boxes is not None and self.boxes.head == "box"
 
     def calibrated(self, logits: np.ndarray, evidence: np.ndarray | None = None) -> np.ndarray:
         """What `joined` and `scaled` make of logits (N, C) and the evidence (N,) of the films' patches: float64 (N, C)."""

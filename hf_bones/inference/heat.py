@@ -130,7 +130,7 @@ def ticks(scale: HeatScale) -> list[tuple[float, str]]:
     return [
         (scale.shown_from / scale.full, scale.number(scale.shown_from)),
         (middle / scale.full, scale.number(middle)),
-        (1.0, f"≥ {scale.number(scale.full)}"),
+        (1.0, f"{scale.number(scale.full)} +"),
     ]
 
 

@@ -5,6 +5,7 @@ torch and transformers are imported inside the functions, so that a command line
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hf_bones.inference import checkpoint as files
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+    from hf_bones.inference.decision import DecisionRule
     from hf_bones.training.backbone.patch_head import PatchHead
 
 
@@ -58,19 +60,28 @@ def load_network(checkpoint: files.Checkpoint) -> PreTrainedModel:
     return model
 
 
-def load_patch_head(checkpoint: files.Checkpoint, model: PreTrainedModel, *, needed: bool = False) -> PatchHead | None:
-    """The patch head beside the weights, None where there is none. Raises `CheckpointError` for one that is not of this network, and for
-    one that is missing where it is `needed`."""
+def load_heads(checkpoint: files.Checkpoint, model: PreTrainedModel, decision: DecisionRule) -> dict[str, PatchHead | None]:
+    """`patch_head`, where there is one, and `box_head`, where decision.json asks it. Raises `CheckpointError` as `load_patch_head`."""
+    needed = decision.patches is not None or (decision.has_places and not decision.has_box_head)
+    box_head = load_patch_head(checkpoint, model, needed=True, name=files.BOX_HEAD_FILE) if decision.has_box_head else None
+    return {"patch_head": load_patch_head(checkpoint, model, needed=needed), "box_head": box_head}
+
+
+def load_patch_head(
+    checkpoint: files.Checkpoint, model: PreTrainedModel, *, needed: bool = False, name: str = files.PATCH_HEAD_FILE
+) -> PatchHead | None:
+    """The patch head `name` beside the weights, None where there is none. Raises `CheckpointError` for one that is not of this network, and
+    for one that is missing where it is `needed`."""
     from hf_bones.training.backbone.patch_head import read_patch_head
 
     try:
-        head = read_patch_head(checkpoint.folder)
+        head = read_patch_head(checkpoint.folder, name)
     except ValueError as error:
         raise files.CheckpointError(f"{checkpoint.name}: {error}; take the file away, or train again with box_loss") from error
     if head is None:
         if needed:
             raise files.CheckpointError(
-                f"{checkpoint.name}: decision.json asks the patches in every answer, but {files.PATCH_HEAD_FILE}, which does so, is "
+                f"{checkpoint.name}: decision.json asks the patches in every answer, but {name}, which does so, is "
                 "missing; fetch it with the rest of the checkpoint"
             )
         return None
@@ -78,7 +89,7 @@ def load_patch_head(checkpoint: files.Checkpoint, model: PreTrainedModel, *, nee
     width = widths[-1] if widths else getattr(model.config, "hidden_size", None)
     if model.base_model is model or len(head.weight) != width:
         raise files.CheckpointError(
-            f"{checkpoint.name}: {files.PATCH_HEAD_FILE} is for patches of {len(head.weight)} numbers, but {type(model).__name__} has "
+            f"{checkpoint.name}: {name} is for patches of {len(head.weight)} numbers, but {type(model).__name__} has "
             f"{width}; take away the file, which belongs to another checkpoint"
         )
     return head
@@ -101,7 +112,15 @@ def patch_logits(model: PreTrainedModel, head: PatchHead, inputs: torch.Tensor, 
 def logits_and_patches(
     model: PreTrainedModel, head: PatchHead, inputs: torch.Tensor, content: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """In one pass, the network's logits, float32 (B, C), and those of the patches, float32 (B, H, W); −inf where a patch is padding.
+    """In one pass, the network's logits, float32 (B, C), and those of the patches, float32 (B, H, W); −inf where a patch is padding."""
+    logits, (patches,) = logits_of_heads(model, [head], inputs, content)
+    return logits, patches
+
+
+def logits_of_heads(
+    model: PreTrainedModel, heads: Sequence[PatchHead], inputs: torch.Tensor, content: torch.Tensor
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """In one pass, the network's logits, float32 (B, C), and what each patch head says, float32 (B, H, W); −inf where a patch is padding.
 
     inputs: (B, 3, S, S) as the model takes them. content: bool (B, S, S), False where the input is padding. A patch counts when half of
     it is content; of a sliver thinner than half a patch, its fullest patches do.
@@ -112,10 +131,19 @@ def logits_and_patches(
 
     with torch.inference_mode():
         whole, patches = last_patches(model, inputs)
-        logits = patches @ torch.as_tensor(head.weight, device=patches.device) + head.bias
-        share = torch.nn.functional.adaptive_avg_pool2d(content[:, None].float(), (logits.shape[1], logits.shape[2]))[:, 0]
-        inside = share >= share.amax(dim=(1, 2), keepdim=True).clamp(max=0.5)
-        return whole, logits.masked_fill(~inside, float("-inf"))
+        share = torch.nn.functional.adaptive_avg_pool2d(content[:, None].float(), (patches.shape[1], patches.shape[2]))[:, 0]
+        outside = share < share.amax(dim=(1, 2), keepdim=True).clamp(max=0.5)
+        said = [patches @ torch.as_tensor(head.weight, device=patches.device) + head.bias for head in heads]
+        return whole, [logits.masked_fill(outside, float("-inf")) for logits in said]
+
+
+def plain_logits(model: PreTrainedModel, inputs: torch.Tensor) -> torch.Tensor:
+    """The network's logits alone, float32 (B, C)."""
+    import torch
+
+    with torch.inference_mode():
+        logits: torch.Tensor = model(pixel_values=inputs).logits.float()
+        return logits
 
 
 def content_mask(shapes: list[tuple[int, int]], size: int, device: torch.device) -> torch.Tensor:

@@ -27,7 +27,7 @@ from hf_bones.inference.explain import heat_maps, likeliest_abnormal, patch_heat
 from hf_bones.inference.finding import UNREADABLE, Finding
 from hf_bones.inference.heat import UNFITTED, HeatScale
 from hf_bones.inference.join import log_sum_exp
-from hf_bones.inference.network import best_device, content_mask, load_network, load_patch_head, logits_and_patches, patch_logits
+from hf_bones.inference.network import best_device, content_mask, load_heads, load_network, logits_of_heads, patch_logits, plain_logits
 from hf_bones.inference.second_look import SCALE, TOP, SecondLook, evidence_of_doubtful, film_evidence
 from hf_bones.inference.study import study_finding
 from hf_bones.inference.verdict import verdict_of
@@ -51,7 +51,7 @@ class BonePredictor:
 
     `spec` is the model input, `scheme` the classes with their definitions, `names` their names in the order of the outputs, `calibrated`
     whether a decision.json came with the checkpoint, `checkpoint` and `revision` what is loaded, `patch_head` what asks its patches for
-    breaks, if that came too. `decision` says whether and how their answers join the network's.
+    breaks, `box_head` what asks them where, if these came too. `decision` says whether and how their answers join the network's.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class BonePredictor:
         checkpoint: str,
         revision: str | None = None,
         patch_head: PatchHead | None = None,
+        box_head: PatchHead | None = None,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.spec = spec
@@ -72,6 +73,7 @@ class BonePredictor:
         self.checkpoint = checkpoint
         self.revision = revision
         self.patch_head = patch_head
+        self.box_head = box_head
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, revision: str | None = None, device: str | None = None) -> BonePredictor:
@@ -85,8 +87,8 @@ class BonePredictor:
         spec = files.spec_of(found)
         decision, calibrated = files.decision_of(found, config, spec)
         model = load_network(found).to(device or best_device())
-        head = load_patch_head(found, model, needed=decision.asks_patches)
-        return cls(model, spec, decision, calibrated=calibrated, checkpoint=found.name, revision=found.revision, patch_head=head)
+        heads = load_heads(found, model, decision)
+        return cls(model, spec, decision, calibrated=calibrated, checkpoint=found.name, revision=found.revision, **heads)
 
     @property
     def scheme(self) -> LabelScheme:
@@ -189,38 +191,36 @@ class BonePredictor:
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """What one pass says of opened images, a list of uint8 (H, W), in one batch: the network's own logits, float32 (N, C), and the
         evidence of the patches, float64 (N,), None without a patch head. With `mirror` each is the mean over image and mirror image.
-        keep: a list to which the patch logits (h, w) of the upright images are added, −inf for padding, where there is a patch head."""
+        keep: a list to which `patches` of the upright images are added."""
         if mirror:  # The picture is turned, not the model's input: its padding must stay right and below.
             (one, seen), (other, also) = self.views(pixels, keep=keep), self.views([image[:, ::-1] for image in pixels])
             return (one + other) / 2, None if seen is None or also is None else (seen + also) / 2
-        if self.patch_head is None:
+        heads = [head for head in (self.patch_head, self.box_head) if head is not None]
+        if not heads:
             return self.logits(pixels), None
-        found, patches = logits_and_patches(self.model, self.patch_head, self._tensor(pixels), self._content(pixels))
+        found, patches = logits_of_heads(self.model, heads, self._tensor(pixels), self._content(pixels))
         if keep is not None:
-            keep.extend(patches.cpu().numpy())
-        return found.cpu().numpy(), log_sum_exp(patches.flatten(1).double().cpu().numpy())
+            keep.extend(patches[-1].cpu().numpy())  # of the box head, where there is one
+        evidence = None if self.patch_head is None else log_sum_exp(patches[0].flatten(1).double().cpu().numpy())
+        return found.cpu().numpy(), evidence
 
     def logits(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
         """Raw outputs for opened images, a list of uint8 (H, W): float32 (N, C), in one batch."""
-        import torch
-
-        with torch.inference_mode():
-            return self.model(pixel_values=self._tensor(pixels)).logits.float().cpu().numpy()
+        return plain_logits(self.model, self._tensor(pixels)).cpu().numpy()
 
     def heat(
         self, pixels: Sequence[np.ndarray], targets: Sequence[str] | None = None, patches: Sequence[np.ndarray] = ()
     ) -> list[np.ndarray]:
         """Heat maps in the unit of `heat_scale`, float32 (H, W), for opened images, a list of uint8 (H, W).
 
-        In probabilities a map is of a break whatever its class, and `targets` say nothing; `patches` are the images' patch logits (h, w),
-        where they are known. In log odds it is as `explain` gives it.
+        In probabilities they are of a break whatever its class, from the images' `patches`; in log odds as `explain` gives them.
         """
         if not self.heat_scale.of_patches:
             return self.explain(pixels, targets)
         return patch_heat(self.heat_scale, self.spec, pixels, patches or self.patches(pixels))
 
     def patches(self, pixels: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The patch logits (h, w) of opened images, a list of uint8 (H, W), in one batch; −inf for padding. None without a patch head."""
+        """What the box head, else the patch head, says of opened images (H, W), in one batch: logits (h, w), −inf for padding."""
         found: list[np.ndarray] = []
         self.views(pixels, keep=found)
         return found

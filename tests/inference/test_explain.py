@@ -112,7 +112,7 @@ def test_a_map_covers_the_image_without_its_padding() -> None:
     evidence[0, 5] = 50.0  # in the padding, right of the image
     heat = to_image_size(evidence, (height, width), spec)
     assert heat.shape == (height, width) and heat.dtype == np.float32
-    assert heat.min() >= 0 and heat.max() == pytest.approx(3, rel=0.02), "in the unit of the evidence: no map is divided by its own maximum"
+    assert heat.min() >= 0 and heat.max() == pytest.approx(3, rel=0.1), "in the unit of the evidence: no map is divided by its own maximum"
     y, x = np.unravel_index(heat.argmax(), heat.shape)
     assert y > 0.85 * height and abs(x - 12 / w * width) < 12, "the peak stands at cell (5, 1)"
     assert h == SIZE

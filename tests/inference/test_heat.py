@@ -61,7 +61,7 @@ def test_the_bar_has_numbers_at_the_colours_they_stand_for(scale: HeatScale) -> 
         [scale.shown_from / scale.full, (scale.shown_from / scale.full + 1) / 2, 1]
     )
     shown = legend(scale)
-    assert shown["marks"] == (["10 %", "30 %", "≥ 50 %"] if scale is SCALE else ["0.1", "0.55", "≥ 1"])
+    assert shown["marks"] == (["10 %", "30 %", "50 % +"] if scale is SCALE else ["0.1", "0.55", "1 +"])
     assert shown["gradient"].count("rgb(") == 8
 
 

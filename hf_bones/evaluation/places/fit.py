@@ -35,8 +35,10 @@ class PatchMap:
     content: tuple[float, float]
 
 
-def fit_boxes(maps: Sequence[PatchMap], truths: Sequence[Truth], *, false_boxes_allowed: float = FALSE_BOXES) -> BoxRule:
-    """The rule for boxes from N films and the fracture boxes of each (none: a film without a break).
+def fit_boxes(
+    maps: Sequence[PatchMap], truths: Sequence[Truth], *, false_boxes_allowed: float = FALSE_BOXES, head: str = "patch"
+) -> BoxRule:
+    """The rule for boxes from N films and the fracture boxes of each (none: a film without a break). head: what gave the maps.
 
     Raises ValueError where fewer than two films have boxes, or none has none: neither score nor threshold could be fitted.
     """
@@ -45,7 +47,7 @@ def fit_boxes(maps: Sequence[PatchMap], truths: Sequence[Truth], *, false_boxes_
     sides = [truths[number] for number in broken]
     best: tuple[float, BoxRule] | None = None
     for smooth, side in itertools.product(SMOOTH, SIDE):
-        rule = BoxRule(smooth, side, APART, 1.0, 0.0, 0.0)
+        rule = BoxRule(smooth, side, APART, 1.0, 0.0, 0.0, head=head)
         proposed = [rule.propose(maps[number].logits, maps[number].content) for number in broken]
         found = float(hits(top_points(proposed), sides).mean()) + recall(proposed, sides, 3)
         if best is None or found > best[0] + 1e-9:

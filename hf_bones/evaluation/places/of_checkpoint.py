@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,16 +14,18 @@ import numpy.typing as npt
 from hf_bones.dataset.schema import require_split
 from hf_bones.evaluation.patch_joins import Films
 from hf_bones.evaluation.places.fit import FALSE_BOXES, PatchMap, fit_boxes, fit_heat
+from hf_bones.evaluation.places.head import fit_box_head
 from hf_bones.evaluation.places.pointing import Truth
 from hf_bones.evaluation.report.looks import own_folder
-from hf_bones.evaluation.report.run import box_column, load_splits, scheme_labels
+from hf_bones.evaluation.report.run import box_column, load_splits, scheme_labels, text_column
 from hf_bones.inference.boxes import BoxRule, content
 from hf_bones.inference.decision import write_decision
 from hf_bones.inference.heat import HeatScale
 from hf_bones.record import public_name
+from hf_bones.training.backbone.patch_head import BOX_HEAD, PatchHead, write_patch_head
 
 if TYPE_CHECKING:
-    from datasets import DatasetDict
+    from datasets import Dataset, DatasetDict
 
     from hf_bones.inference.predictor import BonePredictor
 
@@ -36,11 +38,16 @@ def fit_boxes_of(
     batch_size: int = 16,
     device: str | None = None,
     false_boxes: float = FALSE_BOXES,
+    head: bool = True,
+    licences: Sequence[str] | None = None,
 ) -> tuple[BoxRule, HeatScale]:
     """Fits boxes and the scale of heat maps for the checkpoint in `folder`, writes both into its decision.json and returns them.
 
     Films of the split whose label is the normal class, and abnormal films that have boxes, are fitted on; an abnormal film without a box
     says neither where a break is nor that there is none. false_boxes: how many boxes a film without a break may show, on the average.
+    head: fit a box head before that, to the films of the split `train` that have boxes and as many healthy ones, and write it beside the
+    weights; without it boxes and heat come from the patch head. licences: of the films that teach it; None: of all.
+
     Raises ValueError for a checkpoint that is no folder of one's own, has no decision.json or no patch head, for the split `train`, and
     where films with or without boxes are missing.
     """
@@ -58,17 +65,38 @@ def fit_boxes_of(
         raise ValueError(f"{folder}: no decision.json, so there is nothing to write boxes into")
     if predictor.patch_head is None:
         raise ValueError(f"{folder}: no patch head, so its patches say nothing; train it with box_loss over 0, or with patch_head: fitted")
+    predictor.box_head = None  # one that was fitted before has no say
+    if head:
+        require_split(data, "train", public_name(dataset) if isinstance(dataset, (str, Path)) else "dataset in memory")
+        predictor.box_head = _box_head(predictor, data["train"], licences, batch_size)
     part = data[split]
-    labels, boxes = scheme_labels(part, predictor.scheme, f"split {split!r}"), box_column(part)
-    normal = labels == predictor.scheme.normal_id
-    rows = [row for row in range(len(labels)) if labels[row] >= 0 and (normal[row] or boxes[row])]
-    films = Films(part, rows)
+    known = _known(predictor, part, split)
+    films = Films(part, list(known))
     maps = patch_maps(predictor, films, batch_size)
-    truths: list[Truth] = [() if normal[row] else boxes[row] for row in films.readable]
-    rule = fit_boxes(maps, truths, false_boxes_allowed=false_boxes)
+    truths = [known[row] for row in films.readable]
+    rule = fit_boxes(maps, truths, false_boxes_allowed=false_boxes, head="box" if head else "patch")
     scale = fit_heat(maps, truths, rule.smooth)
+    write_patch_head(predictor.box_head, own, BOX_HEAD)
     write_decision(replace(predictor.decision, boxes=rule, heat=scale), own)
     return rule, scale
+
+
+def _known(predictor: BonePredictor, part: Dataset, split: str) -> dict[int, Truth]:
+    """The rows of which it is known where breaks are: of those with boxes these, of the normal class none."""
+    labels, boxes = scheme_labels(part, predictor.scheme, f"split {split!r}"), box_column(part)
+    normal = labels == predictor.scheme.normal_id
+    return {row: () if normal[row] else boxes[row] for row in range(len(labels)) if labels[row] >= 0 and (normal[row] or boxes[row])}
+
+
+def _box_head(predictor: BonePredictor, part: Dataset, licences: Sequence[str] | None, batch_size: int) -> PatchHead:
+    """The head from all rows with boxes and as many of the normal class, drawn by a fixed seed."""
+    allowed = [licences is None or licence in licences for licence in text_column(part, "licence")]
+    known = {row: truth for row, truth in _known(predictor, part, "train").items() if allowed[row]}
+    broken, whole = ([row for row, truth in known.items() if bool(truth) is kind] for kind in (True, False))
+    rows = sorted([*broken, *np.random.default_rng(0).permutation(whole)[: len(broken)].tolist()])
+    films = Films(part, rows)
+    told = ((film, known[films.readable[-1]]) for film in films)  # the row of the film that was opened last
+    return fit_box_head(predictor, told, batch_size=batch_size)
 
 
 def patch_maps(predictor: BonePredictor, films: Iterable[npt.NDArray[np.uint8]], batch_size: int) -> list[PatchMap]:

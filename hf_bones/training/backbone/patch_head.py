@@ -1,7 +1,8 @@
 """The patch head of a checkpoint: the linear layer that `box_loss` trains to ask each patch whether a fracture box covers it.
 
-It stands in `patch_head.safetensors` beside the weights (`weight` (1, D), `bias` (1,), float32). transformers knows nothing of that file;
-`BonePredictor` reads it for a second look. Importing this module imports no torch.
+It stands in `patch_head.safetensors` beside the weights (`weight` (1, D), `bias` (1,), float32). A second layer of the same kind,
+`box_head.safetensors`, may be fitted to say which patch of a film is the likeliest, for boxes and heat maps. transformers knows nothing of
+these files; `BonePredictor` reads them. Importing this module imports no torch.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 FILE_NAME = "patch_head.safetensors"
+BOX_HEAD = "box_head.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,23 +29,23 @@ class PatchHead:
             raise ValueError(f"a patch head has one row of finite weights and a finite bias, got weights of shape {self.weight.shape}")
 
 
-def write_patch_head(head: PatchHead | None, folder: Path) -> None:
-    """Writes `folder`/patch_head.safetensors; without a head, takes away the one that an earlier run left there."""
+def write_patch_head(head: PatchHead | None, folder: Path, name: str = FILE_NAME) -> None:
+    """Writes `folder`/`name`; without a head, takes away the one that an earlier run left there."""
     from safetensors.numpy import save_file
 
-    path = folder / FILE_NAME
+    path = folder / name
     path.unlink(missing_ok=True)
     if head is not None:
         save_file({"weight": head.weight[None], "bias": np.array([head.bias], dtype=np.float32)}, path)
         path.chmod(0o644)
 
 
-def read_patch_head(folder: Path) -> PatchHead | None:
+def read_patch_head(folder: Path, name: str = FILE_NAME) -> PatchHead | None:
     """The patch head beside a checkpoint's weights, None where there is no file. Raises ValueError naming a file that is something else."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    path = folder / FILE_NAME
+    path = folder / name
     if not path.is_file():
         return None
     try:

@@ -57,7 +57,15 @@ RunTrial = Callable[[Recipe, Sequence[TrainerCallback]], TrainedModel]
 """Trains a recipe to a finished checkpoint in its `output_dir`, with callbacks for the Trainer."""
 
 NOTE_FILE = "search.json"
-WEIGHTS = ("model.safetensors", "patch_head.safetensors", "config.json", "preprocessor_config.json", "decision.json", "README.md")
+WEIGHTS = (
+    "model.safetensors",
+    "patch_head.safetensors",
+    "box_head.safetensors",
+    "config.json",
+    "preprocessor_config.json",
+    "decision.json",
+    "README.md",
+)
 REPEATS = 300  # resamples of validation groups for a trial's standard error
 
 

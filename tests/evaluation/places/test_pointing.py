@@ -11,10 +11,12 @@ from datasets import DatasetDict
 from tiny import bone_row, bone_rows, grey, telling_checkpoint
 
 from hf_bones.evaluation.places.fit import PatchMap, fit_boxes, fit_heat
+from hf_bones.evaluation.places.head import cover, fit_choice
 from hf_bones.evaluation.places.heat import CELLS, STEPS, asks, curves, heat_order, likeness, random_order, with_random_weights
 from hf_bones.evaluation.places.of_checkpoint import fit_boxes_of
 from hf_bones.evaluation.places.pointing import Truth, chance, false_boxes, hits, is_hit, peak, recall, region_places, top_points
 from hf_bones.inference.boxes import Box
+from hf_bones.inference.checkpoint import CheckpointError
 from hf_bones.inference.decision import DecisionRule, read_decision, write_decision
 from hf_bones.inference.heat import HeatScale
 from hf_bones.inference.predictor import BonePredictor
@@ -45,7 +47,7 @@ def test_baselines_see_no_film() -> None:
 
 
 def films(count: int = 40) -> tuple[list[PatchMap], list[Truth]]:
-    """Patch maps of films, every second with a break of 2 × 2 patches where the logits are high; one of five healthy ones has a high patch."""
+    """Patch maps of films, every second with a break of 2 × 2 patches of high logits; one of five healthy ones has a high patch."""
     random = np.random.default_rng(0)
     maps: list[PatchMap] = []
     truths: list[Truth] = []
@@ -82,6 +84,24 @@ def test_a_fitted_scale_leaves_most_healthy_films_without_colour() -> None:
     warm = np.array([not scale.is_silent(scale.cells(each.logits)) for each in maps])
     assert warm[::2].mean() <= 0.1 and warm[1::2].mean() > 0.5
     assert scale.fitted_on["n"] == 40 and scale.fitted_on["coloured_of_broken"] == warm[1::2].mean()
+
+
+def test_a_box_head_chooses_the_patch_of_its_film_where_patches_of_other_films_are_higher() -> None:
+    random = np.random.default_rng(0)
+    features, covered = [], []
+    for film in range(60):
+        own = random.normal(0, 0.3, size=(20, 4))
+        own[:, 1] += 3 * (film % 3)  # how bright the film is
+        if film % 2:
+            own[4, 0] += 2  # the break
+        own[7, 2] += 4  # a joint, on every film
+        features.append(own)
+        covered.append(np.where((np.arange(20) == 4) & (film % 2 == 1), 0.8, 0.0))
+    head = fit_choice(np.concatenate(features).astype(np.float32), np.concatenate(covered), np.ones(1200), [20] * 60)
+    logits = np.stack(features) @ head.weight + head.bias
+    assert (logits[1::2].argmax(axis=1) == 4).mean() > 0.95
+    assert head.weight[0] > 0 and (logits[::2] < 0).mean() > 0.95, "patches of healthy films stay low"
+    assert cover([(0.5, 0.5, 0.5, 0.25)], (4, 4), (4, 2)).tolist() == [[0, 0, 0, 0], [0.5, 0.5, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 0, 0]]
 
 
 @pytest.fixture(scope="module")
@@ -136,11 +156,19 @@ def test_a_checkpoint_gets_boxes_and_scale_and_says_what_it_lacks(folder: Path) 
         box = [[0.5, 0.5, 0.6, 0.6]] if number % 2 else []
         rows.append(bone_row(np.asarray(grey(60 + number, 50, number)), number, label=number % 2, boxes=box))
     data = DatasetDict(validation=bone_rows(rows), train=bone_rows(rows))
-    rule, scale = fit_boxes_of(folder, data, device="cpu")
+    rule, scale = fit_boxes_of(folder, data, device="cpu", head=False)
     stored = read_decision(folder)
     assert stored is not None and stored.boxes == rule and stored.heat == scale and rule.fitted_on["n"] == 24
-    finding = BonePredictor.from_pretrained(folder, device="cpu").predict(grey(80, 60), heatmap=True)[0]
-    assert finding.heat_scale == scale and len(finding.boxes) <= 5
+    with pytest.raises(ValueError, match="0 of 0 films"):
+        fit_boxes_of(folder, data, device="cpu", licences=["CC-BY-4.0"])
+    better, _ = fit_boxes_of(folder, data, device="cpu", licences=["CC0-1.0"])
+    assert (rule.head, better.head) == ("patch", "box") and better.fitted_on["pointing"] >= rule.fitted_on["pointing"]
+    predictor = BonePredictor.from_pretrained(folder, device="cpu")
+    finding = predictor.predict(grey(80, 60), heatmap=True)[0]
+    assert finding.heat_scale == predictor.decision.heat and len(finding.boxes) <= 5
+    (folder / "box_head.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"box_head\.safetensors, which does so, is missing"):
+        BonePredictor.from_pretrained(folder)
     with pytest.raises(ValueError, match="split 'train'"):
         fit_boxes_of(folder, data, split="train")
     with pytest.raises(ValueError, match="a checkpoint folder of your own"):

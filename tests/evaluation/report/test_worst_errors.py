@@ -71,7 +71,7 @@ def test_a_worst_error_has_its_film_with_boxes_its_heat_map_and_its_subtype(tmp_
     page = done.errors.read_text()
     assert page.count("<img") == 18 and page.count("Heat map for") == 9
     assert page.count("<dt>subtype</dt><dd>&lt;script&gt;") == 9 and "<script" not in page
-    assert "linear-gradient" in page and "<b>≥ 1</b>" in page and "log odds that the place adds" in page
+    assert "linear-gradient" in page and "<b>1 +</b>" in page and "log odds that the place adds" in page
     assert "blue frame" in page and "<dt>boxes</dt><dd>1</dd>" in page and "<dd>none in the dataset</dd>" in page
 
 
