@@ -109,17 +109,18 @@ def _moved(comparison: Comparison) -> str:
     ]
     if comparison.figures:
         parts += ["### Figures", bullets(f"{plain(each.sentence())}." for each in comparison.figures)]
-    moved, still = comparison.moved, [each for each in comparison.changes if not each.moved]
-    if moved:
-        parts += ["### Films and answers that moved", bullets(f"{plain(each.sentence())}." for each in moved)]
-    if still:
-        parts += ["### The rest", bullets(f"{plain(each.sentence())}." for each in still)]
+    if comparison.moved:
+        parts += ["### Films and answers that moved", bullets(f"{plain(each.sentence())}." for each in comparison.moved)]
+    head = ["measure", "before", "now", "distance", "by chance up to", "PSI", "moved"]
+    body = [[plain(cell) for cell in each.cells()] for each in comparison.changes]
+    parts += ["### Every measure", markdown_table(head, body)]
     if comparison.alone:
         parts.append(f"Not compared, since only one of the two has them: {', '.join(map(plain, comparison.alone))}.")
     parts.append(
-        "KS is the largest difference between two distributions (0 to 1), PSI the population stability index. *A little*, *clearly* and "
-        "*far* stand for a PSI below 0.1, below 0.25, and above. What chance reaches is worked out for as many patients as there are, and "
-        "allows for the number of measures. That something moved does not say that the model got worse: look at the figures, and at films."
+        "Before and now: the median, or the share of the word that changed most. KS is the largest difference between two distributions (0 "
+        "to 1), PSI the population stability index. *A little*, *clearly* and *far* stand for a PSI below 0.1, below 0.25, and above. What "
+        "chance reaches is worked out for as many patients as there are, and allows for the number of measures. That something moved does "
+        "not say that the model got worse: look at the figures, and at films."
     )
     return "\n\n".join(parts)
 
