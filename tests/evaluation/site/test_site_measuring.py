@@ -1,4 +1,4 @@
-"""Labels in a site's words, shares, refits, films that are missing, drift, CLAIM. Run: pytest tests/evaluation/site/test_site_measuring.py"""
+"""Labels in a site's words, shares, refits, missing films, drift, CLAIM. Run: pytest tests/evaluation/site/test_site_measuring.py"""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ QUICK = Resampling(repeats=200)
         (["negative", "positive", "fractured"], THREE_CLASS, ("healthy", "abnormal"), [0, 1, 1]),
         (["healthy", "fracture"], THREE_CLASS, ("healthy", "abnormal"), [0, 1]),
         (["healthy", "hairline", "comminuted"], THREE_CLASS, THREE_CLASS.names, [0, 1, 2]),
-        (["no fracture", "fracture", "comminuted"], TWO_CLASS, TWO_CLASS.names, [0, 1, 1]),
+        (["no fracture", "fracture", "comminuted"], TWO_CLASS, ("healthy", "abnormal"), [0, 1, 1]),
+        (["no fracture", "fracture"], TWO_CLASS, TWO_CLASS.names, [0, 1]),
         (["normal", "normal"], THREE_CLASS, ("healthy", "abnormal"), [0, 0]),
         (["not abnormal", "cyst"], THREE_CLASS, ("healthy", "abnormal"), [0, -1]),
     ],
@@ -94,7 +95,9 @@ def test_films_that_are_missing_follow_from_the_width_of_the_interval() -> None:
     truth = np.arange(400) % 2 == 0
     calls = np.where(np.random.default_rng(0).random(400) < 0.85, truth, ~truth).astype(np.int64)
     shares = operating_shares(truth, calls, [f"p{index}" for index in range(400)], QUICK)
-    found = {each.name: each for each in enough_films(shares, Figure(0.8, (0.7, 0.9), 200, "healthy", 200), {"abnormal": 200, "normal": 200})}
+    found = {
+        each.name: each for each in enough_films(shares, Figure(0.8, (0.7, 0.9), 200, "healthy", 200), {"abnormal": 200, "normal": 200})
+    }
     assert found["sensitivity"].half_width == pytest.approx(0.05, abs=0.012) and found["sensitivity"].needed == pytest.approx(200, abs=95)
     assert (found["AUROC(abnormal)"].needed, found["AUROC(abnormal)"].more) == (800, 600)
 

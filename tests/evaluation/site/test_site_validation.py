@@ -59,7 +59,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> tuple[Pa
 
 
 def test_every_film_is_scored_measured_or_named(site: tuple[Path, SiteRun]) -> None:
-    folder, done = site
+    _, done = site
     with done.films.open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == FILMS + 1
