@@ -53,9 +53,10 @@ def in_short(found: SiteFindings) -> list[str]:
     films, measured = found.films, found.measured
     counts = Counter(found.truth.names[label] for label in found.truth.labels if label >= 0)
     sides = ", ".join(f"{counts[name]} {plain(name)}" for name in found.truth.names if counts[name])
-    kind = "patients or other groups" if films.grouped else "films that are taken as independent"
+    groups = len(set(films.groups))
+    whose = f" of {groups} patients or other groups" if films.grouped else ", each taken as one of another patient"
     said = [
-        f"{len(films.rows)} films of {len(set(films.groups))} {kind}; {sum(counts.values())} have a label{f' ({sides})' if sides else ''}. "
+        f"{len(films.rows)} films{whose}; {sum(counts.values())} have a label{f' ({sides})' if sides else ''}. "
         f"{len(found.unreadable)} could not be read."
     ]
     if found.comparison is not None:
@@ -144,7 +145,8 @@ def _figures(measured: Measured) -> str:
             f"The refitted decision: temperature {measured.refit.rule.temperature:.3g} on top of "
             f"the shipped one, and abnormal from P(abnormal) "
             f"{measured.refit.rule.abnormal_from:.3f} on. Its figures come from fits to four fifths of the patients, each measured on the "
-            "fifth that it did not see. It stands beside the shipped decision in decision.json of this folder; the checkpoint is as it was."
+            "fifth that it did not see. It refers no film. It stands beside the shipped decision in "
+            "decision.json of this folder; the checkpoint is as it was."
         )
     elif isinstance(measured.refit, str):
         parts.append(measured.refit)
