@@ -49,7 +49,8 @@ def plot_confusion(rows: ScoredRows, parts: Sequence[Slice], path: Path) -> None
         axis.set_xlabel("predicted")
         axis.set_ylabel("true" if axis is axes[0] else "")
         axis.set_title(f"{part.title}, n = {counts.sum()}")
-    figure.suptitle("Confusion matrix: counts and share of each true class")
+    narrow = size * len(parts) < 4.8  # inches: two classes of one part
+    figure.suptitle("Confusion matrix:" + ("\n" if narrow else " ") + "counts and share of each true class")
     save_figure(figure, path)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from hf_bones.evaluation.report.figures import Figure
 from hf_bones.evaluation.site.operating import Share
+from hf_bones.metrics import MIN_ROWS
 
 WANTED = 0.05  # half the width of an interval that is narrow enough
 _GUESS = 0.85  # of a share that is not known yet
@@ -60,12 +61,12 @@ def films_for(share: float, half_width: float = WANTED) -> int:
 
 def _of_share(name: str, of: str, share: Share) -> Enough:
     figure = share.figure
-    if figure.interval is not None:
+    if figure.interval is not None and figure.value not in (0, 1):
         half = (figure.interval[1] - figure.interval[0]) / 2
         needed = math.ceil(share.count * (half / WANTED) ** 2)
         return Enough(name, of, share.count, half, needed, max(0, needed - share.count))
     # No measured interval: too few films, or no error among them. What films that do not depend on each other would need.
-    value = _GUESS if figure.value is None or share.count < 10 else figure.value
+    value = _GUESS if figure.value is None or share.count < MIN_ROWS else figure.value
     half_or_none = expected_half_width(value, share.count) if share.count else None
     needed = films_for(value)
     why = f"taken as {value:.2f}, each film of another patient"

@@ -50,10 +50,7 @@ def read_films(table: Path, choices: SiteChoices, scheme: LabelScheme) -> SiteFi
     """The films of a CSV, TSV, JSON lines or Parquet file. A table without labels is read as well.
 
     Raises `SourceError` (a ValueError) naming what cannot be read: no column of files, none of the files found, a cell of the wrong kind.
-    FileNotFoundError for a table that is not there.
     """
-    if not table.is_file():
-        raise FileNotFoundError(f"{table}: no such file; give a table of films, with a line such as file,label above them")
     reading = ReadingChoices(
         root=choices.root, file_column=choices.file_column, label_column=choices.label_column, group_column=choices.group_column
     )

@@ -91,9 +91,17 @@ def share_figure(value: float | None, interval: tuple[float, float] | None, coun
         return Figure(value, None, count, words, groups, f"only {groups} groups")
     if np.isnan(interval[0]):
         return Figure(value, None, count, words, groups, "undefined in over 5 % of the resamples")
-    if interval[0] == interval[1]:
+    if interval[0] == interval[1] and value not in (0, 1):
         return Figure(value, None, count, words, groups, "the same in every resample")
+    if interval[0] == interval[1]:  # none or all: that there was no error among 34 does not mean that there can be none
+        return Figure(value, exact_interval(value, groups), count, words, groups, f"exact, of {groups} groups")
     return Figure(value, interval, count, words, groups, f"{ROUGH}: only {groups} groups" if groups < ENOUGH_GROUPS else None)
+
+
+def exact_interval(value: float, groups: int, level: float = 0.95) -> tuple[float, float]:
+    """The interval (Clopper and Pearson 1934) of a share that is 0 or 1 in all of so many groups."""
+    open_end = ((1 - level) / 2) ** (1 / groups)
+    return (open_end, 1.0) if value == 1 else (0.0, 1 - open_end)
 
 
 def _resampled(

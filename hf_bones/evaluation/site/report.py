@@ -53,9 +53,10 @@ def in_short(found: SiteFindings) -> list[str]:
     films, measured = found.films, found.measured
     counts = Counter(found.truth.names[label] for label in found.truth.labels if label >= 0)
     sides = ", ".join(f"{counts[name]} {plain(name)}" for name in found.truth.names if counts[name])
-    kind = "patients or other groups" if films.grouped else "films that are taken as independent"
+    groups = len(set(films.groups))
+    whose = f" of {groups} patients or other groups" if films.grouped else ", each taken as one of another patient"
     said = [
-        f"{len(films.rows)} films of {len(set(films.groups))} {kind}; {sum(counts.values())} have a label{f' ({sides})' if sides else ''}. "
+        f"{len(films.rows)} films{whose}; {sum(counts.values())} have a label{f' ({sides})' if sides else ''}. "
         f"{len(found.unreadable)} could not be read."
     ]
     if found.comparison is not None:
@@ -109,17 +110,18 @@ def _moved(comparison: Comparison) -> str:
     ]
     if comparison.figures:
         parts += ["### Figures", bullets(f"{plain(each.sentence())}." for each in comparison.figures)]
-    moved, still = comparison.moved, [each for each in comparison.changes if not each.moved]
-    if moved:
-        parts += ["### Films and answers that moved", bullets(f"{plain(each.sentence())}." for each in moved)]
-    if still:
-        parts += ["### The rest", bullets(f"{plain(each.sentence())}." for each in still)]
+    if comparison.moved:
+        parts += ["### Films and answers that moved", bullets(f"{plain(each.sentence())}." for each in comparison.moved)]
+    head = ["measure", "before", "now", "distance", "by chance up to", "PSI", "moved"]
+    body = [[plain(cell) for cell in each.cells()] for each in comparison.changes]
+    parts += ["### Every measure", markdown_table(head, body)]
     if comparison.alone:
         parts.append(f"Not compared, since only one of the two has them: {', '.join(map(plain, comparison.alone))}.")
     parts.append(
-        "KS is the largest difference between two distributions (0 to 1), PSI the population stability index. *A little*, *clearly* and "
-        "*far* stand for a PSI below 0.1, below 0.25, and above. What chance reaches is worked out for as many patients as there are, and "
-        "allows for the number of measures. That something moved does not say that the model got worse: look at the figures, and at films."
+        "Before and now: the median, or the share of the word that changed most. KS is the largest difference between two distributions (0 "
+        "to 1), PSI the population stability index. *A little*, *clearly* and *far* stand for a PSI below 0.1, below 0.25, and above. What "
+        "chance reaches is worked out for as many patients as there are, and allows for the number of measures. That something moved does "
+        "not say that the model got worse: look at the figures, and at films."
     )
     return "\n\n".join(parts)
 
@@ -143,7 +145,8 @@ def _figures(measured: Measured) -> str:
             f"The refitted decision: temperature {measured.refit.rule.temperature:.3g} on top of "
             f"the shipped one, and abnormal from P(abnormal) "
             f"{measured.refit.rule.abnormal_from:.3f} on. Its figures come from fits to four fifths of the patients, each measured on the "
-            "fifth that it did not see. It stands beside the shipped decision in decision.json of this folder; the checkpoint is as it was."
+            "fifth that it did not see. It refers no film. It stands beside the shipped decision in "
+            "decision.json of this folder; the checkpoint is as it was."
         )
     elif isinstance(measured.refit, str):
         parts.append(measured.refit)

@@ -153,14 +153,10 @@ def checklist(found: Sequence[Answer]) -> str:
         parts.append(f"### Questions to you\n\nWrite your answers into {FILE} in this folder, and run the command again with --answers.")
         parts.append(bullets(f"**{answer.item.number}.** {plain(answer.question)}" for answer in asked))
     parts.append("### All items")
-    body = [
-        [
-            str(answer.item.number),
-            f"{plain(answer.item.part)}: {plain(answer.item.asks)}",
-            answer.state if answer.state == NOT_APPLICABLE or not answer.question else f"**{answer.state}**",
-            plain(answer.text) or "–",
-        ]
-        for answer in found
-    ]
-    parts.append(markdown_table(["item", "asks for", "state", "answer"], body))
+    body = []
+    for answer in found:
+        state = f"**{answer.state}**" if answer.question and answer.state != NOT_APPLICABLE else answer.state
+        asks = f"*{plain(answer.item.part)}. {plain(answer.item.asks)}.* {plain(answer.text)}"
+        body.append([str(answer.item.number), state, asks.strip()])
+    parts.append(markdown_table(["item", "state", "what it asks for, and what is known"], body))
     return "\n\n".join(parts)

@@ -72,7 +72,6 @@ class SiteFindings:
     scored: ScoredFilms
     truth: Truth
     measured: Measured | None
-    columns: Sequence[str]
     passed: Sequence[str]
     claim: Sequence[Answer]
     comparison: Comparison | None

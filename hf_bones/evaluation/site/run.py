@@ -55,10 +55,13 @@ def validate_site(
     questions; decision.json where a threshold could be refitted. Files of these names are replaced. Films without a label are scored and
     not measured; unreadable ones are listed. Raises ValueError for a table, a label or an earlier site.json that cannot be used.
     """
+    path = Path(table).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; give a table of films, with a line such as file,label above them")
     earlier = read_site(choices.compare) if choices.compare is not None else None
     said = read_answers(choices.answers)
     predictor = _load(model, choices)
-    films = read_films(Path(table).expanduser(), choices, predictor.scheme)
+    films = read_films(path, choices, predictor.scheme)
     truth = read_truth([row.label for row in films.rows], predictor.scheme, word_map(choices.label_map))
     scored = score_films(predictor, films, choices.batch_size)
     readable = [index for index, finding in enumerate(scored.findings) if finding.readable]
@@ -79,7 +82,8 @@ def validate_site(
         command=command,
     )
     warned = tuple(_cautions(films, scored, truth, measured))
-    known = known_of(predictor, films, scored, truth, measured, tuple(columns), warned, setup, choices.worst)
+    divided = () if measured is None else tuple(dict.fromkeys(each.column for each in measured.subgroups))
+    known = known_of(predictor, films, scored, truth, measured, divided, warned, setup, choices.worst)
     found = SiteFindings(
         setup,
         choices,
@@ -87,7 +91,6 @@ def validate_site(
         scored,
         truth,
         measured,
-        tuple(columns),
         passed,
         answers(known, said),
         None,

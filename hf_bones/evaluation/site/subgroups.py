@@ -54,7 +54,7 @@ def grouping_columns(columns: Mapping[str, Sequence[str]], keep: Sequence[int]) 
         numbers = _numbers(values) if len(values) > MOST or _AGE.fullmatch(name) else None
         if numbers is not None and len(values) > 1:
             found[name] = _cut(name, cells, numbers)
-        elif not 2 <= len(set(cells)) <= MOST + 1 or not values:
+        elif not 2 <= len(values) <= MOST:
             passed.append(f"{name} ({'no value' if not values else 'one value' if len(values) == 1 else f'{len(values)} values'})")
         else:
             found[name] = [cell or NOT_STATED for cell in cells]

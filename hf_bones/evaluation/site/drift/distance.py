@@ -19,7 +19,7 @@ from hf_bones.metrics.figures import Floats
 
 LEAST_GROUPS = 20  # of either set: below, nothing can be said
 CHANCE = 0.05
-_REPEATS = 2000
+_REPEATS = 4000
 _CELLS = 100  # into which values are sorted for the distance
 _TENTHS = 10
 _HALF = 0.5  # film lent to each word or tenth, so that one that is empty has a logarithm
@@ -46,6 +46,13 @@ class Change:
     def moved(self) -> bool:
         return self.limit is not None and self.distance > self.limit
 
+    def cells(self) -> list[str]:
+        """A line of the table: measure, before, now, distance, limit, PSI, moved or not."""
+        name = title(self.name) + (f": {self.word}" if self.word else "")
+        values = [f"{each:.3g}" if self.kind == "KS" else f"{100 * each:.0f} %" for each in (self.before, self.now)]
+        limit, moved = ("–", "too few patients") if self.limit is None else (f"{self.limit:.2f}", "yes" if self.moved else "no")
+        return [name, *values, f"{self.kind} {self.distance:.2f}", limit, f"{self.psi:.2f}", moved]
+
     def sentence(self) -> str:
         """What is to be said of it, in plain words, without a full stop."""
         size = "a little" if self.psi < LITTLE else "clearly" if self.psi < MUCH else "far"
@@ -56,11 +63,7 @@ class Change:
         if self.limit is None:
             return f"{title(self.name)}: too few patients to say whether it moved; {told}"
         limit = f"{self.kind} {self.distance:.2f}, by chance up to {self.limit:.2f}"
-        return (
-            f"{title(self.name)} moved {size}: {told} ({limit})"
-            if self.moved
-            else f"{title(self.name)} did not move by more than chance ({limit})"
-        )
+        return f"{title(self.name)} {f'moved {size}' if self.moved else 'did not move by more than chance'}: {told} ({limit})"
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any], seed: int = 0) -> tuple[list[Change], list[str]]:
