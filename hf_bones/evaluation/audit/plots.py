@@ -39,7 +39,7 @@ def plot_shares(counts: Mapping[str, Sequence[int]], names: Sequence[str], path:
 
 
 def plot_lines(groups: Mapping[str, Mapping[str, Figure]], what: str, path: Path, *, chance: float | None = None) -> None:
-    """A point with its interval for each figure, hollow without one; `groups`: series → name of a line → figure. No line without a value."""
+    """A point with its interval for each figure, hollow without one; `groups`: series → line → figure. No line without a value."""
     lines = list(dict.fromkeys(name for own in groups.values() for name, figure in own.items() if figure.value is not None))[:_MOST]
     figure = Canvas(figsize=(_WIDE, 1.5 + 0.36 * len(lines)), layout="constrained")
     axis = figure.subplots()
