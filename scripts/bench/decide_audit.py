@@ -1,4 +1,4 @@
-"""Would an audit find wrong labels? Some labels of train and validation are changed, and suspect labels are looked for: a part of decide.py.
+"""Would an audit find wrong labels? Some labels of train and validation are changed and looked for among the suspects: a part of decide.py.
 
     python scripts/bench/decide_audit.py data --cache features
 

@@ -39,7 +39,7 @@ def plot_shares(counts: Mapping[str, Sequence[int]], names: Sequence[str], path:
 
 
 def plot_lines(groups: Mapping[str, Mapping[str, Figure]], what: str, path: Path, *, chance: float | None = None) -> None:
-    """A point with its interval for each figure; `groups`: series → name of a line → figure. Lines without a value are left out."""
+    """A point with its interval for each figure, hollow without one; `groups`: series → line → figure. No line without a value."""
     lines = list(dict.fromkeys(name for own in groups.values() for name, figure in own.items() if figure.value is not None))[:_MOST]
     figure = Canvas(figsize=(_WIDE, 1.5 + 0.36 * len(lines)), layout="constrained")
     axis = figure.subplots()
@@ -55,7 +55,7 @@ def plot_lines(groups: Mapping[str, Mapping[str, Figure]], what: str, path: Path
             if found.interval is not None:
                 axis.plot(found.interval, [row + shift] * 2, color=colour, linewidth=1.8)
             fill = colour if found.interval is not None else "white"
-            label = series if first else None
+            label = series if first and len(groups) > 1 else None
             axis.plot(found.value, row + shift, marker="os^D"[place % 4], color=colour, markerfacecolor=fill, linestyle="none", label=label)
             first = False
     if chance is not None:
@@ -63,7 +63,7 @@ def plot_lines(groups: Mapping[str, Mapping[str, Figure]], what: str, path: Path
     axis.set_yticks(range(len(lines)), [_words(name) for name in lines])
     axis.set_ylim(len(lines) - 0.5, -0.5)
     axis.grid(axis="x", **GRID)
-    axis.set_xlabel(f"{what}; a line is the 95 % interval, a hollow point has none")
+    axis.set_xlabel(what)
     if len(groups) > 1 or chance is not None:
         figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
     save_figure(figure, path)
@@ -74,7 +74,7 @@ def plot_curves(curves: Mapping[str, tuple[npt.NDArray[np.float64], npt.NDArray[
     figure = Canvas(figsize=(_WIDE, 4.2), layout="constrained")
     axis = figure.subplots()
     for place, (name, (x, y)) in enumerate(curves.items()):
-        axis.plot(x, y, color=SERIES[place % len(SERIES)], linestyle=("-", "--", "-.", ":")[place % 4], label=_words(name))
+        axis.plot(x, y, color=SERIES[place % len(SERIES)], linestyle=("-", "--", "-.", ":")[place % 4], label=name.replace("_", " "))
     axis.set_xscale("log")
     ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
     axis.set_xticks(ticks, [f"{100 * tick:g} %" for tick in ticks])

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hf_bones.evaluation.audit.changes import FLIPS, MASKED
 from hf_bones.evaluation.audit.choices import AuditChoices
 from hf_bones.evaluation.audit.results import Audit, Section, Table
 from hf_bones.evaluation.report.cells import meanings
@@ -67,7 +68,7 @@ def audit_text(sections: Sequence[Section], about: AuditSetup) -> str:
     last = ["## What was audited", bullets(_setup(about))]
     if said := meanings(text):
         last += ["## What the words in the tables mean", bullets(said)]
-    method = render("evaluation/audit/method.md.j2", about=about, names=[section.name for section in sections])
+    method = render("evaluation/audit/method.md.j2", about=about, names=[section.name for section in sections], masked=MASKED, flips=FLIPS)
     return "\n\n".join([text, *last, method])
 
 

@@ -47,11 +47,13 @@ def share_of(hits: Sequence[bool] | Floats) -> Statistic:
     return share
 
 
-def figure_words(figure: Figure) -> str:
-    """`0.82 (0.78–0.86)`, or the value alone; `not defined` without one."""
+def figure_words(figure: Figure, more: str = "", *, form: str = ".2f") -> str:
+    """`0.82 (0.78–0.86)`, with `more` within the brackets; what there is of it; `not defined` without a value."""
     if figure.value is None:
         return "not defined"
-    return f"{figure.value:.2f}" + (f" ({figure.interval[0]:.2f}–{figure.interval[1]:.2f})" if figure.interval else "")
+    span = f"{figure.interval[0]:{form}}–{figure.interval[1]:{form}}" if figure.interval else ""
+    within = "; ".join(part for part in (span, more) if part)
+    return f"{figure.value:{form}}" + (f" ({within})" if within else "")
 
 
 def percent_words(figure: Figure) -> str:

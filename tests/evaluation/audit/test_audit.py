@@ -23,7 +23,7 @@ PHONE = 390  # px
 
 
 def films(start: int, count: int, **same: Any) -> Dataset:
-    """Bars that tell the class; every other broken film, and few healthy ones, are of the second source; two films a group."""
+    """Bars that tell the class; every other broken film, and few healthy ones, are of the second source."""
     rows = []
     for index in range(start, start + count):
         label = index % 3
@@ -36,7 +36,7 @@ def films(start: int, count: int, **same: Any) -> Dataset:
             "severity": (index % 7) / 6 if label else float("nan"),
         }
         pixels = bar_picture(label, index, height=64 + index // 2 % 9)
-        rows.append(bone_row(pixels, index, label=label, synthetic=False, group=f"g{index // 2}", **(known | same)))
+        rows.append(bone_row(pixels, index, label=label, synthetic=False, group=f"{known['source']}{index // 4}", **(known | same)))
     return bone_rows(rows)
 
 

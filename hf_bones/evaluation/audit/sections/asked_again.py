@@ -142,7 +142,7 @@ def _without_bones(as_is: Figure, hidden: Figure) -> str:
 def _difference_words(what: str, own: Mapping[str, Any], used: str, not_needed: str) -> str:
     difference: Figure = own["difference_of_auroc_abnormal"]
     auroc = figure_words(own["figures"]["auroc_abnormal"])
-    told = f"{what}, AUROC(abnormal) is {auroc}, {figure_words(difference)} beside the films as they are"
+    told = f"{what}, AUROC(abnormal) is {auroc}, a difference of {figure_words(difference, form='+.2f')} to the films as they are"
     if difference.interval is None:
         return f"{told}."
     if difference.interval[1] < 0:

@@ -55,7 +55,7 @@ def forest_part(audited: Audited) -> Section:
         return np.asarray(own - other)
 
     difference = weighed(gain, list(rows.groups), audited.resampling, n=int(min(abnormal.sum(), (~abnormal).sum())), of="either kind")
-    said = [_sentence(tables, difference.value, difference.interval, figure_words(difference))]
+    said = [_sentence(tables, difference.value, difference.interval, figure_words(difference, form="+.2f"))]
     plot_lines(
         {model: {_name(table): table.figures["auroc_abnormal"] for table in shown if table.model == model} for model in models},
         TITLES["auroc_abnormal"], audited.out / PICTURE, chance=0.5,
@@ -105,7 +105,7 @@ def _sentence(tables: list[SliceFigures], value: float | None, interval: tuple[f
     if interval is None:
         return f"{told}; the difference is {words}."
     if interval[0] > 0:
-        return f"{told}: the model is ahead by {words}."
+        return f"{told}: the model is ahead (difference {words})."
     if interval[1] < 0:
-        return f"{told}: the model is behind by {words}. It says less than how the films were made."
+        return f"{told}: the model is behind (difference {words}). It says less than how the films were made."
     return f"{told}: they have not been told apart (difference {words})."

@@ -67,7 +67,7 @@ def read_part(audited: Audited) -> Section:
         everywhere[word] = figure
         if not isinstance(within, str):
             healthy[word] = within[0]
-        cell = f"{figure_cell(within[0])}, chance {1 / len(within[1]):.2f}" if not isinstance(within, str) else f"– ({plain(within)})"
+        cell = f"{figure_cell(within[0])}, chance {1 / len(within[1]):.2f}" if not isinstance(within, str) else "– (too few films)"
         told = ", ".join(f"{plain(name)} {count}" for name, count in values.items())
         body.append((word, f"{figure_cell(figure)}", f"{1 / len(values):.2f}", cell, told))
         said.append(_sentence(word, figure, len(values)))
@@ -142,7 +142,7 @@ def _marked_share(films: Films, row: int) -> float:
 
 def _sentence(word: str, figure: Figure, values: int) -> str:
     chance = 1 / values
-    told = f"The {word} can be read from the features with a balanced accuracy of {figure_words(figure)} (chance {chance:.2f})"
+    told = f"The {word} can be read from the features with a balanced accuracy of {figure_words(figure, f'chance {chance:.2f}')}"
     if word == "markers":
         told = told.replace("The markers", "Whether a film bears markers")
     elif word in ("metal", "casts"):
