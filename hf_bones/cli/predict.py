@@ -84,7 +84,7 @@ def _files(paths: list[Path]) -> list[Path]:
 
 def _grouped(studies: str, paths: list[Path]) -> dict[str, list[Path]]:
     """Study → its files. Raises typer.BadParameter where paths and table say two things."""
-    from hf_bones.inference.study_lists import studies_of_dicom, studies_of_table
+    from hf_bones.inference.study.lists import studies_of_dicom, studies_of_table
 
     if studies != BY_DICOM:
         if paths:
@@ -142,7 +142,7 @@ def _predict_studies(
     """The same for studies, each after its views. Returns how many views were unreadable."""
     from hf_bones.images.opening_process import OpeningProcesses
     from hf_bones.inference.folder import heatmap_files, save_heatmap
-    from hf_bones.inference.study_paths import predict_studies, predict_studies_into
+    from hf_bones.inference.study.paths import predict_studies, predict_studies_into
 
     files = [path for views in studies.values() for path in views]
     pictures = heatmap_files(heatmaps, files) if heatmaps is not None else {}

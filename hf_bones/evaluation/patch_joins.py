@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from hf_bones.dataset.arrays.reading import stored_images
 from hf_bones.dataset.schema import require_split
+from hf_bones.evaluation.columns import text_column
 from hf_bones.evaluation.patch_join_choices import PatchJoinChoices, SecondLookChoices
-from hf_bones.evaluation.report.columns import text_column
 from hf_bones.evaluation.report.looks import own_folder
 from hf_bones.evaluation.report.run import load_splits, scheme_labels
 from hf_bones.images.opening import ImageRefusedError, open_image

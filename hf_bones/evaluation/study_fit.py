@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hf_bones.inference.study_join import MEAN, MOST_ABNORMAL, StudyJoin
+from hf_bones.inference.study.join import MEAN, MOST_ABNORMAL, StudyJoin
 from hf_bones.metrics.figures import weighted_auroc
 
 _CLEARLY = 0.002  # AUROC by which the second way must be better: the mean is the plainer one

@@ -20,7 +20,7 @@ from hf_bones.inference.conformal import Conformal, conformal_from
 from hf_bones.inference.heat import HeatScale, heat_from
 from hf_bones.inference.join import PatchJoin, patch_join_from
 from hf_bones.inference.second_look import SecondLook, second_look_from
-from hf_bones.inference.study_join import StudyJoin, study_join_from
+from hf_bones.inference.study.join import StudyJoin, study_join_from
 from hf_bones.inference.vector import VectorScaling, vector_from
 from hf_bones.labels import LabelScheme, scheme_from_dict
 from hf_bones.logits import softmax

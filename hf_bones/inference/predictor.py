@@ -10,6 +10,7 @@ Not here: loading the network (`network.py`), the heat map's method (`explain.py
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -29,8 +30,8 @@ from hf_bones.inference.heat import UNFITTED, HeatScale
 from hf_bones.inference.join import log_sum_exp
 from hf_bones.inference.network import best_device, content_mask, load_heads, load_network, logits_of_heads, patch_logits, plain_logits
 from hf_bones.inference.second_look import SCALE, TOP, SecondLook, evidence_of_doubtful, film_evidence
-from hf_bones.inference.study import study_finding
-from hf_bones.inference.verdict import verdict_of
+from hf_bones.inference.study.finding import study_finding
+from hf_bones.inference.verdict import finding_of
 from hf_bones.labels import LabelScheme
 from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec, fitted_shape, stack_inputs
@@ -129,7 +130,7 @@ class BonePredictor:
     def predict_study(self, views: Sequence[ImageSource], *, name: str = "study", **options: Any) -> Finding:
         """One finding for several views of one patient's examination, with each view's own in `views`.
 
-        `options` as for `predict`. See `study.study_finding` for how the views are joined; raises ValueError where there is none.
+        `options` as for `predict`. See `study_finding` for how the views are joined; raises ValueError where there is none.
         """
         return study_finding(name, self.predict(list(views), **options), self.decision)
 
@@ -269,33 +270,12 @@ class BonePredictor:
         return torch.from_numpy(stack_inputs(pixels, self.spec)).to(self.model.device)
 
     def _finding(self, source: str, answer: Answer) -> Finding:
-        calibrated = softmax(answer.calibrated[None])[0]
-        raw = softmax(answer.logits.astype(np.float64))
-        verdict, open_classes, reasons = verdict_of(self.decision, calibrated)
-        return Finding(
-            source=source,
-            verdict=verdict,
-            probabilities={name: float(p) for name, p in zip(self.names, calibrated, strict=True)},
-            raw_probabilities={name: float(p) for name, p in zip(self.names, raw, strict=True)},
-            prediction_set=open_classes,
-            reasons=reasons,
-            boxes=self.decision.boxes.shown(answer.boxes, is_normal=verdict == self.scheme.normal) if self.decision.boxes else (),
-            heatmap=answer.heatmap,
-            heat_scale=None if answer.heatmap is None else self.heat_scale,
-            calibrated=self.calibrated,
-            mirrored=answer.mirrored,
-            zoomed=answer.zoomed,
-            checkpoint=self.checkpoint,
-            revision=self.revision,
+        scale = None if answer.heatmap is None else self.heat_scale
+        return replace(
+            finding_of(source, answer, self.decision, self.checkpoint, self.revision), heat_scale=scale, calibrated=self.calibrated
         )
 
     def unreadable(self, source: str, error: ImageRefusedError) -> Finding:
         """The finding of an image that was refused."""
-        return Finding(
-            source=source,
-            verdict=UNREADABLE,
-            checkpoint=self.checkpoint,
-            revision=self.revision,
-            reasons=(error.reason.value, explain(error.reason), error.detail),
-            calibrated=self.calibrated,
-        )
+        reasons = (error.reason.value, explain(error.reason), error.detail)
+        return Finding(source, UNREADABLE, self.checkpoint, self.revision, reasons=reasons, calibrated=self.calibrated)

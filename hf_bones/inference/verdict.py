@@ -1,13 +1,15 @@
-"""What calibrated probabilities come to: a verdict, the classes left open, and why a film is referred."""
+"""What an answer comes to: a verdict, the classes left open, why a film is referred; and the finding that says so."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
+from hf_bones.inference.answer import Answer
 from hf_bones.inference.conformal import LOOK_AT_IT, refer_reasons
 from hf_bones.inference.decision import DecisionRule
-from hf_bones.inference.finding import REFER
+from hf_bones.inference.finding import REFER, Finding
+from hf_bones.logits import softmax
 
 UNFAMILIAR = "this image is unlike those that the model learnt from"
 
@@ -26,3 +28,24 @@ def verdict_of(
         return open_classes[0], open_classes, (f"{' and '.join(open_classes[1:])} is possible too",)
     shares = {name: float(share) for name, share in zip(decision.scheme.names, calibrated, strict=True)}
     return REFER, open_classes, refer_reasons(open_classes, shares, decision.conformal)
+
+
+def finding_of(source: str, answer: Answer, decision: DecisionRule, checkpoint: str, revision: str | None) -> Finding:
+    """The finding of one image that was read."""
+    names = decision.scheme.names
+    calibrated, raw = softmax(answer.calibrated[None])[0], softmax(answer.logits.astype(np.float64))
+    verdict, open_classes, reasons = verdict_of(decision, calibrated)
+    return Finding(
+        source=source,
+        verdict=verdict,
+        checkpoint=checkpoint,
+        revision=revision,
+        probabilities={name: float(share) for name, share in zip(names, calibrated, strict=True)},
+        raw_probabilities={name: float(share) for name, share in zip(names, raw, strict=True)},
+        prediction_set=open_classes,
+        reasons=reasons,
+        boxes=decision.boxes.shown(answer.boxes, is_normal=verdict == decision.scheme.normal) if decision.boxes else (),
+        heatmap=answer.heatmap,
+        mirrored=answer.mirrored,
+        zoomed=answer.zoomed,
+    )

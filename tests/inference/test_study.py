@@ -18,10 +18,10 @@ from hf_bones.images.opening import open_image
 from hf_bones.inference.decision import DecisionRule
 from hf_bones.inference.finding import NOT_A_BONE_XRAY, REFER, UNREADABLE, Finding
 from hf_bones.inference.predictor import BonePredictor
-from hf_bones.inference.study import study_finding
-from hf_bones.inference.study_join import StudyJoin, study_join_from
-from hf_bones.inference.study_lists import studies_of_dicom, studies_of_table
-from hf_bones.inference.study_paths import predict_studies_into
+from hf_bones.inference.study.finding import study_finding
+from hf_bones.inference.study.join import StudyJoin, study_join_from
+from hf_bones.inference.study.lists import studies_of_dicom, studies_of_table
+from hf_bones.inference.study.paths import predict_studies_into
 from hf_bones.labels import THREE_CLASS
 
 RULE = DecisionRule(1.0, THREE_CLASS, 56)

@@ -14,9 +14,9 @@ from hf_bones.evaluation.audit.answers import Answers, answers_to
 from hf_bones.evaluation.audit.changes import AS_IT_IS, Change
 from hf_bones.evaluation.audit.choices import AuditChoices
 from hf_bones.evaluation.audit.films import Films, films_of
+from hf_bones.evaluation.columns import image_names, row_columns
 from hf_bones.evaluation.compare.scores import fingerprint
 from hf_bones.evaluation.opinions.frozen import FrozenFeatures, frozen_features, learnt_from, load_backbone
-from hf_bones.evaluation.report.columns import image_names, row_columns
 from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.evaluation.report.rows import ScoredRows
 from hf_bones.evaluation.seen import SeenRows, seen_by

@@ -27,7 +27,7 @@ from hf_bones.evaluation.report.run import load_splits, scheme_labels, text_colu
 from hf_bones.evaluation.study_fit import fit_study
 from hf_bones.inference.checkpoint import find_checkpoint, find_seen_films
 from hf_bones.inference.decision import DecisionRule, write_decision
-from hf_bones.inference.study_join import StudyJoin
+from hf_bones.inference.study.join import StudyJoin
 from hf_bones.logits import softmax
 from hf_bones.record import public_name, sha256_rows
 

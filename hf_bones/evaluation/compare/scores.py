@@ -15,9 +15,9 @@ import numpy as np
 
 from hf_bones.config.recipe import DataConfig
 from hf_bones.dataset.schema import require_split
+from hf_bones.evaluation.columns import text_column
 from hf_bones.evaluation.opinions.stored_arrays import read_arrays, write_arrays
 from hf_bones.evaluation.report.baselines import FOREST, MAJORITY, keep_licences
-from hf_bones.evaluation.report.columns import text_column
 from hf_bones.evaluation.report.looks import count_look_somewhere, own_folder
 from hf_bones.evaluation.report.run import OPEN_SPLITS, fit_baselines, predict_rows, scheme_labels
 from hf_bones.inference.checkpoint import PROCESSOR_FILE, find_checkpoint

@@ -12,6 +12,7 @@ from PIL import Image
 
 from hf_bones.dataset.faults.advice import joining
 from hf_bones.dataset.schema import require_split
+from hf_bones.evaluation.columns import image_names, row_columns, text_column
 from hf_bones.evaluation.report.baselines import (
     FOREST,
     MAJORITY,
@@ -23,7 +24,6 @@ from hf_bones.evaluation.report.baselines import (
 )
 from hf_bones.evaluation.report.cautions import cautions
 from hf_bones.evaluation.report.choices import EvaluateChoices
-from hf_bones.evaluation.report.columns import image_names, row_columns, text_column
 from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.evaluation.report.looks import count_look_somewhere, own_folder
 from hf_bones.evaluation.report.report import evaluate_probabilities

@@ -1,6 +1,6 @@
 """Predicting studies into a CSV: the rows of a study's views, then the study's own, written together, so that a run can be resumed.
 
-Not here: which files are one study (`study_lists.py`), one row a file (`folder.py`).
+Not here: which files are one study (`lists.py`), one row a file (`folder.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from hf_bones.inference.finding import Finding, csv_columns, csv_row, open_csv
 from hf_bones.inference.folder import Made, require_new, rows_made
 from hf_bones.inference.predictor import BonePredictor, Opener
-from hf_bones.inference.study import study_finding
+from hf_bones.inference.study.finding import study_finding
 from hf_bones.pages.tables import CsvWriter
 
 STUDY = "study"  # the column in front of those of `csv_columns`: a study's own row has it and no file

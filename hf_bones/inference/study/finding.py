@@ -2,7 +2,7 @@
 
 A view that cannot be read, or is no bone radiograph, is left out and said to be.
 
-Not here: how their probabilities are joined (`study_join.py`), which files are one study (`study_lists.py`).
+Not here: how their probabilities are joined (`join.py`), which files are one study (`lists.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from hf_bones.inference.decision import DecisionRule
 from hf_bones.inference.finding import NOT_A_BONE_XRAY, UNREADABLE, Finding
-from hf_bones.inference.study_join import StudyJoin
+from hf_bones.inference.study.join import StudyJoin
 from hf_bones.inference.verdict import verdict_of
 
 
