@@ -54,11 +54,11 @@ def fit_study(
         join = StudyJoin(kind)
         scores = np.array([1 - join.joined(probabilities[list(pair)], normal_id)[normal_id] for pair in pairs])
         figures[kind] = _auroc(truth, scores)
-    single = np.array([1 - probabilities[pair[view], normal_id] for view in (0, 1) for pair in pairs])
+    single = np.array([1.0 - probabilities[pair[view], normal_id] for view in (0, 1) for pair in pairs])
     best = MOST_ABNORMAL if figures[MOST_ABNORMAL] > figures[MEAN] + _CLEARLY else MEAN
     told = {"studies": len(pairs), "made_up": True, "auroc_abnormal": {**figures, "one view": _auroc(np.tile(truth, 2), single)}}
     return StudyJoin(best, told)
 
 
-def _auroc(truth: npt.NDArray[np.bool_], scores: npt.NDArray[np.floating]) -> float:
+def _auroc(truth: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]) -> float:
     return float(weighted_auroc(truth, scores, np.ones((1, len(scores))))[0])

@@ -1,0 +1,50 @@
+"""Fits all that the bundled model decides by, on top of its weights: scaling, prediction sets, gate, boxes, heat scale, study.
+
+    python scripts/bench/bundled_decision.py DATA --out runs/decision            # the shipped model, its decision fitted anew
+    python scripts/bench/bundled_decision.py DATA --out runs/decision --adopt    # judged on test, its card written, and shipped
+
+DATA: a folder that `hf-bones build` wrote. Only rows under a licence that allows it are fitted on: films of validation for probabilities,
+sets, boxes and study, of training for the gate. `bundled.py` calls `fit_decision_of` for a model that it has made.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from bundled import LICENCES, adopt
+from harness import arguments
+
+from hf_bones.dataset.build import load_bones
+from hf_bones.evaluation.calibrate.choices import CalibrateChoices
+from hf_bones.evaluation.calibrate.run import calibrate_checkpoint
+from hf_bones.evaluation.gate.fit import fit_gate_of
+from hf_bones.evaluation.places.of_checkpoint import fit_boxes_of
+from hf_bones.inference.checkpoint import BUNDLED, find_folder
+
+RECIPE = "bundled"
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint with its decision")
+    parser.add_argument("--adopt", action="store_true", help="put it into the package")
+    options = parser.parse_args()
+    splits = load_bones(options.data)
+    if not options.out.is_dir():
+        shutil.copytree(find_folder(BUNDLED), options.out, ignore=shutil.ignore_patterns("__pycache__"))
+    fit_decision_of(options.out, splits)
+    if options.adopt:
+        adopt(options.out, splits)
+
+
+def fit_decision_of(folder: Path, splits: Any) -> None:
+    """Fits everything in `folder`/decision.json but the temperature and what the patches add, which come with the model."""
+    calibrate_checkpoint(folder, splits, choices=CalibrateChoices(licences=LICENCES), recipe=RECIPE)
+    fit_boxes_of(folder, splits)
+    fit_gate_of(folder, splits, licences=LICENCES)
+
+
+if __name__ == "__main__":
+    main()
