@@ -64,7 +64,7 @@ def meanings(text: str) -> list[str]:
     return [f"**{words}**: {said}" for form, words, said in _MEANINGS if re.search(form, text)]
 
 
-def few_rows(tables: Iterable[SliceFigures], least: int, word: str) -> tuple[list[SliceFigures], str]:
+def few_rows(tables: Iterable[SliceFigures], least: int, word: str, file: str = "metrics.json") -> tuple[list[SliceFigures], str]:
     """The tables of `least` rows or more, and `few_rows_line` of the others. Several models on the same rows count once."""
     shown, few = [], dict[str, int]()
     for table in tables:
@@ -72,11 +72,12 @@ def few_rows(tables: Iterable[SliceFigures], least: int, word: str) -> tuple[lis
             shown.append(table)
         else:
             few[table.name] = table.n
-    return shown, few_rows_line(few, least, word)
+    return shown, few_rows_line(few, least, word, file)
 
 
-def few_rows_line(few: Mapping[str, int], least: int, word: str) -> str:
-    """One line of Markdown on the `word`s ("region") that have fewer than `least` rows, given with their rows; "" for none."""
+def few_rows_line(few: Mapping[str, int], least: int, word: str, file: str = "metrics.json") -> str:
+    """One line of Markdown on the `word`s ("region") that have fewer than `least` rows, given with their rows; "" for none. `file` has
+    their figures."""
     if not few:
         return ""
     named = [f"{plain(name)} {count}" for name, count in list(few.items())[:_NAMED]]
@@ -85,7 +86,7 @@ def few_rows_line(few: Mapping[str, int], least: int, word: str) -> str:
     total = sum(few.values())
     return (
         f"{head} with fewer than {least} films{each}: {total} film{'s' * (total != 1)} ({', '.join(named)}{more}); not shown apart. "
-        "metrics.json has their figures."
+        f"{file} has their figures."
     )
 
 

@@ -38,7 +38,7 @@ def forest_part(audited: Audited) -> Section:
         for part in parts
         for model, own in models.items()
     ]
-    shown, few = few_rows(tables, audited.choices.least_rows, "source")
+    shown, few = few_rows(tables, audited.choices.least_rows, "source", "audit.json")
     body = tuple(
         (
             plain(_name(table)),

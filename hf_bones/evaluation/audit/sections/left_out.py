@@ -49,8 +49,9 @@ def left_out_part(audited: Audited) -> Section:
     found, missing = [], []
     for name, (own, shared) in places.items():
         others = np.flatnonzero(names != name)
-        if len(set(rows.labels[others].tolist())) < 2:
-            missing.append(f"{plain(name)}: the other sources hold films of one class only")
+        normal = rows.labels[others] == rows.scheme.normal_id
+        if normal.all() or not normal.any():
+            missing.append(f"{plain(name)}: the other sources hold {'only' if normal.any() else 'no'} films of {plain(rows.scheme.normal)}")
             continue
         scores = judged(features[others], rows.labels[others], features[own], len(rows.scheme.names), 3e-3, _SETTINGS.class_weights)
         found.append(_both(rows, own, shared, name, scores, with_it, audited))

@@ -24,7 +24,7 @@ from hf_bones.metrics.figures import specificity_suffix
 from hf_bones.metrics.headlines import TITLES, figure_name
 from hf_bones.pages.text import plain
 
-_THIRDS = ("smallest third", "middle third", "largest third")
+_KINDS = ("source", "view", "size")
 _AUROC, _BALANCED = "auroc_abnormal", "balanced_accuracy"
 
 
@@ -58,9 +58,10 @@ def parts_part(audited: Audited) -> Section:
             missing.append(found)
         else:
             slices += found
-    tables, few = [_figures(audited, _all(rows))], []
-    for kind in ("source", "view", "size"):
-        own, line = few_rows([_figures(audited, part) for part in slices if part.kind == kind], audited.choices.least_rows, kind)
+    every, few = [_figures(audited, part) for part in [_all(rows), *slices]], []
+    tables = every[:1]
+    for kind in _KINDS:
+        own, line = few_rows((table for table in every if table.kind == kind), audited.choices.least_rows, kind, "audit.json")
         tables += own
         few += [line] if line else []
     pictures = _picture(tables, audited, "parts.png") if len(tables) > 1 else {}
@@ -72,7 +73,7 @@ def parts_part(audited: Audited) -> Section:
         (_table(tables, audited),),
         pictures,
         (*missing, *few),
-        {"figures": tables},
+        {"figures": every},
     )
 
 
@@ -123,11 +124,7 @@ def _sizes(audited: Audited) -> list[Slice] | str:
         )
     first, second = np.percentile(known, [100 / 3, 200 / 3])
     masks = (sides <= first, (sides > first) & (sides <= second), sides > second)
-    return [
-        Slice("size", f"{title}: {sides[mask].min():.0f} to {sides[mask].max():.0f} px", mask)
-        for title, mask in zip(_THIRDS, masks, strict=True)
-        if mask.any()
-    ]
+    return [Slice("size", f"long side {sides[mask].min():.0f} to {sides[mask].max():.0f} px", mask) for mask in masks if mask.any()]
 
 
 def _long_side(audited: Audited, row: int) -> float:
@@ -189,13 +186,15 @@ def _break_words(tables: Sequence[SliceFigures]) -> list[str]:
     for word in ("a cast", "metal"):
         own, other = found.get(f"abnormal with {word}"), found.get(f"abnormal without {word}")
         if own is not None and other is not None:
-            said.append(f"With {word} on the abnormal films it is {figure_words(own)}, without {figure_words(other)}.")
+            apart = own.interval and other.interval and own.interval[0] > other.interval[1]
+            why = f": {word} goes with a higher score, whatever is broken" if apart else ""
+            said.append(f"With {word} on the abnormal films it is {figure_words(own)}, without {figure_words(other)}{why}.")
     return said or [f"AUROC(abnormal) on all films is {figure_words(whole)}; no part of them could be told apart."]
 
 
 def _range_words(tables: Sequence[SliceFigures]) -> list[str]:
-    said = []
-    for kind in ("source", "view", "size"):
+    said, little = [], []
+    for kind in _KINDS:
         own = {table.name: table.figures[_AUROC] for table in tables if table.kind == kind}
         known = {name: figure for name, figure in own.items() if figure.interval is not None}
         if len(known) >= 2:
@@ -210,4 +209,4 @@ def _range_words(tables: Sequence[SliceFigures]) -> list[str]:
             said.append(
                 f"By {kind}, {count or 'no'} part{'s' * (count != 1)} of {len(own)} has films enough of both kinds for an interval."
             )
-    return said or ["The films are not parted by source, view or size."]
+    return [*said, *little] or ["The films are not parted by source, view or size."]
