@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hf_bones.inference.gate import GateRule, gate_rule_from
 from hf_bones.inference.join import PatchJoin, patch_join_from
 from hf_bones.inference.second_look import SecondLook, second_look_from
 from hf_bones.labels import LabelScheme, scheme_from_dict
@@ -41,6 +42,7 @@ class DecisionRule:
     fitted_on: counts and losses of the fit, for the card.
     patches: how the patches of a film join its answer; None: they do not.
     second_look: how windows of a doubtful film join its answer; None: a second look was not fitted.
+    gate: the numbers of the gate, whose arrays stand beside; None: every image is taken for a film.
     """
 
     temperature: float
@@ -50,6 +52,7 @@ class DecisionRule:
     fitted_on: dict[str, Any] = field(default_factory=dict)
     patches: PatchJoin | None = None
     second_look: SecondLook | None = None
+    gate: GateRule | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.temperature) and self.temperature > 0):
@@ -160,6 +163,7 @@ def write_decision(decision: DecisionRule, folder: Path) -> Path:
             "fitted_on": decision.fitted_on,
             "patches": decision.patches.as_dict() if decision.patches is not None else None,
             "second_look": decision.second_look.as_dict() if decision.second_look is not None else None,
+            GateRule.KEY: decision.gate.as_dict() if decision.gate is not None else None,
         },
     )
     return path
@@ -181,6 +185,7 @@ def read_decision(folder: Path) -> DecisionRule | None:
         raise ValueError(f"{path}: 'thresholds' must be null or map each class to a number")
     patches = patch_join_from(data.get(PatchJoin.KEY), str(path))
     second_look = second_look_from(data.get(SecondLook.KEY), str(path))
+    gate = gate_rule_from(data.get(GateRule.KEY), str(path))
     try:
         return DecisionRule(
             temperature=float(data["temperature"]),
@@ -190,6 +195,7 @@ def read_decision(folder: Path) -> DecisionRule | None:
             fitted_on=dict(data.get("fitted_on") or {}),
             patches=patches,
             second_look=second_look,
+            gate=gate,
         )
     except KeyError as error:
         raise ValueError(

@@ -32,11 +32,15 @@ class Finding:
         probabilities: Class name → calibrated probability in [0, 1]; empty when unreadable.
         raw_probabilities: The same as the softmax gave them.
         prediction_set: The classes that the calibrated probabilities leave open; the likeliest one alone without thresholds.
-        reasons: For `unreadable` the refusal (`too_small`, …), what to do about it, and the detail; for `refer` sentences; otherwise empty.
+        reasons: For `unreadable` the refusal (`too_small`, …), what to do about it, and the detail; for `refer` and `not_a_bone_xray`
+            sentences; otherwise empty.
         heatmap: float32 (H, W) in [0, 1] on the upright image as opened, or None.
         calibrated: Whether the checkpoint came with a decision rule; without one both kinds of probabilities are the same.
         mirrored: Whether the probabilities rest on the mean of the logits of the image and of its mirror image; False when unreadable.
         zoomed: Whether the film was looked at a second time, in windows at twice the size; False where it was not doubtful.
+        gated: Whether the checkpoint has a gate, which says whether this is one bone radiograph; without one nobody looked.
+        familiarity: The share of films that the gate was not fitted on which are at least as far from those learnt from, in [0, 1]; None
+            without a gate.
         schema_version: Version of the fields, as in `to_dict`.
     """
 
@@ -52,6 +56,8 @@ class Finding:
     calibrated: bool = False
     mirrored: bool = False
     zoomed: bool = False
+    gated: bool = False
+    familiarity: float | None = None
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -71,6 +77,8 @@ class Finding:
             "calibrated": self.calibrated,
             "mirrored": self.mirrored,
             "zoomed": self.zoomed,
+            "gated": self.gated,
+            "familiarity": self.familiarity,
             "checkpoint": self.checkpoint,
             "revision": self.revision,
         }

@@ -10,10 +10,11 @@ Not here: loading the network (`network.py`), the heat map's method (`explain.py
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -22,10 +23,14 @@ from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Limits, R
 from hf_bones.inference import checkpoint as files
 from hf_bones.inference.decision import DecisionRule
 from hf_bones.inference.explain import HEATMAP_BATCH, heat_maps
-from hf_bones.inference.finding import REFER, UNREADABLE, Finding
+from hf_bones.inference.finding import UNREADABLE, Finding
+from hf_bones.inference.gate import Gate, GateAnswer
+from hf_bones.inference.gate_features import Watched, watched
+from hf_bones.inference.gate_pixels import colour_of, pixel_values
 from hf_bones.inference.join import log_sum_exp
 from hf_bones.inference.network import best_device, content_mask, load_network, load_patch_head, logits_and_patches, patch_logits
 from hf_bones.inference.second_look import SCALE, TOP, SecondLook, evidence_of_doubtful, film_evidence
+from hf_bones.inference.verdict import Answer, verdict_of
 from hf_bones.labels import LabelScheme
 from hf_bones.logits import softmax
 from hf_bones.preprocess import InputSpec, fitted_shape, stack_inputs
@@ -38,18 +43,8 @@ if TYPE_CHECKING:
     from hf_bones.training.backbone.patch_head import PatchHead
 
 ImageSource = str | Path | bytes | Image.Image | np.ndarray
+Colours = Sequence[float | None]  # of each image its mean chroma; None where no gate asks for it
 Opener = Callable[[ImageSource, Limits], Radiograph]  # `open_image`, or one that opens in another process
-
-
-class Answer(NamedTuple):
-    """What is said of one image: the network's own logits (C,), the calibrated ones (C,) with what patches and second look add, a heat map
-    where one was asked for, and how often the network looked."""
-
-    logits: np.ndarray
-    calibrated: np.ndarray
-    heatmap: np.ndarray | None
-    mirrored: bool
-    zoomed: bool
 
 
 class BonePredictor:
@@ -57,7 +52,7 @@ class BonePredictor:
 
     `spec` is the model input, `scheme` the classes with their definitions, `names` their names in the order of the outputs, `calibrated`
     whether a decision.json came with the checkpoint, `checkpoint` and `revision` what is loaded, `patch_head` what asks its patches for
-    breaks, if that came too. `decision` says whether and how their answers join the network's.
+    breaks, if that came too. `decision` says whether and how their answers join the network's. `gate` says what is no film, if it came too.
     """
 
     def __init__(
@@ -70,6 +65,7 @@ class BonePredictor:
         checkpoint: str,
         revision: str | None = None,
         patch_head: PatchHead | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.spec = spec
@@ -78,6 +74,7 @@ class BonePredictor:
         self.checkpoint = checkpoint
         self.revision = revision
         self.patch_head = patch_head
+        self.gate = gate
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, revision: str | None = None, device: str | None = None) -> BonePredictor:
@@ -92,7 +89,8 @@ class BonePredictor:
         decision, calibrated = files.decision_of(found, config, spec)
         model = load_network(found).to(device or best_device())
         head = load_patch_head(found, model, needed=decision.patches is not None)
-        return cls(model, spec, decision, calibrated=calibrated, checkpoint=found.name, revision=found.revision, patch_head=head)
+        own = {"checkpoint": found.name, "revision": found.revision, "patch_head": head, "gate": files.gate_of(found)}
+        return cls(model, spec, decision, calibrated=calibrated, **own)
 
     @property
     def scheme(self) -> LabelScheme:
@@ -151,7 +149,9 @@ class BonePredictor:
                     opened.append(opener(source, limits))
                 except ImageRefusedError as error:
                     opened.append(error)
-            answers = iter(self._classify([one.pixels for one in opened if isinstance(one, Radiograph)], heatmap, mirror, look, batch_size))
+            films = [(source, one) for (_, source), one in zip(batch, opened, strict=True) if isinstance(one, Radiograph)]
+            colours = [None if self.gate is None else colour_of(source, one, limits) for source, one in films]
+            answers = iter(self._classify([one.pixels for _, one in films], colours, heatmap, mirror, look, batch_size))
             for (index, source), one in zip(batch, opened, strict=True):
                 name = str(source) if isinstance(source, (str, Path)) else f"image[{index}]"
                 if isinstance(one, ImageRefusedError):
@@ -225,24 +225,32 @@ class BonePredictor:
         return [int(index) for index in without_normal.argmax(axis=1)]
 
     def _classify(
-        self, pixels: Sequence[np.ndarray], heatmap: bool, mirror: bool, look: SecondLook | None, batch_size: int
+        self, pixels: Sequence[np.ndarray], colours: Colours, heatmap: bool, mirror: bool, look: SecondLook | None, batch_size: int
     ) -> list[Answer]:
         """What there is to say of each image of one batch."""
         if not pixels:
             return []
-        outputs, evidence = self.views(pixels, mirror=mirror)
+        with nullcontext() if self.gate is None else self.watched(pixels) as seen:
+            outputs, evidence = self.views(pixels, mirror=mirror)
+        gated: Sequence[GateAnswer | None] = [None] * len(pixels)
+        if self.gate is not None and seen is not None:
+            gated = self.gate.answers(seen.features, list(map(pixel_values, pixels, colours)))
         calibrated = self.decision.calibrated(outputs, evidence)
         zoomed = np.zeros(len(pixels), dtype=bool)
         if look is not None:
             abnormal = 1 - softmax(calibrated)[:, self.scheme.normal_id]
             ask = partial(self.evidence, scale=look.scale, top=look.top, batch_size=batch_size)
-            seen = evidence_of_doubtful(look, abnormal, pixels, ask, mirror)
-            calibrated, zoomed = self.decision.looked_again(calibrated, seen, look), ~np.isnan(seen)
+            again = evidence_of_doubtful(look, abnormal, pixels, ask, mirror)
+            calibrated, zoomed = self.decision.looked_again(calibrated, again, look), ~np.isnan(again)
         maps: list[np.ndarray | None] = [None] * len(pixels)
         if heatmap:
             maps = [*self.explain(pixels, [self.names[index] for index in self._likeliest_abnormal(outputs)])]
-        answers = zip(outputs, calibrated, maps, zoomed, strict=True)
-        return [Answer(own, joined, heat, mirror, bool(again)) for own, joined, heat, again in answers]
+        answers = zip(outputs, calibrated, maps, zoomed, gated, strict=True)
+        return [Answer(own, joined, heat, mirror, bool(twice), gate) for own, joined, heat, twice, gate in answers]
+
+    def watched(self, pixels: Sequence[np.ndarray]) -> AbstractContextManager[Watched]:
+        """Within it the next forward pass, which must be of these opened images, leaves the features that a gate knows images by."""
+        return watched(self.model, self._content(pixels))
 
     def _content(self, pixels: Sequence[np.ndarray]) -> torch.Tensor:
         """Where the inputs of these images hold picture and no padding, bool (B, S, S)."""
@@ -258,15 +266,7 @@ class BonePredictor:
         calibrated = softmax(answer.calibrated[None])[0]
         raw = softmax(answer.logits.astype(np.float64))
         open_classes = self.decision.prediction_set(calibrated.tolist())
-        reasons: tuple[str, ...] = ()
-        if len(open_classes) == 1:
-            verdict = open_classes[0]
-        else:
-            verdict = REFER
-            reasons = (
-                f"{' and '.join(open_classes)} are both possible" if open_classes else "no class is likely enough",
-                "a radiologist should look at this image",
-            )
+        verdict, reasons = verdict_of(open_classes, answer.gate)
         return Finding(
             source=source,
             verdict=verdict,
@@ -278,6 +278,8 @@ class BonePredictor:
             calibrated=self.calibrated,
             mirrored=answer.mirrored,
             zoomed=answer.zoomed,
+            gated=answer.gate is not None,
+            familiarity=None if answer.gate is None else answer.gate.familiarity,
             checkpoint=self.checkpoint,
             revision=self.revision,
         )

@@ -31,6 +31,9 @@ def mosaic(rng: np.random.Generator, films: Sequence[Picture], rows: int, column
         else:
             film.thumbnail((width, height), Image.Resampling.BOX)
         row, column = divmod(number, columns)
-        at = (gutter + column * (width + gutter) + (width - film.width) // 2, gutter + row * (height + gutter) + (height - film.height) // 2)
+        at = (
+            gutter + column * (width + gutter) + (width - film.width) // 2,
+            gutter + row * (height + gutter) + (height - film.height) // 2,
+        )
         sheet.paste(film, at)
     return np.asarray(sheet)

@@ -1,5 +1,6 @@
-"""Pictures that are no bone radiograph, by kind, drawn from a seed: what a gate is fitted against (Hendrycks et al., "Deep anomaly
-detection with outlier exposure", ICLR 2019). No picture of anybody's is needed, and a fit is made again bit for bit.
+"""Pictures that are no bone radiograph, by kind, drawn from a seed: what a finished gate is shown, so that its record says what it refuses.
+
+Nothing is fitted to them. No picture of anybody's is needed, and the same seed gives the same pictures.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def _draw_into(rng: np.random.Generator, axes: object) -> None:
     kind = rng.integers(6)
     x = np.linspace(0, rng.uniform(1, 50), int(rng.integers(10, 120)))
     if kind == 0:
-        for each in range(int(rng.integers(1, 5))):
+        for _ in range(int(rng.integers(1, 5))):
             axes.plot(x, np.cumsum(rng.normal(size=x.size)) + np.sin(x) * rng.uniform(0, 5), label=words(rng, 1), lw=rng.uniform(0.8, 2.5))
         axes.legend()
     elif kind == 1:
@@ -109,7 +109,9 @@ def screen(rng: np.random.Generator) -> Picture:
     """A program's window: bars, menus, buttons, lists, panels with text or a picture; dark or light."""
     width, height = int(rng.integers(380, 640)), int(rng.integers(300, 460))
     dark = rng.random() < 0.5
-    ground, text = (int(rng.integers(10, 70)), int(rng.integers(170, 256))) if dark else (int(rng.integers(200, 256)), int(rng.integers(0, 90)))
+    ground, text = (
+        (int(rng.integers(10, 70)), int(rng.integers(170, 256))) if dark else (int(rng.integers(200, 256)), int(rng.integers(0, 90)))
+    )
     sheet = Image.new("L", (width, height), ground)
     draw = ImageDraw.Draw(sheet)
     size = rng.uniform(8, 14)
@@ -133,7 +135,9 @@ def screen(rng: np.random.Generator) -> Picture:
         else:
             draw.rectangle(box, fill=int(np.clip(ground + rng.integers(-30, 30), 0, 255)), outline=text)
             for row in range(int((box[3] - box[1]) / size / 1.5)):
-                draw.text((left + 4, top + size * 1.5 * row), words(rng, 4)[: int((box[2] - left) / size * 1.7)], fill=text, font=_font(size))
+                draw.text(
+                    (left + 4, top + size * 1.5 * row), words(rng, 4)[: int((box[2] - left) / size * 1.7)], fill=text, font=_font(size)
+                )
     return np.asarray(sheet)
 
 
@@ -163,7 +167,9 @@ def logo(rng: np.random.Generator) -> Picture:
         else:
             draw.arc(box, rng.uniform(0, 180), rng.uniform(180, 360), fill=tone, width=max(3, int(radius * 0.2)))
     if rng.random() < 0.6:
-        draw.text((least * 0.05, height * rng.uniform(0.2, 1.6)), words(rng, 1), fill=int(255 - ground), font=_font(least * rng.uniform(0.1, 0.3)))
+        draw.text(
+            (least * 0.05, height * rng.uniform(0.2, 1.6)), words(rng, 1), fill=int(255 - ground), font=_font(least * rng.uniform(0.1, 0.3))
+        )
     return np.asarray(sheet.resize((width, height), Image.Resampling.BOX))
 
 
@@ -176,7 +182,9 @@ def drawing(rng: np.random.Generator) -> Picture:
     for _ in range(int(rng.integers(4, 40))):
         along = np.linspace(0, 1, 60)
         scale = min(height, width) * rng.uniform(0.03, 0.5)
-        curve = np.stack([np.cumsum(rng.normal(0, 1, 4) @ np.sin(np.outer(np.arange(1, 5), along * 6 + rng.uniform(0, 6))) * 0.05) for _ in "xy"])
+        curve = np.stack(
+            [np.cumsum(rng.normal(0, 1, 4) @ np.sin(np.outer(np.arange(1, 5), along * 6 + rng.uniform(0, 6))) * 0.05) for _ in "xy"]
+        )
         points = (curve * scale + np.array([[rng.uniform(0, width)], [rng.uniform(0, height)]])).T
         joined = [tuple(point) for point in points.tolist()]
         if rng.random() < 0.25:
@@ -188,6 +196,8 @@ def drawing(rng: np.random.Generator) -> Picture:
             draw.line([left + step * number, top, left + step * number + 40, top + 90], fill=ink, width=1)
     shown = np.asarray(sheet).astype(np.float64)
     if rng.random() < 0.5:
-        shown = ndimage.gaussian_filter(shown, rng.uniform(0.4, 1.5)) + rng.uniform(0, 8) * power_noise(rng, height, width, rng.uniform(0, 1.5))
+        shown = ndimage.gaussian_filter(shown, rng.uniform(0.4, 1.5)) + rng.uniform(0, 8) * power_noise(
+            rng, height, width, rng.uniform(0, 1.5)
+        )
     grey = np.clip(shown, 0, 255).astype(np.uint8)
     return 255 - grey if rng.random() < 0.35 else grey

@@ -1,4 +1,4 @@
-"""Pictures without a thing on them: noise of several kinds, stripes, squares, gradients. What a gate learns to refuse, drawn from a seed."""
+"""Pictures without a thing on them, drawn from a seed: noise of several kinds, stripes, squares, gradients."""
 
 from __future__ import annotations
 

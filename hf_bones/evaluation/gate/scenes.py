@@ -17,32 +17,33 @@ from hf_bones.evaluation.gate.patterns import Floats, Picture, power_noise, side
 def leaves(rng: np.random.Generator) -> Picture:
     """Discs, boxes and polygons of all sizes that cover one another, each with a texture and a light of its own."""
     height, width = sides(rng)
-    canvas = to_grey(power_noise(rng, height, width, 1.2), -3, 3).astype(np.float64)
-    textures = [power_noise(rng, height, width, exponent) for exponent in rng.uniform(0.3, 2.0, 4)]
+    count = int(rng.integers(25, 200))
+    radius = min(height, width) * np.minimum(0.5, 0.025 * rng.pareto(1.2, count) + 0.02)
+    places = rng.uniform(0, 1, (count, 2)) * (height, width)
+    front = _things(rng, height, width, places, radius)
     y, x = np.mgrid[:height, :width]
-    for _ in range(int(rng.integers(25, 140))):
-        radius = min(height, width) * min(0.5, 0.025 * rng.pareto(1.2) + 0.02)
-        cy, cx = rng.uniform(0, height), rng.uniform(0, width)
-        mask = _shape_mask(rng, height, width, cy, cx, radius)
-        angle = rng.uniform(0, 2 * np.pi)
-        light = ((x - cx) * np.cos(angle) + (y - cy) * np.sin(angle)) / radius * rng.uniform(0, 30)
-        filled = rng.uniform(10, 245) + light + textures[rng.integers(4)] * rng.uniform(0, 25)
-        canvas = np.where(mask, filled, canvas)
-    return _photographed(rng, canvas)
+    angle = rng.uniform(0, 2 * np.pi, count)
+    slope = rng.uniform(0, 30, count) / radius
+    light = (x - places[front, 1]) * (np.cos(angle) * slope)[front] + (y - places[front, 0]) * (np.sin(angle) * slope)[front]
+    textures = np.stack([power_noise(rng, height, width, exponent) for exponent in rng.uniform(0.3, 2.0, 3)])
+    grain = np.take_along_axis(textures, rng.integers(0, 3, count)[front][None], axis=0)[0] * rng.uniform(0, 25, count)[front]
+    return _photographed(rng, rng.uniform(10, 245, count)[front] + light + grain)
 
 
-def _shape_mask(rng: np.random.Generator, height: int, width: int, cy: float, cx: float, radius: float) -> np.ndarray:
-    picture = Image.new("1", (width, height))
+def _things(rng: np.random.Generator, height: int, width: int, places: Floats, radii: Floats) -> np.ndarray:
+    """Which thing is in front at each pixel, (H, W): 0, the ground, or a later one."""
+    picture = Image.new("I", (width, height), 0)
     draw = ImageDraw.Draw(picture)
-    kind = rng.integers(3)
-    if kind == 0:
-        across = radius * rng.uniform(0.4, 1)
-        draw.ellipse([cx - across, cy - radius, cx + across, cy + radius], fill=1)
-    else:
+    for number, ((cy, cx), radius) in enumerate(zip(places, radii, strict=True)):
+        kind = rng.integers(3)
+        if kind == 0:
+            across = radius * rng.uniform(0.4, 1)
+            draw.ellipse([cx - across, cy - radius, cx + across, cy + radius], fill=number)
+            continue
         corners = 4 if kind == 1 else int(rng.integers(3, 9))
         turns = np.sort(rng.uniform(0, 2 * np.pi, corners)) if kind == 2 else np.arange(4) * np.pi / 2 + rng.uniform(0, 1.5)
         reach = radius * (rng.uniform(0.5, 1.3, corners) if kind == 2 else np.ones(4))
-        draw.polygon([(cx + r * np.cos(a), cy + r * np.sin(a)) for r, a in zip(reach, turns, strict=True)], fill=1)
+        draw.polygon([(cx + r * np.cos(a), cy + r * np.sin(a)) for r, a in zip(reach, turns, strict=True)], fill=number)
     return np.asarray(picture)
 
 
@@ -101,8 +102,9 @@ def fur(rng: np.random.Generator) -> Picture:
     grain = power_noise(rng, height, width, rng.uniform(0.0, 0.6))
     y, x = np.mgrid[:height, :width].astype(np.float64)
     total = np.zeros((height, width))
-    for step in range(-8, 9):
-        total += ndimage.map_coordinates(grain, [y + step * np.sin(flow), x + step * np.cos(flow)], order=1, mode="reflect")
+    for step in range(-8, 9, 2):
+        down = np.clip(np.rint(y + step * np.sin(flow)), 0, height - 1).astype(np.int64)
+        total += grain[down, np.clip(np.rint(x + step * np.cos(flow)), 0, width - 1).astype(np.int64)]
     light = power_noise(rng, height, width, 1.8) * rng.uniform(10, 50)
     return _photographed(rng, 128 + total / total.std() * rng.uniform(15, 45) + light)
 

@@ -97,7 +97,9 @@ def ct_head(rng: np.random.Generator) -> Picture:
         ventricle = _wobbly(rng, y, x, (rng.uniform(-0.15, 0.1), side * 0.08), (0.25, 0.05), 0.2)
         values[ventricle > 0] = 5
     for _ in range(int(rng.integers(0, 6))):
-        hollow = _wobbly(rng, y, x, (rng.uniform(-0.7, 0.3), rng.uniform(-0.4, 0.4)), (rng.uniform(0.05, 0.2), rng.uniform(0.04, 0.15)), 0.3)
+        hollow = _wobbly(
+            rng, y, x, (rng.uniform(-0.7, 0.3), rng.uniform(-0.4, 0.4)), (rng.uniform(0.05, 0.2), rng.uniform(0.04, 0.15)), 0.3
+        )
         values[(hollow > -0.25) & (head > scalp)] = rng.choice([600, 1000])
         values[(hollow > 0) & (head > scalp)] = rng.choice([-1000, -1000, 20])
     if rng.random() < 0.5:
@@ -140,7 +142,9 @@ def mri_joint(rng: np.random.Generator) -> Picture:
     shown *= 1 + 0.08 * power_noise(rng, size, size, 1.2)
     for _ in range(int(rng.integers(3, 8))):
         side = rng.choice([-1, 1])
-        muscle = _wobbly(rng, y, x, (rng.uniform(-0.9, 0.9), side * rng.uniform(0.3, 0.8) * half), (rng.uniform(0.3, 0.8), rng.uniform(0.06, 0.2)), 0.1)
+        muscle = _wobbly(
+            rng, y, x, (rng.uniform(-0.9, 0.9), side * rng.uniform(0.3, 0.8) * half), (rng.uniform(0.3, 0.8), rng.uniform(0.06, 0.2)), 0.1
+        )
         streaks = 1 + 0.15 * power_noise(rng, size, size, 1.0)
         shown = np.where((muscle > 0) & (np.abs(x) < half), rng.uniform(0.15, 0.4) * streaks, shown)
     if rng.random() < 0.5:  # two bones of a joint
@@ -162,7 +166,9 @@ def ultrasound(rng: np.random.Generator) -> Picture:
     """A fan or a block of speckle in layers on black."""
     size = int(rng.integers(280, 560))
     y, x = _grid(size)
-    shown = np.abs(power_noise(rng, size, size, 0.5)) * (0.5 + 0.4 * np.sin((y + 0.1 * power_noise(rng, size, size, 1.6)) * rng.uniform(4, 15)))
+    shown = np.abs(power_noise(rng, size, size, 0.5)) * (
+        0.5 + 0.4 * np.sin((y + 0.1 * power_noise(rng, size, size, 1.6)) * rng.uniform(4, 15))
+    )
     for _ in range(int(rng.integers(1, 4))):
         hollow = _wobbly(rng, y, x, (rng.uniform(-0.5, 0.6), rng.uniform(-0.4, 0.4)), (rng.uniform(0.08, 0.3), rng.uniform(0.08, 0.3)), 0.2)
         shown = np.where(hollow > 0, shown * 0.1, shown)
