@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from hf_bones.inference.boxes import Box
+from hf_bones.inference.gate import GateAnswer
 
 
 class Answer(NamedTuple):
     """What is said of one image: the network's own logits (C,), the calibrated ones (C,) with what patches and second look add, its boxes,
-    shown or not, a heat map where one was asked for, and how often the network looked."""
+    shown or not, a heat map where one was asked for, how often the network looked, and what the gate says where there is one."""
 
     logits: np.ndarray
     calibrated: np.ndarray
@@ -19,3 +20,4 @@ class Answer(NamedTuple):
     heatmap: np.ndarray | None
     mirrored: bool
     zoomed: bool
+    gate: GateAnswer | None = None

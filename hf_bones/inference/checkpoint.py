@@ -14,6 +14,8 @@ from typing import Any
 from hf_bones.curation.duplicates.seen_films import SEEN_FILE, SeenFilms, read_seen_films
 from hf_bones.inference.decision import FILE_NAME as DECISION_FILE
 from hf_bones.inference.decision import DecisionRule, read_decision
+from hf_bones.inference.gate import FILE_NAME as GATE_FILE
+from hf_bones.inference.gate import Gate, read_gate
 from hf_bones.inference.second_look import SecondLook
 from hf_bones.labels import SHIPPED_SCHEMES, LabelClass, LabelScheme
 from hf_bones.preprocess import InputSpec, spec_from_processor
@@ -41,6 +43,7 @@ NEEDED_FILES = (
     "model-*-of-*.safetensors",
     PATCH_HEAD_FILE,
     BOX_HEAD_FILE,
+    GATE_FILE,
     DECISION_FILE,
     RECORD_FILE,
 )
@@ -207,6 +210,14 @@ def decision_of(checkpoint: Checkpoint, config: dict[str, Any], spec: InputSpec)
             "calibrate this checkpoint again"
         )
     return decision, True
+
+
+def gate_of(checkpoint: Checkpoint) -> Gate | None:
+    """A checkpoint's gate, None where it has none. Raises `CheckpointError` for one that is malformed or not all there."""
+    try:
+        return read_gate(checkpoint.folder)
+    except ValueError as error:
+        raise CheckpointError(f"{checkpoint.name}: {error}") from error
 
 
 def scheme_of(config: dict[str, Any], source: str) -> LabelScheme:

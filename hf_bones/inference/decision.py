@@ -17,6 +17,7 @@ import numpy as np
 
 from hf_bones.inference.boxes import BoxRule, boxes_from
 from hf_bones.inference.conformal import Conformal, conformal_from
+from hf_bones.inference.gate import GateRule, gate_rule_from
 from hf_bones.inference.heat import HeatScale, heat_from
 from hf_bones.inference.join import PatchJoin, patch_join_from
 from hf_bones.inference.second_look import SecondLook, second_look_from
@@ -50,6 +51,7 @@ class DecisionRule:
     second_look: how windows of a doubtful film join its answer; None: a second look was not fitted.
     boxes: how patch logits become boxes; None: there are no boxes. heat: the fitted scale of heat maps; None: log odds (`heat.UNFITTED`).
     study: how the views of a study make one answer; None: by their mean.
+    gate: the numbers of the gate, whose arrays stand beside; None: every image is taken for a film.
     """
 
     temperature: float
@@ -64,6 +66,7 @@ class DecisionRule:
     boxes: BoxRule | None = None
     heat: HeatScale | None = None
     study: StudyJoin | None = None
+    gate: GateRule | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.temperature) and self.temperature > 0):
@@ -203,6 +206,7 @@ def write_decision(decision: DecisionRule, folder: Path) -> Path:
             BoxRule.KEY: decision.boxes.as_dict() if decision.boxes is not None else None,
             HeatScale.KEY: decision.heat.as_dict() if decision.heat is not None else None,
             StudyJoin.KEY: decision.study.as_dict() if decision.study is not None else None,
+            GateRule.KEY: decision.gate.as_dict() if decision.gate is not None else None,
         },
     )
     return path
@@ -228,6 +232,7 @@ def read_decision(folder: Path) -> DecisionRule | None:
     second_look = second_look_from(data.get(SecondLook.KEY), str(path))
     study = study_join_from(data.get(StudyJoin.KEY), str(path))
     boxes, heat = boxes_from(data.get(BoxRule.KEY), str(path)), heat_from(data.get(HeatScale.KEY), str(path))
+    gate = gate_rule_from(data.get(GateRule.KEY), str(path))
     try:
         return DecisionRule(
             temperature=float(data["temperature"]),
@@ -242,6 +247,7 @@ def read_decision(folder: Path) -> DecisionRule | None:
             boxes=boxes,
             heat=heat,
             study=study,
+            gate=gate,
         )
     except KeyError as error:
         raise ValueError(

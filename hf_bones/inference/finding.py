@@ -35,8 +35,8 @@ class Finding:
         probabilities: Class name → calibrated probability in [0, 1]; empty when unreadable.
         raw_probabilities: The same as the softmax gave them.
         prediction_set: The classes that the calibrated probabilities leave open; the likeliest one alone without thresholds.
-        reasons: For `unreadable` the refusal (`too_small`, …), what to do about it, and the detail; for `refer` sentences;
-            for a class, what else is possible; otherwise empty.
+        reasons: For `unreadable` the refusal (`too_small`, …), what to do about it, and the detail; for `refer` and `not_a_bone_xray`
+            sentences; for a class, what else is possible; otherwise empty.
         boxes: Where breaks may lie on the upright image, the likeliest first, at most five (`inference/boxes.py` has the rule); empty
             without a fitted rule.
         heatmap: float32 (H, W), ≥ 0, on the upright image as opened, or None. Its numbers are in the unit of `heat_scale`, the same for
@@ -45,7 +45,9 @@ class Finding:
         calibrated: Whether the checkpoint came with a decision rule; without one both kinds of probabilities are the same.
         mirrored: Whether the probabilities rest on the mean of the logits of the image and of its mirror image; False when unreadable.
         zoomed: Whether the film was looked at a second time, in windows at twice the size; False where it was not doubtful.
-        familiarity: How like the film is to those that the model learnt from (`inference/gate.py`); None without a gate.
+        gated: Whether the checkpoint has a gate, which says whether this is one bone radiograph; without one nobody looked.
+        familiarity: The share of films that the gate was not fitted on which are at least as far from those learnt from, in [0, 1]; None
+            without a gate.
         unfamiliar: Whether it is referred since it is unlike them.
         study: The study that this finding answers, from all its views; None where it answers one image.
         views: The findings of a study's views, in their order.
@@ -66,6 +68,7 @@ class Finding:
     calibrated: bool = False
     mirrored: bool = False
     zoomed: bool = False
+    gated: bool = False
     familiarity: float | None = None
     unfamiliar: bool = False
     study: str | None = None
@@ -90,10 +93,11 @@ class Finding:
             "calibrated": self.calibrated,
             "mirrored": self.mirrored,
             "zoomed": self.zoomed,
-            "checkpoint": self.checkpoint,
-            "revision": self.revision,
+            "gated": self.gated,
             "familiarity": self.familiarity,
             "unfamiliar": self.unfamiliar,
+            "checkpoint": self.checkpoint,
+            "revision": self.revision,
             "study": self.study,
             "views": [view.to_dict(heatmap=heatmap) for view in self.views],
         }

@@ -10,6 +10,7 @@ Not here: loading the network (`network.py`), the heat map's method (`explain.py
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -26,6 +27,9 @@ from hf_bones.inference.boxes import film_boxes
 from hf_bones.inference.decision import DecisionRule
 from hf_bones.inference.explain import heat_maps, likeliest_abnormal, patch_heat
 from hf_bones.inference.finding import UNREADABLE, Finding
+from hf_bones.inference.gate import Gate, GateAnswer
+from hf_bones.inference.gate_features import Watched, watched
+from hf_bones.inference.gate_pixels import colour_of, pixel_values
 from hf_bones.inference.heat import UNFITTED, HeatScale
 from hf_bones.inference.join import log_sum_exp
 from hf_bones.inference.network import best_device, content_mask, load_heads, load_network, logits_of_heads, patch_logits, plain_logits
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     from hf_bones.training.backbone.patch_head import PatchHead
 
 ImageSource = str | Path | bytes | Image.Image | np.ndarray
+Colours = Sequence[float | None]  # of each image its mean chroma; None where no gate asks for it
 Opener = Callable[[ImageSource, Limits], Radiograph]  # `open_image`, or one that opens in another process
 
 
@@ -52,7 +57,8 @@ class BonePredictor:
 
     `spec` is the model input, `scheme` the classes with their definitions, `names` their names in the order of the outputs, `calibrated`
     whether a decision.json came with the checkpoint, `checkpoint` and `revision` what is loaded, `patch_head` what asks its patches for
-    breaks, `box_head` what asks them where, if these came too. `decision` says whether and how their answers join the network's.
+    breaks, `box_head` what asks them where, `gate` what says that an image is no film, if these came too. `decision` says whether and how
+    their answers join the network's.
     """
 
     def __init__(
@@ -66,6 +72,7 @@ class BonePredictor:
         revision: str | None = None,
         patch_head: PatchHead | None = None,
         box_head: PatchHead | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.spec = spec
@@ -75,6 +82,7 @@ class BonePredictor:
         self.revision = revision
         self.patch_head = patch_head
         self.box_head = box_head
+        self.gate = gate
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, revision: str | None = None, device: str | None = None) -> BonePredictor:
@@ -88,8 +96,8 @@ class BonePredictor:
         spec = files.spec_of(found)
         decision, calibrated = files.decision_of(found, config, spec)
         model = load_network(found).to(device or best_device())
-        heads = load_heads(found, model, decision)
-        return cls(model, spec, decision, calibrated=calibrated, checkpoint=found.name, revision=found.revision, **heads)
+        own = {"checkpoint": found.name, "revision": found.revision, "gate": files.gate_of(found), **load_heads(found, model, decision)}
+        return cls(model, spec, decision, calibrated=calibrated, **own)
 
     @property
     def scheme(self) -> LabelScheme:
@@ -160,7 +168,9 @@ class BonePredictor:
                     opened.append(opener(source, limits))
                 except ImageRefusedError as error:
                     opened.append(error)
-            answers = iter(self._classify([one.pixels for one in opened if isinstance(one, Radiograph)], heatmap, mirror, look, batch_size))
+            films = [(source, one) for (_, source), one in zip(batch, opened, strict=True) if isinstance(one, Radiograph)]
+            colours = [None if self.gate is None else colour_of(source, one, limits) for source, one in films]
+            answers = iter(self._classify([one.pixels for _, one in films], colours, heatmap, mirror, look, batch_size))
             for (index, source), one in zip(batch, opened, strict=True):
                 name = str(source) if isinstance(source, (str, Path)) else f"image[{index}]"
                 if isinstance(one, ImageRefusedError):
@@ -236,28 +246,36 @@ class BonePredictor:
         return heat_maps(self.model, self.spec, pixels, ids, normal_id=self.scheme.normal_id, temperature=self.decision.temperature)
 
     def _classify(
-        self, pixels: Sequence[np.ndarray], heatmap: bool, mirror: bool, look: SecondLook | None, batch_size: int
+        self, pixels: Sequence[np.ndarray], colours: Colours, heatmap: bool, mirror: bool, look: SecondLook | None, batch_size: int
     ) -> list[Answer]:
         """What there is to say of each image of one batch."""
         if not pixels:
             return []
         patches: list[np.ndarray] = []
-        outputs, evidence = self.views(pixels, mirror=mirror, keep=patches)
+        with nullcontext() if self.gate is None else self.watched(pixels) as seen:
+            outputs, evidence = self.views(pixels, mirror=mirror, keep=patches)
+        gated: Sequence[GateAnswer | None] = [None] * len(pixels)
+        if self.gate is not None and seen is not None:
+            gated = self.gate.answers(seen.features, list(map(pixel_values, pixels, colours)))
         joined = self.decision.joined(outputs, evidence)
         zoomed = np.zeros(len(pixels), dtype=bool)
         if look is not None:
             abnormal = 1 - softmax(joined)[:, self.scheme.normal_id]
             ask = partial(self.evidence, scale=look.scale, top=look.top, batch_size=batch_size)
-            seen = evidence_of_doubtful(look, abnormal, pixels, ask, mirror)
-            joined, zoomed = self.decision.looked_again(joined, seen, look), ~np.isnan(seen)
+            again = evidence_of_doubtful(look, abnormal, pixels, ask, mirror)
+            joined, zoomed = self.decision.looked_again(joined, again, look), ~np.isnan(again)
         calibrated = self.decision.scaled(joined)
         maps: list[np.ndarray | None] = [None] * len(pixels)
         if heatmap:
             likeliest = [self.names[index] for index in likeliest_abnormal(outputs, self.scheme.normal_id)]
             maps = [*self.heat(pixels, likeliest, patches)]
         boxes = film_boxes(self.decision.boxes, pixels, patches, self.spec.size)
-        answers = zip(outputs, calibrated, boxes, maps, zoomed, strict=True)
-        return [Answer(own, scaled, places, heat, mirror, bool(again)) for own, scaled, places, heat, again in answers]
+        answers = zip(outputs, calibrated, boxes, maps, zoomed, gated, strict=True)
+        return [Answer(own, scaled, places, heat, mirror, bool(twice), gate) for own, scaled, places, heat, twice, gate in answers]
+
+    def watched(self, pixels: Sequence[np.ndarray]) -> AbstractContextManager[Watched]:
+        """Within it the next forward pass, which must be of these opened images, leaves the features that a gate knows images by."""
+        return watched(self.model, self._content(pixels))
 
     def _content(self, pixels: Sequence[np.ndarray]) -> torch.Tensor:
         """Where the inputs of these images hold picture and no padding, bool (B, S, S)."""
@@ -271,9 +289,8 @@ class BonePredictor:
 
     def _finding(self, source: str, answer: Answer) -> Finding:
         scale = None if answer.heatmap is None else self.heat_scale
-        return replace(
-            finding_of(source, answer, self.decision, self.checkpoint, self.revision), heat_scale=scale, calibrated=self.calibrated
-        )
+        found = finding_of(source, answer, self.decision, self.checkpoint, self.revision)
+        return replace(found, heat_scale=scale, calibrated=self.calibrated)
 
     def unreadable(self, source: str, error: ImageRefusedError) -> Finding:
         """The finding of an image that was refused."""

@@ -1,4 +1,7 @@
-"""What an answer comes to: a verdict, the classes left open, why a film is referred; and the finding that says so."""
+"""What an answer comes to: a verdict, the classes left open, why a film is referred or refused; and the finding that says so.
+
+In this order: no bone radiograph; a film unlike those learnt from; a prediction set that is not one class; the class.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,27 @@ import numpy.typing as npt
 from hf_bones.inference.answer import Answer
 from hf_bones.inference.conformal import LOOK_AT_IT, refer_reasons
 from hf_bones.inference.decision import DecisionRule
-from hf_bones.inference.finding import REFER, Finding
+from hf_bones.inference.finding import NOT_A_BONE_XRAY, REFER, Finding
+from hf_bones.inference.gate import NO_FILM, UNFAMILIAR, GateAnswer
 from hf_bones.logits import softmax
 
-UNFAMILIAR = "this image is unlike those that the model learnt from"
+UNLIKE_OTHERS = "this image is unlike those that the model learnt from"
 
 
 def verdict_of(
-    decision: DecisionRule, calibrated: npt.NDArray[np.floating], *, unfamiliar: bool = False
+    decision: DecisionRule, calibrated: npt.NDArray[np.floating], gate: GateAnswer | None = None, *, unfamiliar: bool = False
 ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """Verdict, prediction set and reasons from one row of calibrated probabilities (C,); `unfamiliar`: referred whatever they say."""
+    """Verdict, prediction set and reasons from one row of calibrated probabilities (C,) and what the gate says, None without one.
+
+    `unfamiliar`: referred as one that the gate does not know, whatever the probabilities say.
+    """
     open_classes = decision.prediction_set(calibrated.tolist())
+    if gate is not None and gate.kind == NO_FILM:
+        return NOT_A_BONE_XRAY, open_classes, gate.reasons
+    if gate is not None and gate.kind == UNFAMILIAR:
+        return REFER, open_classes, (*gate.reasons, LOOK_AT_IT)
     if unfamiliar:
-        return REFER, open_classes, (UNFAMILIAR, LOOK_AT_IT)
+        return REFER, open_classes, (UNLIKE_OTHERS, LOOK_AT_IT)
     if len(open_classes) == 1:
         return open_classes[0], open_classes, ()
     together = decision.conformal is not None and decision.conformal.abnormal_together
@@ -34,7 +45,8 @@ def finding_of(source: str, answer: Answer, decision: DecisionRule, checkpoint: 
     """The finding of one image that was read."""
     names = decision.scheme.names
     calibrated, raw = softmax(answer.calibrated[None])[0], softmax(answer.logits.astype(np.float64))
-    verdict, open_classes, reasons = verdict_of(decision, calibrated)
+    gate = answer.gate
+    verdict, open_classes, reasons = verdict_of(decision, calibrated, gate)
     return Finding(
         source=source,
         verdict=verdict,
@@ -48,4 +60,7 @@ def finding_of(source: str, answer: Answer, decision: DecisionRule, checkpoint: 
         heatmap=answer.heatmap,
         mirrored=answer.mirrored,
         zoomed=answer.zoomed,
+        gated=gate is not None,
+        familiarity=None if gate is None else gate.familiarity,
+        unfamiliar=gate is not None and gate.kind == UNFAMILIAR,
     )

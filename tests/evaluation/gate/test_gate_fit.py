@@ -1,0 +1,85 @@
+"""Fitting a gate, and the pictures that it is shown. Run: pytest tests/evaluation/gate/test_gate_fit.py"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import grey, telling_checkpoint
+
+from hf_bones.evaluation.gate.fit import Seen, features_of, fit_depth, fit_gate, gate_from
+from hf_bones.evaluation.gate.not_films import KINDS, draw_kind
+from hf_bones.inference.gate_pixels import PixelValues
+from hf_bones.inference.predictor import BonePredictor
+
+
+def seen(rng: np.random.Generator, count: int, width: int = 24, shift: float = 0.0) -> Seen:
+    """Features of `count` images at two depths, normal along few directions."""
+    mix = np.random.default_rng(9).normal(size=(6, width))
+    made = [rng.normal(size=(count, 6)) @ mix + 0.3 * rng.normal(size=(count, width)) + shift * (np.arange(width) % 2) for _ in range(2)]
+    return Seen(made, [PixelValues(200.0, 0.1, None)] * count)
+
+
+def test_the_thresholds_leave_the_asked_shares_of_the_judging_films_outside() -> None:
+    rng = np.random.default_rng(0)
+    judging = seen(rng, 400)
+    gate = gate_from(seen(rng, 600), judging, refused=0.02, unfamiliar=0.1)
+    scores = gate.score(judging.features)
+    assert 0.015 <= (scores >= gate.rule.refuse).mean() <= 0.021
+    assert 0.095 <= (scores >= gate.rule.unfamiliar).mean() <= 0.101
+    assert abs(float(np.median(scores))) < 0.2
+
+
+def test_films_of_the_same_kind_pass_and_others_are_refused() -> None:
+    rng = np.random.default_rng(1)
+    gate = gate_from(seen(rng, 600), seen(rng, 300))
+    assert (gate.score(seen(rng, 500).features) >= gate.rule.refuse).mean() < 0.05
+    assert (gate.score(seen(rng, 50, shift=3.0).features) >= gate.rule.refuse).all()
+
+
+def test_the_distance_is_that_of_mahalanobis_where_no_direction_is_left_out() -> None:
+    films = np.random.default_rng(2).normal(size=(4000, 5)) @ np.random.default_rng(3).normal(size=(5, 5))
+    others = films[:50] * 1.7
+    depth = fit_depth(films, films)
+    z = (others - films.mean(0)) / films.std(0)
+    exact = np.einsum("ni,ij,nj->n", z, np.linalg.inv(np.cov(films.T / films.std(0)[:, None]) + 0.02 * np.eye(5)), z)
+    np.testing.assert_allclose(np.exp(depth.log_distance(others)), exact, rtol=0.02)
+
+
+@pytest.mark.parametrize(("films", "judging", "shares", "word"), [(19, 30, (0.01, 0.1), "19 films"), (30, 30, (0.2, 0.1), "refused")])
+def test_what_cannot_be_fitted_is_said(films: int, judging: int, shares: tuple[float, float], word: str) -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match=word):
+        gate_from(seen(rng, films), seen(rng, judging), refused=shares[0], unfamiliar=shares[1])
+
+
+def test_pixel_thresholds_let_every_film_of_the_fit_pass() -> None:
+    rng = np.random.default_rng(4)
+    dull = Seen(seen(rng, 60).features, [PixelValues(12.0, 0.9, None)] * 60)
+    rule = gate_from(dull, seen(rng, 60)).rule
+    assert rule.min_grey_range < 12 and rule.max_flat_share > 0.9
+
+
+def test_a_fit_shows_the_gate_drawn_pictures_of_every_kind_and_notes_what_it_refuses(tmp_path: Path) -> None:
+    predictor = BonePredictor.from_pretrained(telling_checkpoint(tmp_path), device="cpu")
+    films = [np.asarray(grey(seed=seed)) for seed in range(60)]
+    rule = fit_gate(predictor, films[:40], films[40:], drawn=1, licences=["CC-BY-4.0"]).rule
+    assert rule.fitted_on["films"] == 40 and rule.fitted_on["judging"] == 20 and rule.fitted_on["licences"] == ["CC-BY-4.0"]
+    assert set(rule.fitted_on["drawn_refused"]) == set(KINDS)
+    with pytest.raises(ValueError, match="no film"):
+        features_of(predictor, [])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_is_drawn_the_same_from_its_seed_and_another_from_another(kind: str) -> None:
+    films = [np.asarray(grey(seed=seed)) for seed in range(4)]
+    one, again, other = draw_kind(kind, 1, films), draw_kind(kind, 1, films), draw_kind(kind, 2, films)
+    assert one.dtype == np.uint8 and one.ndim == 2 and min(one.shape) >= 32
+    assert np.array_equal(one, again)
+    assert one.shape != other.shape or not np.array_equal(one, other)
+
+
+def test_a_mosaic_needs_films() -> None:
+    with pytest.raises(ValueError, match="made of films"):
+        draw_kind("mosaic_2x2", 0)
