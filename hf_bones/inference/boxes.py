@@ -189,10 +189,13 @@ def overlap(one: Box | tuple[float, ...], other: Box | tuple[float, ...]) -> flo
     return both / union if union > 0 else 0.0
 
 
+_LEAST_SPREAD = 1e-3  # patches: so narrow a Gaussian smooths nothing
+
+
 def _gaussian(count: int, spread: float) -> Floats:
     """(count, count): what each place weighs in the mean at each other one."""
     away = np.arange(count)[:, None] - np.arange(count)[None]
-    weights: Floats = np.exp(-(away**2) / (2 * spread**2))
+    weights: Floats = np.exp(-((away / max(spread, _LEAST_SPREAD)) ** 2) / 2)
     return weights
 
 
