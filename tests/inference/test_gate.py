@@ -68,10 +68,12 @@ def test_distance_counts_each_direction_by_how_much_films_vary_there() -> None:
 
 def test_no_film_comes_before_refer_and_unfamiliar_before_the_class() -> None:
     answers = {kind: GateAnswer(kind, 0.0, 0.5, ("why",)) for kind in (FILM, UNFAMILIAR, NO_FILM)}
-    assert verdict_of(["healthy", "fractured"], answers[NO_FILM])[0] == NOT_A_BONE_XRAY
-    assert verdict_of(["healthy"], answers[UNFAMILIAR]) == (REFER, ("why", "a radiologist should look at this image"))
-    assert verdict_of(["healthy"], answers[FILM]) == ("healthy", ())
-    assert verdict_of(["healthy", "fractured"], None)[0] == REFER
+    sets = DecisionRule(1.0, THREE_CLASS, 56, dict.fromkeys(THREE_CLASS.names, 0.3))
+    clear, doubtful = np.array([0.8, 0.1, 0.1]), np.array([0.5, 0.4, 0.1])
+    assert verdict_of(sets, doubtful, answers[NO_FILM])[0] == NOT_A_BONE_XRAY
+    assert verdict_of(sets, clear, answers[UNFAMILIAR])[::2] == (REFER, ("why", "a radiologist should look at this image"))
+    assert verdict_of(sets, clear, answers[FILM])[::2] == ("healthy", ())
+    assert verdict_of(sets, doubtful, None)[0] == REFER
 
 
 # Its file

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hf_bones.evaluation.columns import text_column
 from hf_bones.evaluation.opinions.stored_arrays import read_arrays, write_arrays
 from hf_bones.evaluation.patch_joins import Films
-from hf_bones.evaluation.report.run import text_column
 from hf_bones.inference.checkpoint import CONFIG_FILE, PROCESSOR_FILE
 from hf_bones.metrics.figures import Floats
 from hf_bones.record import sha256_file, sha256_rows

@@ -20,9 +20,9 @@ from hf_bones.curation.recipe import OpinionSettings
 from hf_bones.dataset.schema import image_bytes
 from hf_bones.evaluation.calibrate.recipe import ScalingSettings, SetSettings
 from hf_bones.evaluation.calibrate.scaling import Scaled, fit_scaling
+from hf_bones.evaluation.columns import text_column
 from hf_bones.evaluation.opinions.frozen import FrozenFeatures, frozen_features, load_backbone
 from hf_bones.evaluation.opinions.out_of_fold import out_of_fold
-from hf_bones.evaluation.report.run import text_column
 from hf_bones.metrics.figures import Floats, Ints
 from hf_bones.metrics.intervals import group_weights, percentile_interval
 

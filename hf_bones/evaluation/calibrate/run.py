@@ -22,8 +22,9 @@ from hf_bones.evaluation.calibrate.heads import HeadAnswers, features_of, head_a
 from hf_bones.evaluation.calibrate.recipe import DEFAULT_RECIPE, CalibrateRecipe, changed, error_levels, load_calibrate_recipe
 from hf_bones.evaluation.calibrate.report import write_calibration
 from hf_bones.evaluation.calibrate.results import CalibratedRows, Calibration, Fitted
+from hf_bones.evaluation.columns import text_column
 from hf_bones.evaluation.report.looks import own_folder
-from hf_bones.evaluation.report.run import load_splits, scheme_labels, text_column
+from hf_bones.evaluation.report.run import load_splits, scheme_labels
 from hf_bones.evaluation.study_fit import fit_study
 from hf_bones.inference.checkpoint import find_checkpoint, find_seen_films
 from hf_bones.inference.decision import DecisionRule, write_decision

@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hf_bones.dataset.schema import require_split
+from hf_bones.evaluation.columns import box_column, text_column
 from hf_bones.evaluation.patch_joins import Films
 from hf_bones.evaluation.places.fit import FALSE_BOXES, PatchMap, fit_boxes, fit_heat
 from hf_bones.evaluation.places.head import fit_box_head
 from hf_bones.evaluation.places.pointing import Truth
 from hf_bones.evaluation.report.looks import own_folder
-from hf_bones.evaluation.report.run import box_column, load_splits, scheme_labels, text_column
+from hf_bones.evaluation.report.run import load_splits, scheme_labels
 from hf_bones.inference.boxes import BoxRule, content
 from hf_bones.inference.decision import write_decision
 from hf_bones.inference.heat import HeatScale
