@@ -39,8 +39,8 @@ def decision_lines(decision: DecisionRule, metrics: Mapping[str, Any]) -> list[s
         areas = fit["auroc_abnormal"]
         way = "their mean" if decision.study.kind == MEAN else "the view that is most abnormal"
         found.append(
-            f"Several views of a study are joined by {way}: AUROC {areas[decision.study.kind]:.3f}, one view alone {areas['one view']:.3f}, "
-            f"on {fit['studies']} studies made up of two films of two patients each. Real views have more in common and gain less."
+            f"Several views of a study are joined by {way}: AUROC {areas[decision.study.kind]:.3f}, one view alone "
+            f"{areas['one view']:.3f}, on {fit['studies']} studies made up of two films of two patients each. Real views have more in common and gain less."
         )
     return found
 
@@ -85,8 +85,8 @@ def _gate(fit: Mapping[str, Any]) -> str:
     shares = fit.get("drawn_refused") or {}
     refused, unfamiliar = (100 * float(fit.get(key, 0)) for key in ("refused", "unfamiliar"))
     told = (
-        f"A gate, fitted on {fit.get('films', 'an unknown number of')} training films, refuses what is no bone radiograph, and refers films "
-        f"unlike those. Of validation films {refused:g} % are refused, {unfamiliar:g} % refused or unfamiliar."
+        f"A gate, fitted on {fit.get('films', 'an unknown number of')} training films, refuses what is no bone radiograph and refers "
+        f"films unlike those. Of validation films {refused:g} % are refused, {unfamiliar:g} % refused or unfamiliar."
     )
     if not shares:
         return told

@@ -193,6 +193,9 @@ def test_a_rule_that_refers_and_a_gate_are_told_with_their_figures(checkpoint: P
     told = "\n".join(decision_lines(rule, {"decisions": decisions}))
     assert "| fractured | 0.1 | 40 | 0.250 |" in told and "likeliest is the verdict" in told and "before the scaling" in told
     assert "| all classes | 30 of 40: 0.75 (0.60–0.85) |" in told and "| – |" in told
-    assert "1.5 % of validation films are refused" in told and "2 kinds that are no film it refuses 0.75 (not all of: noise)." in told
+    assert (
+        "Of validation films 1.5 % are refused, 4 % refused or unfamiliar." in told
+        and "2 kinds that are no film it refuses 0.75 (not all of: noise)." in told
+    )
     assert "AUROC 0.950, one view alone 0.900, on 30 studies" in told
     assert decision_lines(DecisionRule(1.0, THREE_CLASS, 56), {}) == []
