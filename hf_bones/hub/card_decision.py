@@ -40,7 +40,8 @@ def decision_lines(decision: DecisionRule, metrics: Mapping[str, Any]) -> list[s
         way = "their mean" if decision.study.kind == MEAN else "the view that is most abnormal"
         found.append(
             f"Several views of a study are joined by {way}: AUROC {areas[decision.study.kind]:.3f}, one view alone "
-            f"{areas['one view']:.3f}, on {fit['studies']} studies made up of two films of two patients each. Real views have more in common and gain less."
+            f"{areas['one view']:.3f}, on {fit['studies']} studies made up of two films of two patients each. Real views have more "
+            "in common and gain less."
         )
     return found
 
