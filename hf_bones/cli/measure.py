@@ -130,8 +130,14 @@ def calibrate(
     """
     from hf_bones.evaluation.calibrate.report import RECORD, terminal_lines
     from hf_bones.evaluation.calibrate.run import calibrate_checkpoint
+    from hf_bones.evaluation.gate.of_checkpoint import fit_gate_of
+    from hf_bones.evaluation.places.of_checkpoint import fit_boxes_of
 
     done = calibrate_checkpoint(model, dataset, out, choices, recipe=recipe, command=command_line())
+    if choices.boxes:
+        fit_boxes_of(done.folder, dataset, split=choices.split, batch_size=choices.batch_size, device=choices.device)
+    if choices.gate:
+        fit_gate_of(done.folder, dataset, licences=choices.licences, batch_size=choices.batch_size, device=choices.device)
     answer(read_json(done.folder / RECORD), [*terminal_lines(done), STALE_CARD])
 
 

@@ -67,10 +67,12 @@ def write_card(folder: str | Path, *, name: str | None = None, evaluation: str |
 def card_text(folder: Path, name: str | None = None) -> str:
     """The card of the checkpoint in `folder`, as Markdown with YAML front matter."""
     from hf_bones.hub.card_candidates import candidates_table
+    from hf_bones.hub.card_decision import decision_lines
     from hf_bones.hub.card_figures import drawn_sentence, measured_table, validation_table  # with sklearn and matplotlib behind it
 
     config = read_json(folder / CONFIG_FILE)
     record = read_json(folder / RECORD_FILE) if (folder / RECORD_FILE).is_file() else {}
+    metrics = read_json(folder / METRICS_FILE) if (folder / METRICS_FILE).is_file() else {}
     decision = read_decision(folder)
     scheme = decision.scheme if decision else scheme_of(config, str(folder))
     title = name or folder.resolve().name
@@ -95,13 +97,14 @@ def card_text(folder: Path, name: str | None = None) -> str:
         unclear=list(dict.fromkeys(name for name in licences if name.casefold() not in CLEAR_LICENCES)),
         splits=_splits(data),
         worth=worth_rows(distillation),
-        measured=measured_table(read_json(folder / METRICS_FILE), scheme) if (folder / METRICS_FILE).is_file() else "",
+        measured=measured_table(metrics, scheme) if metrics else "",
         looks=len(looks) if isinstance(looks, list) else None,
         seen=len(read_seen_films(folder / SEEN_FILE)) if (folder / SEEN_FILE).is_file() else None,
         validation=validation_table(_mapping(_mapping(record.get("metrics")).get("validation")), scheme),
         drawn_films=drawn_sentence(record),
         candidates=candidates_table(record),
         decision=decision,
+        decided=decision_lines(decision, metrics) if decision else [],
         model=title if HUB_ID.fullmatch(title) else "PATH_OR_ID",
         pooled=config.get("model_type") == POOLED,
         boxes=_mapping(recipe.get("training")).get("box_loss"),

@@ -20,7 +20,8 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Share:
-    """A share of rows: `count` of `of`, its value (None of no row), and its interval over groups (None where they are too few)."""
+    """A share of rows: `count` of `of`, its value (None of no row), and its interval over groups (None where they are too few,
+    or where all resamples agree)."""
 
     count: int
     of: int
@@ -91,5 +92,6 @@ def share(true: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_], groups: Seq
         drawn: list[Floats] = []
         for weights in group_weights(member, of, repeats, seed):
             drawn.append((weights @ true[among]) / weights.sum(axis=1))
-        interval = percentile_interval(np.concatenate(drawn))
+        low, high = percentile_interval(np.concatenate(drawn))
+        interval = (low, high) if low < high else None  # the same in every resample: there was no error, say, which may be chance
     return Share(count, of, count / of, interval)

@@ -19,7 +19,7 @@ from harness import arguments
 from hf_bones.dataset.build import load_bones
 from hf_bones.evaluation.calibrate.choices import CalibrateChoices
 from hf_bones.evaluation.calibrate.run import calibrate_checkpoint
-from hf_bones.evaluation.gate.fit import fit_gate_of
+from hf_bones.evaluation.gate.of_checkpoint import fit_gate_of
 from hf_bones.evaluation.places.of_checkpoint import fit_boxes_of
 from hf_bones.inference.checkpoint import BUNDLED, find_folder
 

@@ -138,7 +138,7 @@ def coverage_bars(fit: Answered, test: Answered, decision: DecisionRule, draws: 
             print(f"{name}: {len(own)} films are too few to halve at an error level of {alpha:g}")
             continue
         covered = drawn_coverage(own, count, alpha, draws)
-        mean, error = float(np.mean(covered)), float(np.std(covered) / np.sqrt(draws))
+        mean, error = float(np.mean(covered)), float(np.std(covered) / np.sqrt(len(covered)))
         span = (mean - 2 * error, mean + 2 * error)
         told = f"coverage of {name} over {draws} draws, {count} films to fit on"
         found.append(bar(f"{told}: at least", mean, n=len(own), interval=span, target=1 - alpha - 2 * error))
@@ -147,14 +147,21 @@ def coverage_bars(fit: Answered, test: Answered, decision: DecisionRule, draws: 
 
 
 def drawn_coverage(scores: np.ndarray, count: int, alpha: float, draws: int) -> list[float]:
-    """The share of the other films of a class that reach the threshold fitted to `count` of them, for each of some draws."""
+    """The share of the other films of a class that reach the threshold fitted to `count` of them, over draws.
+
+    Each order of the films is used both ways, its first and its last films being fitted on: one value is the mean of two such draws, which
+    err in opposite directions.
+    """
     random = np.random.default_rng(0)
     covered = []
-    for _ in range(draws):
+    for _ in range(draws // 2):
         order = random.permutation(len(scores))
-        fitted, new = scores[order[:count], None], scores[order[count:]]
-        threshold = conformal_thresholds(fitted, np.zeros(count, dtype=np.int64), ("a",), {"a": alpha})["a"]
-        covered.append(float((new >= threshold).mean()))
+        pair = []
+        for way in (order, order[::-1]):
+            fitted, new = scores[way[:count], None], scores[way[count:]]
+            threshold = conformal_thresholds(fitted, np.zeros(count, dtype=np.int64), ("a",), {"a": alpha})["a"]
+            pair.append(float((new >= threshold).mean()))
+        covered.append(float(np.mean(pair)))
     return covered
 
 

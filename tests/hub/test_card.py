@@ -20,7 +20,13 @@ from hf_bones.evaluation.report.figures import Resampling
 from hf_bones.evaluation.report.report import EvaluationSetup, evaluate_probabilities
 from hf_bones.evaluation.report.rows import ScoredRows
 from hf_bones.hub.card import card_text, write_card
+from hf_bones.hub.card_decision import decision_lines
 from hf_bones.hub.push import files_to_push
+from hf_bones.inference.conformal import Conformal
+from hf_bones.inference.decision import DecisionRule
+from hf_bones.inference.gate import GateRule
+from hf_bones.inference.study.join import StudyJoin
+from hf_bones.inference.vector import VectorScaling
 from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json, write_json
 
@@ -166,3 +172,30 @@ def test_sources_of_few_films_share_one_line_of_the_card(checkpoint: Path, evalu
     write_json(tmp_path / "metrics.json", measured)
     text = write_card(checkpoint, evaluation=tmp_path).read_text()
     assert "scraped only" not in text and "1 source with fewer than 10 films: 4 films (scraped 4); not shown apart." in text
+
+
+def test_a_rule_that_refers_and_a_gate_are_told_with_their_figures(checkpoint: Path, evaluation: Path) -> None:
+    levels = dict.fromkeys(THREE_CLASS.names, 0.1)
+    rule = DecisionRule(
+        1.0,
+        THREE_CLASS,
+        56,
+        dict.fromkeys(THREE_CLASS.names, 0.25),
+        conformal=Conformal(levels, dict.fromkeys(THREE_CLASS.names, 40), "validation", abnormal_together=True, before_scaling=True),
+        gate=GateRule(3.0, 2.0, 30.0, 0.8, 4.5, {"films": 200, "refused": 0.015, "unfamiliar": 0.04, "drawn_of_each": 4,
+                                                 "drawn_refused": {"plot": 1.0, "noise": 0.5}}),
+        vector=VectorScaling((1.0, 1.0, 1.2), (0.0, 0.1, 0.2)),
+        study=StudyJoin("mean", {"studies": 30, "auroc_abnormal": {"mean": 0.95, "most_abnormal": 0.93, "one view": 0.9}}),
+    )  # fmt: skip
+    share = {"count": 30, "of": 40, "value": 0.75, "interval": [0.6, 0.85]}
+    nothing = {"count": 0, "of": 0, "value": None, "interval": None}
+    decisions = [{"name": "all classes", "covered": share, "decided": share, "referred": share, "wrong": nothing, "missed": share}]
+    told = "\n".join(decision_lines(rule, {"decisions": decisions}))
+    assert "| fractured | 0.1 | 40 | 0.250 |" in told and "likeliest is the verdict" in told and "before the scaling" in told
+    assert "| all classes | 30 of 40: 0.75 (0.60–0.85) |" in told and "| – |" in told
+    assert (
+        "Of validation films 1.5 % are refused, 4 % refused or unfamiliar." in told
+        and "2 kinds that are no film it refuses 0.75 (not all of: noise)." in told
+    )
+    assert "AUROC 0.950, one view alone 0.900, on 30 studies" in told
+    assert decision_lines(DecisionRule(1.0, THREE_CLASS, 56), {}) == []

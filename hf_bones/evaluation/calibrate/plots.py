@@ -17,7 +17,7 @@ LOOKS = {"before": {"color": SERIES[0], "marker": "o", "linestyle": "--"}, "afte
 def plot_calibration(done: Calibration, path: Path) -> None:
     """For each class the share of films that are of it against its probability, in bins of equally many films, with intervals."""
     names = list(next(iter(done.fitted.reliability.values())))
-    figure = Canvas(figsize=(4.6 * len(names), 4.9), layout="constrained")
+    figure = Canvas(figsize=(4.6 * len(names), 5.7), layout="constrained")
     for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         axis.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":", label="perfect")
         for when, look in LOOKS.items():
@@ -82,8 +82,8 @@ def plot_net_benefit(done: Calibration, path: Path) -> None:
     axis.plot(curve.at, curve.model, color=SERIES[0], linewidth=2, label="act on the model's P(abnormal)")
     axis.plot(curve.at, curve.treat_all, color=SERIES[1], linewidth=1.4, linestyle="--", label="act on every film")
     axis.plot(curve.at, np.zeros(len(curve.at)), color="#666666", linewidth=1.4, linestyle=":", label="act on none")
-    top = float(max(curve.model.max(), 0.01))
-    axis.set_ylim(-0.25 * top, 1.15 * top)
+    top = float(np.nanmax([curve.model.max(), 0.01, *(best + curve.high)]))
+    axis.set_ylim(-0.25 * top, 1.05 * top)
     axis.set_xlim(0, float(curve.at[-1]))
     axis.set_xlabel("threshold probability of abnormal, from which one acts")
     axis.set_ylabel("net benefit per film")

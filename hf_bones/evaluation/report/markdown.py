@@ -259,7 +259,7 @@ def _decisions(found: Measured) -> str:
     if not found.decisions:
         return ""
     told = (
-        f"{decided_words(found.decisions[0])}. A film is decided where its prediction set is one class, and referred else. The set should "
+        f"{decided_words(found.decisions[0])}. A film is decided where its verdict is a class, and referred else. The set should "
         "hold the true class as often as the error levels of the checkpoint say (calibration.json beside it)."
     )
     return f"{told}\n\n{decisions_table(found.decisions, found.rows.normal)}"

@@ -8,6 +8,7 @@ import numpy as np
 
 from hf_bones.evaluation.audit.audited import Audited
 from hf_bones.evaluation.audit.choices import FOREST as PART
+from hf_bones.evaluation.audit.films import films_of
 from hf_bones.evaluation.audit.plots import plot_lines
 from hf_bones.evaluation.audit.results import Section, Table
 from hf_bones.evaluation.audit.weighing import figure_words, weighed
@@ -74,18 +75,16 @@ def _forest(audited: Audited) -> tuple[Floats | None, str]:
         return None, "the dataset has no train split to fit the forest on"
     if audited.choices.split == "train":
         return None, "the forest would be scored on the films that it was fitted to (split train)"
-    films, open_films = audited.films, audited.open_films
-    assert open_films is not None, "there are training films"
+    films, seed = audited.films, audited.choices.seed
+    fitted_to = films_of({"train": train}, "train", audited.scheme, audited.choices.films, seed)
     own = [films.hashes[row] for row in audited.readable]
-    key = hashlib.sha256(
-        "\n".join([*own, "fitted on", *open_films.hashes, *map(str, open_films.rows.labels), str(audited.choices.seed)]).encode()
-    )
+    fitted_on = [*fitted_to.hashes, *map(str, fitted_to.rows.labels), str(seed)]
+    key = hashlib.sha256("\n".join([*own, "fitted on", *fitted_on]).encode())
     path = audited.kept / "forest" / f"{key.hexdigest()[:24]}.npz"
     stored = read_arrays(path, "probabilities")
     if stored is None:
         wanted = films.rows.part.select(audited.readable.tolist())
-        splits = {"train": open_films.rows.part if audited.choices.films else train}
-        fitted, notes = fit_baselines(splits, wanted, audited.scheme, None, audited.choices.seed)
+        fitted, notes = fit_baselines({"train": fitted_to.rows.part}, wanted, audited.scheme, None, seed)
         if FOREST not in fitted:
             return None, " ".join(notes)
         stored = [fitted[FOREST]]

@@ -206,7 +206,5 @@ def _range_words(tables: Sequence[SliceFigures]) -> list[str]:
             )
         elif own:
             count = len(known)
-            said.append(
-                f"By {kind}, {count or 'no'} part{'s' * (count != 1)} of {len(own)} has films enough of both kinds for an interval."
-            )
+            little.append(f"By {kind}, {count or 'none'} of {len(own)} parts has films enough of both kinds for an interval.")
     return [*said, *little] or ["The films are not parted by source, view or size."]

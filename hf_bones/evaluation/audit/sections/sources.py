@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from datasets import DatasetDict, concatenate_datasets
+from datasets import Dataset, DatasetDict, concatenate_datasets
 
 from hf_bones.evaluation.audit.audited import Audited
 from hf_bones.evaluation.audit.choices import SOURCES
@@ -24,12 +23,11 @@ _WORDS = {"True": "seen", "False": "not seen"}
 PICTURE = "sources.png"
 
 
-def stated_values(part: object, column: str) -> npt.NDArray[np.str_] | None:
+def stated_values(part: Dataset, column: str) -> npt.NDArray[np.str_] | None:
     """(N,) what a column says of each film, "" where it says nothing; None for a column that is not there or says nothing of any film."""
-    names: Sequence[str] = part.column_names  # type: ignore[attr-defined]
-    if column not in names:
+    if column not in part.column_names:
         return None
-    values = np.array(["" if str(value) in _UNKNOWN else _WORDS.get(str(value), str(value)) for value in part[column][:]])  # type: ignore[index]
+    values = np.array(["" if str(value) in _UNKNOWN else _WORDS.get(str(value), str(value)) for value in part[column][:]])
     return values if (values != "").any() else None
 
 
@@ -86,7 +84,7 @@ def guessed(values: npt.NDArray[np.str_], labels: Ints, classes: int) -> tuple[f
     return sum(right.values()) / len(present), 1 / len(present)
 
 
-def _whole(data: DatasetDict) -> object:
+def _whole(data: DatasetDict) -> Dataset:
     return concatenate_datasets([part.remove_columns([c for c in part.column_names if c in ("image", "boxes")]) for part in data.values()])
 
 

@@ -1,0 +1,125 @@
+"""What the model decides, refers, refuses and points at: every bar of a decision, each a row with its target.
+
+    python scripts/bench/decide.py DATA --films FOLDER --elsewhere FOLDER --hard FOLDER [--model MODEL] [--part PART …]
+
+DATA: a folder that `hf-bones build` wrote, whose test rows are looked at and choose nothing. --films: the films it was built from, with
+manifest.csv and its boxes. --elsewhere: films of other origins with manifest.csv. --hard: images with cases.csv, some of them no films.
+Parts: answers (decided, referred and refused, elsewhere and on test), calibration, gate, boxes, labels. The result is written for all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import decide_audit
+import decide_boxes
+import decide_calibrate
+import decide_elsewhere
+import decide_gate
+import numpy as np
+from elsewhere import read_elsewhere
+from harness import VENVS, Bar, arguments, bar, few_of_each, peer_venv, print_bars, write_result
+from tqdm import tqdm
+
+from hf_bones.dataset.build import load_bones
+from hf_bones.evaluation.report.run import predict_rows, scheme_labels
+from hf_bones.images.opening import open_image
+from hf_bones.inference.checkpoint import find_checkpoint
+from hf_bones.inference.predictor import BonePredictor
+from hf_bones.record import sha256_file
+
+SOURCE = "fracatlas"
+MOST_EXTRA = 1.1  # of the time of a prediction, what gate, sets and boxes make of it
+TIMED = 16  # films
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--films", type=Path, required=True, help="the films that DATA was built from, with manifest.csv")
+    parser.add_argument("--elsewhere", type=Path, required=True, help="films of other origins, with manifest.csv")
+    parser.add_argument("--hard", type=Path, required=True, help="images with cases.csv, some of which are no films")
+    parser.add_argument("--model", default="bundled", help="`bundled`, a checkpoint folder or a Hub id")
+    parser.add_argument("--cache", type=Path, help="folder of answers and features, kept")
+    parser.add_argument("--part", action="append", choices=sorted(PARTS), help="only this part; nothing is written")
+    options = parser.parse_args()
+    predictor = BonePredictor.from_pretrained(options.model, device="cpu")
+    splits = load_bones(options.data)
+    bars = [line for name in options.part or PARTS for line in PARTS[name](options, predictor, splits)]
+    if options.part:
+        print_bars(bars)
+        return
+    digest = sha256_file(options.films / "manifest.csv")
+    write_result("decide", "decide.py DATA --films FOLDER --elsewhere FOLDER --hard FOLDER", digest, bars, quick=options.quick)
+
+
+def answers(options: Any, predictor: BonePredictor, splits: Any) -> list[Bar]:
+    """Verdicts on films elsewhere and on test, the curve that the thresholds are a point of, error against coverage, and the time."""
+    few = 4 if options.quick else None
+    films = read_elsewhere(options.elsewhere, predictor.scheme.normal, few)
+    found = list(tqdm(predictor.predict_iter(films.files), total=len(films.files), desc="elsewhere", unit="film"))
+    part = splits["test"].select([row for row, source in enumerate(splits["test"]["source"][:]) if source == SOURCE])
+    part = part if few is None else few_of_each(part, few)
+    labels = scheme_labels(part, predictor.scheme, "test")
+    test = predict_rows(predictor, part, 16)
+    normal, truth = predictor.scheme.normal, [predictor.names[label] for label in labels]
+    return [
+        *decide_elsewhere.elsewhere_bars(films, found, normal),
+        decide_elsewhere.referred_bar(test, list(part["group"][:]), normal),
+        *decide_elsewhere.curve_bars(films, found, test, normal),
+        *decide_elsewhere.selective_bars(test, truth),
+        _extra_time(options, films.files[:TIMED]),
+    ]
+
+
+def calibration(options: Any, predictor: BonePredictor, splits: Any) -> list[Bar]:
+    folder, few = find_checkpoint(options.model).folder, 12 if options.quick else None
+    fit, test = (decide_calibrate.answered(predictor, folder, splits[name], SOURCE, options.cache, few) for name in ("validation", "test"))
+    python = None if options.quick else peer_venv(VENVS / "calibrate-peers", *decide_calibrate.PEERS) / "python"
+    return decide_calibrate.bars(fit, test, predictor.decision, python=python)
+
+
+def gate(options: Any, predictor: BonePredictor, splits: Any) -> list[Bar]:
+    return decide_gate.bars(predictor, splits, options.elsewhere, options.hard, quick=options.quick)
+
+
+def boxes(options: Any, predictor: BonePredictor, splits: Any) -> list[Bar]:
+    few = 8 if options.quick else None
+    return decide_boxes.bars(predictor, decide_boxes.read_boxed(options.films, few=few))
+
+
+def labels(options: Any, predictor: BonePredictor, splits: Any) -> list[Bar]:
+    return decide_audit.bars(options.data, model=options.model, cache=options.cache, quick=options.quick)
+
+
+PARTS: dict[str, Callable[[Any, BonePredictor, Any], list[Bar]]] = {
+    "answers": answers,
+    "calibration": calibration,
+    "gate": gate,
+    "boxes": boxes,
+    "labels": labels,
+}
+
+
+def _extra_time(options: Any, files: list[Path]) -> Bar:
+    """A prediction with all of it against one with the network, its patches and the temperature alone; best of five, in turn."""
+    from dataclasses import replace
+
+    whole, bare = (BonePredictor.from_pretrained(options.model, device="cpu") for _ in range(2))
+    bare.gate = bare.box_head = None
+    bare.decision = replace(bare.decision, thresholds=None, conformal=None, vector=None, gate=None, boxes=None, heat=None)
+    pixels = [open_image(path).pixels for path in files]
+    seconds: dict[str, list[float]] = {"whole": [], "bare": []}
+    for _ in range(5):
+        for name, predictor in (("whole", whole), ("bare", bare)):
+            begun = time.perf_counter()
+            predictor.predict(pixels, batch_size=8)
+            seconds[name].append(time.perf_counter() - begun)
+    ratio = float(np.min(seconds["whole"]) / np.min(seconds["bare"]))
+    return bar("time of a prediction with gate, sets and boxes ÷ without", ratio, n=len(pixels), target=MOST_EXTRA, at_most=True)
+
+
+if __name__ == "__main__":
+    main()
