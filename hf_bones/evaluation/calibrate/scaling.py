@@ -18,8 +18,8 @@ from hf_bones.inference.vector import VectorScaling
 from hf_bones.logits import softmax
 from hf_bones.metrics.figures import Floats, Ints
 
-# Standard deviation of log factors about the temperature's, and of offsets about 0: what a dozen films of a class cannot outweigh. Of 0.1 to
-# infinite, 0.3 and 0.5 have the least log loss out of fold on the bundled model's validation films; beyond 0.3 it hardly matters.
+# Standard deviation of log factors about the temperature's, and of offsets about 0: what a dozen films of a class cannot outweigh. Of 0.1
+# to infinite, 0.3 and 0.5 have the least log loss out of fold on the bundled model's validation films; beyond 0.3 it hardly matters.
 SPREAD = 0.5
 
 
