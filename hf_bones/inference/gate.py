@@ -1,9 +1,9 @@
 """The gate: is this one bone radiograph, and is it one like those that the model learnt from?
 
-First the pixels are asked (`gate_pixels.py`): hardly any greys, flat paper, colour. Then the network's features of the image
-(`gate_features.py`) are compared with those of the training films by the Mahalanobis distance (Lee et al., "A simple unified framework for
-detecting out-of-distribution samples and adversarial attacks", NeurIPS 2018, with one class) at each of a few depths. The logarithms of
-the distances, each in units of its spread over films that the fit did not see, are averaged: the score of the image.
+First the pixels are asked (`gate_pixels.py`): hardly any greys, flat paper, a sheet of pictures, colour. Then the network's features of
+the image (`gate_features.py`) are compared with those of the training films by the Mahalanobis distance (Lee et al., "A simple unified
+framework for detecting out-of-distribution samples and adversarial attacks", NeurIPS 2018, with one class) at each of a few depths. The
+logarithms of the distances, each in units of its spread over films that the fit did not see, are averaged: the score of the image.
 
     score ≥ `refuse`      not_a_bone_xray
     score ≥ `unfamiliar`  refer: a radiograph, perhaps, but unlike those learnt from
@@ -42,24 +42,35 @@ class GateRule:
     """The numbers of a gate.
 
     refuse, unfamiliar: scores from which an image is no film, and from which a film is unfamiliar; unfamiliar ≤ refuse. min_grey_range,
-    max_flat_share, max_colour: what pixel values of a film keep to. fitted_on: counts and shares of the fit.
+    max_flat_share, max_panels, max_colour: what pixel values of a film keep to. fitted_on: counts and shares of the fit.
     """
 
     refuse: float
     unfamiliar: float
     min_grey_range: float
     max_flat_share: float
+    max_panels: float
     max_colour: float
     fitted_on: dict[str, Any] = field(default_factory=dict)
 
     KEY: ClassVar[str] = "gate"  # in decision.json
 
     def __post_init__(self) -> None:
-        numbers = (self.refuse, self.unfamiliar, self.min_grey_range, self.max_flat_share, self.max_colour)
+        numbers = (self.refuse, self.unfamiliar, self.min_grey_range, self.max_flat_share, self.max_panels, self.max_colour)
         if not all(map(math.isfinite, numbers)):
             raise ValueError(f"{self.KEY}: every threshold must be a finite number")
         if self.unfamiliar > self.refuse:
             raise ValueError(f"{self.KEY}: unfamiliar ({self.unfamiliar:g}) must not be over refuse ({self.refuse:g})")
+
+    def pixel_reasons(self, values: PixelValues) -> tuple[str, ...]:
+        """Sentences of why the pixels are those of no film; none for a film."""
+        found = (
+            (values.grey_range < self.min_grey_range, f"hardly anything but one grey: {values.grey_range:.0f} grey levels"),
+            (values.colour is not None and values.colour > self.max_colour, "a picture in colour"),
+            (values.flat_share > self.max_flat_share, f"flat bright areas ({values.flat_share:.0%}): a page, plot, drawing or screen"),
+            (values.panels > self.max_panels, "several pictures in one, parted down and across"),
+        )
+        return tuple(why for holds, why in found if holds)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -132,21 +143,11 @@ class Gate:
     def answer(self, score: float, values: PixelValues) -> GateAnswer:
         """What the score and the pixel values of an image say together."""
         rule, familiar = self.rule, self.familiarity(score)
-        reasons = []
-        if values.grey_range < rule.min_grey_range:
-            reasons.append(
-                f"hardly anything but one grey: {values.grey_range:.0f} grey levels, films have {rule.min_grey_range:.0f} or more"
-            )
-        if values.colour is not None and values.colour > rule.max_colour:
-            reasons.append(
-                f"a picture in colour: {values.colour:.1f} levels of chroma beside its tint, films have {rule.max_colour:.1f} at most"
-            )
-        if values.flat_share > rule.max_flat_share:
-            reasons.append(f"a page, plot, drawing or screen: {values.flat_share:.0%} of what is not dark is flat and bright")
+        reasons = rule.pixel_reasons(values)
         if score >= rule.refuse:
-            reasons.append(f"not like one bone radiograph: distance from the films learnt from {score:.1f}, refused from {rule.refuse:.1f}")
+            reasons += (f"not like one bone radiograph: distance from the films learnt from {score:.1f}, refused from {rule.refuse:.1f}",)
         if reasons:
-            return GateAnswer(NO_FILM, score, familiar, tuple(reasons))
+            return GateAnswer(NO_FILM, score, familiar, reasons)
         if score >= rule.unfamiliar:
             why = f"unlike the films that the model learnt from: {familiar:.1%} of known films are as far from them"
             return GateAnswer(UNFAMILIAR, score, familiar, (why,))
@@ -159,7 +160,7 @@ def gate_rule_from(data: object, where: str) -> GateRule | None:
         return None
     if not isinstance(data, Mapping):
         raise ValueError(f"{where}: {GateRule.KEY!r} must be null or a mapping")
-    keys = ("refuse", "unfamiliar", "min_grey_range", "max_flat_share", "max_colour")
+    keys = ("refuse", "unfamiliar", "min_grey_range", "max_flat_share", "max_panels", "max_colour")
     try:
         return GateRule(**{key: float(data[key]) for key in keys}, fitted_on=dict(data.get("fitted_on") or {}))
     except KeyError as error:

@@ -17,13 +17,13 @@ from hf_bones.inference.checkpoint import CheckpointError
 from hf_bones.inference.decision import DecisionRule, read_decision, write_decision
 from hf_bones.inference.finding import NOT_A_BONE_XRAY, REFER, UNREADABLE
 from hf_bones.inference.gate import FILE_NAME, FILM, NO_FILM, UNFAMILIAR, Depth, Gate, GateAnswer, GateRule, read_gate, write_gate
-from hf_bones.inference.gate_pixels import PixelValues, colour_of, pixel_values
+from hf_bones.inference.gate_pixels import PixelValues, colour_of, panels_of, pixel_values
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.inference.verdict import verdict_of
 from hf_bones.labels import THREE_CLASS
 
-RULE = GateRule(refuse=3.0, unfamiliar=2.0, min_grey_range=32, max_flat_share=0.8, max_colour=4.5)
-PLAIN = PixelValues(200.0, 0.1, 0.0)
+RULE = GateRule(refuse=3.0, unfamiliar=2.0, min_grey_range=32, max_flat_share=0.8, max_panels=1.5, max_colour=4.5)
+PLAIN = PixelValues(200.0, 0.1, 0.2, 0.0)
 
 
 def line_gate(width: int = 4) -> Gate:
@@ -39,7 +39,10 @@ def gated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = telling_checkpoint(tmp_path_factory.mktemp("gated"), request.param)
     write_decision(DecisionRule(1.5, THREE_CLASS, 56), folder)
     films = [np.asarray(grey(seed=seed)) for seed in range(120)]
-    write_gate(fit_gate(BonePredictor.from_pretrained(folder, device="cpu"), films[:80], films[80:], drawn=0, unfamiliar=0.1), folder)
+    write_gate(
+        fit_gate(BonePredictor.from_pretrained(folder, device="cpu"), films[:80], films[80:], drawn=0, drawn_films=0, unfamiliar=0.1),
+        folder,
+    )
     return BonePredictor.from_pretrained(folder, device="cpu")
 
 
@@ -53,7 +56,12 @@ def test_a_score_is_a_film_unfamiliar_or_no_film() -> None:
 
 @pytest.mark.parametrize(
     ("values", "word"),
-    [(PixelValues(10, 0), "one grey"), (PixelValues(200, 0.95), "page, plot"), (PixelValues(200, 0, 9.0), "in colour")],
+    [
+        (PixelValues(10, 0), "one grey"),
+        (PixelValues(200, 0.95), "page, plot"),
+        (PixelValues(200, 0, 2.0), "several pictures"),
+        (PixelValues(200, 0, 0, 9.0), "in colour"),
+    ],
 )
 def test_pixels_that_no_film_has_are_refused_with_the_reason(values: PixelValues, word: str) -> None:
     answer = line_gate().answer(0.0, values)
@@ -195,6 +203,12 @@ def test_colour_is_seen_in_every_kind_of_source_and_grey_or_tinted_films_have_no
     opened = open_image(path)
     path.unlink()
     assert colour_of(path, opened) == 0
+
+
+def test_a_sheet_of_films_is_cut_up_both_ways_and_two_limbs_are_not() -> None:
+    cells = [np.asarray(grey(60, 50, seed=seed)) for seed in range(6)]
+    sheet = np.vstack([np.hstack(cells[:3]), np.hstack(cells[3:])])
+    assert panels_of(sheet) > 1.0 > max(panels_of(np.hstack(cells[:2])), panels_of(np.asarray(grey(180, 150))))
 
 
 def test_pixel_values_tell_paper_from_film() -> None:

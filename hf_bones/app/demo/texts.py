@@ -21,7 +21,7 @@ TEMPLATE = "app/demo/texts.html.j2"
 THUMBNAIL_SIDE = 200  # px
 HINT = "Drop, choose or paste a radiograph, or try one of the drawn examples."
 OTHER_VERDICTS = {
-    REFER: ("Not sure", "More than one class, or none, is likely enough."),
+    REFER: ("Not sure", "The model does not decide here; a radiologist should."),
     NOT_A_BONE_XRAY: ("Not a bone radiograph", "The model was made for radiographs of bones; it has nothing to say about this image."),
 }
 

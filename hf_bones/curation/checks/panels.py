@@ -27,10 +27,15 @@ def panel_score(grey: Grey) -> float:
     two bodies, how deep the mean detail falls, and the contrast of a bright gutter and (twice) of a dark one to both of its sides. Each
     takes its own best cut. The weights are rounded from a logistic regression on FracAtlas' `multiscan`.
     """
+    return max(cut_scores(grey))
+
+
+def cut_scores(grey: Grey) -> tuple[float, float]:
+    """The score of the best cut down the picture and of the best one across it; see `panel_score`."""
     small = shrunk(grey, _SIDE).astype(np.float32)
     if min(small.shape) < 12:
-        return 0.0
-    return max(_cut_score(small), _cut_score(np.ascontiguousarray(small.T)))
+        return 0.0, 0.0
+    return _cut_score(small), _cut_score(np.ascontiguousarray(small.T))
 
 
 def _cut_score(picture: Floats) -> float:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hf_bones.curation.recipe import CheckSettings
+from hf_bones.dataset.drawn.radiograph import MODES, draw_set
 from hf_bones.evaluation.gate.not_films import DRAWN, MOSAICS, draw_kind
 from hf_bones.inference.gate import MAX_BYTES, NO_FILM, Depth, Floats, Gate, GateRule
 from hf_bones.inference.gate_features import joined
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 
-REFUSED, UNFAMILIAR = 0.015, 0.04  # shares of the judging films over the thresholds: at most 2 % may be refused
+REFUSED, UNFAMILIAR = 0.02, 0.05  # shares of the judging films that are refused at most, and those that are at most unfamiliar or refused
 LEAST_FILMS = 20
-DIRECTIONS = 128
-SHRINKAGE = 0.02  # of the mean variance, which is added to that of every direction (Ledoit and Wolf, 2004, give a larger one: less sharp)
-_SPARE = 1.1  # how far past the most extreme film pixel thresholds lie
+DIRECTIONS = 64
+SHRINKAGE = 0.05  # of the mean variance, which is added to that of every direction (Ledoit and Wolf, 2004, give a larger one: less sharp)
+DRAWN_SEED = 1_000_003  # of the drawn films that join the fit
+_SPARE = 1.05  # how far past the films pixel thresholds lie
+_WITHIN = 0.997  # the share of films that they lie beyond
+_LEAST_PANELS = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,16 +66,19 @@ def fit_gate(
     refused: float = REFUSED,
     unfamiliar: float = UNFAMILIAR,
     drawn: int = 3,
+    drawn_films: int = 64,
     batch_size: int = 16,
     licences: Sequence[str] = (),
 ) -> Gate:
     """A gate for the predictor's network, from opened images uint8 (H, W).
 
-    films: training rows; drawn films among them let such films pass. judging: films that the network did not learn from (validation), of
-    which the shares `refused` and `unfamiliar` are over the two thresholds. drawn: how many pictures of each kind of `not_films` are shown
-    to the finished gate, for the record; 0 leaves that out. Raises ValueError for too few films.
+    films: training rows. drawn_films: how many drawn films of each mode join them, so that such films pass. judging: films that the
+    network did not learn from (validation), of which the shares `refused` and `unfamiliar` are over the two thresholds. drawn: how many
+    pictures of each kind of `not_films` are shown to the finished gate, for the record; 0 leaves that out. Raises ValueError for too few
+    films.
     """
-    known, others = features_of(predictor, films, batch_size), features_of(predictor, judging, batch_size)
+    both_modes = (film.pixels for mode in MODES for film in draw_set(drawn_films, seed=DRAWN_SEED, size=predictor.spec.size, mode=mode))
+    known, others = features_of(predictor, chain(films, both_modes), batch_size), features_of(predictor, judging, batch_size)
     gate = gate_from(known, others, refused=refused, unfamiliar=unfamiliar)
     if drawn:
         shares = refused_drawn(predictor, gate, drawn, batch_size)
@@ -91,19 +98,41 @@ def gate_from(known: Seen, others: Seen, *, refused: float = REFUSED, unfamiliar
         )
     room = MAX_BYTES // (3 * len(known.features))
     depths = tuple(fit_depth(one, other, room) for one, other in zip(known.features, others.features, strict=True))
-    gate = Gate(GateRule(np.finfo(np.float32).max, 0.0, 0.0, 1.0, 255.0), depths, np.zeros(1))
-    scores = np.sort(gate.score(others.features))
-    both = [*known.values, *others.values]
-    settings = CheckSettings()
-    rule = GateRule(
-        refuse=float(np.quantile(scores, 1 - refused, method="higher")),
-        unfamiliar=float(np.quantile(scores, 1 - unfamiliar, method="higher")),
-        min_grey_range=min(settings.min_grey_range, min(each.grey_range for each in both) / _SPARE),
-        max_flat_share=min(1.0, max(settings.max_flat_share, _SPARE * float(np.quantile([each.flat_share for each in both], 0.998)))),
-        max_colour=settings.max_colour,
+    scores = Gate(_open_rule(), depths, np.zeros(1)).score(others.features)
+    rule = replace(
+        pixel_rule([*known.values, *others.values]),
         fitted_on={"films": len(known.values), "judging": len(others.values), "refused": refused, "unfamiliar": unfamiliar},
     )
-    return Gate(rule, depths, scores)
+    passed = np.array([not rule.pixel_reasons(values) for values in others.values])
+    odd = int((~passed).sum())  # refused already, whatever their score
+    least, most = (threshold_for(scores[passed], max(0, int(share * len(passed)) - odd)) for share in (unfamiliar, refused))
+    return Gate(replace(rule, refuse=most, unfamiliar=min(least, most)), depths, np.sort(scores))
+
+
+def _open_rule() -> GateRule:
+    """A rule that refuses nothing."""
+    return GateRule(np.finfo(np.float32).max, 0.0, 0.0, 1.0, 1e6, 255.0)
+
+
+def pixel_rule(values: Sequence[PixelValues]) -> GateRule:
+    """A rule of pixel thresholds alone, from the values of films: those of `curate checks`, moved out where films are past them."""
+    settings = CheckSettings()
+    flat, panels = (np.quantile([getattr(each, name) for each in values], _WITHIN) for name in ("flat_share", "panels"))
+    return replace(
+        _open_rule(),
+        min_grey_range=min(settings.min_grey_range, min(each.grey_range for each in values) / _SPARE),
+        max_flat_share=min(1.0, max(settings.max_flat_share, _SPARE * float(flat))),
+        max_panels=max(_LEAST_PANELS, _SPARE * float(panels)),
+        max_colour=settings.max_colour,
+    )
+
+
+def threshold_for(scores: Floats, over: int) -> float:
+    """The threshold that `over` of the scores reach, in the middle between two of them."""
+    ranked = np.sort(scores)[::-1]
+    if over == 0 or len(ranked) < 2:
+        return float(ranked[0]) + 1e-6
+    return float(ranked[min(over, len(ranked) - 1) - 1] + ranked[min(over, len(ranked) - 1)]) / 2
 
 
 def fit_depth(films: Floats, judging: Floats, room: int = MAX_BYTES) -> Depth:
@@ -123,8 +152,6 @@ def fit_depth(films: Floats, judging: Floats, room: int = MAX_BYTES) -> Depth:
 
 def refused_drawn(predictor: BonePredictor, gate: Gate, count: int, batch_size: int = 16, seed: int = 0) -> dict[str, Any]:
     """The share of `count` drawn pictures of each kind that the gate refuses; mosaics are of drawn films."""
-    from hf_bones.dataset.drawn.radiograph import draw_set
-
     films = [film.pixels for film in draw_set(8, seed=seed)]
     shares = {}
     for kind in (*DRAWN, *MOSAICS):

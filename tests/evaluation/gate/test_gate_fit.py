@@ -18,7 +18,7 @@ def seen(rng: np.random.Generator, count: int, width: int = 24, shift: float = 0
     """Features of `count` images at two depths, normal along few directions."""
     mix = np.random.default_rng(9).normal(size=(6, width))
     made = [rng.normal(size=(count, 6)) @ mix + 0.3 * rng.normal(size=(count, width)) + shift * (np.arange(width) % 2) for _ in range(2)]
-    return Seen(made, [PixelValues(200.0, 0.1, None)] * count)
+    return Seen(made, [PixelValues(200.0, 0.1)] * count)
 
 
 def test_the_thresholds_leave_the_asked_shares_of_the_judging_films_outside() -> None:
@@ -56,16 +56,16 @@ def test_what_cannot_be_fitted_is_said(films: int, judging: int, shares: tuple[f
 
 def test_pixel_thresholds_let_every_film_of_the_fit_pass() -> None:
     rng = np.random.default_rng(4)
-    dull = Seen(seen(rng, 60).features, [PixelValues(12.0, 0.9, None)] * 60)
+    dull = Seen(seen(rng, 60).features, [PixelValues(12.0, 0.9, 4.0)] * 60)
     rule = gate_from(dull, seen(rng, 60)).rule
-    assert rule.min_grey_range < 12 and rule.max_flat_share > 0.9
+    assert not rule.pixel_reasons(dull.values[0]) and rule.pixel_reasons(PixelValues(9.0, 0.99, 5.0))
 
 
 def test_a_fit_shows_the_gate_drawn_pictures_of_every_kind_and_notes_what_it_refuses(tmp_path: Path) -> None:
     predictor = BonePredictor.from_pretrained(telling_checkpoint(tmp_path), device="cpu")
     films = [np.asarray(grey(seed=seed)) for seed in range(60)]
-    rule = fit_gate(predictor, films[:40], films[40:], drawn=1, licences=["CC-BY-4.0"]).rule
-    assert rule.fitted_on["films"] == 40 and rule.fitted_on["judging"] == 20 and rule.fitted_on["licences"] == ["CC-BY-4.0"]
+    rule = fit_gate(predictor, films[:40], films[40:], drawn=1, drawn_films=2, licences=["CC-BY-4.0"]).rule
+    assert rule.fitted_on["films"] == 44 and rule.fitted_on["judging"] == 20 and rule.fitted_on["licences"] == ["CC-BY-4.0"]
     assert set(rule.fitted_on["drawn_refused"]) == set(KINDS)
     with pytest.raises(ValueError, match="no film"):
         features_of(predictor, [])
