@@ -7,6 +7,8 @@ CMAJ 2013).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -49,8 +51,9 @@ def prevalence_part(audited: Audited) -> Section:
         "the likeliest class is abnormal": rows.predicted != rows.normal_id,
         f"above the threshold at specificity {audited.choices.specificity:g}": score > float(figures[f"threshold_at_specificity_{tag}"]),
     }
-    body, data, curves = [], {}, {}
-    said = []
+    body, said = [], []
+    data: dict[str, Any] = {}
+    curves: dict[str, tuple[Floats, Floats]] = {}
     for rule, called in rules.items():
         groups = list(rows.groups)
         rates = {

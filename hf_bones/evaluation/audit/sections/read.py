@@ -37,7 +37,7 @@ ATTRIBUTES = {"source": "source", "region": "region", "hardware": "metal", "cast
 _MARKED = ("without", "with")
 _MOST_VALUES = 12  # the commonest are told apart; the others are left out
 # Strong enough for 768 numbers a film, and the same for every attribute, so that they compare; see `OpinionSettings.strengths`.
-_SETTINGS = {"repeats": 1, "strengths": [3e-3], "class_weights": "balanced"}
+_SETTINGS = OpinionSettings(repeats=1, strengths=[3e-3], class_weights="balanced")
 
 
 def read_part(audited: Audited) -> Section:
@@ -101,7 +101,7 @@ def _reading(
         return f"fewer than two values with {MIN_ROWS} films from {MIN_GROUPS} groups each (known: {known})"
     own = np.flatnonzero(np.isin(values, names))
     truth = np.array([names.index(value) for value in values[own]], dtype=np.int64)
-    probabilities = out_of_fold(features[own], truth, groups[own].tolist(), names, OpinionSettings(**_SETTINGS), normal_id=0)
+    probabilities = out_of_fold(features[own], truth, groups[own].tolist(), names, _SETTINGS, normal_id=0)
     right = probabilities.argmax(axis=1) == truth
     figure = weighed(lambda weights: balanced(truth, right, weights, len(names)), groups[own].tolist(), resampling)
     return figure, {name: enough[name] for name in names}
