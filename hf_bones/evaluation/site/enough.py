@@ -40,7 +40,7 @@ def enough_films(shares: Mapping[str, Share], auroc: Figure, supports: Mapping[s
     scarce = min(supports.values(), default=0)
     if auroc.interval is not None:
         half = (auroc.interval[1] - auroc.interval[0]) / 2
-        needed = math.ceil(scarce * (half / WANTED) ** 2)
+        needed = _scaled(scarce, half)
         found.append(Enough("AUROC(abnormal)", "films of the rarer side", scarce, half, needed, max(0, needed - scarce)))
     return found
 
@@ -59,11 +59,16 @@ def films_for(share: float, half_width: float = WANTED) -> int:
     return films
 
 
+def _scaled(films: int, half_width: float) -> int:
+    """How many films would have an interval of ± `WANTED`, where so many have ± `half_width`."""
+    return math.ceil(films * (half_width / WANTED) ** 2 - 1e-9)
+
+
 def _of_share(name: str, of: str, share: Share) -> Enough:
     figure = share.figure
     if figure.interval is not None and figure.value not in (0, 1):
         half = (figure.interval[1] - figure.interval[0]) / 2
-        needed = math.ceil(share.count * (half / WANTED) ** 2)
+        needed = _scaled(share.count, half)
         return Enough(name, of, share.count, half, needed, max(0, needed - share.count))
     # No measured interval: too few films, or no error among them. What films that do not depend on each other would need.
     value = _GUESS if figure.value is None or share.count < MIN_ROWS else figure.value

@@ -91,7 +91,7 @@ def test_a_refit_reaches_the_sensitivity_asked_for_and_is_measured_out_of_fold()
 
 
 def test_films_that_are_missing_follow_from_the_width_of_the_interval() -> None:
-    assert films_for(0.85) == 193  # Wilson: ± 0.05 at 0.85
+    assert films_for(0.85) == 196  # Wilson: ± 0.05 at 0.85
     truth = np.arange(400) % 2 == 0
     calls = np.where(np.random.default_rng(0).random(400) < 0.85, truth, ~truth).astype(np.int64)
     shares = operating_shares(truth, calls, [f"p{index}" for index in range(400)], QUICK)
@@ -144,9 +144,9 @@ def test_distances_are_those_of_the_textbook() -> None:
 def test_what_did_not_move_seldom_counts_as_moved_and_what_moved_does() -> None:
     alarms = [
         any(change.moved for change in changes(baseline(measures(120, seed)), baseline(measures(80, 1000 + seed)), seed)[0])
-        for seed in range(12)
+        for seed in range(6)
     ]
-    assert sum(alarms) <= 2  # 5 % of comparisons, whatever the number of measures
+    assert sum(alarms) <= 1  # 5 % of comparisons, whatever the number of measures
     moved, alone = changes(baseline(measures(120, 1)), baseline(measures(80, 2, shift=1.0, share=0.9)))
     assert all(change.moved for change in moved) and not alone
     assert any("'refer' was" in change.sentence() or "'healthy' was" in change.sentence() for change in moved)

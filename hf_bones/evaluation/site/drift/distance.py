@@ -19,7 +19,7 @@ from hf_bones.metrics.figures import Floats
 
 LEAST_GROUPS = 20  # of either set: below, nothing can be said
 CHANCE = 0.05
-_REPEATS = 4000
+_REPEATS = 2000
 _CELLS = 100  # into which values are sorted for the distance
 _TENTHS = 10
 _HALF = 0.5  # film lent to each word or tenth, so that one that is empty has a logarithm
