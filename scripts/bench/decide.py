@@ -82,7 +82,8 @@ def calibration(options: Any, predictor: BonePredictor, splits: Any) -> list[Bar
 
 
 def gate(options: Any, predictor: BonePredictor, splits: Any) -> list[Bar]:
-    return decide_gate.bars(predictor, splits, options.elsewhere, options.hard, quick=options.quick)
+    few = 3 if options.quick else None
+    return decide_gate.bars(predictor, splits, options.elsewhere, options.hard, few=few, peers=not options.quick)
 
 
 def boxes(options: Any, predictor: BonePredictor, splits: Any) -> list[Bar]:
