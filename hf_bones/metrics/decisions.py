@@ -87,7 +87,7 @@ def share(true: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_], groups: Seq
     if not of:
         return Share(0, 0, None, None)
     member = np.asarray(groups)[among]
-    interval = None
+    interval: Interval | None = None
     if of >= MIN_ROWS and len(np.unique(member)) >= _MIN_GROUPS:
         drawn: list[Floats] = []
         for weights in group_weights(member, of, repeats, seed):

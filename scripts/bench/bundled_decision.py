@@ -42,7 +42,7 @@ def main() -> None:
 def fit_decision_of(folder: Path, splits: Any) -> None:
     """Fits everything in `folder`/decision.json but the temperature and what the patches add, which come with the model."""
     calibrate_checkpoint(folder, splits, choices=CalibrateChoices(licences=LICENCES), recipe=RECIPE)
-    fit_boxes_of(folder, splits)
+    fit_boxes_of(folder, splits, licences=LICENCES)
     fit_gate_of(folder, splits, licences=LICENCES)
 
 

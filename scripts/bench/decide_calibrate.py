@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from harness import VENVS, Bar, arguments, bar, few_of_each, peer_venv, run_worker, write_result
@@ -70,10 +71,10 @@ def main() -> None:
     )
 
 
-def answered(predictor: BonePredictor, folder: Path, part: object, source: str, cache: Path | None, few: int | None) -> Answered:
+def answered(predictor: BonePredictor, folder: Path, part: Any, source: str, cache: Path | None, few: int | None) -> Answered:
     """What a checkpoint says of the films of a source, and what it said before it was calibrated, by its calibration.json."""
-    rows = [row for row, own in enumerate(part["source"][:]) if own == source]  # type: ignore[index]
-    part = part.select(rows)  # type: ignore[attr-defined]
+    rows = [row for row, own in enumerate(part["source"][:]) if own == source]
+    part = part.select(rows)
     part = part if few is None else few_of_each(part, few)
     rule = predictor.decision
     labels = scheme_labels(part, rule.scheme, "DATA")
@@ -186,9 +187,7 @@ def peer_bars(fit: Answered, test: Answered, python: Path, alpha: float = 0.1) -
     return [bar(f"{words} ({peer})", value, n=len(labels), target=target, at_most=True, peer=peer) for words, value, peer, target in rows]
 
 
-def ask_peers(
-    shares: np.ndarray, labels: np.ndarray, new: np.ndarray, python: Path, bins: int, alpha: float
-) -> dict[str, dict[str, object]]:
+def ask_peers(shares: np.ndarray, labels: np.ndarray, new: np.ndarray, python: Path, bins: int, alpha: float) -> dict[str, Any]:
     """What `decide_calibrate_peers.py` prints of films to fit on and of new ones."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "answers.npz"

@@ -21,7 +21,7 @@ from hf_bones.dataset.schema import image_bytes
 from hf_bones.evaluation.calibrate.recipe import ScalingSettings, SetSettings
 from hf_bones.evaluation.calibrate.scaling import Scaled, fit_scaling
 from hf_bones.evaluation.columns import text_column
-from hf_bones.evaluation.opinions.frozen import FrozenFeatures, frozen_features, load_backbone
+from hf_bones.evaluation.opinions.frozen import FrozenFeatures, ImageBytes, frozen_features, load_backbone
 from hf_bones.evaluation.opinions.out_of_fold import out_of_fold
 from hf_bones.metrics.figures import Floats, Ints
 from hf_bones.metrics.intervals import group_weights, percentile_interval
@@ -51,7 +51,8 @@ def features_of(name: str, parts: Sequence[tuple[Dataset, Sequence[int]]], cache
     """The frozen features of the checkpoint's backbone for rows of splits, one split after another."""
     from datasets import Image
 
-    readers, hashes = [], []
+    readers: list[ImageBytes] = []
+    hashes: list[str] = []
     for part, rows in parts:
         images = part.select_columns("image").cast_column("image", Image(decode=False))
         stated = text_column(part, "sha256")

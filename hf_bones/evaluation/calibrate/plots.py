@@ -17,7 +17,7 @@ LOOKS = {"before": {"color": SERIES[0], "marker": "o", "linestyle": "--"}, "afte
 def plot_calibration(done: Calibration, path: Path) -> None:
     """For each class the share of films that are of it against its probability, in bins of equally many films, with intervals."""
     names = list(next(iter(done.fitted.reliability.values())))
-    figure = Canvas(figsize=(4.6 * len(names), 5.7), layout="constrained")
+    figure = Canvas(figsize=(4.6 * len(names), 5.2), layout="constrained")
     for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         axis.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":", label="perfect")
         for when, look in LOOKS.items():

@@ -101,7 +101,7 @@ def changed(
         if not equals:
             raise RecipeError(f"--class-alpha {pair!r}: expected CLASS=LEVEL, as in beyond_repair=0.2")
         own[name.strip()] = checked_value(level, float, f"--class-alpha {name}")
-    scaling = replace(recipe.scaling, **({"method": method} if method is not None else {}))
+    scaling = recipe.scaling if method is None else replace(recipe.scaling, method=method)
     given: dict[str, Any] = {"alpha": alpha, "fit_on": fit_on, "class_alpha": {**recipe.sets.class_alpha, **own} if own else None}
     sets = replace(recipe.sets, **{key: value for key, value in given.items() if value is not None})
     costs = recipe.costs
