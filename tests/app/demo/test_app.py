@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from hf_bones.app.demo import texts
 from hf_bones.app.demo.classify import VIEW_SIDE, answer
 from hf_bones.app.demo.page import CLEAN_EVERY, KEEP_FOR, build_demo, serve
 from hf_bones.images.opening import Refusal, explain
+from hf_bones.inference.heat import HeatScale
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS
 from hf_bones.pages.text import percent, words
@@ -45,7 +47,8 @@ def test_classify_gives_the_finding_and_what_the_page_shows(client: Client, pred
     assert places == sorted(places), "in the scheme's order, whichever is likeliest"
     assert np.array_equal(np.asarray(Image.open(view)), np.asarray(grey()))
     colours = np.asarray(Image.open(heat))
-    assert colours.shape == (90, 70, 3) and (colours[..., 0] != colours[..., 2]).any()
+    assert (colours == np.asarray(grey())[..., None]).all(), "little speaks for a class here"
+    assert "No place of this film reaches 0.1" in caption
     assert "does not locate a fracture" in caption and "PNG, 70 × 90 px" in caption
 
 
@@ -155,6 +158,16 @@ def test_the_heat_map_is_for_the_likeliest_class_other_than_the_normal_one(predi
         others = {name: p for name, p in found.finding.probabilities.items() if name != "healthy"}
         assert found.explained == max(others, key=lambda name: others[name])
         assert f"<strong>{words(found.explained).lower()}</strong>" in texts.caption_html(found, "healthy")
+
+
+def test_a_place_that_reaches_the_scale_is_coloured_and_the_scale_is_shown(checkpoint: Path) -> None:
+    predictor = BonePredictor.from_pretrained(checkpoint)
+    predictor.decision = replace(predictor.decision, heat=HeatScale("log_odds", 0.01, 0.05))
+    found = answer(predictor, np.asarray(grey()), "image")
+    colours = np.asarray(found.heat)
+    assert (colours[..., 0] != colours[..., 2]).any() and not found.silent
+    caption = texts.caption_html(found, "healthy")
+    assert "<b>0.01</b><b>0.03</b><b>0.05 +</b>" in caption and "No place" not in caption and "White frames" not in caption
 
 
 def test_a_model_without_feature_maps_still_answers(checkpoint: Path) -> None:
