@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # Verdicts beside the names of the classes.
 REFER = "refer"

@@ -165,7 +165,7 @@ def test_a_heat_map_stays_that_of_the_upright_image(predictor: BonePredictor) ->
 def test_a_finding_is_plain_json(predictor: BonePredictor) -> None:
     finding = predictor.predict(grey(80, 60), heatmap=True)[0]
     data = json.loads(json.dumps(finding.to_dict(), allow_nan=False))
-    assert data["schema_version"] == 1 and "heatmap" not in data
+    assert data["schema_version"] == 2 and "heatmap" not in data
     assert data["verdict"] == max(data["probabilities"], key=data["probabilities"].get) and data["prediction_set"] == [data["verdict"]]
     assert sum(data["probabilities"].values()) == pytest.approx(1)
     rows = json.loads(json.dumps(finding.to_dict(heatmap=True)))["heatmap"]
