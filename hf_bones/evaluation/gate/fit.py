@@ -6,9 +6,9 @@ does. Features and their distance: `inference/gate_features.py`, `inference/gate
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +31,8 @@ LEAST_FILMS = 20
 DIRECTIONS = 64
 SHRINKAGE = 0.05  # of the mean variance, which is added to that of every direction (Ledoit and Wolf, 2004, give a larger one: less sharp)
 DRAWN_SEED = 1_000_003  # of the drawn films that join the fit
+DRAWN_WEIGHT = 2  # how often each of them counts
+SMALL = 320  # px, the size at which films are drawn by default
 _SPARE = 1.05  # how far past the films pixel thresholds lie
 _WITHIN = 0.997  # the share of films that they lie beyond
 _LEAST_PANELS = 1.5
@@ -66,7 +68,7 @@ def fit_gate(
     refused: float = REFUSED,
     unfamiliar: float = UNFAMILIAR,
     drawn: int = 3,
-    drawn_films: int = 64,
+    drawn_films: int = 80,
     batch_size: int = 16,
     licences: Sequence[str] = (),
 ) -> Gate:
@@ -77,8 +79,11 @@ def fit_gate(
     pictures of each kind of `not_films` are shown to the finished gate, for the record; 0 leaves that out. Raises ValueError for too few
     films.
     """
-    both_modes = (film.pixels for mode in MODES for film in draw_set(drawn_films, seed=DRAWN_SEED, size=predictor.spec.size, mode=mode))
-    known, others = features_of(predictor, chain(films, both_modes), batch_size), features_of(predictor, judging, batch_size)
+    known, others = features_of(predictor, films, batch_size), features_of(predictor, judging, batch_size)
+    if drawn_films:
+        added = features_of(predictor, _drawn_films(drawn_films, predictor.spec.size), batch_size)
+        parts = [known.features, *([added.features] * DRAWN_WEIGHT)]
+        known = Seen(joined(parts), [*known.values, *added.values])
     gate = gate_from(known, others, refused=refused, unfamiliar=unfamiliar)
     if drawn:
         shares = refused_drawn(predictor, gate, drawn, batch_size)
@@ -86,6 +91,13 @@ def fit_gate(
     if licences:
         gate = replace(gate, rule=replace(gate.rule, fitted_on={**gate.rule.fitted_on, "licences": list(licences)}))
     return gate
+
+
+def _drawn_films(count: int, size: int) -> Iterator[Pixels]:
+    """`count` drawn films of each mode, half of them small."""
+    for mode in MODES:
+        for side, part in ((SMALL, count // 2), (max(SMALL, size), count - count // 2)):
+            yield from (film.pixels for film in draw_set(part, seed=DRAWN_SEED + side, size=side, mode=mode))
 
 
 def gate_from(known: Seen, others: Seen, *, refused: float = REFUSED, unfamiliar: float = UNFAMILIAR) -> Gate:
