@@ -33,7 +33,7 @@ class Answers:
 
     @property
     def readable(self) -> npt.NDArray[np.bool_]:
-        return ~np.isnan(self.probabilities).any(axis=1)
+        return np.asarray(~np.isnan(self.probabilities).any(axis=1))
 
 
 def answers_to(predictor: BonePredictor, films: Films, change: Change, folder: Path, batch_size: int = 16) -> Answers:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from hf_bones.evaluation.report.figures import ENOUGH_GROUPS, MIN_GROUPS, ROUGH, Figure, Resampling
 from hf_bones.metrics import MIN_ROWS
@@ -36,7 +37,7 @@ def weighed(statistic: Statistic, groups: Sequence[str], resampling: Resampling,
     return Figure(value, interval, n, of, count, f"{ROUGH}: only {count} groups" if count < ENOUGH_GROUPS else None)
 
 
-def share_of(hits: Sequence[bool] | Floats) -> Statistic:
+def share_of(hits: npt.NDArray[np.bool_] | Floats) -> Statistic:
     """The weighted share of the rows that are a hit."""
     values = np.asarray(hits, dtype=np.float64)
 
