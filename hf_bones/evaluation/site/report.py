@@ -9,7 +9,7 @@ from pathlib import Path
 from hf_bones.evaluation.report.cells import figure_cell, meanings
 from hf_bones.evaluation.site.claim.answers import summary
 from hf_bones.evaluation.site.drift.comparison import Comparison
-from hf_bones.evaluation.site.operating import SHARES
+from hf_bones.evaluation.site.operating import SHARES, Share
 from hf_bones.evaluation.site.refit import Refit
 from hf_bones.evaluation.site.report_parts import calibration, checklist, curve_sentence, enough, plots, subgroups, unreadable
 from hf_bones.evaluation.site.results import Measured, SiteFindings
@@ -99,8 +99,8 @@ def in_short(found: SiteFindings) -> list[str]:
     return [*said, summary(found.claim)]
 
 
-def _of(share: object) -> str:
-    return f"{share.hits} of {share.count}"  # type: ignore[attr-defined]
+def _of(share: Share) -> str:
+    return f"{share.hits} of {share.count}"
 
 
 def _moved(comparison: Comparison) -> str:
