@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +20,7 @@ from hf_bones.record import public_name
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-MOST_FILMS = 1000  # of the training split, evenly spread: more change the distances little
-DRAWN_FILMS = 60  # drawn limbs among the films, so that such pass; those that the gate is tried on are drawn with other seeds
-_DRAWN_SEED = 9000
+MOST_FILMS = 700  # of the training split, evenly spread: more change the distances little
 
 
 def fit_gate_of(
@@ -32,7 +29,6 @@ def fit_gate_of(
     *,
     licences: Sequence[str] = (),
     most: int = MOST_FILMS,
-    drawn_films: int = DRAWN_FILMS,
     refused: float = REFUSED,
     unfamiliar: float = UNFAMILIAR,
     batch_size: int = 16,
@@ -43,7 +39,6 @@ def fit_gate_of(
     licences: fit only on rows with these (SPDX ids); all where none is named. Raises ValueError for a checkpoint that is no folder of one's
     own, for a dataset without both splits, and for too few films.
     """
-    from hf_bones.dataset.drawn.radiograph import draw_set
     from hf_bones.inference.predictor import BonePredictor
 
     own = own_folder(folder)
@@ -57,10 +52,9 @@ def fit_gate_of(
     spread = np.unique(np.linspace(0, len(train) - 1, min(most, len(train))).round().astype(int)).tolist() if train else []
     learnt = Films(data["train"], [train[place] for place in spread])
     judging = Films(data["validation"], _licensed(data["validation"], licences))
-    limbs = (film.pixels for film in draw_set(drawn_films, seed=_DRAWN_SEED)) if drawn_films else ()
     gate = fit_gate(
         BonePredictor.from_pretrained(own, device=device),
-        chain(learnt, limbs),
+        learnt,
         judging,
         refused=refused,
         unfamiliar=unfamiliar,
