@@ -146,14 +146,15 @@ def with_boxes(picture: Image.Image, boxes: Sequence[Box]) -> Image.Image:
     """A copy of a grey or RGB picture of a film as RGB, with a white frame around each box and its score in percent above."""
     framed = picture.convert("RGB")
     draw, line = ImageDraw.Draw(framed), max(2, round(max(framed.size) / 350))
-    font = ImageFont.load_default(max(11, round(max(framed.size) / 45)))
+    letters = max(11, round(max(framed.size) / 45))  # px
+    font = ImageFont.load_default(letters)
     for box in boxes:
         left, right = (box.cx - box.w / 2) * framed.width, (box.cx + box.w / 2) * framed.width
         top, below = (box.cy - box.h / 2) * framed.height, (box.cy + box.h / 2) * framed.height
         for out, colour in ((line + 1, "black"), (line, "white")):  # outside: it hides nothing of a small break
             draw.rectangle((left - out, top - out, right + out, below + out), outline=colour, width=out)
         words = f"{100 * box.score:.0f} %"
-        anchor, at = ("lb", top - 2 * line) if top > 2 * line + font.size else ("lt", below + 2 * line)
+        anchor, at = ("lb", top - 2 * line) if top > 2 * line + letters else ("lt", below + 2 * line)
         draw.text((max(0.0, left - line), at), words, fill="white", font=font, anchor=anchor, stroke_width=1, stroke_fill="black")
     return framed
 

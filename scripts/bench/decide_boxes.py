@@ -61,7 +61,8 @@ def read_boxed(folder: Path, split: str = "test", few: int | None = None) -> Box
 
 
 def _truth(row: dict[str, str]) -> Truth:
-    return [tuple(float(number) for number in box.split()) for box in row["boxes_xywh_norm"].split(";") if box.strip()]
+    numbers = [[float(number) for number in box.split()] for box in row["boxes_xywh_norm"].split(";") if box.strip()]
+    return [(cx, cy, w, h) for cx, cy, w, h in numbers]
 
 
 def bars(predictor: BonePredictor, films: Boxed, *, batch_size: int = 16, few: int = FEW) -> list[Bar]:

@@ -10,7 +10,6 @@ which the checkpoint learnt from neither of, and deals the films of each class o
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -200,4 +199,4 @@ def _largest(one: object, other: object) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -84,7 +85,7 @@ def fit_decision(rows: CalibratedRows, decision: DecisionRule, recipe: Calibrate
         notes.append("The second look (--zoom) joins before the scaling; thresholds were fitted without it")
     sets = open_classes(shares, names, moved)
     told = verdicts_of(sets, shares, decision.scheme.normal_id if recipe.sets.abnormal_together else None)
-    measure = {"repeats": scaling.repeats, "seed": scaling.seed}
+    measure: dict[str, Any] = {"repeats": scaling.repeats, "seed": scaling.seed}
     pair = (rows.before, scaled.probabilities)
     normal_id = decision.scheme.normal_id
     return Fitted(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,9 +58,13 @@ def features_of(name: str, parts: Sequence[tuple[Dataset, Sequence[int]]], cache
         images = part.select_columns("image").cast_column("image", Image(decode=False))
         stated = text_column(part, "sha256")
         for row in rows:
-            readers.append(lambda images=images, row=row: image_bytes(images[row]["image"]))
+            readers.append(partial(_bytes_of, images, row))
             hashes.append(stated[row] or hashlib.sha256(readers[-1]()).hexdigest())
     return frozen_features(load_backbone(name, device=device), readers, hashes, cache)
+
+
+def _bytes_of(images: Dataset, row: int) -> bytes:
+    return image_bytes(images[row]["image"])
 
 
 def head_answers(

@@ -94,8 +94,8 @@ def with_random_weights(predictor: BonePredictor, seed: int = 0) -> BonePredicto
     other.model = model
     if predictor.patch_head is not None:
         head = predictor.patch_head
-        drawn = torch.randn(head.weight.shape, generator=random).numpy()
-        other.patch_head = replace(head, weight=(drawn * head.weight.std()).astype(np.float32))
+        weights = torch.randn(head.weight.shape, generator=random).numpy() * head.weight.std()
+        other.patch_head = replace(head, weight=weights.astype(np.float32))
     return other
 
 
