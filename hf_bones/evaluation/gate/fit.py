@@ -28,10 +28,9 @@ Pixels = npt.NDArray[np.uint8]
 
 REFUSED, UNFAMILIAR = 0.02, 0.05  # shares of the judging films that are refused at most, and those that are at most unfamiliar or refused
 LEAST_FILMS = 20
-DIRECTIONS = 64
+DIRECTIONS = 32
 SHRINKAGE = 0.05  # of the mean variance, which is added to that of every direction (Ledoit and Wolf, 2004, give a larger one: less sharp)
 DRAWN_SEED = 1_000_003  # of the drawn films that join the fit
-DRAWN_WEIGHT = 2  # how often each of them counts
 SMALL = 320  # px, the size at which films are drawn by default
 _SPARE = 1.05  # how far past the films pixel thresholds lie
 _WITHIN = 0.997  # the share of films that they lie beyond
@@ -82,8 +81,7 @@ def fit_gate(
     known, others = features_of(predictor, films, batch_size), features_of(predictor, judging, batch_size)
     if drawn_films:
         added = features_of(predictor, _drawn_films(drawn_films, predictor.spec.size), batch_size)
-        parts = [known.features, *([added.features] * DRAWN_WEIGHT)]
-        known = Seen(joined(parts), [*known.values, *added.values])
+        known = Seen(joined([known.features, added.features]), [*known.values, *added.values])
     gate = gate_from(known, others, refused=refused, unfamiliar=unfamiliar)
     if drawn:
         shares = refused_drawn(predictor, gate, drawn, batch_size)
