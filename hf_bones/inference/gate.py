@@ -213,18 +213,20 @@ def _read_arrays(path: Path) -> tuple[tuple[Depth, ...], Floats]:
 
     try:
         stored = {name: array.astype(np.float64) for name, array in load_file(path).items()}
-        scores, depths = np.sort(stored["scores"]), []
+        scores = np.sort(stored["scores"])
+        depths: list[Depth] = []
         while f"{len(depths)}.mean" in stored:
-            own = {name: stored[f"{len(depths)}.{name}"] for name in ("mean", "scale", "basis", "spread")}
-            depths.append(Depth(**own, **dict(zip(("rest", "centre", "width"), map(float, stored[f"{len(depths)}.numbers"]), strict=True))))
+            mean, scale, basis, spread = (stored[f"{len(depths)}.{name}"] for name in ("mean", "scale", "basis", "spread"))
+            rest, centre, width = map(float, stored[f"{len(depths)}.numbers"])
+            depths.append(Depth(mean, scale, basis, spread, rest, centre, width))
     except KeyError as error:
         raise ValueError(f"{path}: {error} is missing; fit the gate again") from error
     except (SafetensorError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a gate: {error}") from error
     for depth in depths:
-        width, count = len(depth.mean), depth.basis.shape[-1]
+        size, count = len(depth.mean), depth.basis.shape[-1]
         numbers = (depth.mean, depth.scale, depth.basis, depth.spread, np.array([depth.rest, depth.centre, depth.width]))
-        shapes = depth.scale.shape == (width,) and depth.basis.shape == (width, count) and depth.spread.shape == (count,)
+        shapes = depth.scale.shape == (size,) and depth.basis.shape == (size, count) and depth.spread.shape == (count,)
         positive = depth.rest > 0 and depth.width > 0 and (depth.scale > 0).all() and (depth.spread > 0).all()
         if not (shapes and positive and all(np.isfinite(each).all() for each in numbers)):
             raise ValueError(f"{path}: not a gate: its arrays do not fit one another, or hold numbers that are not finite or not positive")

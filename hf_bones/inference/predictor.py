@@ -96,7 +96,8 @@ class BonePredictor:
         spec = files.spec_of(found)
         decision, calibrated = files.decision_of(found, config, spec)
         model = load_network(found).to(device or best_device())
-        own: dict[str, Any] = {"checkpoint": found.name, "revision": found.revision, "gate": files.gate_of(found), **load_heads(found, model, decision)}
+        own: dict[str, Any] = {"checkpoint": found.name, "revision": found.revision, "gate": files.gate_of(found)}
+        own |= load_heads(found, model, decision)
         return cls(model, spec, decision, calibrated=calibrated, **own)
 
     @property

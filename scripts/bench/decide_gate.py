@@ -179,7 +179,8 @@ def film_bars(name: str, findings: Sequence[Finding], target: float | None) -> l
 
 def latency_bar(predictor: BonePredictor, pixels: Sequence[np.ndarray], rounds: int = 5) -> Bar:
     """By what share the gate lengthens a prediction: the fastest of a few rounds with it over the fastest without it, in turn."""
-    gate, took = predictor.gate, {True: [], False: []}
+    gate = predictor.gate
+    took: dict[bool, list[float]] = {True: [], False: []}
     predictor.predict(pixels[:1])
     for _ in range(rounds):
         for with_gate in (True, False):
@@ -208,7 +209,7 @@ def peer_bars(predictor: BonePredictor, splits: Any, few: int | None) -> list[Ba
     programs = peer_venv(VENVS / "pytorch-ood", *PEERS)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "features.npz"
-        np.savez(path, **rows)
+        np.savez(path, allow_pickle=False, **rows)
         for peer in ("mahalanobis", "knn"):
             scores[f"pytorch-ood {peer}"] = run_worker("decide_gate_peers.py", peer, path, python=programs / "python")
     found = []

@@ -121,7 +121,7 @@ def gate_from(known: Seen, others: Seen, *, refused: float = REFUSED, unfamiliar
 
 def _open_rule() -> GateRule:
     """A rule that refuses nothing."""
-    return GateRule(np.finfo(np.float32).max, 0.0, 0.0, 1.0, 1e6, 255.0)
+    return GateRule(float(np.finfo(np.float32).max), 0.0, 0.0, 1.0, 1e6, 255.0)
 
 
 def pixel_rule(values: Sequence[PixelValues]) -> GateRule:
@@ -155,7 +155,8 @@ def fit_depth(films: Floats, judging: Floats, room: int = MAX_BYTES) -> Depth:
     basis = directions[:, ::-1][:, :count].astype(np.float16).astype(np.float64)  # as it is stored
     spread = np.maximum(variances[::-1][:count], 0) + added
     rest = float(np.maximum(variances[::-1][count:], 0).mean()) + added
-    depth = Depth(*(each.astype(np.float32).astype(np.float64) for each in (mean, scale)), basis, spread, rest, 0.0, 1.0)
+    stored_mean, stored_scale = (each.astype(np.float32).astype(np.float64) for each in (mean, scale))
+    depth = Depth(stored_mean, stored_scale, basis, spread, rest, 0.0, 1.0)
     found = depth.log_distance(judging)
     return replace(depth, centre=float(np.median(found)), width=max(float(found.std()), 1e-6))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -42,7 +43,7 @@ def plot(rng: np.random.Generator) -> Picture:
     return np.asarray(Image.open(held).convert("L"))
 
 
-def _draw_into(rng: np.random.Generator, axes: object) -> None:
+def _draw_into(rng: np.random.Generator, axes: Any) -> None:
     kind = rng.integers(6)
     x = np.linspace(0, rng.uniform(1, 50), int(rng.integers(10, 120)))
     if kind == 0:
@@ -101,7 +102,9 @@ def page(rng: np.random.Generator) -> Picture:
     if rng.random() < 0.3:
         shown = ndimage.rotate(shown, rng.uniform(-6, 6), reshape=False, order=1, cval=float(rng.integers(0, 256)))
     if rng.random() < 0.3:
-        shown = np.clip(shown + rng.normal(0, 6, shown.shape) + 10 * power_noise(rng, *shown.shape, 1.8), 0, 255).astype(np.uint8)
+        shown = np.clip(shown + rng.normal(0, 6, shown.shape) + 10 * power_noise(rng, shown.shape[0], shown.shape[1], 1.8), 0, 255).astype(
+            np.uint8
+        )
     return 255 - shown if rng.random() < 0.3 else shown
 
 
