@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hf_bones.inference.boxes import Box
-from hf_bones.inference.gate import GateAnswer
+from hf_bones.inference.gate.fitted import GateAnswer
 
 
 class Answer(NamedTuple):

@@ -14,8 +14,8 @@ from typing import Any
 from hf_bones.curation.duplicates.seen_films import SEEN_FILE, SeenFilms, read_seen_films
 from hf_bones.inference.decision import FILE_NAME as DECISION_FILE
 from hf_bones.inference.decision import DecisionRule, read_decision
-from hf_bones.inference.gate import FILE_NAME as GATE_FILE
-from hf_bones.inference.gate import Gate, read_gate
+from hf_bones.inference.gate.fitted import FILE_NAME as GATE_FILE
+from hf_bones.inference.gate.fitted import Gate, read_gate
 from hf_bones.inference.second_look import SecondLook
 from hf_bones.labels import SHIPPED_SCHEMES, LabelClass, LabelScheme
 from hf_bones.preprocess import InputSpec, spec_from_processor

@@ -17,7 +17,7 @@ import numpy as np
 
 from hf_bones.inference.boxes import BoxRule, boxes_from
 from hf_bones.inference.conformal import Conformal, conformal_from
-from hf_bones.inference.gate import GateRule, gate_rule_from
+from hf_bones.inference.gate.fitted import GateRule, gate_rule_from
 from hf_bones.inference.heat import HeatScale, heat_from
 from hf_bones.inference.join import PatchJoin, patch_join_from
 from hf_bones.inference.second_look import SecondLook, second_look_from

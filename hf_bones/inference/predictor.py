@@ -27,9 +27,9 @@ from hf_bones.inference.boxes import film_boxes
 from hf_bones.inference.decision import DecisionRule
 from hf_bones.inference.explain import heat_maps, likeliest_abnormal, patch_heat
 from hf_bones.inference.finding import UNREADABLE, Finding
-from hf_bones.inference.gate import Gate, GateAnswer
-from hf_bones.inference.gate_features import Watched, watched
-from hf_bones.inference.gate_pixels import colour_of, pixel_values
+from hf_bones.inference.gate.features import Watched, watched
+from hf_bones.inference.gate.fitted import Gate, GateAnswer
+from hf_bones.inference.gate.pixels import colour_of, pixel_values
 from hf_bones.inference.heat import UNFITTED, HeatScale
 from hf_bones.inference.join import log_sum_exp
 from hf_bones.inference.network import best_device, content_mask, load_heads, load_network, logits_of_heads, patch_logits, plain_logits

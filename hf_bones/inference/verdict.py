@@ -12,7 +12,7 @@ from hf_bones.inference.answer import Answer
 from hf_bones.inference.conformal import LOOK_AT_IT, refer_reasons
 from hf_bones.inference.decision import DecisionRule
 from hf_bones.inference.finding import NOT_A_BONE_XRAY, REFER, Finding
-from hf_bones.inference.gate import NO_FILM, UNFAMILIAR, GateAnswer
+from hf_bones.inference.gate.fitted import NO_FILM, UNFAMILIAR, GateAnswer
 from hf_bones.logits import softmax
 
 UNLIKE_OTHERS = "this image is unlike those that the model learnt from"

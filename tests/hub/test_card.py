@@ -24,7 +24,7 @@ from hf_bones.hub.card_decision import decision_lines
 from hf_bones.hub.push import files_to_push
 from hf_bones.inference.conformal import Conformal
 from hf_bones.inference.decision import DecisionRule
-from hf_bones.inference.gate import GateRule
+from hf_bones.inference.gate.fitted import GateRule
 from hf_bones.inference.study.join import StudyJoin
 from hf_bones.inference.vector import VectorScaling
 from hf_bones.labels import THREE_CLASS

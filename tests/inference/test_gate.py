@@ -16,8 +16,8 @@ from hf_bones.images.opening import open_image
 from hf_bones.inference.checkpoint import CheckpointError
 from hf_bones.inference.decision import DecisionRule, read_decision, write_decision
 from hf_bones.inference.finding import NOT_A_BONE_XRAY, REFER, UNREADABLE
-from hf_bones.inference.gate import FILE_NAME, FILM, NO_FILM, UNFAMILIAR, Depth, Gate, GateAnswer, GateRule, read_gate, write_gate
-from hf_bones.inference.gate_pixels import PixelValues, colour_of, panels_of, pixel_values
+from hf_bones.inference.gate.fitted import FILE_NAME, FILM, NO_FILM, UNFAMILIAR, Depth, Gate, GateAnswer, GateRule, read_gate, write_gate
+from hf_bones.inference.gate.pixels import PixelValues, colour_of, panels_of, pixel_values
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.inference.verdict import verdict_of
 from hf_bones.labels import THREE_CLASS

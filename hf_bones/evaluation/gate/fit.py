@@ -1,7 +1,7 @@
 """Fitting a gate: the films' features at each depth, thresholds from films that the fit did not see, and what of drawn pictures it refuses.
 
 It learns from films alone, so nothing has to be known of what else people upload; the drawn pictures (`not_films.py`) only say how well it
-does. Features and their distance: `inference/gate_features.py`, `inference/gate.py`.
+does. Features and their distance: `inference/gate/features.py`, `inference/gate/fitted.py`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy.typing as npt
 from hf_bones.curation.recipe import CheckSettings
 from hf_bones.dataset.drawn.radiograph import MODES, draw_set
 from hf_bones.evaluation.gate.not_films import DRAWN, MOSAICS, draw_kind
-from hf_bones.inference.gate import MAX_BYTES, NO_FILM, Depth, Floats, Gate, GateRule
-from hf_bones.inference.gate_features import joined
-from hf_bones.inference.gate_pixels import PixelValues, pixel_values
+from hf_bones.inference.gate.features import joined
+from hf_bones.inference.gate.fitted import MAX_BYTES, NO_FILM, Depth, Floats, Gate, GateRule
+from hf_bones.inference.gate.pixels import PixelValues, pixel_values
 
 if TYPE_CHECKING:
     from hf_bones.inference.predictor import BonePredictor

@@ -14,7 +14,7 @@ from hf_bones.evaluation.gate.fit import REFUSED, UNFAMILIAR, fit_gate
 from hf_bones.evaluation.patch_joins import Films
 from hf_bones.evaluation.report.looks import own_folder
 from hf_bones.evaluation.report.run import load_splits
-from hf_bones.inference.gate import Gate, write_gate
+from hf_bones.inference.gate.fitted import Gate, write_gate
 from hf_bones.record import public_name
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from tiny import grey, telling_checkpoint
 
 from hf_bones.evaluation.gate.fit import Seen, features_of, fit_depth, fit_gate, gate_from
 from hf_bones.evaluation.gate.not_films import KINDS, draw_kind
-from hf_bones.inference.gate_pixels import PixelValues
+from hf_bones.inference.gate.pixels import PixelValues
 from hf_bones.inference.predictor import BonePredictor
 
 

@@ -1,7 +1,7 @@
 """The gate: is this one bone radiograph, and is it one like those that the model learnt from?
 
-First the pixels are asked (`gate_pixels.py`): hardly any greys, flat paper, a sheet of pictures, colour. Then the network's features of
-the image (`gate_features.py`) are compared with those of the training films by the Mahalanobis distance (Lee et al., "A simple unified
+First the pixels are asked (`pixels.py`): hardly any greys, flat paper, a sheet of pictures, colour. Then the network's features of
+the image (`features.py`) are compared with those of the training films by the Mahalanobis distance (Lee et al., "A simple unified
 framework for detecting out-of-distribution samples and adversarial attacks", NeurIPS 2018, with one class) at each of a few depths. The
 logarithms of the distances, each in units of its spread over films that the fit did not see, are averaged: the score of the image.
 
@@ -26,7 +26,7 @@ import numpy.typing as npt
 from hf_bones.record import read_json, write_json
 
 if TYPE_CHECKING:
-    from hf_bones.inference.gate_pixels import PixelValues
+    from hf_bones.inference.gate.pixels import PixelValues
 
 Floats = npt.NDArray[np.float64]
 
