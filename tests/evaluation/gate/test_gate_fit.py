@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny import grey, telling_checkpoint
 
-from hf_bones.evaluation.gate.fit import Seen, features_of, fit_depth, fit_gate, gate_from
+from hf_bones.evaluation.gate.fit import SHRINKAGE, Seen, features_of, fit_depth, fit_gate, gate_from
 from hf_bones.evaluation.gate.not_films import DRAWN, KINDS, MOSAICS, draw_kind
 from hf_bones.inference.gate.pixels import PixelValues
 from hf_bones.inference.predictor import BonePredictor
@@ -43,7 +43,7 @@ def test_the_distance_is_that_of_mahalanobis_where_no_direction_is_left_out() ->
     others = films[:50] * 1.7
     depth = fit_depth(films, films)
     z = (others - films.mean(0)) / films.std(0)
-    exact = np.einsum("ni,ij,nj->n", z, np.linalg.inv(np.cov(films.T / films.std(0)[:, None]) + 0.02 * np.eye(5)), z)
+    exact = np.einsum("ni,ij,nj->n", z, np.linalg.inv(np.cov(films.T / films.std(0)[:, None]) + SHRINKAGE * np.eye(5)), z)
     np.testing.assert_allclose(np.exp(depth.log_distance(others)), exact, rtol=0.02)
 
 
