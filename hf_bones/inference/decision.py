@@ -119,8 +119,9 @@ class DecisionRule:
         names = self.scheme.names
         if self.thresholds is None:
             return (names[order[0]],)
-        unscaled = self.conformal is not None and self.conformal.before_scaling and self.vector is not None
-        shares = self.vector.undone(probabilities) if unscaled and self.vector is not None else probabilities
+        shares: Sequence[float] = probabilities
+        if self.vector is not None and self.conformal is not None and self.conformal.before_scaling:
+            shares = self.vector.undone(probabilities).tolist()
         return tuple(names[index] for index in order if shares[index] >= self.thresholds[names[index]])
 
 
