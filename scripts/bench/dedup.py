@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import math
 import random
 from collections import defaultdict
@@ -33,9 +34,10 @@ from hf_bones.curation.duplicates.find import PairLink, find_links, groups
 from hf_bones.curation.duplicates.fingerprints import FingerprintStore
 from hf_bones.curation.recipe import load_curate_recipe
 from hf_bones.images.opening import ImageRefusedError, open_image
-from hf_bones.record import sha256_rows
+from hf_bones.record import sha256_rows, write_json
 
 PEERS = ("imagededup", "cleanvision")
+PARTS = ("copies", "scale")
 Pair = tuple[str, str]
 
 
@@ -60,20 +62,22 @@ def main() -> None:
     parser.add_argument("--changed", type=int, default=500, help="films that are put through each of the changes")
     parser.add_argument("--work", type=Path, help="folder for pictures and fingerprints, kept, so that a further run resumes")
     parser.add_argument("--peer-venv", type=Path, default=VENVS / "dedup-peers", help="where the peers are, or are to be installed")
-    parser.add_argument("--part", action="append", choices=["copies", "scale"], help="only this part; the result is written for both only")
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this part; the result is written when --work has both")
     options = parser.parse_args()
     films = read_films(options.data, 240 if options.quick else None)
-    parts = options.part or ["copies", "scale"]
-    bars: list[Bar] = []
+    parts = options.part or list(PARTS)
     with work_folder(options.work) as work:
         if "copies" in parts:
-            bars += copies(films, work, 20 if options.quick else options.changed, options.peer_venv.expanduser(), options.quick)
+            found = copies(films, work, 20 if options.quick else options.changed, options.peer_venv.expanduser(), options.quick)
+            write_json(work / "bars-copies.json", found)
         if "scale" in parts:
-            bars += scale(films, work, (500, 1000) if options.quick else (10_000, 30_000, 100_000))
-    if set(parts) == {"copies", "scale"}:
-        write_result("dedup", "dedup.py DATA", sha256_rows(films.hashes), bars, quick=options.quick)
-    else:
-        print_bars(bars)
+            write_json(work / "bars-scale.json", scale(films, work, (500, 1000) if options.quick else (10_000, 30_000, 100_000)))
+        done = [work / f"bars-{part}.json" for part in PARTS]
+        if all(path.is_file() for path in done):
+            bars = [line for path in done for line in json.loads(path.read_text())]
+            write_result("dedup", "dedup.py DATA", sha256_rows(films.hashes), bars, quick=options.quick)
+        else:
+            print_bars([line for path in done if path.is_file() for line in json.loads(path.read_text())])
 
 
 def read_films(data: Path, most: int | None) -> Films:

@@ -47,7 +47,9 @@ _OPENING_CODE = (
     "images/tiff.py", "preprocess.py",
 )  # fmt: skip
 # Digest of that code → digests of earlier code that gives the same pixels, so that array caches outlive a moved file or a mended comment.
-SAME_PIXELS: Mapping[str, tuple[str, ...]] = {"9a94a4532a91552a": ("250ce0041b1c3b17", "41549dc3056a3f26", "c9088a6c7d13a13d", "a958208a63319278")}
+SAME_PIXELS: Mapping[str, tuple[str, ...]] = {
+    "9a94a4532a91552a": ("250ce0041b1c3b17", "41549dc3056a3f26", "c9088a6c7d13a13d", "a958208a63319278"),
+}
 
 
 class ArrayCacheError(ValueError):
