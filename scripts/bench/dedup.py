@@ -69,15 +69,16 @@ def main() -> None:
     with work_folder(options.work) as work:
         if "copies" in parts:
             found = copies(films, work, 20 if options.quick else options.changed, options.peer_venv.expanduser(), options.quick)
-            write_json(work / "bars-copies.json", found)
+            write_json(work / "bars-copies.json", {"bars": found})
         if "scale" in parts:
-            write_json(work / "bars-scale.json", scale(films, work, (500, 1000) if options.quick else (10_000, 30_000, 100_000)))
+            found = scale(films, work, (500, 1000) if options.quick else (10_000, 30_000, 100_000))
+            write_json(work / "bars-scale.json", {"bars": found})
         done = [work / f"bars-{part}.json" for part in PARTS]
         if all(path.is_file() for path in done):
-            bars = [line for path in done for line in json.loads(path.read_text())]
+            bars = [line for path in done for line in json.loads(path.read_text())["bars"]]
             write_result("dedup", "dedup.py DATA", sha256_rows(films.hashes), bars, quick=options.quick)
         else:
-            print_bars([line for path in done if path.is_file() for line in json.loads(path.read_text())])
+            print_bars([line for path in done if path.is_file() for line in json.loads(path.read_text())["bars"]])
 
 
 def read_films(data: Path, most: int | None) -> Films:
