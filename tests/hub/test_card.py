@@ -182,7 +182,7 @@ def test_a_rule_that_refers_and_a_gate_are_told_with_their_figures(checkpoint: P
         56,
         dict.fromkeys(THREE_CLASS.names, 0.25),
         conformal=Conformal(levels, dict.fromkeys(THREE_CLASS.names, 40), "validation", abnormal_together=True, before_scaling=True),
-        gate=GateRule(3.0, 2.0, 30.0, 0.8, 4.5, {"films": 200, "refused": 0.015, "unfamiliar": 0.04, "drawn_of_each": 4,
+        gate=GateRule(3.0, 2.0, 30.0, 0.8, 2.0, 4.5, {"films": 200, "refused": 0.015, "unfamiliar": 0.04, "drawn_of_each": 4,
                                                  "drawn_refused": {"plot": 1.0, "noise": 0.5}}),
         vector=VectorScaling((1.0, 1.0, 1.2), (0.0, 0.1, 0.2)),
         study=StudyJoin("mean", {"studies": 30, "auroc_abnormal": {"mean": 0.95, "most_abnormal": 0.93, "one view": 0.9}}),

@@ -15,6 +15,7 @@ import numpy as np
 from hf_bones.evaluation.report.figures import MIN_GROUPS
 from hf_bones.evaluation.site.operating import CALLED_ABNORMAL, CALLED_NORMAL, Mask
 from hf_bones.inference.decision import TEMPERATURE_RANGE, DecisionRule, fit_temperature, write_decision
+from hf_bones.inference.vector import VectorScaling
 from hf_bones.logits import softmax
 from hf_bones.metrics import MIN_ROWS
 from hf_bones.metrics.figures import Floats, Ints
@@ -117,12 +118,14 @@ def _side_temperature(logits: Floats, abnormal: Mask, normal_id: int) -> float:
 
 
 def site_decision(decision: DecisionRule, temperature: float) -> DecisionRule:
-    """The rule whose calibrated logits are those of `decision` over `temperature`, patches and second look included. Its thresholds are
-    those shipped: they were fitted to other probabilities, and stay for comparison."""
-    join, look = decision.patches, decision.second_look
-    scaled = None if join is None else replace(join, evidence=join.evidence / temperature, offset=join.offset / temperature)
-    again = None if look is None else replace(look, evidence=look.evidence / temperature, offset=look.offset / temperature)
-    return replace(decision, temperature=decision.temperature * temperature, patches=scaled, second_look=again)
+    """The rule whose probabilities are those of `decision` with their logarithms over `temperature`, patches and second look included.
+
+    Its thresholds are those shipped: they were fitted to other probabilities, and stay for comparison.
+    """
+    count = len(decision.scheme.names)
+    own = decision.vector or VectorScaling((1.0,) * count, (0.0,) * count)
+    scale, bias = (tuple(value / temperature for value in values) for values in (own.scale, own.bias))
+    return replace(decision, vector=VectorScaling(scale, bias))
 
 
 def write_site_decision(decision: DecisionRule, rule: SiteRule, folder: Path, fitted_on: str) -> Path:
@@ -130,9 +133,8 @@ def write_site_decision(decision: DecisionRule, rule: SiteRule, folder: Path, fi
     path = write_decision(site_decision(decision, rule.temperature), folder)
     written = read_json(path)
     shipped = {"temperature": decision.temperature, "thresholds": decision.thresholds}
-    for part in (decision.patches, decision.second_look):
-        if part is not None:
-            shipped[part.KEY] = part.as_dict()
+    if decision.vector is not None:
+        shipped[VectorScaling.KEY] = decision.vector.as_dict()
     written[KEY] = {"abnormal_from": rule.abnormal_from, **rule.as_dict(), "fitted_to": fitted_on, "date": now(), "shipped": shipped}
     write_json(path, written)
     return path

@@ -66,7 +66,7 @@ def expect_answer(page: Page) -> None:
         expect(page.locator("#probabilities")).to_contain_text(name)
     expect(page.locator("#heat img")).to_be_visible(timeout=WAIT)
     assert page.locator("#heat img").evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
-    expect(page.locator("#caption")).to_contain_text("where the score came from")
+    expect(page.locator("#caption")).to_contain_text("The scale is the same for every film")
 
 
 def send_file(page: Page, event: str, name: str, content: bytes) -> None:

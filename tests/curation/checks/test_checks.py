@@ -256,7 +256,7 @@ def test_what_the_user_can_mend_is_one_line(tmp_path, collection):
     assert "did you mean 'min_entropy'" in error(collection, "--recipe", recipe)
     recipe.write_text("checks: {max_flat_share: 7}")
     assert "checks.max_flat_share: expected a number in [0, 1], got 7" in error(collection, "--recipe", recipe)
-    assert "neither a collection" in error(tmp_path / "nowhere")
+    assert "nowhere: no such folder" in error(tmp_path / "nowhere")
     assert "blnak" in error(collection, "--drop", "blnak")
     build(rows_of(9), tmp_path / "built")
     assert "hf-bones build … --salvage-truncated" in error(tmp_path / "built", "--salvage-truncated")

@@ -184,7 +184,7 @@ def test_claim_has_its_items_and_the_site_can_answer_the_open_ones(tmp_path: Pat
     assert [found[place].state for place in (0, 7, 33, 43)] == [FILLED, PART, "does not apply", OPEN]
     assert counted(found)["apply"] == 43
     write_questions(found, {44: "nobody's money"}, tmp_path / "claim.yaml")
-    text = (tmp_path / "claim.yaml").read_text().replace("8: ''", "8: 'all adults of 2025, it''s a ward'")
+    text = (tmp_path / "claim.yaml").read_text().replace("\n8: ''", "\n8: 'all adults of 2025, it''s a ward'")
     (tmp_path / "claim.yaml").write_text(text)
     said = read_answers(tmp_path / "claim.yaml")
     assert said == {8: "all adults of 2025, it's a ward", 44: "nobody's money"}

@@ -19,6 +19,7 @@ from hf_bones.inference.decision import DecisionRule, read_decision, write_decis
 from hf_bones.inference.join import PatchJoin
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS
+from hf_bones.logits import softmax
 from hf_bones.pages.tables import write_csv
 
 FILMS = 28
@@ -30,7 +31,7 @@ def write_films(folder: Path, name: str, count: int, brighter: int = 0) -> list[
     (folder / name).mkdir()
     made = []
     for index in range(count):
-        pixels = np.random.default_rng(index + brighter).normal(60 + 80 * (index % 2) + brighter, 20, (40, 30)).clip(0, 255)
+        pixels = np.random.default_rng(index + brighter).normal(60 + 80 * (index % 2) + brighter, 20, (48, 36)).clip(0, 255)
         Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{index:02}.png")
         made.append((f"{name}/{index:02}.png", bool(index % 2)))
     return made
@@ -101,7 +102,8 @@ def test_the_refitted_decision_stands_beside_the_checkpoint_and_not_in_it(site: 
     assert done.decision is not None and json.loads((checkpoint / "decision.json").read_text())["temperature"] == 2.0
     written = json.loads(done.decision.read_text())
     rule = read_decision(done.decision.parent)
-    assert rule is not None and rule.temperature == pytest.approx(2.0 * written["site"]["temperature"])
+    assert rule is not None and rule.temperature == 2.0 and rule.vector is not None
+    assert rule.vector.scale == pytest.approx((1 / written["site"]["temperature"],) * len(THREE_CLASS.names))
     assert written["site"]["shipped"]["temperature"] == 2.0 and 0 < written["site"]["abnormal_from"] < 1
 
 
@@ -146,4 +148,8 @@ def test_a_temperature_on_top_scales_patches_and_second_look_too() -> None:
 
     rule = DecisionRule(temperature=0.7, scheme=THREE_CLASS, image_size=28, patches=PatchJoin(0.4, 0.9, -6.0))
     logits, evidence = np.random.default_rng(0).normal(0, 3, (20, 3)), np.linspace(2, 9, 20)
-    assert np.allclose(site_decision(rule, 1.7).calibrated(logits, evidence), rule.calibrated(logits, evidence) / 1.7)
+    shipped = rule.calibrated(logits, evidence)
+    refitted = site_decision(rule, 1.7)
+    assert np.allclose(softmax(refitted.calibrated(logits, evidence)), softmax(shipped / 1.7))
+    twice = site_decision(refitted, 0.5)
+    assert np.allclose(softmax(twice.calibrated(logits, evidence)), softmax(shipped / 0.85))
