@@ -4,7 +4,7 @@
     python scripts/bench/bundled_decision.py DATA --out runs/decision --adopt    # judged on test, its card written, and shipped
 
 DATA: a folder that `hf-bones build` wrote. Only rows under a licence that allows it are fitted on: films of validation for probabilities,
-sets, boxes and study, of training for the gate. `bundled.py` calls `fit_decision_of` for a model that it has made.
+sets, boxes and study, of training for the gate. A model that `bundled.py` has made gets it in the same way: its folder is given as --out.
 """
 
 from __future__ import annotations

@@ -113,6 +113,7 @@ def test_a_map_covers_the_image_without_its_padding() -> None:
     heat = to_image_size(evidence, (height, width), spec)
     assert heat.shape == (height, width) and heat.dtype == np.float32
     assert heat.min() >= 0 and heat.max() == pytest.approx(3, rel=0.1), "in the unit of the evidence: no map is divided by its own maximum"
+    np.testing.assert_allclose(to_image_size(2 * evidence, (height, width), spec), 2 * heat, rtol=1e-5)
     y, x = np.unravel_index(heat.argmax(), heat.shape)
     assert y > 0.85 * height and abs(x - 12 / w * width) < 12, "the peak stands at cell (5, 1)"
     assert h == SIZE
