@@ -9,11 +9,13 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pytest
 from grey_images import GREY, TWELVE, dicom, encoded
 
+from hf_bones.images import opening_process
 from hf_bones.images.opening import ImageRefusedError, Limits, Refusal, open_image
 from hf_bones.images.opening_process import OpeningProcesses
 
@@ -55,16 +57,21 @@ def test_a_file_past_its_deadline_is_too_costly_and_the_next_one_opens(processes
             assert np.array_equal(opened.pixels, GREY)
 
 
-def test_a_crash_costs_one_file() -> None:
+def test_a_crash_costs_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
     with OpeningProcesses(wall_seconds=60) as processes:
         processes.open(encoded(GREY))
         running = processes._all[0]._running
         assert running is not None
-        os.kill(running.pid, signal.SIGSTOP)
-        with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(processes.open, encoded(GREY))
+        os.kill(running.pid, signal.SIGSTOP)  # so that it cannot answer before it dies
+
+        def hand_over_then_kill(stream: IO[bytes], words: dict[str, Any], data: bytes) -> None:
+            send(stream, words, data)
             os.kill(running.pid, signal.SIGKILL)
+
+        send = opening_process._send
+        with monkeypatch.context() as patched:
+            patched.setattr(opening_process, "_send", hand_over_then_kill)
             with pytest.raises(ImageRefusedError) as caught:
-                answer.result()
+                processes.open(encoded(GREY))
         assert caught.value.reason == Refusal.UNDECODABLE and "crashed" in caught.value.detail
         assert np.array_equal(processes.open(encoded(GREY)).pixels, GREY)
