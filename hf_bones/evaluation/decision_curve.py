@@ -8,31 +8,48 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.figure import Figure as Canvas
 
+from hf_bones.evaluation.report.plots import save_figure
 from hf_bones.metrics.figures import Floats
 from hf_bones.metrics.intervals import group_weights
+from hf_bones.pages.palette import GRID, SERIES
 
-THRESHOLDS = np.arange(0.01, 0.80, 0.01)
+_STYLES = ("-", "--", "-.")
+
+THRESHOLDS = np.round(np.arange(0.01, 0.81, 0.01), 2)
+
+
+@dataclass(frozen=True, eq=False)
+class NetBenefit:
+    """A model's net benefit (T,) with its 95 % interval, and what that is over the better of calling all and calling none, with its own.
+
+    Intervals are NaN where there are too few groups.
+    """
+
+    value: Floats
+    low: Floats
+    high: Floats
+    over: Floats
+    over_low: Floats
+    over_high: Floats
 
 
 @dataclass(frozen=True, eq=False)
 class DecisionCurve:
-    """Net benefit at each of T thresholds: of calling all films abnormal (T,), and of each model (value, low, high), each (T,).
-
-    Calling none has net benefit 0. low and high are NaN where there are too few groups for an interval.
-    """
+    """Net benefit at each of T thresholds: of calling all films abnormal (T,), and of each model. Calling none has net benefit 0."""
 
     thresholds: Floats
     everyone: Floats
-    models: Mapping[str, tuple[Floats, Floats, Floats]]
+    models: Mapping[str, NetBenefit]
 
     def best(self, name: str) -> npt.NDArray[np.bool_]:
         """(T,) where a model is worth more than calling all and than calling none."""
-        value = self.models[name][0]
-        return (value > self.everyone) & (value > 0)
+        return self.models[name].over > 0
 
 
 def net_benefit(abnormal: npt.ArrayLike, probability: npt.ArrayLike, thresholds: npt.ArrayLike, weights: Floats | None = None) -> Floats:
@@ -67,11 +84,42 @@ def decision_curve(
     truth, limits = np.asarray(abnormal, dtype=bool), np.asarray(thresholds, dtype=np.float64)
     if not 0 < truth.sum() < len(truth):
         raise ValueError("a decision curve weighs misses against false alarms: it needs normal and abnormal films")
+    everyone = net_benefit(truth, np.ones(len(truth)), limits)[0]
     found = {}
     for name, probability in models.items():
-        low = high = np.full(len(limits), np.nan)
+        value = net_benefit(truth, probability, limits)[0]
+        intervals = np.full((2, 2, len(limits)), np.nan)
         if len(set(groups)) > 1:
-            drawn = [net_benefit(truth, probability, limits, each) for each in group_weights(groups, len(truth), repeats, seed)]
-            low, high = np.percentile(np.concatenate(drawn), [2.5, 97.5], axis=0)
-        found[name] = (net_benefit(truth, probability, limits)[0], low, high)
-    return DecisionCurve(limits, net_benefit(truth, np.ones(len(truth)), limits)[0], found)
+            drawn, over = [], []
+            for weights in group_weights(groups, len(truth), repeats, seed):
+                drawn.append(net_benefit(truth, probability, limits, weights))
+                over.append(drawn[-1] - np.maximum(net_benefit(truth, np.ones(len(truth)), limits, weights), 0))
+            intervals = np.array([np.percentile(np.concatenate(each), [2.5, 97.5], axis=0) for each in (drawn, over)])
+        found[name] = NetBenefit(value, *intervals[0], value - np.maximum(everyone, 0), *intervals[1])
+    return DecisionCurve(limits, everyone, found)
+
+
+def place_of(threshold: float) -> int:
+    """Where a threshold stands in `THRESHOLDS`."""
+    return int(np.abs(THRESHOLDS - threshold).argmin())
+
+
+def plot_decision_curve(curve: DecisionCurve, path: Path) -> None:
+    """Net benefit against the threshold, for each model, for calling all films abnormal and for calling none."""
+    figure = Canvas(figsize=(6.6, 4.6), layout="constrained")
+    axis = figure.subplots()
+    axis.axhline(0, color="#555555", linewidth=1, label="call none abnormal")
+    axis.plot(curve.thresholds, curve.everyone, color="#999999", linewidth=1.2, linestyle=":", label="call all abnormal")
+    for index, (name, found) in enumerate(curve.models.items()):
+        axis.plot(curve.thresholds, found.value, color=SERIES[index], linestyle=_STYLES[index % 3], linewidth=1.8, label=name)
+        if index == 0 and np.isfinite(found.low).all():
+            axis.fill_between(curve.thresholds, found.low, found.high, color=SERIES[index], alpha=0.15, linewidth=0)
+    top = max(float(np.max(each.value)) for each in curve.models.values())
+    axis.set_ylim(-0.25 * max(top, 0.05), 1.15 * max(top, 0.05))
+    axis.set_xlim(0, float(curve.thresholds[-1]))
+    axis.set_xlabel("threshold: from which probability a film is called abnormal")
+    axis.set_ylabel("net benefit per film")
+    axis.set_title("Decision curve (band: 95 %)")
+    axis.grid(**GRID)
+    axis.legend(fontsize=9)
+    save_figure(figure, path)

@@ -10,9 +10,8 @@ import numpy as np
 
 from hf_bones.evaluation.calibrate.figures import changes, ece_by_chance, reliability
 from hf_bones.evaluation.calibrate.heads import HeadAnswers
-from hf_bones.evaluation.calibrate.net_benefit import decision_curve
 from hf_bones.evaluation.calibrate.recipe import AUTO, CalibrateRecipe, error_levels
-from hf_bones.evaluation.calibrate.results import CalibratedRows, Fitted
+from hf_bones.evaluation.calibrate.results import MODEL, CalibratedRows, Fitted
 from hf_bones.evaluation.calibrate.scaling import Scaled, fit_scaling
 from hf_bones.evaluation.calibrate.selective import risk_coverage
 from hf_bones.evaluation.calibrate.thresholds import (
@@ -23,6 +22,7 @@ from hf_bones.evaluation.calibrate.thresholds import (
     too_few,
     verdicts_of,
 )
+from hf_bones.evaluation.decision_curve import decision_curve
 from hf_bones.inference.conformal import OUT_OF_FOLD, VALIDATION, Conformal
 from hf_bones.inference.decision import DecisionRule, negative_log_likelihood
 from hf_bones.logits import softmax
@@ -102,7 +102,7 @@ def fit_decision(rows: CalibratedRows, decision: DecisionRule, recipe: Calibrate
         },
         decisions=decisions_by_class(rows.labels, sets, told, rows.groups, names, normal_id, **measure),
         risk=risk_coverage(scaled.probabilities, rows.labels, names),
-        curve=decision_curve(1 - scaled.probabilities[:, normal_id], rows.labels != normal_id, rows.groups, **measure),
+        curve=decision_curve(rows.labels != normal_id, {MODEL: 1 - scaled.probabilities[:, normal_id]}, rows.groups, **measure),
         notes=tuple(notes),
     )
 

@@ -1,4 +1,4 @@
-"""The pictures of a calibration: reliability before and after, risk against coverage, the decision curve."""
+"""The pictures of a calibration: reliability before and after and risk against coverage."""
 
 from __future__ import annotations
 
@@ -68,28 +68,6 @@ def plot_risk_coverage(done: Calibration, path: Path) -> None:
         axis.set_ylabel("error among the decided")
         axis.grid(**GRID)
     figure.suptitle("Risk against coverage: what referring the least confident films buys")
-    save_figure(figure, path)
-
-
-def plot_net_benefit(done: Calibration, path: Path) -> None:
-    """Net benefit of acting on P(abnormal), on every film, and on none, over the threshold probability."""
-    curve = done.fitted.curve
-    figure = Canvas(figsize=(6.4, 4.6), layout="constrained")
-    axis = figure.subplots()
-    best = np.maximum(curve.treat_all, 0)
-    if not np.isnan(curve.low).all():
-        axis.fill_between(curve.at, best + curve.low, best + curve.high, color=SERIES[0], alpha=0.15, linewidth=0)
-    axis.plot(curve.at, curve.model, color=SERIES[0], linewidth=2, label="act on the model's P(abnormal)")
-    axis.plot(curve.at, curve.treat_all, color=SERIES[1], linewidth=1.4, linestyle="--", label="act on every film")
-    axis.plot(curve.at, np.zeros(len(curve.at)), color="#666666", linewidth=1.4, linestyle=":", label="act on none")
-    top = float(np.nanmax([curve.model.max(), 0.01, *(best + curve.high)]))
-    axis.set_ylim(-0.25 * top, 1.05 * top)
-    axis.set_xlim(0, float(curve.at[-1]))
-    axis.set_xlabel("threshold probability of abnormal, from which one acts")
-    axis.set_ylabel("net benefit per film")
-    axis.set_title(f"Decision curve, n = {len(done.rows.labels)}; band: 95 % interval over the better of the other two", fontsize=9)
-    axis.grid(**GRID)
-    axis.legend(fontsize=8)
     save_figure(figure, path)
 
 

@@ -6,10 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from hf_bones.evaluation.calibrate import net_benefit, selective
+from hf_bones.evaluation.calibrate import selective
 from hf_bones.evaluation.calibrate.figures import Change, as_data
-from hf_bones.evaluation.calibrate.plots import plot_calibration, plot_net_benefit, plot_risk_coverage
-from hf_bones.evaluation.calibrate.results import Calibration
+from hf_bones.evaluation.calibrate.plots import plot_calibration, plot_risk_coverage
+from hf_bones.evaluation.calibrate.results import MODEL, Calibration
+from hf_bones.evaluation.decision_curve import place_of, plot_decision_curve
 from hf_bones.evaluation.report.decisions import decided_words, decisions_table, share_cell
 from hf_bones.inference.conformal import OUT_OF_FOLD
 from hf_bones.pages.reports import write_report
@@ -20,14 +21,15 @@ from hf_bones.record import environment, now, write_json
 
 SCHEMA_VERSION = 1
 RECORD, MARKDOWN = "calibration.json", "calibration.md"
+SHOWN_THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # of the decision curve, in its table
 FIGURES = {"ece": "calibration error (ECE) of the likeliest class", "brier": "Brier score", "log_loss": "log loss"}
 
 
 def write_calibration(done: Calibration, folder: Path) -> None:
-    """Writes calibration.json, calibration.md, calibration.html, calibration.png, risk_coverage.png and net_benefit.png into a folder."""
+    """Writes calibration.json, .md, .html and .png, risk_coverage.png and decision_curve.png into a folder."""
     plot_calibration(done, folder / "calibration.png")
     plot_risk_coverage(done, folder / "risk_coverage.png")
-    plot_net_benefit(done, folder / "net_benefit.png")
+    plot_decision_curve(done.fitted.curve, folder / "decision_curve.png")
     write_json(folder / RECORD, as_json(done))
     write_report(folder / MARKDOWN, report_text(done))
 
@@ -99,7 +101,7 @@ def report_text(done: Calibration) -> str:
         "## Decision curve\n\nActing on a film from a probability of abnormal on. Net benefit: finds less false alarms, each of these "
         "worth t ÷ (1 − t) of a find, per film.",
         _benefit_table(done),
-        "![Net benefit of the model, of acting on every film and on none](net_benefit.png)",
+        "![Net benefit of the model, of acting on every film and on none](decision_curve.png)",
         render("evaluation/calibrate/method.md.j2", settings=done.recipe.scaling, sets=done.recipe.sets),
     ]
     return "\n\n".join(sections)
@@ -145,14 +147,16 @@ def _risk_table(done: Calibration) -> str:
 
 def _benefit_table(done: Calibration) -> str:
     curve, labels, normal_id = done.fitted.curve, done.rows.labels, done.fitted.decision.scheme.normal_id
+    model = curve.models[MODEL]
     chance = 1 - done.fitted.probabilities[:, normal_id]
     body = []
-    for threshold in net_benefit.SHOWN:
-        place = net_benefit.place_of(threshold)
-        finds, alarms = net_benefit.counts_at(chance, labels, normal_id, threshold)
-        interval = None if curve.low[place] != curve.low[place] else (float(curve.low[place]), float(curve.high[place]))
-        over = f"{curve.over[place]:+.3f}{span(interval, '+.3f', ' to ')}"
-        body.append([f"{threshold:g}", str(finds), str(alarms), f"{curve.model[place]:.3f}", f"{curve.treat_all[place]:.3f}", "0", over])
+    for threshold in SHOWN_THRESHOLDS:
+        place = place_of(threshold)
+        called = chance >= threshold
+        finds, alarms = (int((called & side).sum()) for side in (labels != normal_id, labels == normal_id))
+        low, high = float(model.over_low[place]), float(model.over_high[place])
+        over = f"{model.over[place]:+.3f}{span(None if low != low else (low, high), '+.3f', ' to ')}"
+        body.append([f"{threshold:g}", str(finds), str(alarms), f"{model.value[place]:.3f}", f"{curve.everyone[place]:.3f}", "0", over])
     head = ["act from t", "finds", "false alarms", "net benefit", "of acting on all", "on none", "over the better of these"]
     return markdown_table(head, body)
 
@@ -199,8 +203,10 @@ def as_json(done: Calibration) -> dict[str, Any]:
             "class_coverage": {name: [_number(values[step]) for step in steps] for name, values in risk.class_coverage.items()},
             "class_risk": {name: [_number(values[step]) for step in steps] for name, values in risk.class_risk.items()},
         },
-        "net_benefit": {
-            key: [_number(value) for value in getattr(curve, key)] for key in ("at", "model", "treat_all", "over", "low", "high")
+        "decision_curve": {
+            "thresholds": [_number(value) for value in curve.thresholds],
+            "call_all": [_number(value) for value in curve.everyone],
+            "model": {key: [_number(value) for value in values] for key, values in vars(curve.models[MODEL]).items()},
         },
         "replaced": dict(done.replaced),
         "notes": list(fitted.notes),

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hf_bones.evaluation.calibrate.figures import Change, ReliabilityBin
-from hf_bones.evaluation.calibrate.net_benefit import DecisionCurve
 from hf_bones.evaluation.calibrate.recipe import CalibrateRecipe
 from hf_bones.evaluation.calibrate.selective import RiskCoverage
+from hf_bones.evaluation.decision_curve import DecisionCurve
 from hf_bones.inference.decision import DecisionRule
 from hf_bones.metrics.decisions import ClassDecisions
 from hf_bones.metrics.figures import Floats, Ints
+
+MODEL = "act on the model's P(abnormal)"  # its name in the decision curve
 
 
 @dataclass(frozen=True, eq=False)

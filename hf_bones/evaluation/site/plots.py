@@ -1,4 +1,4 @@
-"""The plots of a local validation that no other report has: decision curve, subgroups, what was and is."""
+"""The plots of a local validation that no other report has: subgroups, what was and is."""
 
 from __future__ import annotations
 
@@ -8,34 +8,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
-from hf_bones.evaluation.decision_curve import DecisionCurve
 from hf_bones.evaluation.report.plots import save_figure
 from hf_bones.evaluation.site.subgroups import Subgroup
 from hf_bones.pages.palette import GRID, SERIES
 
-_STYLES = ("-", "--", "-.")
 _MOST = 40  # subgroups in the plot
-
-
-def plot_decision_curve(curve: DecisionCurve, path: Path) -> None:
-    """Net benefit against the threshold, for each model, for calling all films abnormal and for calling none."""
-    figure = Canvas(figsize=(6.6, 4.6), layout="constrained")
-    axis = figure.subplots()
-    axis.axhline(0, color="#555555", linewidth=1, label="call none abnormal")
-    axis.plot(curve.thresholds, curve.everyone, color="#999999", linewidth=1.2, linestyle=":", label="call all abnormal")
-    for index, (name, (value, low, high)) in enumerate(curve.models.items()):
-        axis.plot(curve.thresholds, value, color=SERIES[index], linestyle=_STYLES[index % 3], linewidth=1.8, label=name)
-        if index == 0 and np.isfinite(low).all():
-            axis.fill_between(curve.thresholds, low, high, color=SERIES[index], alpha=0.15, linewidth=0)
-    top = max(float(np.max(value)) for value, _, _ in curve.models.values())
-    axis.set_ylim(-0.25 * max(top, 0.05), 1.15 * max(top, 0.05))
-    axis.set_xlim(0, float(curve.thresholds[-1]))
-    axis.set_xlabel("threshold: from which probability a film is called abnormal")
-    axis.set_ylabel("net benefit")
-    axis.set_title("Decision curve (band: 95 %)")
-    axis.grid(**GRID)
-    axis.legend(fontsize=9)
-    save_figure(figure, path)
 
 
 def plot_subgroups(found: Sequence[Subgroup], overall: Sequence[tuple[str, float | None]], path: Path) -> None:

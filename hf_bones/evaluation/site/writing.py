@@ -8,13 +8,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from hf_bones.evaluation.decision_curve import plot_decision_curve
 from hf_bones.evaluation.report.plots import plot_confusion, plot_reliability, plot_roc
 from hf_bones.evaluation.report.slices import Slice
 from hf_bones.evaluation.report.worst import show_errors, worst_rows, write_sheet
 from hf_bones.evaluation.site.claim import answers as claim
 from hf_bones.evaluation.site.drift.comparison import KEY, SCHEMA_VERSION, Comparison
 from hf_bones.evaluation.site.operating import SHARES
-from hf_bones.evaluation.site.plots import plot_decision_curve, plot_subgroups
+from hf_bones.evaluation.site.plots import plot_subgroups
 from hf_bones.evaluation.site.refit import Refit, write_site_decision
 from hf_bones.evaluation.site.report import in_short, report_text
 from hf_bones.evaluation.site.results import Measured, SiteFindings, SiteRun
@@ -86,7 +87,7 @@ def _measured(measured: Measured) -> dict[str, Any]:
         else {
             "thresholds": [round(float(each), 4) for each in curve.thresholds],
             "call_all": curve.everyone,
-            "models": {name: dict(zip(("net_benefit", "low", "high"), values, strict=True)) for name, values in curve.models.items()},
+            "models": {name: {"net_benefit": each.value, "low": each.low, "high": each.high} for name, each in curve.models.items()},
         },
         "enough_films": list(measured.enough),
     }

@@ -23,7 +23,7 @@ from hf_bones.labels import THREE_CLASS
 from hf_bones.record import read_json
 
 QUICK = Path(__file__).parent / "quick.yaml"
-WRITTEN = ("calibration.json", "calibration.md", "calibration.html", "calibration.png", "risk_coverage.png", "net_benefit.png")
+WRITTEN = ("calibration.json", "calibration.md", "calibration.html", "calibration.png", "risk_coverage.png", "decision_curve.png")
 
 
 def films(count: int, start: int) -> Any:

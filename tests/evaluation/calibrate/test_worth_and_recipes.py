@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from hf_bones.config.fields import RecipeError
-from hf_bones.evaluation.calibrate import net_benefit
 from hf_bones.evaluation.calibrate.figures import ece_of
 from hf_bones.evaluation.calibrate.recipe import (
     SetSettings,
@@ -46,17 +45,6 @@ def test_risk_and_coverage_by_hand() -> None:
     assert found.risk == pytest.approx([0, 0, 1 / 3, 0.5]) and found.area == pytest.approx(np.mean([0, 0, 1 / 3, 0.5]))
     assert found.class_coverage["fractured"].tolist() == [0, 0.5, 1, 1] and np.isnan(found.class_risk["fractured"][0])
     assert found.class_risk["fractured"][1:] == pytest.approx([0, 0.5, 0.5]) and found.at(0.5) == 1 and found.at(0.6) == 2
-
-
-def test_net_benefit_by_hand() -> None:
-    chance, abnormal = np.array([0.9, 0.4, 0.3, 0.1]), np.array([True, False, True, False])
-    curve = net_benefit.decision_curve(chance, abnormal, list("abcd"), repeats=30)
-    place = net_benefit.place_of(0.2)
-    assert curve.at[place] == 0.2 and curve.model[place] == pytest.approx((2 - 1 * 0.25) / 4)
-    assert curve.treat_all[place] == pytest.approx((2 - 2 * 0.25) / 4) and curve.over[place] == pytest.approx(0.25 / 4)
-    assert curve.low[place] <= curve.over[place] <= curve.high[place]
-    assert net_benefit.counts_at(chance, np.array([1, 0, 2, 0]), 0, 0.2) == (2, 1)
-    assert np.isnan(net_benefit.decision_curve(chance, abnormal, ["g"] * 4).low).all()
 
 
 # Recipes

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, ks_2samp
 
-from hf_bones.evaluation.decision_curve import decision_curve, net_benefit
+from hf_bones.evaluation.decision_curve import THRESHOLDS, decision_curve, net_benefit, place_of
 from hf_bones.evaluation.report.figures import Figure, Resampling
 from hf_bones.evaluation.site.claim.answers import FILLED, OPEN, PART, Known, answers, counted, read_answers, write_questions
 from hf_bones.evaluation.site.claim.items import ITEMS
@@ -105,8 +105,14 @@ def test_films_that_are_missing_follow_from_the_width_of_the_interval() -> None:
 def test_net_benefit_by_hand() -> None:
     truth, given = [True, True, False, False], [0.9, 0.3, 0.6, 0.1]
     assert net_benefit(truth, given, [0.2, 0.5])[0] == pytest.approx([2 / 4 - 1 / 4 * 0.25, 1 / 4 - 1 / 4])
-    curve = decision_curve(truth, {"model": given}, list("abcd"), thresholds=[0.2, 0.5], repeats=20)
+    curve = decision_curve(truth, {"model": given}, list("abcd"), thresholds=[0.2, 0.5], repeats=30)
     assert curve.everyone == pytest.approx([0.5 - 0.5 * 0.25, 0.0]) and curve.best("model").tolist() == [True, False]
+    model = curve.models["model"]
+    assert model.value == pytest.approx([0.4375, 0]) and model.over == pytest.approx([0.0625, 0])
+    assert (model.low <= model.value).all() and (model.value <= model.high).all()
+    assert (model.over_low <= model.over).all() and (model.over <= model.over_high).all()
+    alone = decision_curve(truth, {"model": given}, ["g"] * 4).models["model"]
+    assert np.isnan([alone.low, alone.high, alone.over_low, alone.over_high]).all() and THRESHOLDS[place_of(0.2)] == 0.2
     with pytest.raises(ValueError, match="normal and abnormal"):
         decision_curve([True, True], {"model": [0.1, 0.2]}, ["a", "b"])
 
