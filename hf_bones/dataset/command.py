@@ -15,13 +15,13 @@ from hf_bones.dataset.reading import sources
 from hf_bones.dataset.reading.curated import decisions_kept
 from hf_bones.dataset.reading.detect import KINDS, detect_kind, merge_readings, read_source
 from hf_bones.dataset.reading.listed.table_rows import require_table
-from hf_bones.dataset.reading.printable import printable_text
 from hf_bones.dataset.reading.sources import LeftOut
 from hf_bones.dataset.reading.tables import SourceError
 from hf_bones.dataset.scheme import chosen_scheme
 from hf_bones.dataset.what_was_read import what_was_read
 from hf_bones.dataset.writing import restore_interrupted
 from hf_bones.labels import normalise_name
+from hf_bones.pages.text import printable_text
 
 
 def build_command(

@@ -120,5 +120,5 @@ def csv_row(finding: Finding, names: Sequence[str]) -> list[str]:
 
 
 def open_csv(path: Path, mode: str) -> IO[str]:
-    """Opens a findings CSV. `surrogateescape`: file names that are not valid UTF-8 exist, and must not end a run."""
+    """Opens a findings CSV. `surrogateescape`: one of an earlier version may hold names that are no UTF-8; `CsvWriter` writes none."""
     return path.open(mode, encoding="utf-8", errors="surrogateescape", newline="")

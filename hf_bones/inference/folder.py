@@ -25,6 +25,7 @@ from hf_bones.inference.finding import Finding, csv_columns, csv_row, open_csv
 from hf_bones.inference.heat import overlay, with_legend
 from hf_bones.inference.predictor import BonePredictor, Opener
 from hf_bones.pages.tables import CsvWriter, stated
+from hf_bones.pages.text import printable_text
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ def predict_paths(
     listed = list(dict.fromkeys(list_files(paths, passed_over)))
     pictures = heatmap_files(heatmaps, listed) if heatmaps is not None else {}
     itself = os.path.realpath(target)
-    pending = [path for path in listed if str(path) not in done and os.path.realpath(path) != itself]
+    pending = [path for path in listed if printable_text(str(path)) not in done and os.path.realpath(path) != itself]
     verdicts = Counter(done.values())
     is_new = not target.exists() or target.stat().st_size == 0
     with open_csv(target, "a") as stream, OpeningProcesses() as processes:
@@ -171,7 +172,7 @@ def _read_done(target: Path, columns: list[str], made: Made) -> dict[str, str]:
     if whole != content:
         with target.open("r+b") as stream:
             stream.truncate(len(whole))
-    return {row[0]: row[1] for row in rows_made(target, columns, made)[1:] if len(row) == len(columns)}
+    return {printable_text(row[0]): row[1] for row in rows_made(target, columns, made)[1:] if len(row) == len(columns)}
 
 
 def rows_made(target: Path, columns: list[str], made: Made) -> list[list[str]]:

@@ -8,6 +8,8 @@ from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from hf_bones.pages.text import printable_text
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -23,13 +25,14 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right_
 
 
 class CsvWriter:
-    """csv.writer for tables that people open: no cell is a formula to a spreadsheet (`defused`). `line_end` ends each line."""
+    """csv.writer for tables that people open: no cell is a formula to a spreadsheet (`defused`), and names that
+    are no UTF-8 are written as `printable_text`. `line_end` ends each line."""
 
     def __init__(self, stream: IO[str], line_end: str = "\r\n") -> None:
         self._table = csv.writer(stream, lineterminator=line_end)
 
     def writerow(self, row: Iterable[object]) -> None:
-        self._table.writerow([defused(cell) for cell in row])
+        self._table.writerow([defused(printable_text(cell) if isinstance(cell, str) else cell) for cell in row])
 
     def writerows(self, rows: Iterable[Iterable[object]]) -> None:
         for row in rows:

@@ -30,6 +30,11 @@ def one_line(text: object) -> str:
     return "".join(letter for letter in " ".join(str(text).split()) if letter.isprintable())
 
 
+def printable_text(text: str) -> str:
+    r"""`text` with each byte that is no UTF-8, as names of files may have them, as an escape: "film\xe9.png"."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def is_web_address(url: str) -> bool:
     """Whether `url` may become a link: http or https with a host, and nothing that ends a link's address in Markdown or HTML."""
     try:

@@ -9,13 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from hf_bones.dataset.reading.sources import Reading, SourceRow
+from hf_bones.pages.text import printable_text
 
 _TEXTS = ("label", "subtype", "group", "copy_group", "source", "region", "view", "licence", "image_id")
-
-
-def printable_text(text: str) -> str:
-    r"""`text` with each byte that is no UTF-8 as an escape: "film\xe9.png"."""
-    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def printable(reading: Reading) -> Reading:

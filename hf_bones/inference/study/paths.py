@@ -17,6 +17,7 @@ from hf_bones.inference.folder import Made, require_new, rows_made
 from hf_bones.inference.predictor import BonePredictor, Opener
 from hf_bones.inference.study.finding import study_finding
 from hf_bones.pages.tables import CsvWriter
+from hf_bones.pages.text import printable_text
 
 STUDY = "study"  # the column in front of those of `csv_columns`: a study's own row has it and no file
 
@@ -59,7 +60,7 @@ def predict_studies_into(
     made = Made.by(model, mirror=mirror, zoom=zoom, heatmaps=heatmap)
     done = _done(csv_path, columns, made) if csv_path.exists() else {}
     verdicts = Counter(done.values())
-    pending = {name: paths for name, paths in studies.items() if name not in done}
+    pending = {name: paths for name, paths in studies.items() if printable_text(name) not in done}
     is_new = not csv_path.exists() or csv_path.stat().st_size == 0
     with open_csv(csv_path, "a") as stream:
         writer = CsvWriter(stream, line_end="\n")
@@ -83,7 +84,7 @@ def _done(target: Path, columns: list[str], made: Made) -> dict[str, str]:
     kept = 1
     for number, row in enumerate(rows[1:], start=2):
         if len(row) == len(columns) and not row[1]:
-            done[row[0]] = row[2]
+            done[printable_text(row[0])] = row[2]
             kept = number
     if kept < len(rows):
         with open_csv(target, "w") as stream:
