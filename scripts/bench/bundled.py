@@ -1,5 +1,5 @@
 """Makes the bundled model again from its second version, which stands in the project's history: weights, patch head, decision, card,
-record, and the list of films it has seen. What is made already is only compared.
+record, and the list of films it has seen. What is made already is only compared. What it decides by is fitted last (`bundled_decision.py`).
 
     python scripts/bench/bundled.py DATA --elsewhere FOLDER --out runs/bundled             # made, compared with the second version
     python scripts/bench/bundled.py DATA --elsewhere FOLDER --out runs/bundled --adopt     # judged on test and drawn films, and shipped
@@ -12,10 +12,7 @@ and the films elsewhere choose: nothing is adopted that is worse than the second
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
 import subprocess
-import sys
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,31 +23,29 @@ from typing import Any
 import numpy as np
 import torch
 from accuracy import CAUGHT
+from adopt import LICENCES, TITLE, adopt
+from bundled_decision import fit_decision_of
 from elsewhere import Elsewhere, elsewhere_bars, read_elsewhere
 from harness import Bar, arguments, bar, few_of_each, figure_bars, write_result
 
 from hf_bones.config.recipe import load_recipe, override
 from hf_bones.dataset.build import load_bones
-from hf_bones.evaluation.report.choices import EvaluateChoices
-from hf_bones.evaluation.report.run import evaluate_checkpoint, predict_rows, scheme_labels
+from hf_bones.evaluation.report.run import predict_rows, scheme_labels
 from hf_bones.evaluation.report.slices import bare_films
 from hf_bones.finetune import run
-from hf_bones.hub.card import METRICS_FILE, write_card
+from hf_bones.hub.card import write_card
 from hf_bones.hub.card_candidates import RECORD_KEY
-from hf_bones.hub.push import files_to_push
-from hf_bones.inference.checkpoint import BUNDLED, RECORD_FILE, WEIGHTS_FILE, find_folder
+from hf_bones.inference.checkpoint import RECORD_FILE, WEIGHTS_FILE
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS
 from hf_bones.metrics.intervals import paired_differences
 from hf_bones.record import read_json, sha256_file, sha256_rows, write_json
 
 SECOND_VERSION = "a7c14b4"  # the last commit that has it
-RECIPE, TITLE = "fitted-patches", "hf_bones: the bundled model"
+RECIPE = "fitted-patches"
 THIS, PLAIN, BEFORE = "this model", "without broken copies", "the second version"
 FIGURES = {"auroc_abnormal": "AUROC(abnormal)", "balanced_accuracy": "balanced accuracy", CAUGHT: "fractured recall at specificity .85"}
-LICENCES = ("CC-BY-4.0", "CC0-1.0", "LicenseRef-PD")
 CHOOSING = ("AUROC(abnormal), FracAtlas validation (all)", "mean over sources")
-LIMIT_MB = 16.0
 ROOT = Path(__file__).parents[2]
 
 
@@ -88,6 +83,7 @@ def main() -> None:
     worse = [row["measure"] for row in rows if row["measure"] in chosen_by and row["values"][0] < row["values"][-1]]
     if worse:
         raise SystemExit(f"not adopted: worse than {BEFORE} on {' and '.join(worse)}")
+    fit_decision_of(out, splits)
     if options.adopt:
         adopt(out, splits)
 
@@ -188,27 +184,6 @@ def paired_bar(films: Films, one: np.ndarray, other: np.ndarray) -> Bar:
         n=int(bare.sum()),
         interval=interval,
     )
-
-
-def adopt(out: Path, splits: Any) -> None:
-    """Judges the model on test and on drawn films, and puts what belongs to a checkpoint into the package."""
-    report = out / "report"
-    evaluate_checkpoint(out, splits, report, EvaluateChoices(baseline_licences=LICENCES, worst=0))
-    write_card(out, name=TITLE, evaluation=report)
-    metrics = out / METRICS_FILE
-    metrics.write_text(json.dumps(read_json(metrics), separators=(",", ":"), ensure_ascii=False) + "\n", encoding="utf-8")  # half as large
-    judge = [ROOT / "scripts" / "judge_drawn.py", out, "--examples"]
-    subprocess.run([sys.executable, *map(str, judge)], check=True)
-    files = files_to_push(out)
-    size = sum(path.stat().st_size for path in files) / 1e6
-    if size > LIMIT_MB:
-        raise SystemExit(f"not adopted: {size:.2f} MB, over {LIMIT_MB:g} MB")
-    package = find_folder(BUNDLED)
-    for old in package.iterdir():
-        old.unlink()
-    for path in files:
-        shutil.copyfile(path, package / path.name)
-    print(f"adopted     {package}, {size:.2f} MB; now run scripts/docs/figures.py and scripts/docs/screenshots.py demo report")
 
 
 if __name__ == "__main__":

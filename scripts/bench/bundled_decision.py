@@ -4,7 +4,7 @@
     python scripts/bench/bundled_decision.py DATA --out runs/decision --adopt    # judged on test, its card written, and shipped
 
 DATA: a folder that `hf-bones build` wrote. Only rows under a licence that allows it are fitted on: films of validation for probabilities,
-sets, boxes and study, of training for the gate. A model that `bundled.py` has made gets it in the same way: its folder is given as --out.
+sets, boxes and study, of training for the gate. `bundled.py` does the same for a model that it makes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from bundled import LICENCES, adopt
+from adopt import LICENCES, adopt
 from harness import arguments
 
 from hf_bones.dataset.build import load_bones
