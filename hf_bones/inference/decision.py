@@ -189,11 +189,13 @@ def calibrate(
 
 
 def write_decision(decision: DecisionRule, folder: Path) -> Path:
-    """Writes `folder`/decision.json and returns its path."""
+    """Writes `folder`/decision.json and returns its path. Keys of an earlier one that are none of a rule (`site`) stay."""
     path = folder / FILE_NAME
+    kept = read_json(path) if path.is_file() else {}
     write_json(
         path,
         {
+            **kept,
             "schema_version": SCHEMA_VERSION,
             "temperature": decision.temperature,
             "thresholds": decision.thresholds,

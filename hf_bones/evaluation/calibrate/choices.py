@@ -25,5 +25,6 @@ class CalibrateChoices:
     device: str | None = choice(None, "torch device; by default a GPU, if there is one.")
     revision: str | None = choice(None, "Branch, tag or commit of a Hub checkpoint.")
     cache: str | None = choice(None, "Keep the network's answers in this folder: a further run takes seconds.", metavar="PATH")
+    site: bool = choice(False, "The films are a site's own: keep the rule that is replaced in decision.json, under `site`.")
     gate: bool = choice(False, "Fit a gate too, on the train split: what is no bone radiograph, and what is unfamiliar.")
     boxes: bool = choice(False, "Fit boxes and the scale of heat maps too; needs a patch head, and fracture boxes in the split.")

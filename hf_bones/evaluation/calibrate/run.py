@@ -25,8 +25,10 @@ from hf_bones.evaluation.calibrate.results import CalibratedRows, Calibration, F
 from hf_bones.evaluation.columns import text_column
 from hf_bones.evaluation.report.looks import own_folder
 from hf_bones.evaluation.report.run import load_splits, scheme_labels
+from hf_bones.evaluation.shipped_rule import keep_shipped, kept_shipped, rule_parts
 from hf_bones.evaluation.study_fit import fit_study
 from hf_bones.inference.checkpoint import find_checkpoint, find_seen_films
+from hf_bones.inference.decision import FILE_NAME as DECISION_FILE
 from hf_bones.inference.decision import DecisionRule, write_decision
 from hf_bones.inference.study.join import StudyJoin
 from hf_bones.logits import softmax
@@ -104,12 +106,12 @@ def calibrate_checkpoint(
         command=command,
     )
     if target.resolve() == found.folder.resolve():
-        _write(done, target)
+        _write(done, target, choices.site)
         return done
     with tempfile.TemporaryDirectory(dir=_made(target.parent), prefix=f".{target.name}-") as temporary:
         copy = Path(temporary) / "checkpoint"
         shutil.copytree(found.folder, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        _write(done, copy)
+        _write(done, copy, choices.site)
         if target.is_dir():
             target.rmdir()  # it is empty
         copy.replace(target)
@@ -124,10 +126,13 @@ def _study_of(fitted: Fitted, labels: npt.NDArray[np.int64], regions: list[str],
         return None
 
 
-def _write(done: Calibration, folder: Path) -> None:
+def _write(done: Calibration, folder: Path, site: bool) -> None:
     """The decision comes last: a run that is killed before leaves the answers as they were."""
     write_calibration(done, folder)
-    write_decision(done.fitted.decision, folder)
+    shipped = kept_shipped(folder / DECISION_FILE) or done.replaced
+    path = write_decision(done.fitted.decision, folder)
+    if site:
+        keep_shipped(path, shipped, f"{done.dataset}, split {done.split}")
 
 
 def _target(model: str | Path, out: str | Path | None) -> Path:
@@ -224,9 +229,4 @@ def _replaced(decision: DecisionRule, calibrated: bool) -> dict[str, object]:
     """What the checkpoint's decision.json said before; nothing where it had none."""
     if not calibrated:
         return {}
-    return {
-        "temperature": decision.temperature,
-        "vector": decision.vector.as_dict() if decision.vector is not None else None,
-        "thresholds": decision.thresholds,
-        "conformal": decision.conformal.as_dict() if decision.conformal is not None else None,
-    }
+    return rule_parts(decision)

@@ -13,16 +13,15 @@ from typing import Any
 import numpy as np
 
 from hf_bones.evaluation.report.figures import MIN_GROUPS
+from hf_bones.evaluation.shipped_rule import keep_shipped, rule_parts
 from hf_bones.evaluation.site.operating import CALLED_ABNORMAL, CALLED_NORMAL, Mask
 from hf_bones.inference.decision import TEMPERATURE_RANGE, DecisionRule, fit_temperature, write_decision
 from hf_bones.inference.vector import VectorScaling
 from hf_bones.logits import softmax
 from hf_bones.metrics import MIN_ROWS
 from hf_bones.metrics.figures import Floats, Ints
-from hf_bones.record import now, read_json, write_json
 
 FOLDS = 5
-KEY = "site"  # in the decision.json that is written
 _COARSE = 120  # temperatures tried, evenly in their logarithm
 
 
@@ -131,10 +130,5 @@ def site_decision(decision: DecisionRule, temperature: float) -> DecisionRule:
 def write_site_decision(decision: DecisionRule, rule: SiteRule, folder: Path, fitted_on: str) -> Path:
     """Writes folder/decision.json: the site's rule, with the shipped one beside it under `site`. Returns its path."""
     path = write_decision(site_decision(decision, rule.temperature), folder)
-    written = read_json(path)
-    shipped = {"temperature": decision.temperature, "thresholds": decision.thresholds}
-    if decision.vector is not None:
-        shipped[VectorScaling.KEY] = decision.vector.as_dict()
-    written[KEY] = {"abnormal_from": rule.abnormal_from, **rule.as_dict(), "fitted_to": fitted_on, "date": now(), "shipped": shipped}
-    write_json(path, written)
+    keep_shipped(path, rule_parts(decision), fitted_on, **rule.as_dict())
     return path

@@ -81,11 +81,17 @@ def test_a_checkpoint_is_calibrated_in_place_refers_and_is_evaluated(source: Pat
     for file in cache.rglob("*.npz"):
         assert set(np.load(file)["answers"].shape) == {60, 4}
     again = calibrate(
-        folder, dataset, "--cache", cache, "--class-alpha", "healthy=0.25", "--method", "temperature", "--cost-miss", 4, "--cost-alarm", 1
-    )
+        folder, dataset, "--cache", cache, "--class-alpha", "healthy=0.25", "--method", "temperature", "--cost-miss", 4, "--cost-alarm", 1,
+        "--site",
+    )  # fmt: skip
     assert "films: 0" not in again and "by costs 4 to 1" in again
     moved = read_decision(folder)
     assert moved is not None and moved.thresholds is not None and moved.thresholds["healthy"] == 0.8 and moved.vector is None
+    shipped = {"temperature": rule.temperature, "thresholds": rule.thresholds, "conformal": rule.conformal.as_dict()}
+    kept = read_json(folder / "decision.json")["site"]
+    assert kept["fitted_to"].endswith("split validation") and {**kept["shipped"], **shipped} == kept["shipped"]
+    calibrate(folder, dataset, "--cache", cache, "--site")  # a second fit to the site's films keeps the shipped rule, not the first fit
+    assert read_json(folder / "decision.json")["site"]["shipped"] == kept["shipped"]
     # What inference and evaluation make of it.
     predictor = BonePredictor.from_pretrained(folder, device="cpu")
     findings = predictor.predict([bar_picture(label, 5000 + label) for label in range(3)])
