@@ -89,7 +89,7 @@ class CandidatePictures:
     def _planes(self, chosen: npt.NDArray[np.intp], which: int, level: int) -> npt.NDArray[np.float32]:
         if level == 0:
             return self._table.sketches[self._numbers(chosen, which)].astype(np.float32) / np.float32(SKETCH_SCALE)
-        return np.stack([registration.normalised(thumb, level) for thumb in self._thumbs(chosen, which)])
+        return registration.normalised(self._thumbs(chosen, which), level)
 
     def _thumbs(self, chosen: npt.NDArray[np.intp], which: int) -> npt.NDArray[np.uint8]:
         owners = (self.found.first, self.found.second)[which]

@@ -58,7 +58,7 @@ def _pictures(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     left, top, right, bottom = trim_box(pixels)
     inside = pixels[top:bottom, left:right]
     forms = [pixels] if inside.shape == pixels.shape else [pixels, inside]
-    return np.stack([normalised(squash(form, THUMB_SIDE), 0) for form in forms])
+    return normalised(np.stack([squash(form, THUMB_SIDE) for form in forms]), 0)
 
 
 def _mirrored(pictures: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

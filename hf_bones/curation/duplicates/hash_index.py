@@ -113,7 +113,8 @@ def index_codes(
         way = np.full(len(both), symmetry, np.int16)
         columns = owner[both].astype(np.int32), form[both].astype(np.int16), way, part[both]
         tables.append((np.concatenate([codes, ~codes[doubtful]]), *columns))
-    return CodeTable(*(np.concatenate(column) for column in zip(*tables, strict=True)))
+    codes, *columns = (np.concatenate(column) for column in zip(*tables, strict=True))
+    return CodeTable(np.asfortranarray(codes), *columns)  # halves of codes are read one at a time
 
 
 def probe_codes(
@@ -199,14 +200,16 @@ def _near(
     """(query · 2³² + entry) for each query and each entry of its cell that lies within `radius` of it and is another image's."""
     if not len(queries):
         return np.zeros(0, np.int64)
-    ends = np.cumsum(lengths, dtype=np.int64)
-    within = np.arange(int(ends[-1])) - np.repeat(ends - lengths, lengths)
-    entry = order[np.repeat(starts, lengths) + within]
-    query = np.repeat(queries, lengths)
-    distance = np.bitwise_count(entries.codes[entry] ^ asked.codes[query]).sum(axis=1, dtype=np.int16)
-    near = np.flatnonzero(distance <= radius)
-    query, entry = query[near], entry[near]
-    good = (entries.owner[entry] != asked.owner[query]) & ~(entries.part[entry] & asked.part[query])
+    ends = np.cumsum(lengths, dtype=np.int32)
+    place = np.arange(ends[-1], dtype=np.int32)
+    place += np.repeat(starts - (ends - lengths), lengths)
+    entry = order[place]
+    # The first half of a code alone rules nearly all of them out; which query each of the rest belongs to is found afterwards.
+    half = np.bitwise_count(entries.codes[entry, 0] ^ np.repeat(asked.codes[queries, 0], lengths))
+    near = np.flatnonzero(half <= radius)
+    entry, query = entry[near], queries[np.searchsorted(ends, near, side="right")]
+    distance = half[near] + np.bitwise_count(entries.codes[entry, 1] ^ asked.codes[query, 1])
+    good = (distance <= radius) & (entries.owner[entry] != asked.owner[query]) & ~(entries.part[entry] & asked.part[query])
     packed: npt.NDArray[np.int64] = (query[good].astype(np.int64) << 32) | entry[good]
     return packed
 

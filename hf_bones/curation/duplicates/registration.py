@@ -57,12 +57,14 @@ class Registrations:
     stretch: npt.NDArray[np.float64]
 
 
-def normalised(thumb: npt.NDArray[np.uint8], level: int) -> Plane:
-    """A (128, 128) thumb locally normalised at the `level`-th of `LEVELS`: (side, side), of about unit spread where there is texture."""
-    side = LEVELS[level]
+def normalised(thumbs: npt.NDArray[np.uint8], level: int) -> Plane:
+    """(…, 128, 128) thumbs locally normalised at the `level`-th of `LEVELS`: (…, side, side), of about unit spread where there is texture."""
+    side, several = LEVELS[level], thumbs.shape[:-2]
     step = THUMB_SIDE // side
-    picture = thumb.astype(np.float32).reshape(side, step, side, step).mean(axis=(1, 3))
-    width = _NEIGHBOURHOOD[level]
+    picture = thumbs.astype(np.float32)
+    if step > 1:
+        picture = picture.reshape(*several, side, step, side, step).mean(axis=(-3, -1))
+    width = (*(1 for _ in several), _NEIGHBOURHOOD[level], _NEIGHBOURHOOD[level])
     centred = picture - uniform_filter(picture, width)
     plane: Plane = centred / (np.sqrt(np.maximum(uniform_filter(centred**2, width), 0)) + _FLOOR)
     return plane
@@ -200,7 +202,7 @@ def judge(
     if len(framed):
         seen, _ = sample(_within_frames(firsts[framed]).astype(np.float32), transforms[framed])
         compared[framed] &= _within_frames(seconds[framed]) & (seen > 0.99)
-        planes = [np.stack([normalised(thumb, -1) for thumb in thumbs[framed]]) for thumbs in (firsts, seconds)]
+        planes = [normalised(thumbs[framed], -1) for thumbs in (firsts, seconds)]
         reached[framed] = correlation(sample(planes[0] * sign[framed], transforms[framed])[0], planes[1], compared[framed])
     linear = transforms[:, :, :2] * np.stack([aspects[:, 0], np.ones(len(aspects))], axis=1)[:, :, None]
     linear = linear / np.stack([aspects[:, 1], np.ones(len(aspects))], axis=1)[:, None, :]
