@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import decide_calibrate
 import decide_elsewhere
 import decide_gate
 import numpy as np
-from elsewhere import read_elsewhere
+from elsewhere import Elsewhere, read_elsewhere
 from harness import VENVS, Bar, arguments, bar, few_of_each, peer_venv, print_bars, write_result
 from tqdm import tqdm
 
@@ -28,6 +29,7 @@ from hf_bones.dataset.build import load_bones
 from hf_bones.evaluation.report.run import predict_rows, scheme_labels
 from hf_bones.images.opening import open_image
 from hf_bones.inference.checkpoint import find_checkpoint
+from hf_bones.inference.finding import Finding
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.record import sha256_file
 
@@ -41,13 +43,15 @@ def main() -> None:
     parser.add_argument("--films", type=Path, required=True, help="the films that DATA was built from, with manifest.csv")
     parser.add_argument("--elsewhere", type=Path, required=True, help="films of other origins, with manifest.csv")
     parser.add_argument("--hard", type=Path, required=True, help="images with cases.csv, some of which are no films")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="a folder with a folder of images for each further kind of no film")
     parser.add_argument("--model", default="bundled", help="`bundled`, a checkpoint folder or a Hub id")
     parser.add_argument("--cache", type=Path, help="folder of answers and features, kept")
     parser.add_argument("--part", action="append", choices=sorted(PARTS), help="only this part; nothing is written")
     options = parser.parse_args()
     predictor = BonePredictor.from_pretrained(options.model, device="cpu")
     splits = load_bones(options.data)
-    bars = [line for name in options.part or PARTS for line in PARTS[name](options, predictor, splits)]
+    looked = Looked(options, predictor, splits)
+    bars = [line for name in options.part or PARTS for line in PARTS[name](options, looked)]
     if options.part:
         print_bars(bars)
         return
@@ -55,47 +59,73 @@ def main() -> None:
     write_result("decide", "decide.py DATA --films FOLDER --elsewhere FOLDER --hard FOLDER", digest, bars, quick=options.quick)
 
 
-def answers(options: Any, predictor: BonePredictor, splits: Any) -> list[Bar]:
+class Looked:
+    """What several parts look at: the model, test films and films elsewhere, each asked once, when a part first wants it."""
+
+    def __init__(self, options: Any, predictor: BonePredictor, splits: Any) -> None:
+        self.predictor, self.splits, self._options = predictor, splits, options
+        self._few = 4 if options.quick else None
+
+    @cached_property
+    def films(self) -> Elsewhere:
+        return read_elsewhere(self._options.elsewhere, self.predictor.scheme.normal, self._few)
+
+    @cached_property
+    def elsewhere(self) -> list[Finding]:
+        films = self.films.files
+        return list(tqdm(self.predictor.predict_iter(films), total=len(films), desc="elsewhere", unit="film"))
+
+    @cached_property
+    def part(self) -> Any:
+        test = self.splits["test"]
+        part = test.select([row for row, source in enumerate(test["source"][:]) if source == SOURCE])
+        return part if self._few is None else few_of_each(part, self._few)
+
+    @cached_property
+    def test(self) -> list[Finding]:
+        return predict_rows(self.predictor, self.part, 16)
+
+
+def answers(options: Any, looked: Looked) -> list[Bar]:
     """Verdicts on films elsewhere and on test, the curve that the thresholds are a point of, error against coverage, and the time."""
-    few = 4 if options.quick else None
-    films = read_elsewhere(options.elsewhere, predictor.scheme.normal, few)
-    found = list(tqdm(predictor.predict_iter(films.files), total=len(films.files), desc="elsewhere", unit="film"))
-    part = splits["test"].select([row for row, source in enumerate(splits["test"]["source"][:]) if source == SOURCE])
-    part = part if few is None else few_of_each(part, few)
-    labels = scheme_labels(part, predictor.scheme, "test")
-    test = predict_rows(predictor, part, 16)
-    normal, truth = predictor.scheme.normal, [predictor.names[label] for label in labels]
+    films, found, test = looked.films, looked.elsewhere, looked.test
+    scheme = looked.predictor.scheme
+    truth = [looked.predictor.names[label] for label in scheme_labels(looked.part, scheme, "test")]
     return [
-        *decide_elsewhere.elsewhere_bars(films, found, normal),
-        decide_elsewhere.referred_bar(test, list(part["group"][:]), normal),
-        *decide_elsewhere.curve_bars(films, found, test, normal),
+        *decide_elsewhere.elsewhere_bars(films, found, scheme.normal),
+        decide_elsewhere.referred_bar(test, list(looked.part["group"][:]), scheme.normal),
+        *decide_elsewhere.curve_bars(films, found, test, scheme.normal),
         *decide_elsewhere.selective_bars(test, truth),
         _extra_time(options, films.files[:TIMED]),
     ]
 
 
-def calibration(options: Any, predictor: BonePredictor, splits: Any) -> list[Bar]:
+def calibration(options: Any, looked: Looked) -> list[Bar]:
     folder, few = find_checkpoint(options.model).folder, 12 if options.quick else None
-    fit, test = (decide_calibrate.answered(predictor, folder, splits[name], SOURCE, options.cache, few) for name in ("validation", "test"))
+    fit, test = (
+        decide_calibrate.answered(looked.predictor, folder, looked.splits[name], SOURCE, options.cache, few)
+        for name in ("validation", "test")
+    )
     python = None if options.quick else peer_venv(VENVS / "calibrate-peers", *decide_calibrate.PEERS) / "python"
-    return decide_calibrate.bars(fit, test, predictor.decision, python=python)
+    return decide_calibrate.bars(fit, test, looked.predictor.decision, python=python)
 
 
-def gate(options: Any, predictor: BonePredictor, splits: Any) -> list[Bar]:
+def gate(options: Any, looked: Looked) -> list[Bar]:
     few = 3 if options.quick else None
-    return decide_gate.bars(predictor, splits, options.elsewhere, options.hard, few=few, peers=not options.quick)
+    asked = decide_gate.Asked(looked.part, looked.test, looked.elsewhere, looked.films.sources)
+    return decide_gate.bars(looked.predictor, looked.splits, asked, options.hard, options.pictures, few=few, peers=not options.quick)
 
 
-def boxes(options: Any, predictor: BonePredictor, splits: Any) -> list[Bar]:
+def boxes(options: Any, looked: Looked) -> list[Bar]:
     few = 8 if options.quick else None
-    return decide_boxes.bars(predictor, decide_boxes.read_boxed(options.films, few=few))
+    return decide_boxes.bars(looked.predictor, decide_boxes.read_boxed(options.films, few=few))
 
 
-def labels(options: Any, predictor: BonePredictor, splits: Any) -> list[Bar]:
+def labels(options: Any, looked: Looked) -> list[Bar]:
     return decide_audit.bars(options.data, model=options.model, cache=options.cache, quick=options.quick)
 
 
-PARTS: dict[str, Callable[[Any, BonePredictor, Any], list[Bar]]] = {
+PARTS: dict[str, Callable[[Any, Looked], list[Bar]]] = {
     "answers": answers,
     "calibration": calibration,
     "gate": gate,

@@ -110,8 +110,11 @@ def test_bars(test: Answered, decision: DecisionRule) -> list[Bar]:
         name = f"test: {key.replace('_', ' ')}, after less before"
         found.append(bar(name, change.change, n=count, interval=change.change_interval, target=target, at_most=True))
     if decision.thresholds is not None:
-        sets = open_classes(test.after, names, decision.thresholds)
-        for each in decisions_by_class(test.labels, sets, verdicts_of(sets), test.groups, names, decision.scheme.normal_id):
+        rule, normal_id = decision.conformal, decision.scheme.normal_id
+        shares = test.before if rule is not None and rule.before_scaling else test.after
+        sets = open_classes(shares, names, decision.thresholds)
+        told = verdicts_of(sets, shares, normal_id if rule is not None and rule.abnormal_together else None)
+        for each in decisions_by_class(test.labels, sets, told, test.groups, names, normal_id):
             for words, share in (
                 ("set holds the class", each.covered),
                 ("referred", each.referred),
@@ -128,7 +131,9 @@ def test_bars(test: Answered, decision: DecisionRule) -> list[Bar]:
 
 def coverage_bars(fit: Answered, test: Answered, decision: DecisionRule, draws: int) -> list[Bar]:
     """For each class with enough films, the mean coverage over draws, beside what was promised."""
-    shares, labels = np.concatenate([fit.after, test.after]), np.concatenate([fit.labels, test.labels])
+    scaled = decision.conformal is None or not decision.conformal.before_scaling
+    shares = np.concatenate([fit.after, test.after] if scaled else [fit.before, test.before])
+    labels = np.concatenate([fit.labels, test.labels])
     names, found = decision.scheme.names, []
     for index, name in enumerate(names):
         alpha = decision.conformal.alpha[name] if decision.conformal is not None else 0.1

@@ -16,6 +16,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,10 @@ from hf_bones.dataset.build import load_bones
 from hf_bones.dataset.drawn.radiograph import MODES, draw_set
 from hf_bones.evaluation.gate.fit import features_of
 from hf_bones.evaluation.gate.not_films import KINDS, draw_kind
+from hf_bones.evaluation.gate.of_checkpoint import MOST_FILMS
 from hf_bones.evaluation.report.run import predict_rows
 from hf_bones.images.opening import ImageRefusedError, open_image
-from hf_bones.inference.finding import NOT_A_BONE_XRAY, REFER, Finding
+from hf_bones.inference.finding import NOT_A_BONE_XRAY, Finding
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS
 
@@ -63,11 +65,12 @@ def main() -> None:
     options = parser.parse_args()
     predictor = BonePredictor.from_pretrained(options.model, device="cpu")
     few = 4 if options.quick else None
+    splits = load_bones(options.data)
     print_bars(
         bars(
             predictor,
-            load_bones(options.data),
-            options.elsewhere,
+            splits,
+            Asked.by(predictor, splits, options.elsewhere, few),
             options.hard_cases,
             options.pictures,
             few=few,
@@ -76,10 +79,27 @@ def main() -> None:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """FracAtlas test rows and what the checkpoint finds on them, what it finds on films elsewhere, and the source of each of these."""
+
+    rows: Any
+    test: list[Finding]
+    elsewhere: list[Finding]
+    sources: np.ndarray
+
+    @classmethod
+    def by(cls, predictor: BonePredictor, splits: Any, elsewhere: Path, few: int | None) -> Asked:
+        rows = _fracatlas(splits["test"], few)
+        films = read_elsewhere(elsewhere, THREE_CLASS.normal, few=few)
+        found = list(tqdm(predictor.predict_iter(films.files), total=len(films.files), desc="elsewhere"))
+        return cls(rows, predict_rows(predictor, rows, 16), found, films.sources)
+
+
 def bars(
     predictor: BonePredictor,
     splits: Any,
-    elsewhere: Path,
+    asked: Asked,
     hard_cases: Path,
     pictures: Path | None = None,
     *,
@@ -89,16 +109,13 @@ def bars(
     """Every bar of the gate. `few`: at most so many images of each kind and source. Raises SystemExit for a checkpoint without a gate."""
     if predictor.gate is None:
         raise SystemExit(f"{predictor.checkpoint}: it has no gate; fit one with hf_bones.evaluation.gate.fit")
-    test = _fracatlas(splits["test"], few)
     found = kind_bars(
-        predictor, {**hard_kinds(hard_cases), **shipped_kinds(), **drawn_kinds(test, few or 12), **folder_kinds(pictures)}, few
+        predictor, {**hard_kinds(hard_cases), **shipped_kinds(), **drawn_kinds(asked.rows, few or 12), **folder_kinds(pictures)}, few
     )
-    found += film_bars("FracAtlas test", predict_rows(predictor, test, 16), FRACATLAS)
-    films = read_elsewhere(elsewhere, THREE_CLASS.normal, few=few)
-    judged = list(tqdm(predictor.predict_iter(films.files), total=len(films.files), desc="elsewhere"))
-    found += film_bars("elsewhere", judged, ELSEWHERE)
-    for source in sorted(set(films.sources.tolist())):
-        found += film_bars(source, [one for one, own in zip(judged, films.sources, strict=True) if own == source], None)
+    found += film_bars("FracAtlas test", asked.test, FRACATLAS)
+    found += film_bars("elsewhere", asked.elsewhere, ELSEWHERE)
+    for source in sorted(set(asked.sources.tolist())):
+        found += film_bars(source, [one for one, own in zip(asked.elsewhere, asked.sources, strict=True) if own == source], None)
     limbs = [film.pixels for mode in MODES for film in draw_set(few or 30, seed=_SEED, size=predictor.spec.size, mode=mode)]
     found += film_bars("drawn films", predictor.predict(limbs), ELSEWHERE)
     found += [latency_bar(predictor, limbs[: few or 16])]
@@ -170,7 +187,7 @@ def film_bars(name: str, findings: Sequence[Finding], target: float | None) -> l
     """The shares of films that are refused as no bone radiograph, and referred as unfamiliar."""
     readable = [finding for finding in findings if finding.readable]
     refused = float(np.mean([finding.verdict == NOT_A_BONE_XRAY for finding in readable]))
-    unfamiliar = float(np.mean([finding.verdict == REFER and finding.reasons[0].startswith("unlike") for finding in readable]))
+    unfamiliar = float(np.mean([finding.unfamiliar for finding in readable]))
     return [
         bar(f"films refused, {name}", refused, n=len(readable), target=target, at_most=True),
         bar(f"films unfamiliar, {name}", unfamiliar, n=len(readable)),
@@ -199,7 +216,7 @@ def peer_bars(predictor: BonePredictor, splits: Any, few: int | None) -> list[Ba
     """
     assert predictor.gate is not None
     pixels = {
-        part: [open_image(image).pixels for image in _fracatlas(splits[part], few and 20 * few)["image"]]
+        part: [open_image(image).pixels for image in _spread(_fracatlas(splits[part], few and 20 * few))["image"]]
         for part in ("train", "validation")
     }
     pixels["drawn"] = [draw_kind(kind, _SEED + number, pixels["train"][:64]) for kind in KINDS for number in range(few or 12)]
@@ -230,6 +247,12 @@ def peer_bars(predictor: BonePredictor, splits: Any, few: int | None) -> list[Ba
 def _fracatlas(rows: Any, few: int | None) -> Any:
     own = rows.select([row for row, source in enumerate(rows["source"][:]) if source == "fracatlas"])
     return own if few is None else own.select(range(min(few * 10, len(own))))
+
+
+def _spread(rows: Any) -> Any:
+    """As many rows as a gate is fitted on, evenly spread."""
+    places = np.linspace(0, len(rows) - 1, min(MOST_FILMS, len(rows))).round().astype(int)
+    return rows.select(np.unique(places).tolist())
 
 
 def _readable(sources: Sequence[Any]) -> Iterator[tuple[Any, np.ndarray]]:

@@ -9,6 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 FEW = 10  # films of a source under which its rows are not shown
+REFUSED = {
+    "refused, all kinds": "photographs, drawings, documents, CT, MRI and other pictures that are no bone radiograph",
+    "films refused, FracAtlas test": "FracAtlas test films",
+    "films refused, elsewhere": "films of other hospitals",
+}
 Bars = list[dict[str, Any]]
 Cells = dict[tuple[str, ...], dict[str, str]]  # row → column → what stands there
 
@@ -101,6 +106,18 @@ def accuracy(bars: Bars) -> list[str]:
     below = grid(["films elsewhere", "model"], cells) if cells else []
     tables = [headline(bars), pivot(slices, "test films") if slices else [], below]
     return [line for table in tables if table for line in ("", *table)][1:]
+
+
+def refusals(bars: Bars) -> list[str]:
+    """What becomes of test films, by class; and what share of other images and of films the gate refuses."""
+    cells: Cells = {}
+    for bar in bars:
+        where, _, rest = bar["bar"].partition(": ")
+        name, _, figure = rest.partition(": ")
+        if where == "test" and figure:
+            cells.setdefault((name.replace("_", " "),), {})[figure] = cell(bar)
+    gate = {(words,): {"share": cell(bar), "n": str(bar["n"])} for words, bar in ((REFUSED.get(bar["bar"]), bar) for bar in bars) if words}
+    return [*grid(["fracatlas test films"], cells), "", *grid(["refused as no bone radiograph"], gate)]
 
 
 def teacher(bars: Bars) -> list[str]:

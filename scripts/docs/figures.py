@@ -15,12 +15,12 @@ from hf_bones.record import read_json
 
 sys.path.append(str(ROOT / "scripts" / "bench"))
 
-from result_tables import accuracy, beside, by_transform, headline, leaderboard, plain, teacher
+from result_tables import accuracy, beside, by_transform, headline, leaderboard, plain, refusals, teacher
 
 MARKED = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
 TABLES = {"accuracy": accuracy, "teacher": teacher, "augment": by_transform, "dedup": beside, "train": beside, "compare": leaderboard}
-TABLES |= {"pooling": leaderboard, "augment_style": by_transform, "bundled": beside, "headline": headline}
-RECORDS = {"headline": "accuracy"}  # of a table that is not named after its record
+TABLES |= {"pooling": leaderboard, "augment_style": by_transform, "bundled": beside, "headline": headline, "refusals": refusals}
+RECORDS = {"headline": "accuracy", "refusals": "decide"}  # of a table that is not named after its record
 
 
 def table(name: str) -> str:
