@@ -137,7 +137,9 @@ def calibrate(
     if choices.boxes:
         fit_boxes_of(done.folder, dataset, split=choices.split, batch_size=choices.batch_size, device=choices.device)
     if choices.gate:
-        fit_gate_of(done.folder, dataset, licences=choices.licences, batch_size=choices.batch_size, device=choices.device)
+        fit_gate_of(
+            done.folder, dataset, licences=choices.licences, settings=done.recipe.gate, batch_size=choices.batch_size, device=choices.device
+        )
     answer(read_json(done.folder / RECORD), [*terminal_lines(done), STALE_CARD])
 
 

@@ -30,7 +30,8 @@ from hf_bones.dataset.build import load_bones
 from hf_bones.dataset.drawn.radiograph import MODES, draw_set
 from hf_bones.evaluation.gate.fit import features_of
 from hf_bones.evaluation.gate.not_films import KINDS, draw_kind
-from hf_bones.evaluation.gate.of_checkpoint import MOST_FILMS
+from hf_bones.evaluation.gate.of_checkpoint import evenly
+from hf_bones.evaluation.gate.settings import GateSettings
 from hf_bones.evaluation.report.run import predict_rows
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.inference.finding import NOT_A_BONE_XRAY, Finding
@@ -251,8 +252,7 @@ def _fracatlas(rows: Any, few: int | None) -> Any:
 
 def _spread(rows: Any) -> Any:
     """As many rows as a gate is fitted on, evenly spread."""
-    places = np.linspace(0, len(rows) - 1, min(MOST_FILMS, len(rows))).round().astype(int)
-    return rows.select(np.unique(places).tolist())
+    return rows.select(evenly(len(rows), GateSettings().films))
 
 
 def _readable(sources: Sequence[Any]) -> Iterator[tuple[Any, np.ndarray]]:

@@ -21,6 +21,7 @@ from hf_bones.collect.recipe import CollectRecipe, FetchSettings, LicenceSetting
 from hf_bones.config.recipe import STAGES, SearchConfig
 from hf_bones.curation.recipe import CheckSettings, DedupSettings, OpinionSettings, SplitSettings
 from hf_bones.evaluation.calibrate.recipe import CostSettings, ScalingSettings, SetSettings
+from hf_bones.evaluation.gate.settings import GateSettings
 
 WRITTEN = "<!-- Written by scripts/docs/reference.py: change the code, and run it. -->"
 EVERY_COMMAND = """Every command takes `--help`, which says the same; `--json` prints the result as one JSON document and all else to
@@ -34,7 +35,7 @@ and an example each; on GitHub read `hf_bones/__init__.py`, which says where eac
 ALWAYS = ("--json", "-q, --quiet", "-h, --help")
 WORDS_OF_TYPES = {"str": "text", "int": "whole number", "float": "number", "bool": "yes or no", "Path": "path"}
 CURATION = {"checks": CheckSettings, "dedup": DedupSettings, "split": SplitSettings, "opinions": OpinionSettings}
-CALIBRATION = {"scaling": ScalingSettings, "sets": SetSettings, "costs": CostSettings}
+CALIBRATION = {"scaling": ScalingSettings, "sets": SetSettings, "costs": CostSettings, "gate": GateSettings}
 COLLECTION = {"fetch": FetchSettings, "licences": LicenceSettings, "queries": QuerySpec}
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from tiny import grey, png, telling_checkpoint
 
 from hf_bones.evaluation.gate.fit import fit_gate
+from hf_bones.evaluation.gate.settings import GateSettings
 from hf_bones.images.opening import open_image
 from hf_bones.inference.checkpoint import CheckpointError
 from hf_bones.inference.decision import DecisionRule, read_decision, write_decision
@@ -40,7 +41,13 @@ def gated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     write_decision(DecisionRule(1.5, THREE_CLASS, 56), folder)
     films = [np.asarray(grey(seed=seed)) for seed in range(120)]
     write_gate(
-        fit_gate(BonePredictor.from_pretrained(folder, device="cpu"), films[:80], films[80:], drawn=0, drawn_films=0, unfamiliar=0.1),
+        fit_gate(
+            BonePredictor.from_pretrained(folder, device="cpu"),
+            films[:80],
+            films[80:],
+            GateSettings(drawn_films=0, unfamiliar=0.1),
+            drawn=0,
+        ),
         folder,
     )
     return BonePredictor.from_pretrained(folder, device="cpu")

@@ -1,4 +1,5 @@
-"""Recipes of calibration: one YAML file holds how probabilities are scaled, the error levels, and what errors cost."""
+"""Recipes of calibration: one YAML file holds how probabilities are scaled, the error levels, what errors
+cost, and from which distance on an image is unfamiliar or refused."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any
 
 from hf_bones.config.fields import Checked, RecipeError, checked_mapping, checked_value, dataclass_from_dict, nearest, option, text_of
 from hf_bones.config.loading import read_recipe
+from hf_bones.evaluation.gate.settings import GateSettings
 from hf_bones.inference.conformal import OUT_OF_FOLD, VALIDATION
 
 DEFAULT_RECIPE = "standard"
@@ -75,6 +77,7 @@ class CalibrateRecipe:
     scaling: ScalingSettings = field(default_factory=ScalingSettings)
     sets: SetSettings = field(default_factory=SetSettings)
     costs: CostSettings = field(default_factory=CostSettings)
+    gate: GateSettings = field(default_factory=GateSettings)
 
 
 def load_calibrate_recipe(name_or_path: str | Path = DEFAULT_RECIPE) -> CalibrateRecipe:

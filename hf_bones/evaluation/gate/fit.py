@@ -17,6 +17,7 @@ import numpy.typing as npt
 from hf_bones.curation.recipe import CheckSettings
 from hf_bones.dataset.drawn.radiograph import MODES, draw_set
 from hf_bones.evaluation.gate.not_films import DRAWN, MOSAICS, draw_kind
+from hf_bones.evaluation.gate.settings import GateSettings
 from hf_bones.inference.gate.features import joined
 from hf_bones.inference.gate.fitted import MAX_BYTES, NO_FILM, Depth, Floats, Gate, GateRule
 from hf_bones.inference.gate.pixels import PixelValues, pixel_values
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 
-REFUSED, UNFAMILIAR = 0.02, 0.05  # shares of the judging films that are refused at most, and those that are at most unfamiliar or refused
 LEAST_FILMS = 20
 DIRECTIONS = 32
 SHRINKAGE = 0.05  # of the mean variance, which is added to that of every direction (Ledoit and Wolf, 2004, give a larger one: less sharp)
@@ -63,26 +63,23 @@ def fit_gate(
     predictor: BonePredictor,
     films: Iterable[Pixels],
     judging: Iterable[Pixels],
+    settings: GateSettings = GateSettings(),  # noqa: B008 - read only
     *,
-    refused: float = REFUSED,
-    unfamiliar: float = UNFAMILIAR,
     drawn: int = 3,
-    drawn_films: int = 80,
     batch_size: int = 16,
     licences: Sequence[str] = (),
 ) -> Gate:
     """A gate for the predictor's network, from opened images uint8 (H, W).
 
-    films: training rows. drawn_films: how many drawn films of each mode join them, so that such films pass. judging: films that the
-    network did not learn from (validation), of which the shares `refused` and `unfamiliar` are over the two thresholds. drawn: how many
-    pictures of each kind of `not_films` are shown to the finished gate, for the record; 0 leaves that out. Raises ValueError for too few
-    films.
+    films: training rows, with those that join once more inverted among them. judging: films that the network did not learn from
+    (validation). settings: what else is learnt from, and the thresholds. drawn: how many pictures of each kind of `not_films` are shown to
+    the finished gate, for the record; 0 leaves that out. Raises ValueError for too few films.
     """
     known, others = features_of(predictor, films, batch_size), features_of(predictor, judging, batch_size)
-    if drawn_films:
-        added = features_of(predictor, _drawn_films(drawn_films, predictor.spec.size), batch_size)
+    if settings.drawn_films:
+        added = features_of(predictor, _drawn_films(settings.drawn_films, predictor.spec.size), batch_size)
         known = Seen(joined([known.features, added.features]), [*known.values, *added.values])
-    gate = gate_from(known, others, refused=refused, unfamiliar=unfamiliar)
+    gate = gate_from(known, others, settings)
     if drawn:
         shares = refused_drawn(predictor, gate, drawn, batch_size)
         gate = replace(gate, rule=replace(gate.rule, fitted_on={**gate.rule.fitted_on, "drawn_refused": shares, "drawn_of_each": drawn}))
@@ -98,10 +95,8 @@ def _drawn_films(count: int, size: int) -> Iterator[Pixels]:
             yield from (film.pixels for film in draw_set(part, seed=DRAWN_SEED + side, size=side, mode=mode))
 
 
-def gate_from(known: Seen, others: Seen, *, refused: float = REFUSED, unfamiliar: float = UNFAMILIAR) -> Gate:
+def gate_from(known: Seen, others: Seen, settings: GateSettings = GateSettings()) -> Gate:  # noqa: B008 - read only
     """A gate from what is seen of films to learn from and of films to judge by; see `fit_gate`."""
-    if not 0 < refused <= unfamiliar < 1:
-        raise ValueError(f"gate: refused and unfamiliar must be 0 < refused ≤ unfamiliar < 1, got {refused:g} and {unfamiliar:g}")
     if min(len(known.values), len(others.values)) < LEAST_FILMS:
         raise ValueError(
             f"gate: {len(known.values)} films to learn from and {len(others.values)} to judge by; it needs {LEAST_FILMS} of each at least"
@@ -111,12 +106,18 @@ def gate_from(known: Seen, others: Seen, *, refused: float = REFUSED, unfamiliar
     scores = Gate(_open_rule(), depths, np.zeros(1)).score(others.features)
     rule = replace(
         pixel_rule([*known.values, *others.values]),
-        fitted_on={"films": len(known.values), "judging": len(others.values), "refused": refused, "unfamiliar": unfamiliar},
+        fitted_on={"films": len(known.values), "judging": len(others.values)},
     )
     passed = np.array([not rule.pixel_reasons(values) for values in others.values])
     odd = int((~passed).sum())  # refused already, whatever their score
-    least, most = (threshold_for(scores[passed], max(0, int(share * len(passed)) - odd)) for share in (unfamiliar, refused))
-    return Gate(replace(rule, refuse=most, unfamiliar=min(least, most)), depths, np.sort(scores))
+    least, most = (
+        threshold_for(scores[passed], max(0, int(share * len(passed)) - odd)) if stated is None else stated
+        for share, stated in ((settings.unfamiliar, settings.unfamiliar_from), (settings.refused, settings.refused_from))
+    )
+    least = min(least, most)
+    shares = {name: float((~passed | (scores >= limit)).mean()) for name, limit in (("refused", most), ("unfamiliar", least))}
+    told = {**rule.fitted_on, **shares}
+    return Gate(replace(rule, refuse=most, unfamiliar=least, fitted_on=told), depths, np.sort(scores))
 
 
 def _open_rule() -> GateRule:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ import numpy as np
 
 from hf_bones.dataset.schema import require_split
 from hf_bones.evaluation.columns import text_column
-from hf_bones.evaluation.gate.fit import REFUSED, UNFAMILIAR, fit_gate
+from hf_bones.evaluation.gate.fit import fit_gate
+from hf_bones.evaluation.gate.settings import GateSettings
 from hf_bones.evaluation.patch_joins import Films
 from hf_bones.evaluation.report.looks import own_folder
 from hf_bones.evaluation.report.run import load_splits
@@ -20,17 +22,13 @@ from hf_bones.record import public_name
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-MOST_FILMS = 700  # of the training split, evenly spread: more change the distances little
-
 
 def fit_gate_of(
     folder: str | Path,
     dataset: str | Path | DatasetDict,
     *,
     licences: Sequence[str] = (),
-    most: int = MOST_FILMS,
-    refused: float = REFUSED,
-    unfamiliar: float = UNFAMILIAR,
+    settings: GateSettings = GateSettings(),  # noqa: B008 - read only
     batch_size: int = 16,
     device: str | None = None,
 ) -> Gate:
@@ -49,20 +47,41 @@ def fit_gate_of(
     for split in ("train", "validation"):
         require_split(data, split, name)
     train = _licensed(data["train"], licences)
-    spread = np.unique(np.linspace(0, len(train) - 1, min(most, len(train))).round().astype(int)).tolist() if train else []
-    learnt = Films(data["train"], [train[place] for place in spread])
+    sources = text_column(data["train"], "source")
+    chosen = spread_over_sources(train, [sources[row] for row in train], settings.films)
+    turned = [chosen[place] for place in evenly(len(chosen), settings.inverted)]
+    learnt = chain(Films(data["train"], chosen), (255 - pixels for pixels in Films(data["train"], turned)))
     judging = Films(data["validation"], _licensed(data["validation"], licences))
     gate = fit_gate(
         BonePredictor.from_pretrained(own, device=device),
         learnt,
         judging,
-        refused=refused,
-        unfamiliar=unfamiliar,
+        settings,
         batch_size=batch_size,
         licences=licences,
     )
     write_gate(gate, own)
     return gate
+
+
+def spread_over_sources(rows: Sequence[int], sources: Sequence[str], most: int) -> list[int]:
+    """At most `most` of the rows, (N,) with their sources, in order: all of small sources, and evenly spread ones of the larger.
+
+    A source of few films says more of what there is than as many further films of a large one.
+    """
+    of_source: dict[str, list[int]] = {}
+    for row, source in zip(rows, sources, strict=True):
+        of_source.setdefault(source, []).append(row)
+    found: list[int] = []
+    for place, own in enumerate(sorted(of_source.values(), key=len)):
+        share = (most - len(found)) // (len(of_source) - place)
+        found += [own[at] for at in evenly(len(own), share)]
+    return sorted(found)
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """At most `most` numbers below `count`, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int)).tolist() if count and most else []
 
 
 def _licensed(part: Dataset, licences: Sequence[str]) -> list[int]:

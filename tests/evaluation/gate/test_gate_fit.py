@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from tiny import grey, telling_checkpoint
 
+from hf_bones.config.fields import RecipeError
 from hf_bones.evaluation.gate.fit import SHRINKAGE, Seen, features_of, fit_depth, fit_gate, gate_from
 from hf_bones.evaluation.gate.not_films import DRAWN, KINDS, MOSAICS, draw_kind
+from hf_bones.evaluation.gate.of_checkpoint import spread_over_sources
+from hf_bones.evaluation.gate.settings import GateSettings
 from hf_bones.inference.gate.pixels import PixelValues
 from hf_bones.inference.predictor import BonePredictor
 
@@ -24,7 +27,7 @@ def seen(rng: np.random.Generator, count: int, width: int = 24, shift: float = 0
 def test_the_thresholds_leave_the_asked_shares_of_the_judging_films_outside() -> None:
     rng = np.random.default_rng(0)
     judging = seen(rng, 400)
-    gate = gate_from(seen(rng, 600), judging, refused=0.02, unfamiliar=0.1)
+    gate = gate_from(seen(rng, 600), judging, GateSettings(refused=0.02, unfamiliar=0.1))
     scores = gate.score(judging.features)
     assert 0.015 <= (scores >= gate.rule.refuse).mean() <= 0.021
     assert 0.095 <= (scores >= gate.rule.unfamiliar).mean() <= 0.101
@@ -47,11 +50,31 @@ def test_the_distance_is_that_of_mahalanobis_where_no_direction_is_left_out() ->
     np.testing.assert_allclose(np.exp(depth.log_distance(others)), exact, rtol=0.02)
 
 
-@pytest.mark.parametrize(("films", "judging", "shares", "word"), [(19, 30, (0.01, 0.1), "19 films"), (30, 30, (0.2, 0.1), "refused")])
-def test_what_cannot_be_fitted_is_said(films: int, judging: int, shares: tuple[float, float], word: str) -> None:
+def test_distances_that_are_stated_take_the_place_of_shares() -> None:
     rng = np.random.default_rng(0)
-    with pytest.raises(ValueError, match=word):
-        gate_from(seen(rng, films), seen(rng, judging), refused=shares[0], unfamiliar=shares[1])
+    judging = seen(rng, 400)
+    gate = gate_from(seen(rng, 600), judging, GateSettings(refused_from=1.0, unfamiliar_from=0.5))
+    scores = gate.score(judging.features)
+    assert (gate.rule.refuse, gate.rule.unfamiliar) == (1.0, 0.5)
+    assert gate.rule.fitted_on["refused"] == (scores >= 1.0).mean() > 0.02
+    assert gate.rule.fitted_on["unfamiliar"] == (scores >= 0.5).mean()
+
+
+def test_too_few_films_and_thresholds_out_of_order_are_said() -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="19 films"):
+        gate_from(seen(rng, 19), seen(rng, 30))
+    for wrong in ({"refused": 0.2, "unfamiliar": 0.1}, {"refused_from": 2.0, "unfamiliar_from": 3.0}):
+        with pytest.raises(RecipeError, match="or less"):
+            GateSettings(**wrong)
+
+
+def test_small_sources_are_learnt_from_whole() -> None:
+    sources = ["large"] * 90 + ["small"] * 4 + ["middle"] * 30
+    chosen = spread_over_sources(range(100, 224), sources, 40)
+    assert len(chosen) == 40 and chosen == sorted(set(chosen)) and set(range(190, 194)) <= set(chosen)
+    assert [sum(low <= row < high for row in chosen) for low, high in ((100, 190), (194, 224))] == [18, 18]
+    assert spread_over_sources(range(124), sources, 1000) == list(range(124)) and spread_over_sources([], [], 5) == []
 
 
 def test_pixel_thresholds_let_every_film_of_the_fit_pass() -> None:
@@ -68,7 +91,7 @@ def test_a_fit_shows_the_gate_drawn_pictures_of_each_kind_and_notes_what_it_refu
     monkeypatch.setattr("hf_bones.evaluation.gate.fit.DRAWN", quick)
     predictor = BonePredictor.from_pretrained(telling_checkpoint(tmp_path), device="cpu")
     films = [np.asarray(grey(seed=seed)) for seed in range(60)]
-    rule = fit_gate(predictor, films[:40], films[40:], drawn=1, drawn_films=2, licences=["CC-BY-4.0"]).rule
+    rule = fit_gate(predictor, films[:40], films[40:], GateSettings(drawn_films=2), drawn=1, licences=["CC-BY-4.0"]).rule
     assert rule.fitted_on["films"] == 44 and rule.fitted_on["judging"] == 20 and rule.fitted_on["licences"] == ["CC-BY-4.0"]
     assert set(rule.fitted_on["drawn_refused"]) == {*quick, *MOSAICS}
     with pytest.raises(ValueError, match="no film"):
