@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_bones.evaluation.report.choices import EvaluateChoices
+from hf_bones.evaluation.report.figures import CHECKPOINT
 from hf_bones.evaluation.report.run import evaluate_checkpoint
 from hf_bones.hub.card import METRICS_FILE, write_card
 from hf_bones.hub.push import files_to_push
@@ -23,13 +24,18 @@ LIMIT_MB = 16.0
 ROOT = Path(__file__).parents[2]
 
 
+def shipped_metrics(metrics: dict[str, Any]) -> dict[str, Any]:
+    """What the package carries of them: not the baselines by region, which no card shows and which are a third of the file."""
+    return {**metrics, "slices": [each for each in metrics["slices"] if each["model"] == CHECKPOINT or each["kind"] != "region"]}
+
+
 def adopt(out: Path, splits: Any) -> None:
     """Judges the model on test and on drawn films, and puts what belongs to a checkpoint into the package."""
     report = out / "report"
     evaluate_checkpoint(out, splits, report, EvaluateChoices(baseline_licences=LICENCES, worst=0))
     write_card(out, name=TITLE, evaluation=report)
     metrics = out / METRICS_FILE
-    metrics.write_text(json.dumps(read_json(metrics), separators=(",", ":"), ensure_ascii=False) + "\n", encoding="utf-8")  # half as large
+    metrics.write_text(json.dumps(shipped_metrics(read_json(metrics)), separators=(",", ":"), ensure_ascii=False) + "\n", encoding="utf-8")
     judge = [ROOT / "scripts" / "judge_drawn.py", out, "--examples"]
     subprocess.run([sys.executable, *map(str, judge)], check=True)
     files = files_to_push(out)
