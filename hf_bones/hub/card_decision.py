@@ -87,7 +87,7 @@ def _gate(fit: Mapping[str, Any]) -> str:
     refused, unfamiliar = (100 * float(fit.get(key, 0)) for key in ("refused", "unfamiliar"))
     told = (
         f"A gate, fitted on {fit.get('films', 'an unknown number of')} training films, refuses what is no bone radiograph and refers "
-        f"films unlike those. Of validation films {refused:g} % are refused, {unfamiliar:g} % refused or unfamiliar."
+        f"films unlike those. Of validation films {refused:.2g} % are refused, {unfamiliar:.2g} % refused or unfamiliar."
     )
     if not shares:
         return told
