@@ -43,7 +43,7 @@ def evaluate_probabilities(
     worst_errors.html and worst_errors.png into `out_dir` (made if missing; files of these names are replaced).
 
     baselines: name → (N, C) probabilities on the same rows, for the same tables. least_rows: in the report, sources and regions of fewer
-    rows share one line. worst: at most this many errors on the page.
+    rows share one line. worst: at most this many errors on the page; 0: no page.
     Raises ValueError where there are no rows.
     """
     if not len(rows.labels):
@@ -78,7 +78,8 @@ def evaluate_probabilities(
     chosen = worst_rows(rows, worst)
     for stale in ("worst_errors.html", "worst_errors.png"):
         (folder / stale).unlink(missing_ok=True)  # a page of an earlier run must not pass for this one's
-    if rows.image is not None:
+    shows_errors = rows.image is not None and worst > 0
+    if shows_errors:
         errors = show_errors(rows, chosen)
         write_page(rows, errors, folder / "worst_errors.html", f"Worst errors of {about.checkpoint} on {about.split}")
         if chosen:
@@ -89,7 +90,7 @@ def evaluate_probabilities(
     found = Measured(rows, about, measured, calibration, specificity, resampling, least_rows, break_tables, tuple(break_notes), decided)
     write_json(folder / "metrics.json", _as_json(found, confusions))
     page = write_report(folder / "report.md", report_text(found, folder, len(chosen)))
-    errors_page = folder / "worst_errors.html" if rows.image is not None else None
+    errors_page = folder / "worst_errors.html" if shows_errors else None
     return Evaluation(
         folder / "report.md",
         page,

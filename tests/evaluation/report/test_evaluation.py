@@ -97,6 +97,7 @@ def test_no_forest_stands_beside_the_model_on_the_rows_that_it_was_fitted_to(
     done = evaluate_checkpoint(checkpoint_folder, dataset_folder, tmp_path / "out", EvaluateChoices(split="train", repeats=20, worst=0))
     assert {table.model for table in done.tables} == {"checkpoint", MAJORITY}
     assert any("rows that it was fitted to" in note for note in json.loads(done.metrics.read_text())["notes"])
+    assert done.errors is None and "orst error" not in done.report.read_text(encoding="utf-8")  # none were asked for
 
 
 def test_a_checkpoint_is_evaluated_end_to_end(dataset_folder: Path, checkpoint_folder: Path, tmp_path: Path) -> None:
