@@ -28,10 +28,11 @@ from tqdm import tqdm
 from hf_bones.dataset.build import load_bones
 from hf_bones.evaluation.report.run import predict_rows, scheme_labels
 from hf_bones.images.opening import open_image
-from hf_bones.inference.checkpoint import find_checkpoint
+from hf_bones.inference.checkpoint import WEIGHTS_FILE, find_checkpoint
+from hf_bones.inference.decision import FILE_NAME as DECISION_FILE
 from hf_bones.inference.finding import Finding
 from hf_bones.inference.predictor import BonePredictor
-from hf_bones.record import sha256_file
+from hf_bones.record import read_json, sha256_file, sha256_rows, write_json
 
 SOURCE = "fracatlas"
 MOST_EXTRA = 1.1  # of the time of a prediction, what gate, sets and boxes make of it
@@ -45,18 +46,32 @@ def main() -> None:
     parser.add_argument("--hard", type=Path, required=True, help="images with cases.csv, some of which are no films")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="a folder with a folder of images for each further kind of no film")
     parser.add_argument("--model", default="bundled", help="`bundled`, a checkpoint folder or a Hub id")
-    parser.add_argument("--cache", type=Path, help="folder of answers and features, kept")
+    parser.add_argument("--cache", type=Path, help="folder of answers, features and finished parts: given again, a run goes on")
     parser.add_argument("--part", action="append", choices=sorted(PARTS), help="only this part; nothing is written")
     options = parser.parse_args()
     predictor = BonePredictor.from_pretrained(options.model, device="cpu")
     splits = load_bones(options.data)
     looked = Looked(options, predictor, splits)
-    bars = [line for name in options.part or PARTS for line in PARTS[name](options, looked)]
+    bars = [line for name in options.part or PARTS for line in _kept(name, options, looked)]
     if options.part:
         print_bars(bars)
         return
     digest = sha256_file(options.films / "manifest.csv")
     write_result("decide", "decide.py DATA --films FOLDER --elsewhere FOLDER --hard FOLDER", digest, bars, quick=options.quick)
+
+
+def _kept(part: str, options: Any, looked: Looked) -> list[Bar]:
+    """A part's bars: those that an earlier run left in --cache for the same checkpoint, else measured now and left there."""
+    if options.cache is None or options.quick:
+        return PARTS[part](options, looked)
+    folder = find_checkpoint(options.model).folder
+    marks = [(sha256_file(folder / name),) for name in (WEIGHTS_FILE, DECISION_FILE)]
+    file = options.cache / f"decide-{part}-{sha256_rows(marks)[:16]}.json"
+    if not file.is_file():
+        options.cache.mkdir(parents=True, exist_ok=True)
+        write_json(file, PARTS[part](options, looked))
+    found: list[Bar] = read_json(file)
+    return found
 
 
 class Looked:

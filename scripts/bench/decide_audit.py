@@ -41,14 +41,14 @@ def _bars(model: str, found: Section, planted: float) -> list[Bar]:
     precision: Figure = figures["precision"]
     caught: Figure = figures["found"]
     lines = [
-        bar(f"{model}: planted label errors, precision among the top {share} suspects", precision.value or 0.0, n=films,
+        bar(f"planted label errors, precision among the top {share} suspects", precision.value or 0.0, n=films,
             interval=precision.interval, target=PRECISION_TARGET),
-        bar(f"{model}: planted label errors found among the top {share} suspects", caught.value or 0.0, n=figures["planted"],
+        bar(f"planted label errors found among the top {share} suspects", caught.value or 0.0, n=figures["planted"],
             interval=caught.interval),
     ]  # fmt: skip
     for point in figures["looked_at"]:
         if point["share"] != planted:
-            title = f"{model}: planted label errors found by looking at {100 * point['share']:g} % of the films"
+            title = f"planted label errors found by looking at {100 * point['share']:g} % of the films"
             lines.append(bar(title, point["planted"] / figures["planted"], n=point["films"]))
     return lines
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,15 +71,17 @@ def main() -> None:
 
 
 def answered(predictor: BonePredictor, folder: Path, part: Any, source: str, cache: Path | None, few: int | None) -> Answered:
-    """What a checkpoint says of the films of a source, and what it said before it was calibrated, by its calibration.json."""
+    """What a checkpoint says of the films of a source, and what it said before it was calibrated."""
     rows = [row for row, own in enumerate(part["source"][:]) if own == source]
     part = part.select(rows)
     part = part if few is None else few_of_each(part, few)
     rule = predictor.decision
     labels = scheme_labels(part, rule.scheme, "DATA")
     found = answers_of(predictor, folder, part, np.flatnonzero(labels >= 0).tolist(), 8, cache)
-    old = read_json(folder / RECORD)["replaced"]
-    before = DecisionRule(old["temperature"], rule.scheme, rule.image_size, patches=rule.patches, vector=vector_from(old["vector"], RECORD))
+    before = replace(rule, vector=None)  # as it was where the record does not say otherwise: the scaling comes last
+    if (folder / RECORD).is_file():
+        old = read_json(folder / RECORD)["replaced"]
+        before = replace(rule, temperature=old["temperature"], vector=vector_from(old["vector"], RECORD))
     evidence = found.evidence if rule.patches is not None else None
     groups, hashes = part["group"][:], part["sha256"][:]
     kept = found.rows.tolist()

@@ -169,7 +169,8 @@ def kind_bars(predictor: BonePredictor, kinds: Mapping[str, Sequence[Any]], few:
         pairs = list(_readable(sources[:few]))
         if pairs:
             coloured = [finding.verdict == NOT_A_BONE_XRAY for finding in predictor.predict([source for source, _ in pairs])]
-            grey = [finding.verdict == NOT_A_BONE_XRAY for finding in predictor.predict([pixels for _, pixels in pairs])]
+            drawn = isinstance(pairs[0][0], np.ndarray)  # which have no colour
+            grey = coloured if drawn else [one.verdict == NOT_A_BONE_XRAY for one in predictor.predict([pixels for _, pixels in pairs])]
             shares[kind] = float(np.mean(coloured)), float(np.mean(grey)), len(pairs)
     total = sum(count for *_, count in shares.values())
     every = [sum(own[which] * own[2] for own in shares.values()) / total for which in (0, 1)]
