@@ -31,7 +31,6 @@ from hf_bones.dataset.drawn.radiograph import MODES, draw_set
 from hf_bones.evaluation.gate.fit import features_of
 from hf_bones.evaluation.gate.not_films import KINDS, draw_kind
 from hf_bones.evaluation.gate.of_checkpoint import evenly
-from hf_bones.evaluation.gate.settings import GateSettings
 from hf_bones.evaluation.report.run import predict_rows
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.inference.finding import NOT_A_BONE_XRAY, Finding
@@ -42,6 +41,7 @@ PEERS = ("pytorch-ood==0.4.0", "scikit-learn")
 ALL, WORST, LEAST_OF_A_KIND = 0.95, 0.80, 10  # the share of all that is refused, of the worst kind, and how many make a kind
 FRACATLAS, ELSEWHERE = 0.02, 0.05
 LATENCY = 0.05
+COMPARED = 300  # films of train, and of validation, that the peers are given
 SHIPPED = {
     "photograph": ("sklearn/datasets/images/*.jpg", "gradio/media_assets/images/*.jpg", "gradio/media_assets/images/bus.png"),
     "logo or icon": ("matplotlib/mpl-data/images/*_large.png", "gradio/media_assets/images/*logo*.png"),
@@ -252,8 +252,8 @@ def _fracatlas(rows: Any, few: int | None) -> Any:
 
 
 def _spread(rows: Any) -> Any:
-    """As many rows as a gate is fitted on, evenly spread."""
-    return rows.select(evenly(len(rows), GateSettings().films))
+    """`COMPARED` rows at most, evenly spread."""
+    return rows.select(evenly(len(rows), COMPARED))
 
 
 def _readable(sources: Sequence[Any]) -> Iterator[tuple[Any, np.ndarray]]:
