@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from accuracy import CAUGHT
-from adopt import LICENCES, TITLE, adopt
+from bundled_adopt import LICENCES, TITLE, adopt
 from bundled_decision import fit_decision_of
 from elsewhere import Elsewhere, elsewhere_bars, read_elsewhere
 from harness import Bar, arguments, bar, few_of_each, figure_bars, write_result

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from adopt import LICENCES, adopt
+from bundled_adopt import LICENCES, adopt
 from harness import arguments
 
 from hf_bones.dataset.build import load_bones
