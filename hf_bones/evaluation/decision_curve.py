@@ -88,14 +88,14 @@ def decision_curve(
     found = {}
     for name, probability in models.items():
         value = net_benefit(truth, probability, limits)[0]
-        intervals = np.full((2, 2, len(limits)), np.nan)
+        (low, high), (over_low, over_high) = np.full((2, 2, len(limits)), np.nan)
         if len(set(groups)) > 1:
             drawn, over = [], []
             for weights in group_weights(groups, len(truth), repeats, seed):
                 drawn.append(net_benefit(truth, probability, limits, weights))
                 over.append(drawn[-1] - np.maximum(net_benefit(truth, np.ones(len(truth)), limits, weights), 0))
-            intervals = np.array([np.percentile(np.concatenate(each), [2.5, 97.5], axis=0) for each in (drawn, over)])
-        found[name] = NetBenefit(value, *intervals[0], value - np.maximum(everyone, 0), *intervals[1])
+            (low, high), (over_low, over_high) = (np.percentile(np.concatenate(each), [2.5, 97.5], axis=0) for each in (drawn, over))
+        found[name] = NetBenefit(value, low, high, value - np.maximum(everyone, 0), over_low, over_high)
     return DecisionCurve(limits, everyone, found)
 
 

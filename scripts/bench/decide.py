@@ -69,8 +69,8 @@ def _kept(part: str, options: Any, looked: Looked) -> list[Bar]:
     file = options.cache / f"decide-{part}-{sha256_rows(marks)[:16]}.json"
     if not file.is_file():
         options.cache.mkdir(parents=True, exist_ok=True)
-        write_json(file, PARTS[part](options, looked))
-    found: list[Bar] = read_json(file)
+        write_json(file, {"bars": PARTS[part](options, looked)})
+    found: list[Bar] = read_json(file)["bars"]
     return found
 
 

@@ -116,7 +116,9 @@ def refusals(bars: Bars) -> list[str]:
         name, _, figure = rest.partition(": ")
         if where == "test" and figure:
             cells.setdefault((name.replace("_", " "),), {})[figure] = cell(bar)
-    gate = {(words,): {"share": cell(bar), "n": str(bar["n"])} for words, bar in ((REFUSED.get(bar["bar"]), bar) for bar in bars) if words}
+    gate: Cells = {
+        (words,): {"share": cell(bar), "n": str(bar["n"])} for words, bar in ((REFUSED.get(bar["bar"]), bar) for bar in bars) if words
+    }
     return [*grid(["fracatlas test films"], cells), "", *grid(["refused as no bone radiograph"], gate)]
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -113,8 +113,8 @@ def index_codes(
         way = np.full(len(both), symmetry, np.int16)
         columns = owner[both].astype(np.int32), form[both].astype(np.int16), way, part[both]
         tables.append((np.concatenate([codes, ~codes[doubtful]]), *columns))
-    codes, *columns = (np.concatenate(column) for column in zip(*tables, strict=True))
-    return CodeTable(np.asfortranarray(codes), *columns)  # halves of codes are read one at a time
+    found = CodeTable(*(np.concatenate(column) for column in zip(*tables, strict=True)))
+    return replace(found, codes=np.asfortranarray(found.codes))  # halves of codes are read one at a time
 
 
 def probe_codes(
