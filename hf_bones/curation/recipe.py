@@ -51,7 +51,7 @@ class DedupSettings(Checked):
     sure: float = option(0.91, "Correlation at 128 px from which a pair is one picture, where fine detail agrees.")
     doubtful: float = option(0.76, "Correlation at 128 px from which a pair may be one picture: where the next two hold.")
     least_likeness: float = option(0.93, "Median correlation of fine detail that a doubtful pair needs.")
-    rigid: float = option(1.03, "How much a doubtful or spoilt pair may be stretched: a limb that moved between two exposures is deformed.")
+    rigid: float = option(1.03, "How much a doubtful pair may be stretched: a limb that moved between two exposures is deformed.")
     spoilt: float = option(
         0.66, "Correlation at 128 px from which a pair may be one picture, spoilt by a watermark or by clipping: where the next holds."
     )
@@ -59,7 +59,10 @@ class DedupSettings(Checked):
         0.2,
         "Share of the textured overlap whose fine detail agrees to 0.9 or more that a spoilt pair needs, and 0.05 more per 1 % of stretch.",
     )
-    least_agreement: float = option(0.55, "Share of the textured overlap whose fine detail agrees to 0.6 or more that every pair needs.")
+    least_agreement: float = option(0.55, "Share of the textured overlap whose fine detail agrees to 0.6 or more that a pair needs.")
+    unmoved: float = option(1.01, "Stretch up to which a spoilt pair is unmoved: a watermark lies over it, and less of it has to agree.")
+    unmoved_agreement: float = option(0.4, "Share of the textured overlap that agrees to 0.6 or more that an unmoved spoilt pair needs.")
+    stretched_agreement: float = option(0.9, "The same of a spoilt pair that is stretched by more than `rigid`.")
     least_textured: float = option(0.05, "Share of the overlap that must have texture: blank pictures are nobody's near-duplicates.")
     least_overlap: float = option(0.6, "Share of either picture that must lie within the other.")
     most_turn: float = option(12.0, "Degrees by which a near-duplicate may be turned, beside quarter turns.")

@@ -192,10 +192,13 @@ def _plausible(judged: Registrations, settings: DedupSettings) -> npt.NDArray[np
     rigid = judged.stretch <= settings.rigid
     doubtful = (judged.coarse >= settings.doubtful) & (judged.likeness >= settings.least_likeness) & rigid
     close = judged.closeness >= settings.least_closeness + _CLOSER * (judged.stretch - 1)
-    spoilt = (judged.coarse >= settings.spoilt) & close & rigid
+    agrees = judged.agreement >= settings.least_agreement
+    # A watermark lies over much of a picture that is otherwise unmoved; one turned and cropped is stretched, and agrees nearly everywhere.
+    unmoved = (judged.stretch <= settings.unmoved) & (judged.agreement >= settings.unmoved_agreement)
+    stretched = judged.agreement >= settings.stretched_agreement
+    spoilt = (judged.coarse >= settings.spoilt) & close & ((rigid & agrees) | unmoved | stretched)
     plausible: npt.NDArray[np.bool_] = (
-        ((judged.coarse >= settings.sure) | doubtful | spoilt)
-        & (judged.agreement >= settings.least_agreement)
+        (((judged.coarse >= settings.sure) | doubtful) & agrees | spoilt)
         & (judged.textured >= settings.least_textured)
         & (np.minimum(judged.overlap, judged.covered) >= settings.least_overlap)
         & (np.abs(judged.turn) <= settings.most_turn)
