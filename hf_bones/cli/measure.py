@@ -135,7 +135,9 @@ def calibrate(
 
     done = calibrate_checkpoint(model, dataset, out, choices, recipe=recipe, command=command_line())
     if choices.boxes:
-        fit_boxes_of(done.folder, dataset, split=choices.split, batch_size=choices.batch_size, device=choices.device)
+        fit_boxes_of(
+            done.folder, dataset, licences=choices.licences, split=choices.split, batch_size=choices.batch_size, device=choices.device
+        )
     if choices.gate:
         fit_gate_of(
             done.folder, dataset, licences=choices.licences, settings=done.recipe.gate, batch_size=choices.batch_size, device=choices.device

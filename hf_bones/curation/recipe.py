@@ -51,7 +51,10 @@ class DedupSettings(Checked):
     sure: float = option(0.91, "Correlation at 128 px from which a pair is one picture, where fine detail agrees.")
     doubtful: float = option(0.76, "Correlation at 128 px from which a pair may be one picture: where the next two hold.")
     least_likeness: float = option(0.93, "Median correlation of fine detail that a doubtful pair needs.")
-    rigid: float = option(1.03, "How much a doubtful pair may be stretched: a limb that moved between two exposures is deformed.")
+    rigid: float = option(
+        1.03,
+        "How much a doubtful or spoilt pair may be stretched, unless it agrees nearly everywhere: a limb that moved between two exposures is deformed.",
+    )
     spoilt: float = option(
         0.66, "Correlation at 128 px from which a pair may be one picture, spoilt by a watermark or by clipping: where the next holds."
     )

@@ -99,6 +99,12 @@ def decision_curve(
     return DecisionCurve(limits, everyone, found)
 
 
+def calls_at(abnormal: npt.ArrayLike, probability: npt.ArrayLike, threshold: float) -> tuple[int, int]:
+    """(finds, false alarms) of whoever calls films abnormal from this P(abnormal) on."""
+    truth, called = np.asarray(abnormal, dtype=bool), np.asarray(probability) >= threshold
+    return int((called & truth).sum()), int((called & ~truth).sum())
+
+
 def place_of(threshold: float) -> int:
     """Where a threshold stands in `THRESHOLDS`."""
     return int(np.abs(THRESHOLDS - threshold).argmin())

@@ -35,4 +35,4 @@ def keep_shipped(path: Path, shipped: Mapping[str, Any], fitted_to: str, **told:
 def kept_shipped(path: Path) -> dict[str, Any] | None:
     """The shipped rule that a decision.json keeps; None without one."""
     found = read_json(path).get(KEY, {}).get("shipped") if path.is_file() else None
-    return dict(found) if found else None
+    return None if found is None else dict(found)  # empty: the checkpoint came without a rule

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def shipped_metrics(metrics: dict[str, Any]) -> dict[str, Any]:
-    """What the package carries of them: not the baselines by region, which no card shows and which are a third of the file."""
+    """What the package carries of them: not the baselines by region, which no card shows."""
     return {**metrics, "slices": [each for each in metrics["slices"] if each["model"] == CHECKPOINT or each["kind"] != "region"]}
 
 

@@ -61,11 +61,12 @@ def main() -> None:
 
 
 def _kept(part: str, options: Any, looked: Looked) -> list[Bar]:
-    """A part's bars: those that an earlier run left in --cache for the same checkpoint, else measured now and left there."""
+    """A part's bars: those that an earlier run left in --cache for the same checkpoint and films, else measured now and left there."""
     if options.cache is None or options.quick:
         return PARTS[part](options, looked)
     folder = find_checkpoint(options.model).folder
-    marks = [(sha256_file(folder / name),) for name in (WEIGHTS_FILE, DECISION_FILE)]
+    files = [folder / WEIGHTS_FILE, folder / DECISION_FILE, *(place / "manifest.csv" for place in (options.films, options.elsewhere))]
+    marks = [(sha256_file(file),) for file in files]
     file = options.cache / f"decide-{part}-{sha256_rows(marks)[:16]}.json"
     if not file.is_file():
         options.cache.mkdir(parents=True, exist_ok=True)

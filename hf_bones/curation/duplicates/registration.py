@@ -58,7 +58,7 @@ class Registrations:
 
 
 def normalised(thumbs: npt.NDArray[np.uint8], level: int) -> Plane:
-    """(…, 128, 128) thumbs locally normalised at the `level`-th of `LEVELS`: (…, side, side), of about unit spread where there is any."""
+    """(…, 128, 128) thumbs locally normalised at the `level`-th of `LEVELS`: (…, side, side), textured parts of about unit spread."""
     side, several = LEVELS[level], thumbs.shape[:-2]
     step = THUMB_SIDE // side
     picture = thumbs.astype(np.float32)

@@ -10,7 +10,7 @@ from hf_bones.evaluation.calibrate import selective
 from hf_bones.evaluation.calibrate.figures import Change, as_data
 from hf_bones.evaluation.calibrate.plots import plot_calibration, plot_risk_coverage
 from hf_bones.evaluation.calibrate.results import MODEL, Calibration
-from hf_bones.evaluation.decision_curve import place_of, plot_decision_curve
+from hf_bones.evaluation.decision_curve import calls_at, place_of, plot_decision_curve
 from hf_bones.evaluation.report.decisions import decided_words, decisions_table, share_cell
 from hf_bones.inference.conformal import OUT_OF_FOLD
 from hf_bones.pages.reports import write_report
@@ -152,8 +152,7 @@ def _benefit_table(done: Calibration) -> str:
     body = []
     for threshold in SHOWN_THRESHOLDS:
         place = place_of(threshold)
-        called = chance >= threshold
-        finds, alarms = (int((called & side).sum()) for side in (labels != normal_id, labels == normal_id))
+        finds, alarms = calls_at(labels != normal_id, chance, threshold)
         low, high = float(model.over_low[place]), float(model.over_high[place])
         over = f"{model.over[place]:+.3f}{span(None if low != low else (low, high), '+.3f', ' to ')}"
         body.append([f"{threshold:g}", str(finds), str(alarms), f"{model.value[place]:.3f}", f"{curve.everyone[place]:.3f}", "0", over])

@@ -129,7 +129,8 @@ def _study_of(fitted: Fitted, labels: npt.NDArray[np.int64], regions: list[str],
 def _write(done: Calibration, folder: Path, site: bool) -> None:
     """The decision comes last: a run that is killed before leaves the answers as they were."""
     write_calibration(done, folder)
-    shipped = kept_shipped(folder / DECISION_FILE) or done.replaced
+    kept = kept_shipped(folder / DECISION_FILE)
+    shipped = done.replaced if kept is None else kept
     path = write_decision(done.fitted.decision, folder)
     if site:
         keep_shipped(path, shipped, f"{done.dataset}, split {done.split}")

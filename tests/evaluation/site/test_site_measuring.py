@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, ks_2samp
 
-from hf_bones.evaluation.decision_curve import THRESHOLDS, decision_curve, net_benefit, place_of
+from hf_bones.evaluation.decision_curve import THRESHOLDS, calls_at, decision_curve, net_benefit, place_of
 from hf_bones.evaluation.report.figures import Figure, Resampling
 from hf_bones.evaluation.site.claim.answers import FILLED, OPEN, PART, Known, answers, counted, read_answers, write_questions
 from hf_bones.evaluation.site.claim.items import ITEMS
@@ -113,6 +113,7 @@ def test_net_benefit_by_hand() -> None:
     assert (model.over_low <= model.over).all() and (model.over <= model.over_high).all()
     alone = decision_curve(truth, {"model": given}, ["g"] * 4).models["model"]
     assert np.isnan([alone.low, alone.high, alone.over_low, alone.over_high]).all() and THRESHOLDS[place_of(0.2)] == 0.2
+    assert calls_at(truth, given, 0.2) == (2, 1) and calls_at(truth, given, 0.5) == (1, 1)
     with pytest.raises(ValueError, match="normal and abnormal"):
         decision_curve([True, True], {"model": [0.1, 0.2]}, ["a", "b"])
 
