@@ -53,7 +53,7 @@ class DedupSettings(Checked):
     least_likeness: float = option(0.93, "Median correlation of fine detail that a doubtful pair needs.")
     rigid: float = option(
         1.03,
-        "How much a doubtful or spoilt pair may be stretched, unless it agrees nearly everywhere: a limb that moved between two exposures is deformed.",
+        "How much a doubtful or spoilt pair may be stretched, unless it agrees nearly everywhere: a limb that moved is deformed.",
     )
     spoilt: float = option(
         0.66, "Correlation at 128 px from which a pair may be one picture, spoilt by a watermark or by clipping: where the next holds."

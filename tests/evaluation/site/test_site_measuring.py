@@ -10,6 +10,7 @@ from scipy.stats import binomtest, ks_2samp
 
 from hf_bones.evaluation.decision_curve import THRESHOLDS, calls_at, decision_curve, net_benefit, place_of
 from hf_bones.evaluation.report.figures import Figure, Resampling
+from hf_bones.evaluation.shipped_rule import keep_shipped, kept_shipped
 from hf_bones.evaluation.site.claim.answers import FILLED, OPEN, PART, Known, answers, counted, read_answers, write_questions
 from hf_bones.evaluation.site.claim.items import ITEMS
 from hf_bones.evaluation.site.drift.comparison import compare_sites, read_site
@@ -200,3 +201,11 @@ def test_claim_has_its_items_and_the_site_can_answer_the_open_ones(tmp_path: Pat
     (tmp_path / "claim.yaml").write_text("99: x")
     with pytest.raises(ValueError, match="99 is no item"):
         read_answers(tmp_path / "claim.yaml")
+
+
+def test_the_first_rule_that_a_site_keeps_stays_even_an_empty_one(tmp_path: Path) -> None:
+    path = tmp_path / "decision.json"
+    assert kept_shipped(path) is None
+    path.write_text("{}")
+    keep_shipped(path, {}, "ours, split validation")  # the checkpoint came without a rule
+    assert kept_shipped(path) == {}
