@@ -134,14 +134,12 @@ def calibrate(
     from hf_bones.evaluation.places.of_checkpoint import fit_boxes_of
 
     done = calibrate_checkpoint(model, dataset, out, choices, recipe=recipe, command=command_line())
+    films = {"licences": choices.licences, "sources": choices.sources}
+    run = {"batch_size": choices.batch_size, "device": choices.device}
     if choices.boxes:
-        fit_boxes_of(
-            done.folder, dataset, licences=choices.licences, split=choices.split, batch_size=choices.batch_size, device=choices.device
-        )
+        fit_boxes_of(done.folder, dataset, split=choices.split, **films, **run)
     if choices.gate:
-        fit_gate_of(
-            done.folder, dataset, licences=choices.licences, settings=done.recipe.gate, batch_size=choices.batch_size, device=choices.device
-        )
+        fit_gate_of(done.folder, dataset, settings=done.recipe.gate, **films, **run)
     answer(read_json(done.folder / RECORD), [*terminal_lines(done), STALE_CARD])
 
 

@@ -18,6 +18,15 @@ def text_column(part: Dataset, column: str) -> list[str]:
     return [str(value) if value is not None else "" for value in part[column][:]]
 
 
+def rows_of(part: Dataset, licences: Sequence[str] = (), sources: Sequence[str] = ()) -> list[int]:
+    """The rows with one of these licences (SPDX ids) and of one of these sources; where none is named, with any."""
+    kept = set(range(len(part)))
+    for column, wanted in (("licence", licences), ("source", sources)):
+        if wanted:
+            kept &= {row for row, value in enumerate(text_column(part, column)) if value in wanted}
+    return sorted(kept)
+
+
 def box_column(part: Dataset) -> list[tuple[Box, ...]]:
     """The fracture boxes of each row, as (cx, cy, w, h) shares of its image; none where the column is missing."""
     if "boxes" not in part.column_names:

@@ -116,12 +116,14 @@ def plot_decision_curve(curve: DecisionCurve, path: Path) -> None:
     axis = figure.subplots()
     axis.axhline(0, color="#555555", linewidth=1, label="call none abnormal")
     axis.plot(curve.thresholds, curve.everyone, color="#999999", linewidth=1.2, linestyle=":", label="call all abnormal")
+    highest = [0.05]
     for index, (name, found) in enumerate(curve.models.items()):
         axis.plot(curve.thresholds, found.value, color=SERIES[index], linestyle=_STYLES[index % 3], linewidth=1.8, label=name)
+        highest.append(float(found.value.max()))
         if index == 0 and np.isfinite(found.low).all():
+            highest.append(float(found.high.max()))
             axis.fill_between(curve.thresholds, found.low, found.high, color=SERIES[index], alpha=0.15, linewidth=0)
-    top = max(float(np.max(each.value)) for each in curve.models.values())
-    axis.set_ylim(-0.25 * max(top, 0.05), 1.15 * max(top, 0.05))
+    axis.set_ylim(-0.25 * max(highest), 1.15 * max(highest))
     axis.set_xlim(0, float(curve.thresholds[-1]))
     axis.set_xlabel("threshold: from which probability a film is called abnormal")
     axis.set_ylabel("net benefit per film")

@@ -1,12 +1,8 @@
 """The gate: what share of pictures that are no bone radiograph it refuses, kind by kind, and of films; the same beside pytorch-ood.
 
-    python scripts/bench/decide_gate.py DATA --elsewhere FOLDER --hard-cases FOLDER --model CHECKPOINT
-    python scripts/bench/decide_gate.py DATA --elsewhere FOLDER --hard-cases FOLDER --model CHECKPOINT --pictures FOLDER   # further kinds
-
-DATA: a folder that `hf-bones build` wrote: its test rows of FracAtlas are judged, its training and validation rows fit the peers.
---elsewhere: films of other origins with their manifest.csv. --hard-cases: files with cases.csv, of which those that are no film are a kind
-each by their names. Beside them: images that installed packages ship, and drawn pictures of every kind of `evaluation/gate/not_films.py`.
---pictures: a folder with a folder for each further kind. Colour counts where files have it; `grey` pictures are the same without.
+A part of `decide.py`. Test rows of FracAtlas are judged, training and validation rows fit the peers. Of the hard cases those that are no
+film are a kind each by their names; beside them stand images that installed packages ship, and drawn pictures of every kind of
+`evaluation/gate/not_films.py`. Colour counts where files have it; `grey` pictures are the same without.
 """
 
 from __future__ import annotations
@@ -22,20 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from elsewhere import read_elsewhere
-from harness import VENVS, Bar, arguments, bar, peer_venv, print_bars, run_worker
+from harness import VENVS, Bar, bar, peer_venv, run_worker
 from tqdm import tqdm
 
-from hf_bones.dataset.build import load_bones
 from hf_bones.dataset.drawn.radiograph import MODES, draw_set
 from hf_bones.evaluation.gate.fit import features_of
 from hf_bones.evaluation.gate.not_films import KINDS, draw_kind
 from hf_bones.evaluation.gate.of_checkpoint import evenly
-from hf_bones.evaluation.report.run import predict_rows
 from hf_bones.images.opening import ImageRefusedError, open_image
 from hf_bones.inference.finding import NOT_A_BONE_XRAY, Finding
 from hf_bones.inference.predictor import BonePredictor
-from hf_bones.labels import THREE_CLASS
 
 PEERS = ("pytorch-ood==0.4.0", "scikit-learn")
 ALL, WORST, LEAST_OF_A_KIND = 0.95, 0.80, 10  # the share of all that is refused, of the worst kind, and how many make a kind
@@ -56,30 +48,6 @@ _SEED = 50_000
 Kinds = dict[str, list[Any]]
 
 
-def main() -> None:
-    parser = arguments(__doc__)
-    parser.add_argument("--elsewhere", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--hard-cases", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="a folder with a folder of images for each further kind")
-    parser.add_argument("--model", default="bundled", help="a checkpoint with a gate")
-    parser.add_argument("--no-peers", action="store_true")
-    options = parser.parse_args()
-    predictor = BonePredictor.from_pretrained(options.model, device="cpu")
-    few = 4 if options.quick else None
-    splits = load_bones(options.data)
-    print_bars(
-        bars(
-            predictor,
-            splits,
-            Asked.by(predictor, splits, options.elsewhere, few),
-            options.hard_cases,
-            options.pictures,
-            few=few,
-            peers=not options.no_peers,
-        )
-    )
-
-
 @dataclass(frozen=True, eq=False)
 class Asked:
     """FracAtlas test rows and what the checkpoint finds on them, what it finds on films elsewhere, and the source of each of these."""
@@ -88,13 +56,6 @@ class Asked:
     test: list[Finding]
     elsewhere: list[Finding]
     sources: np.ndarray
-
-    @classmethod
-    def by(cls, predictor: BonePredictor, splits: Any, elsewhere: Path, few: int | None) -> Asked:
-        rows = _fracatlas(splits["test"], few)
-        films = read_elsewhere(elsewhere, THREE_CLASS.normal, few=few)
-        found = list(tqdm(predictor.predict_iter(films.files), total=len(films.files), desc="elsewhere"))
-        return cls(rows, predict_rows(predictor, rows, 16), found, films.sources)
 
 
 def bars(
@@ -263,7 +224,3 @@ def _readable(sources: Sequence[Any]) -> Iterator[tuple[Any, np.ndarray]]:
             yield source, open_image(source).pixels
         except ImageRefusedError:
             continue
-
-
-if __name__ == "__main__":
-    main()

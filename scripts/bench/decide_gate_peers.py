@@ -1,4 +1,4 @@
-"""pytorch-ood's detectors on features: a part of decide_gate.py, run in a venv of their own.
+"""pytorch-ood's detectors on features: asked by decide_gate.py, run in a venv of their own.
 
     python scripts/bench/decide_gate_peers.py mahalanobis FEATURES.npz
     python scripts/bench/decide_gate_peers.py knn FEATURES.npz

@@ -68,12 +68,14 @@ def fit_gate(
     drawn: int = 3,
     batch_size: int = 16,
     licences: Sequence[str] = (),
+    sources: Sequence[str] = (),
 ) -> Gate:
     """A gate for the predictor's network, from opened images uint8 (H, W).
 
     films: training rows, with those that join once more inverted among them. judging: films that the network did not learn from
     (validation). settings: what else is learnt from, and the thresholds. drawn: how many pictures of each kind of `not_films` are shown to
-    the finished gate, for the record; 0 leaves that out. Raises ValueError for too few films.
+    the finished gate, for the record; 0 leaves that out. licences, sources: those that films were chosen by, for the record. Raises
+    ValueError for too few films.
     """
     known, others = features_of(predictor, films, batch_size), features_of(predictor, judging, batch_size)
     if settings.drawn_films:
@@ -83,8 +85,9 @@ def fit_gate(
     if drawn:
         shares = refused_drawn(predictor, gate, drawn, batch_size)
         gate = replace(gate, rule=replace(gate.rule, fitted_on={**gate.rule.fitted_on, "drawn_refused": shares, "drawn_of_each": drawn}))
-    if licences:
-        gate = replace(gate, rule=replace(gate.rule, fitted_on={**gate.rule.fitted_on, "licences": list(licences)}))
+    chosen_by = {what: list(names) for what, names in (("licences", licences), ("sources", sources)) if names}
+    if chosen_by:
+        gate = replace(gate, rule=replace(gate.rule, fitted_on={**gate.rule.fitted_on, **chosen_by}))
     return gate
 
 

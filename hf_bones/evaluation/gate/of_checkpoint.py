@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hf_bones.dataset.schema import require_split
-from hf_bones.evaluation.columns import text_column
+from hf_bones.evaluation.columns import rows_of, text_column
 from hf_bones.evaluation.gate.fit import fit_gate
 from hf_bones.evaluation.gate.settings import GateSettings
 from hf_bones.evaluation.patch_joins import Films
@@ -20,7 +20,7 @@ from hf_bones.inference.gate.fitted import Gate, write_gate
 from hf_bones.record import public_name
 
 if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
+    from datasets import DatasetDict
 
 
 def fit_gate_of(
@@ -28,14 +28,15 @@ def fit_gate_of(
     dataset: str | Path | DatasetDict,
     *,
     licences: Sequence[str] = (),
+    sources: Sequence[str] = (),
     settings: GateSettings = GateSettings(),  # noqa: B008 - read only
     batch_size: int = 16,
     device: str | None = None,
 ) -> Gate:
     """Fits a gate for the checkpoint in `folder` on train, with thresholds by validation, writes it there and returns it.
 
-    licences: fit only on rows with these (SPDX ids); all where none is named. Raises ValueError for a checkpoint that is no folder of one's
-    own, for a dataset without both splits, and for too few films.
+    licences, sources: fit only on rows with these (SPDX ids; names); all where none is named. Raises ValueError for a checkpoint that is
+    no folder of one's own, for a dataset without both splits, and for too few films.
     """
     from hf_bones.inference.predictor import BonePredictor
 
@@ -46,12 +47,12 @@ def fit_gate_of(
     name = public_name(dataset) if isinstance(dataset, (str, Path)) else "dataset in memory"
     for split in ("train", "validation"):
         require_split(data, split, name)
-    train = _licensed(data["train"], licences)
-    sources = text_column(data["train"], "source")
-    chosen = spread_over_sources(train, [sources[row] for row in train], settings.films)
+    train = rows_of(data["train"], licences, sources)
+    origins = text_column(data["train"], "source")
+    chosen = spread_over_sources(train, [origins[row] for row in train], settings.films)
     turned = [chosen[place] for place in evenly(len(chosen), settings.inverted)]
     learnt = chain(Films(data["train"], chosen), (255 - pixels for pixels in Films(data["train"], turned)))
-    judging = Films(data["validation"], _licensed(data["validation"], licences))
+    judging = Films(data["validation"], rows_of(data["validation"], licences, sources))
     gate = fit_gate(
         BonePredictor.from_pretrained(own, device=device),
         learnt,
@@ -59,6 +60,7 @@ def fit_gate_of(
         settings,
         batch_size=batch_size,
         licences=licences,
+        sources=sources,
     )
     write_gate(gate, own)
     return gate
@@ -82,9 +84,3 @@ def spread_over_sources(rows: Sequence[int], sources: Sequence[str], most: int) 
 def evenly(count: int, most: int) -> list[int]:
     """At most `most` numbers below `count`, evenly spread."""
     return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int)).tolist() if count and most else []
-
-
-def _licensed(part: Dataset, licences: Sequence[str]) -> list[int]:
-    if not licences:
-        return list(range(len(part)))
-    return [row for row, licence in enumerate(text_column(part, "licence")) if licence in licences]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hf_bones.dataset.schema import require_split
-from hf_bones.evaluation.columns import box_column, text_column
+from hf_bones.evaluation.columns import box_column, rows_of
 from hf_bones.evaluation.patch_joins import Films
 from hf_bones.evaluation.places.fit import FALSE_BOXES, PatchMap, fit_boxes, fit_heat
 from hf_bones.evaluation.places.head import fit_box_head
@@ -40,14 +40,16 @@ def fit_boxes_of(
     device: str | None = None,
     false_boxes: float = FALSE_BOXES,
     head: bool = True,
-    licences: Sequence[str] | None = None,
+    licences: Sequence[str] = (),
+    sources: Sequence[str] = (),
 ) -> tuple[BoxRule, HeatScale]:
     """Fits boxes and the scale of heat maps for the checkpoint in `folder`, writes both into its decision.json and returns them.
 
     Films of the split whose label is the normal class, and abnormal films that have boxes, are fitted on; an abnormal film without a box
     says neither where a break is nor that there is none. false_boxes: how many boxes a film without a break may show, on the average.
     head: fit a box head before that, to the films of the split `train` that have boxes and as many healthy ones, and write it beside the
-    weights; without it boxes and heat come from the patch head. licences: of the films that teach it; None: of all.
+    weights; without it boxes and heat come from the patch head. licences: of the films that teach it, any where none is
+    named. sources: fit only on films of these; of all where none is named.
 
     Raises ValueError for a checkpoint that is no folder of one's own, has no decision.json or no patch head, for the split `train`, and
     where films with or without boxes are missing.
@@ -69,9 +71,9 @@ def fit_boxes_of(
     predictor.box_head = None  # one that was fitted before has no say
     if head:
         require_split(data, "train", public_name(dataset) if isinstance(dataset, (str, Path)) else "dataset in memory")
-        predictor.box_head = _box_head(predictor, data["train"], licences, batch_size)
+        predictor.box_head = _box_head(predictor, data["train"], rows_of(data["train"], licences, sources), batch_size)
     part = data[split]
-    known = _known(predictor, part, split)
+    known = _known(predictor, part, split, rows_of(part, sources=sources))
     films = Films(part, list(known))
     maps = patch_maps(predictor, films, batch_size)
     truths = [known[row] for row in films.readable]
@@ -82,17 +84,16 @@ def fit_boxes_of(
     return rule, scale
 
 
-def _known(predictor: BonePredictor, part: Dataset, split: str) -> dict[int, Truth]:
-    """The rows of which it is known where breaks are: of those with boxes these, of the normal class none."""
+def _known(predictor: BonePredictor, part: Dataset, split: str, allowed: Sequence[int]) -> dict[int, Truth]:
+    """Of the allowed rows those of which it is known where breaks are: of those with boxes these, of the normal class none."""
     labels, boxes = scheme_labels(part, predictor.scheme, f"split {split!r}"), box_column(part)
     normal = labels == predictor.scheme.normal_id
-    return {row: () if normal[row] else boxes[row] for row in range(len(labels)) if labels[row] >= 0 and (normal[row] or boxes[row])}
+    return {row: () if normal[row] else boxes[row] for row in allowed if labels[row] >= 0 and (normal[row] or boxes[row])}
 
 
-def _box_head(predictor: BonePredictor, part: Dataset, licences: Sequence[str] | None, batch_size: int) -> PatchHead:
-    """The head from all rows with boxes and as many of the normal class, drawn by a fixed seed."""
-    allowed = [licences is None or licence in licences for licence in text_column(part, "licence")]
-    known = {row: truth for row, truth in _known(predictor, part, "train").items() if allowed[row]}
+def _box_head(predictor: BonePredictor, part: Dataset, allowed: Sequence[int], batch_size: int) -> PatchHead:
+    """The head from all allowed rows with boxes and as many of the normal class, drawn by a fixed seed."""
+    known = _known(predictor, part, "train", allowed)
     broken, whole = ([row for row, truth in known.items() if bool(truth) is kind] for kind in (True, False))
     rows = sorted([*broken, *np.random.default_rng(0).permutation(whole)[: len(broken)].tolist()])
     films = Films(part, rows)

@@ -91,8 +91,9 @@ def test_a_fit_shows_the_gate_drawn_pictures_of_each_kind_and_notes_what_it_refu
     monkeypatch.setattr("hf_bones.evaluation.gate.fit.DRAWN", quick)
     predictor = BonePredictor.from_pretrained(telling_checkpoint(tmp_path), device="cpu")
     films = [np.asarray(grey(seed=seed)) for seed in range(60)]
-    rule = fit_gate(predictor, films[:40], films[40:], GateSettings(drawn_films=2), drawn=1, licences=["CC-BY-4.0"]).rule
+    rule = fit_gate(predictor, films[:40], films[40:], GateSettings(drawn_films=2), drawn=1, licences=["CC-BY-4.0"], sources=["a"]).rule
     assert rule.fitted_on["films"] == 44 and rule.fitted_on["judging"] == 20 and rule.fitted_on["licences"] == ["CC-BY-4.0"]
+    assert rule.fitted_on["sources"] == ["a"]
     assert set(rule.fitted_on["drawn_refused"]) == {*quick, *MOSAICS}
     with pytest.raises(ValueError, match="no film"):
         features_of(predictor, [])

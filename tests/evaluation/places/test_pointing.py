@@ -161,6 +161,8 @@ def test_a_checkpoint_gets_boxes_and_scale_and_says_what_it_lacks(folder: Path) 
     assert stored is not None and stored.boxes == rule and stored.heat == scale and rule.fitted_on["n"] == 24
     with pytest.raises(ValueError, match="0 of 0 films"):
         fit_boxes_of(folder, data, device="cpu", licences=["CC-BY-4.0"])
+    with pytest.raises(ValueError, match="0 of 0 films"):
+        fit_boxes_of(folder, data, device="cpu", sources=["elsewhere"])
     better, _ = fit_boxes_of(folder, data, device="cpu", licences=["CC0-1.0"])
     assert (rule.head, better.head) == ("patch", "box") and better.fitted_on["pointing"] >= rule.fitted_on["pointing"]
     predictor = BonePredictor.from_pretrained(folder, device="cpu")

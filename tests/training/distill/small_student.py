@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from command_line import parse_recipe
 from PIL import Image
 from tiny import bar_picture
@@ -19,9 +20,13 @@ NAMES = THREE_CLASS.names
 
 
 def write_pictures(folder: Path, seeds) -> None:
+    """Bar pictures that are nobody's near-duplicates: each is crossed by a dark band of its own, at its own place and of its own slope."""
     folder.mkdir(parents=True)
+    down, across = np.mgrid[:64, :48]
     for seed in seeds:
-        Image.fromarray(bar_picture(seed % 3, seed)).save(folder / f"{seed}.png")
+        place, slope = np.random.default_rng(seed).uniform((8, -2), (40, 2))
+        band = abs(across - place - slope * (down - 32)) < 5
+        Image.fromarray(np.where(band, 0, bar_picture(seed % 3, seed))).save(folder / f"{seed}.png")
 
 
 def common(ground: Path) -> list[str]:
