@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -134,8 +134,8 @@ def calibrate(
     from hf_bones.evaluation.places.of_checkpoint import fit_boxes_of
 
     done = calibrate_checkpoint(model, dataset, out, choices, recipe=recipe, command=command_line())
-    films = {"licences": choices.licences, "sources": choices.sources}
-    run = {"batch_size": choices.batch_size, "device": choices.device}
+    films: dict[str, Any] = {"licences": choices.licences, "sources": choices.sources}
+    run: dict[str, Any] = {"batch_size": choices.batch_size, "device": choices.device}
     if choices.boxes:
         fit_boxes_of(done.folder, dataset, split=choices.split, **films, **run)
     if choices.gate:

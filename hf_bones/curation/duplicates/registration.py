@@ -9,6 +9,7 @@ window by window: an arrow or a letter spoils its own place only.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
 
 import numpy as np
@@ -64,7 +65,8 @@ def normalised(thumbs: npt.NDArray[np.uint8], level: int) -> Plane:
     step = THUMB_SIDE // side
     picture = thumbs.astype(np.float32)
     if step > 1:  # By slices: a mean over two short axes takes ten times as long. Sums of grey levels are exact.
-        picture = sum(picture[..., down::step, across::step] for down, across in product(range(step), repeat=2)) / np.float32(step**2)
+        slices = [picture[..., down::step, across::step] for down, across in product(range(step), repeat=2)]
+        picture = reduce(np.add, slices) / np.float32(step**2)
     width = (*(1 for _ in several), _NEIGHBOURHOOD[level], _NEIGHBOURHOOD[level])
     centred = picture - uniform_filter(picture, width)
     plane: Plane = centred / (np.sqrt(np.maximum(uniform_filter(centred**2, width), 0)) + _FLOOR)
