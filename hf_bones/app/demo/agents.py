@@ -1,7 +1,8 @@
 """The way in for agents, by the Model Context Protocol: a tool `predict` that gives the same finding as `/predict`.
 
-It is served beside the page, by the package `mcp` itself: gradio's own server for the protocol would make a tool of every endpoint, answer
-in Python's notation instead of JSON, leave films that come as base64 in the system's temporary folder, and let agents in without a password.
+It is served beside the page, by the package `mcp` itself: gradio's own server for the protocol would make a tool of every endpoint,
+answer in Python's notation instead of JSON, leave films that come as base64 in the
+system's temporary folder, and let agents in without a password.
 """
 
 from __future__ import annotations
@@ -53,13 +54,14 @@ def agents_server(shelf: Shelf, asked: Asked, auth: tuple[str, str] | None = Non
 
 
 def _server(shelf: Shelf, asked: Asked) -> FastMCP:
-    from mcp.server.fastmcp import Context, FastMCP
+    from mcp.server.fastmcp import FastMCP
     from mcp.server.fastmcp.exceptions import ToolError
     from mcp.server.transport_security import TransportSecuritySettings
 
     judge = judging(shelf)
     server = FastMCP(
         "hf_bones",
+        log_level="WARNING",
         stateless_http=True,
         json_response=True,
         streamable_http_path=PATH,
@@ -67,8 +69,8 @@ def _server(shelf: Shelf, asked: Asked) -> FastMCP:
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),  # `same_origin.py` does that for all
     )
 
-    async def predict(film: str, context: Context, name: str = "film", model: str = "") -> dict[str, Any]:  # type: ignore[type-arg]
-        request = context.request_context.request
+    async def predict(film: str, name: str = "film", model: str = "") -> dict[str, Any]:
+        request = server.get_context().request_context.request
         try:
             with asked.admit(request):
                 return await to_thread.run_sync(partial(_judged, judge, film, name, model))
@@ -88,7 +90,7 @@ def _server(shelf: Shelf, asked: Asked) -> FastMCP:
 def _judged(judge: Callable[..., dict[str, Any]], film: str, name: str, model: str) -> dict[str, Any]:
     if (upload := upload_here(film, get_upload_folder())) is not None:
         return judge(str(upload), upload.name if name == "film" else name, model)
-    head, _, data = film.partition("base64,") if film.startswith("data:") else ("", "", film)
+    _, _, data = film.partition("base64,") if film.startswith("data:") else ("", "", film)
     try:
         return judge(base64.b64decode("".join(data.split()), validate=True), name, model)
     except binascii.Error as error:

@@ -48,7 +48,7 @@ class Asked:
 
     @contextmanager
     def admit(self, request: gr.Request | None) -> Iterator[None]:
-        """Around the work for a request. Raises gr.Error with a friendly sentence where its page or address has too much at work already."""
+        """Around the work for a request. Raises gr.Error with a sentence where its page or address has too much at work already."""
         who = _who(request, getattr(request, "session_hash", None), getattr(request, "username", None))
         with self._lock:
             if any(name and self._working[name] >= most for name, most in zip(who, (self._a_page, self._an_address), strict=True)):

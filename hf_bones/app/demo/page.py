@@ -34,8 +34,8 @@ def build_demo(
 ) -> gr.Blocks:
     """The page for one model or several: `bundled`, folders, or Hub ids; `revision` is that of a single Hub id.
 
-    The first model is being loaded when this returns; the page shows how far it is. The endpoint `/predict` takes one film and the name of a
-    model, and gives the finding. Raises ValueError for a language without words.
+    The first model is being loaded when this returns; the page shows how far it is. The endpoint `/predict` takes one film and the name of
+    a model, and gives the finding. Raises ValueError for a language without words.
     """
     demo, _ = _page(models, revision, allow_any_model, language)
     return demo

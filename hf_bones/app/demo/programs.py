@@ -17,6 +17,7 @@ AT_ONCE = 32  # films of programs that are opened and judged at the same time; t
 
 _SHARES = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1}}
 _TEXTS = {"type": "array", "items": {"type": "string"}}
+_TEXT_OR_NONE = {"anyOf": [{"type": "string"}, {"type": "null"}]}
 FINDING_SCHEMA: dict[str, Any] = {
     "title": "Finding",
     "type": "object",
@@ -34,11 +35,11 @@ FINDING_SCHEMA: dict[str, Any] = {
         "mirrored": {"type": "boolean"},
         "zoomed": {"type": "boolean"},
         "gated": {"type": "boolean"},
-        "familiarity": {"type": ["number", "null"]},
+        "familiarity": {"anyOf": [{"type": "number"}, {"type": "null"}]},
         "unfamiliar": {"type": "boolean"},
         "checkpoint": {"type": "string", "description": "the model's name"},
-        "revision": {"type": ["string", "null"], "description": "the commit of a model on the Hub"},
-        "study": {"type": ["string", "null"]},
+        "revision": {**_TEXT_OR_NONE, "description": "the commit of a model on the Hub"},
+        "study": _TEXT_OR_NONE,
         "views": {"type": "array", "items": {"type": "object"}},
     },
 }
