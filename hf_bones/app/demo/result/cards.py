@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hf_bones.app.demo.wording import Words
+from hf_bones.images.opening import Radiograph
 from hf_bones.inference.decision import DecisionRule
 from hf_bones.inference.finding import NOT_A_BONE_XRAY, REFER, UNREADABLE, Finding
 from hf_bones.inference.study.join import StudyJoin
-from hf_bones.images.opening import Radiograph
 from hf_bones.labels import THREE_CLASS, LabelScheme
 from hf_bones.pages.templates import fragment
 from hf_bones.pages.text import percent

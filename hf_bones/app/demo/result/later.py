@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hf_bones.app.demo.classify import likeliest_abnormal
 from hf_bones.app.demo.models.batching import Served
 from hf_bones.app.demo.models.shelf import Shelf
 from hf_bones.app.demo.result.about import figure_sentences, model_facts
 from hf_bones.app.demo.result.cards import TEMPLATE, title_of
 from hf_bones.app.demo.result.figures import model_figures
 from hf_bones.app.demo.result.kept import GoneError, KeptFilm, KeptFilms
-from hf_bones.app.demo.result.pictures import Heat, Pixels, explained_class, heat_layer, picture_with_overlay, png_url, view_of
+from hf_bones.app.demo.result.pictures import Heat, Pixels, heat_layer, picture_with_overlay, png_url, view_of
 from hf_bones.app.demo.result.report import ReportedFilm, report_html
 from hf_bones.app.demo.result.stability import stability
 from hf_bones.app.demo.turns import MOST_VIEWS
@@ -110,7 +111,7 @@ class Later:
         return self._shelf.get(film.model)
 
     def _heat(self, film: KeptFilm, served: Served, pixels: Pixels) -> Heat:
-        return served.heat(pixels, explained_class(film.finding, served.predictor.scheme.normal))
+        return served.heat(pixels, likeliest_abnormal(film.finding, served.predictor.scheme.normal))
 
     def _overlaid(self, film: KeptFilm, served: Served, pixels: Pixels) -> Any:
         try:
@@ -124,7 +125,7 @@ class Later:
         shown, meaning = legend(scale), words(f"classify.heat.{scale.unit}")
         colour = words("classify.heat.colour", meaning=meaning)
         if not scale.of_patches:
-            name = explained_class(film.finding, scheme.normal)
+            name = likeliest_abnormal(film.finding, scheme.normal)
             colour = words(
                 "classify.heat.colour_class",
                 meaning=meaning,
