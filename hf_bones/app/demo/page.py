@@ -7,7 +7,6 @@ from pathlib import Path
 
 import gradio as gr
 
-from hf_bones.app.demo import texts
 from hf_bones.app.demo.agents import agents_server, require_mcp
 from hf_bones.app.demo.asked import Asked
 from hf_bones.app.demo.context import Page
@@ -85,7 +84,7 @@ def _page(models: Sequence[str | Path | ModelEntry], revision: str | None, allow
         with gr.Tabs():
             for build in TABS:
                 build(page)
-        gr.HTML(fragment(texts.TEMPLATE, "notice"), elem_id="notice")
+        gr.HTML(fragment("app/demo/page.html.j2", "notice", words), elem_id="notice")
         build_programs(shelf, asked)
     take_no_addresses(demo)
     demo.queue(max_size=None)
