@@ -100,6 +100,7 @@ def build_classify(page: Page) -> None:
             js_on_load=tab_script(words),
             server_functions=[_called(later, name, page) for name in ("heat", "pixels", "stability", "picture", "report")],
             elem_id="classify",
+            apply_default_css=False,
         )
         files = AnyFilesButton("files", elem_id="classify-files", file_count="multiple")
         line = gr.HTML(elem_id="line")  # where gradio shows a visitor's place in line, beside the tab and never over it
