@@ -2,9 +2,9 @@
 
     python scripts/bench/demo.py [--quick] [--model MODEL]
 
-The real command, `hf-bones demo`, is started; its clients speak plain HTTP from a process on the same cores. Films are drawn, JPEGs of 448 px
-as most of a public set are stored. An answer is crossed where its probabilities are not those that the predictor gives to that film by
-itself. "Bare" is the predictor in a process of its own with nothing else at work. Linux only.
+The real command, `hf-bones demo`, is started; its clients speak plain HTTP from a process on the same cores. Films are drawn, JPEGs of 448
+px as most of a public set are stored. An answer is crossed where its probabilities are not those that the predictor gives to that film.
+"Bare" is the predictor in a process of its own with nothing else at work. Linux only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from urllib.request import urlopen
 
 import numpy as np
 from demo_clients import Asked, ask_all
-from harness import MB, Bar, arguments, bar, draw_jpegs, ratios, run_worker, work_folder, write_result
+from harness import MB, Bar, arguments, bar, draw_jpegs, print_bars, run_worker, work_folder, write_result
 from hostile import hostile_files
 
 CLIENTS, FILMS, BAD_SHARE, ROUNDS = 32, 500, 0.05, 2_000
@@ -86,7 +86,7 @@ def main() -> None:
     parser = arguments(__doc__, needs_data=False)
     parser.add_argument("--model", default="bundled")
     options = parser.parse_args()
-    films, rounds, hostile, warm = (60, 120, 12, 8) if options.quick else (FILMS, ROUNDS, HOSTILE, WARM)
+    films, rounds, hostile, warm = (40, 60, 8, 5) if options.quick else (FILMS, ROUNDS, HOSTILE, WARM)
     with work_folder() as work:
         good = draw_jpegs(work / "films", films - round(BAD_SHARE * films))
         bad = bad_films(work / "bad", good, films - len(good))
@@ -94,16 +94,23 @@ def main() -> None:
         names.write_text("\n".join(map(str, [*good, *bad])))
         bare = run_worker("demo.py", "bare", options.model, names, str(warm))
         with serving(options.model) as server:
-            bars = [*start_bars(server, good[0]), *warm_bars(server, good[:warm], bare["alone"])]
-            bars += load_bars(server, mixed(good, bad), bare)
-            bars += memory_bars(server, good, rounds)
-            bars += hostile_bars(server, hostile_paths(work / "hostile", hostile), good)
+            bars: list[Bar] = []
+            for measured in (
+                lambda: start_bars(server, good[0]),
+                lambda: warm_bars(server, good[:warm], bare["alone"]),
+                lambda: load_bars(server, mixed(good, bad), bare),
+                lambda: memory_bars(server, good, rounds),
+                lambda: hostile_bars(server, hostile_paths(work / "hostile", hostile), good),
+            ):
+                found = measured()
+                print_bars(found)
+                bars += found
             uploads = server.uploads
             alive = server.process.poll() is None
             server.process.send_signal(signal.SIGTERM)
             server.process.wait(60)
             left = [path for path in uploads.rglob("*") if path.is_file()]
-        bars += [bar("40 hostile uploads: crashes of the server", float(not alive), n=hostile, target=0, at_most=True)]
+        bars += [bar("hostile uploads at once: crashes of the server", float(not alive), n=hostile, target=0, at_most=True)]
         bars += [bar("files left after the server was ended", float(len(left)), n=rounds, target=0, at_most=True)]
     write_result("demo", "demo.py", "", bars, quick=options.quick)
 
@@ -119,20 +126,12 @@ def start_bars(server: Server, film: Path) -> list[Bar]:
 
 
 def warm_bars(server: Server, films: Sequence[Path], alone: Sequence[float]) -> list[Bar]:
-    asked = ask_all(server.address, films, 1)
-    seconds = [one.seconds for one in asked]
+    seconds = [one.seconds for one in ask_all(server.address, films, 1)]
     times = median(seconds) / median(alone)
     return [
         bar("one visitor, warm, without heat map: median s", median(seconds), n=len(seconds)),
         bar("the bare predictor, a film at a time: median s", median(alone), n=len(alone)),
-        bar(
-            "one visitor's median by the bare predictor's",
-            times,
-            n=len(seconds),
-            target=1.3,
-            at_most=True,
-            interval=_spread(seconds, alone),
-        ),
+        bar("one visitor's median by the bare predictor's", times, n=len(seconds), target=1.3, at_most=True),
     ]
 
 
@@ -191,13 +190,14 @@ def hostile_bars(server: Server, hostile: Sequence[Path], films: Sequence[Path])
     ended.set()
     visitor.join()
     longer = max(one.seconds for one in answered) - usual
+    unanswered, lost = (float(sum(one.finding is None for one in some)) for some in (answered, came))
+    name = "hostile uploads at once"
     return [
-        bar("hostile uploads at once: the longest that a visitor waits more, s", longer, n=len(answered), target=10, at_most=True),
-        bar("hostile uploads at once: a visitor's films without an answer", float(sum(one.finding is None for one in answered)),
-            n=len(answered), target=0, at_most=True),
-        bar("hostile uploads at once: without an answer", float(sum(one.finding is None for one in came)), n=len(came), target=0, at_most=True),
-        bar("hostile uploads at once: until the last answer, s", seconds, n=len(came)),
-    ]  # fmt: skip
+        bar(f"{name}: the longest that a visitor waits more, s", longer, n=len(answered), target=10, at_most=True),
+        bar(f"{name}: a visitor's films without an answer", unanswered, n=len(answered), target=0, at_most=True),
+        bar(f"{name}: without an answer", lost, n=len(came), target=0, at_most=True),
+        bar(f"{name}: until the last answer, s", seconds, n=len(came)),
+    ]
 
 
 def crossed(asked: Sequence[Asked], findings: dict[str, Any]) -> int:
@@ -266,11 +266,6 @@ def mixed(good: Sequence[Path], bad: Sequence[Path]) -> list[Path]:
 
 def _over(films: Sequence[Path], count: int) -> list[Path]:
     return [films[place % len(films)] for place in range(count)]
-
-
-def _spread(above: Sequence[float], below: Sequence[float]) -> tuple[float, float]:
-    found = ratios(sorted(above), sorted(below))
-    return min(found), max(found)
 
 
 def _shows(address: str) -> bool:
