@@ -188,7 +188,8 @@ def draw_file(folder: Path) -> Path:
 
 def test_of_what_cannot_be_read_the_page_says_so(page: Page, film: Path) -> None:
     send_files(page, "drop", {f"{number}.png": film.read_bytes() for number in range(10)})
-X
+    said = "Taken: 0.png, 1.png, 2.png, 3.png, 4.png and 3 more. Not read: 8.png, 9.png (more than 8 views)."
+    expect(page.locator("#not-read")).to_have_text(said)
     expect(page.locator("#verdict")).to_contain_text("All 8 views together", timeout=WAIT)
     send_files(page, "drop", {"d.png": film.read_bytes()})
     expect_answer(page, "d.png")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axe import grave_findings
@@ -15,9 +16,9 @@ from chromium import WAIT, opened
 from demo_page import expect_answer, on_demo, send_files
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from small_demo import save_checkpoint
 from tiny import grey, png
 
+import hf_bones.app.demo.tabs.classify as classify_tab
 from hf_bones.app.demo.classify import VIEW_SIDE
 from hf_bones.app.demo.page import build_demo, serve
 from hf_bones.app.demo.result.later import Later
@@ -52,10 +53,6 @@ def shown(browser: Browser, address: str) -> Iterator[Page]:
 def page(shown: Page) -> Iterator[Page]:
     yield shown
     shown.locator(".viewer [data-act=reset]").click()
-
-
-def look(page: Page) -> str:
-    return page.locator(".viewer").get_attribute("data-look") or ""
 
 
 def test_zoom_and_pan_by_button_wheel_mouse_and_key(page: Page) -> None:
@@ -218,11 +215,42 @@ def test_every_control_is_reached_by_tab_and_named(page: Page) -> None:
         page.keyboard.press("Tab")
         reached.append(page.evaluate("[document.activeElement.dataset?.act, document.activeElement.dataset?.range]"))
     names = {one for pair in reached for one in pair if one}
-    assert {"zoom-in", "invert", "boxes", "full", "window", "level", "heat", "stability", "take-json", "take-report", "clear"} <= names
+    assert {"zoom-in", "invert", "full", "window", "level", "heat", "stability", "take-json", "take-report", "clear"} <= names
 
 
-def test_the_page_in_german_has_no_english_left(browser: Browser, tmp_path: Path) -> None:
-    demo = build_demo(save_checkpoint(tmp_path / "my-model"), language="de")
+def test_frames_can_be_taken_off_the_film(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = classify_tab.answered
+
+    def with_a_box(*given: Any) -> dict[str, Any]:
+        shown = answered(*given)
+        shown["films"][0]["boxes"] = [{"cx": 0.5, "cy": 0.5, "w": 0.4, "h": 0.4, "score": 0.42}]
+        return shown
+
+    expect(page.get_by_role("button", name="Frames")).to_be_disabled()
+    monkeypatch.setattr(classify_tab, "answered", with_a_box)
+    send_files(page, "drop", {"framed.png": png(grey())})
+    expect_answer(page, "framed.png")
+    canvas = page.locator(".viewer canvas")
+    framed = canvas.evaluate(GREY)
+    page.get_by_role("button", name="Frames").click()
+    expect(page.get_by_role("button", name="Frames")).to_have_attribute("aria-pressed", "false")
+    bare = canvas.evaluate(GREY)
+    changed = [at for at, (one, other) in enumerate(zip(framed, bare, strict=True)) if one != other]
+    assert changed and {framed[at] for at in changed} & {255}, "white lines across the middle, and the film below them"
+    monkeypatch.undo()
+    send_files(page, "drop", {"wrist.png": png(grey(*LARGE))})
+    expect_answer(page, "wrist.png")
+
+
+def test_axe_would_find_a_button_without_a_name(page: Page) -> None:
+    page.evaluate("document.querySelector('.tools').append(document.createElement('button'))")
+    found = grave_findings(page, without=[*OF_GRADIO, ".bones-answer", ".bones-examples"])
+    page.evaluate("document.querySelector('.tools').lastChild.remove()")
+    assert len(found) == 1 and "button-name" in found[0]
+
+
+def test_the_page_in_german_has_no_english_left(browser: Browser, checkpoint: Path) -> None:
+    demo = build_demo(checkpoint, language="de")
     try:
         with opened(browser, serve(demo, wait=False)) as page:
             on_demo(page)
