@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from hf_bones.app.demo.classify import VIEW_SIDE
 from hf_bones.inference.boxes import Box, with_boxes
-from hf_bones.inference.finding import Finding
 from hf_bones.inference.heat import STRENGTH, HeatScale, overlay, with_legend
 from hf_bones.pages.pictures import png, thumbnail
 
-VIEW_SIDE = 1024  # px, long side of what is sent at first; the model and the finding see all of the film
 HEAT_SIDE = 512  # px; a heat map has fewer numbers than that
 
 Pixels = npt.NDArray[np.uint8]
@@ -54,8 +53,3 @@ def picture_with_overlay(pixels: Pixels, heat: Heat | None, scale: HeatScale, bo
         return with_boxes(view, boxes)
     shown = np.asarray(Image.fromarray(heat).resize(view.size, Image.Resampling.BILINEAR))
     return with_legend(np.asarray(with_boxes(Image.fromarray(overlay(np.asarray(view), shown, scale)), boxes)), scale)
-
-
-def explained_class(finding: Finding, normal: str) -> str:
-    """The class that a heat map in log odds is for: the likeliest other than the normal one."""
-    return max((name for name in finding.probabilities if name != normal), key=finding.probabilities.__getitem__)
