@@ -72,7 +72,9 @@ def test_the_data_of_the_bundled_model_are_told_as_its_record_has_them() -> None
     assert found.films("train") == sum(record["counts"]["train"].values()) and found.labels == ["healthy", "fractured", "beyond_repair"]
 
 
-@pytest.mark.parametrize("data", [None, [], {"counts": [1], "sources": {"a": "x", "b": -1}, "licences": 3, "attribution": 5, "drawn": "many"}])
+@pytest.mark.parametrize(
+    "data", [None, [], {"counts": [1], "sources": {"a": "x", "b": -1}, "licences": 3, "attribution": 5, "drawn": "many"}]
+)
 def test_a_record_of_another_layout_says_little_and_breaks_nothing(tmp_path: Path, data: object) -> None:
     (tmp_path / "record.json").write_text(json.dumps({"data": data}), encoding="utf-8")
     found = read_trained_on(Shipped(tmp_path))

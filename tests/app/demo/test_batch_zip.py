@@ -124,7 +124,13 @@ def test_no_name_leads_out_of_a_folder(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "shown"),
-    [("../../etc/passwd", "etc/passwd"), ("C:\\films\\a.png", "films/a.png"), ("/a//b.png", "a/b.png"), ("..", "film"), ("a\nb.png", "a b.png")],
+    [
+        ("../../etc/passwd", "etc/passwd"),
+        ("C:\\films\\a.png", "films/a.png"),
+        ("/a//b.png", "a/b.png"),
+        ("..", "film"),
+        ("a\nb.png", "a b.png"),
+    ],
 )
 def test_names_become_names(name: str, shown: str) -> None:
     assert shown_name(name) == shown

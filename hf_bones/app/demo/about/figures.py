@@ -29,8 +29,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured. `classes`: in order. figures: (key, cell). sources: (name, films, cells of `headlines`), those with few films left
-    out. baselines: (model, cells of `headlines`). confusion: counts, a row for each true class. decisions: (true class, cells in the order
+    """What was measured. `classes`: in order. figures: (key, cell). own: cells of `headlines`. sources: (name, films, cells of
+    `headlines`), those with few films left out. baselines: (model, cells of `headlines`). confusion: counts, a row for each true class. decisions: (true class, cells in the order
     of `DECIDED`). n, split: of the films that it was measured on. looks: how often these were looked at; None where nobody counted."""
 
     classes: tuple[str, ...]
@@ -39,6 +39,7 @@ class Measured:
     looks: int | None
     figures: tuple[tuple[str, Cell], ...]
     headlines: tuple[str, ...]
+    own: tuple[Cell, ...]
     sources: tuple[tuple[str, int, tuple[Cell, ...]], ...]
     baselines: tuple[tuple[str, tuple[Cell, ...]], ...]
     confusion: tuple[tuple[int, ...], ...]
@@ -69,7 +70,10 @@ def _measured(found: Mapping[str, Any]) -> Measured:
         (found.get("looks") or {}).get("count"),
         tuple((key, _cell(whole.figures[key])) for key in shown if key in whole.figures),
         CARD,
-        tuple((each.name, each.n, _cells(each)) for each in tables if (each.kind, each.model) == ("source", CHECKPOINT) and each.n >= _LEAST),
+        _cells(whole),
+        tuple(
+            (each.name, each.n, _cells(each)) for each in tables if (each.kind, each.model) == ("source", CHECKPOINT) and each.n >= _LEAST
+        ),
         tuple((each.model, _cells(each)) for each in tables if each.kind == "all" and each.model != CHECKPOINT),
         tuple(tuple(map(int, row)) for row in (found.get("confusion_rows_true") or {}).get("all:all", [])),
         tuple((str(each["name"]), tuple(_share(each[key]) for key in DECIDED)) for each in found.get("decisions") or []),

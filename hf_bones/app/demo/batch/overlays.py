@@ -10,16 +10,13 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from hf_bones.app.demo.batch.archive import ArchiveError
 from hf_bones.app.demo.batch.rows import Row
-from hf_bones.app.demo.classify import VIEW_SIDE, likeliest_abnormal
+from hf_bones.app.demo.result.pictures import explained_class, picture_with_overlay
 from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Radiograph
-from hf_bones.inference.boxes import with_boxes
-from hf_bones.inference.heat import HeatScale, overlay, with_legend
 from hf_bones.inference.predictor import BonePredictor
-from hf_bones.pages.pictures import jpeg, thumbnail
+from hf_bones.pages.pictures import jpeg
 
 QUALITY = 90  # of JPEG
 
@@ -54,19 +51,12 @@ def write_overlays(rows: Sequence[Row], model: Model, csv: str, target: Path, st
                     missing.append(row.film.name)
                 else:
                     row.film.keep()
-                    heat = model.heat(pixels, likeliest_abnormal(row.finding, normal))
-                    archive.writestr(_free(f"{row.film.name}.jpg", taken), jpeg(_drawn(row, pixels, heat, scale), QUALITY))
+                    heat = model.heat(pixels, explained_class(row.finding, normal))
+                    picture = picture_with_overlay(pixels, heat, scale, row.finding.boxes)
+                    archive.writestr(_free(f"{row.film.name}.jpg", taken), jpeg(picture, QUALITY))
             yield done
         if missing:
             archive.writestr("not_here.txt", "\n".join(missing) + "\n")
-
-
-def _drawn(row: Row, pixels: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32], scale: HeatScale) -> Image.Image:
-    assert row.finding is not None
-    view = thumbnail(Image.fromarray(pixels), VIEW_SIDE)
-    map_ = np.asarray(Image.fromarray(heat).resize(view.size, Image.Resampling.BILINEAR))
-    drawn = with_boxes(Image.fromarray(overlay(np.asarray(view), map_, scale)), row.finding.boxes)
-    return with_legend(np.asarray(drawn), scale)
 
 
 def _free(name: str, taken: set[str]) -> str:

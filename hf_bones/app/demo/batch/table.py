@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from hf_bones.app.demo.batch.rows import Row
+from hf_bones.app.demo.in_short import in_short, remarks
 from hf_bones.app.demo.wording import Words
 from hf_bones.inference.finding import csv_columns, csv_row
 from hf_bones.pages.tables import CsvWriter
@@ -21,28 +21,12 @@ TEMPLATE = "app/demo/batch/table.html.j2"
 
 def head_html(names: Sequence[str], words: Words) -> str:
     """The table's beginning, up to where its rows stand, for classes `names`."""
-    return fragment(TEMPLATE, "head", names, words)
+    return fragment(TEMPLATE, "head", names, words, in_short)
 
 
 def row_html(row: Row, names: Sequence[str], words: Words) -> str:
     """One row of it."""
-    return fragment(TEMPLATE, "row", row, reasons(row, words), names, words)
-
-
-def reasons(row: Row, words: Words) -> str:
-    """Why a film got no class, or what else is to be said of it; "" where there is nothing."""
-    if row.finding is None:
-        return words(f"batch.refused.{row.problem}")
-    if row.finding.readable:
-        return " ".join(row.finding.reasons)
-    return " ".join(part for part in row.finding.reasons[1:] if part)
-
-
-def filters_html(rows: Iterable[Row], names: Sequence[str], words: Words) -> str:
-    """A button for each verdict that there is, with how many rows have it, and a field for a part of a name."""
-    counts = Counter(row.verdict for row in rows)
-    order = [*names, "refer", "not_a_bone_xray", "unreadable"]
-    return fragment(TEMPLATE, "filters", {name: counts[name] for name in order if counts[name]}, sum(counts.values()), words)
+    return fragment(TEMPLATE, "row", row, _remarks(row, words), names, words, in_short)
 
 
 def left_out_html(left_out: Sequence[tuple[str, str]], words: Words) -> str:
@@ -67,3 +51,7 @@ def csv_text(rows: Iterable[Row], names: Sequence[str], revision: str) -> str:
 def csv_link(text: str, name: str, label: str) -> str:
     """A link that holds the CSV itself, so that no file of it lies on the server."""
     return fragment(TEMPLATE, "download", f"data:text/csv;charset=utf-8;base64,{b64encode(text.encode()).decode()}", name, label)
+
+
+def _remarks(row: Row, words: Words) -> str:
+    return words(f"batch.refused.{row.problem}") if row.finding is None else remarks(row.finding, words)
