@@ -18,7 +18,7 @@ def remarks(finding: Finding, words: Words) -> str:
     """Why a film got no class, or what else is possible; "" where there is nothing to say."""
     if not finding.readable:
         key = f"classify.refused.{finding.reasons[0]}"
-        return " ".join(part for part in (words(key) if words.has(key) else finding.reasons[1], finding.reasons[2]) if part)
+        return words(key) if words.has(key) else finding.reasons[1]
     if finding.unfamiliar:
         return words("classify.verdict.unfamiliar.meaning")
     if finding.verdict == NOT_A_BONE_XRAY:
