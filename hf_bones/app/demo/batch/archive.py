@@ -44,6 +44,9 @@ class ArchiveLimits:
     ratio: int = 200
 
 
+LIMITS = ArchiveLimits()
+
+
 @dataclass(frozen=True)
 class Entry:
     """A file in a zip: its place in the list of contents, and its name as it may be shown."""
@@ -66,7 +69,7 @@ def is_archive(path: Path) -> bool:
         return stream.read(4) in _MAGIC
 
 
-def list_archive(path: Path, limits: ArchiveLimits = ArchiveLimits()) -> Listing:
+def list_archive(path: Path, limits: ArchiveLimits = LIMITS) -> Listing:
     """What a zip holds, in its order; folders and hidden files go unmentioned. Raises `ArchiveError` for one that is damaged, or that
     claims more than `limits` in all."""
     with _opened(path) as archive:
@@ -89,7 +92,7 @@ def list_archive(path: Path, limits: ArchiveLimits = ArchiveLimits()) -> Listing
     return Listing(tuple(entries), tuple(left_out))
 
 
-def read_entry(path: Path, place: int, limits: ArchiveLimits = ArchiveLimits()) -> bytes:
+def read_entry(path: Path, place: int, limits: ArchiveLimits = LIMITS) -> bytes:
     """The bytes of the entry at `place` of the list of contents, at most `limits.entry_bytes`.
 
     Raises `ArchiveError` where it is damaged or not what the list said.

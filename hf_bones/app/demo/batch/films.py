@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hf_bones.app.demo.batch.archive import ArchiveError, ArchiveLimits, is_archive, list_archive, read_entry, shown_name
+from hf_bones.app.demo.batch.archive import LIMITS, ArchiveError, ArchiveLimits, is_archive, list_archive, read_entry, shown_name
 
 MOST_FILMS = 1000  # of one batch; more are a task for `hf-bones predict`
 
@@ -43,7 +43,7 @@ class Gathered:
 
 def gather(
     uploads: Iterable[tuple[Path, str]],
-    limits: ArchiveLimits = ArchiveLimits(),
+    limits: ArchiveLimits = LIMITS,
     most: int = MOST_FILMS,
 ) -> Gathered:
     """The films among uploaded files, given as (path, the name it had); those beyond `most` are left out.
