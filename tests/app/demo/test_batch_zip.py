@@ -38,8 +38,8 @@ def test_folders_and_hidden_files_are_no_films(tmp_path: Path) -> None:
 
 
 def test_a_bomb_is_left_out_before_it_is_unpacked(tmp_path: Path) -> None:
-    path = zipped(tmp_path / "bomb.zip", {"bomb.png": bytes(64 * 2**20), "film.png": png(grey())})
-    assert path.stat().st_size < 200_000
+    path = zipped(tmp_path / "bomb.zip", {"bomb.png": bytes(16 * 2**20), "film.png": png(grey())})
+    assert path.stat().st_size < 50_000
     listing = list_archive(path)
     assert [entry.name for entry in listing.entries] == ["film.png"] and listing.left_out == (("bomb.png", "packed_too_well"),)
     with pytest.raises(ArchiveError, match="packed_too_well"):
@@ -79,16 +79,15 @@ def test_entries_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
         list_archive(path)
 
 
-def test_a_list_of_millions_of_names_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_a_list_of_millions_of_names_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 20, 20, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"x"
     names = entry * 200_000
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(names), 0, 0)
     path = tmp_path / "names.zip"
     path.write_bytes(names + end)
-    before = time.process_time()
+    monkeypatch.setattr(zipfile.ZipFile, "infolist", lambda archive: pytest.fail("the list was read"))
     with pytest.raises(ArchiveError, match="too_many_entries"):
         list_archive(path)
-    assert time.process_time() - before < 0.1
 
 
 def test_locked_linked_and_otherwise_packed_entries_are_named(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from tiny import grey, png, telling_checkpoint
 from hf_bones.app.demo.models.shelf import ModelEntry, Shelf
 from hf_bones.app.demo.tabs.compare import compared_html
 from hf_bones.app.demo.wording import load_words
-from hf_bones.inference.predictor import BonePredictor
 from hf_bones.pages.text import percent
 
 WORDS = load_words("en")
@@ -58,7 +57,3 @@ def test_a_model_that_is_not_offered_is_refused(shelf: Shelf) -> None:
     html = compared_html(shelf, ("one", "/etc"), png(grey()), "wrist.png", WORDS)
     assert "no model" in html and "Heat map of one" in html
 
-
-def test_the_predictor_of_a_side_is_the_one_on_the_shelf(shelf: Shelf) -> None:
-    assert isinstance(shelf.get("one").predictor, BonePredictor)
-    assert shelf.get("one") is shelf.get("one")
