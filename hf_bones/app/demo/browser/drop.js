@@ -3,7 +3,7 @@
 ({ element, trigger, upload, texts, many, most, name }) => {
   const AT_ONCE = 3, NAMED = 3, MOST_FILES = 2000;
   const fill = (text, slots) => text.replace(/\{(\w+)\}/g, (whole, slot) => slots[slot] ?? whole);
-  const say = (text) => { element.querySelector(".drop-says").textContent = text; };
+  const say = (text) => { element.querySelector(".files-says").textContent = text; };
   const names = (files) => files.slice(0, NAMED).map((file) => file.path).join(", ") + (files.length > NAMED ? " …" : "");
   const isOpen = () => element.isConnected && element.offsetParent !== null;
   let busy = false;
@@ -90,11 +90,11 @@
       if (!isOpen() || !data || (kind !== "dragover" && !data.files.length && ![...data.items].some((item) => item.kind === "file"))) return;
       event.preventDefault();
       event.stopImmediatePropagation();
-      element.querySelector(".drop").dataset.over = kind === "dragover" ? "yes" : "no";
+      element.querySelector(".files-drop").dataset.over = kind === "dragover" ? "yes" : "no";
       if (kind !== "dragover") dropped(data).then(take);
     }, true);
   }
   window.addEventListener("dragleave", (event) => {
-    if (isOpen() && !event.relatedTarget) element.querySelector(".drop").dataset.over = "no";
+    if (isOpen() && !event.relatedTarget) element.querySelector(".files-drop").dataset.over = "no";
   }, true);
 }
