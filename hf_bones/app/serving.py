@@ -16,7 +16,7 @@ from hf_bones.app.same_origin import guard
 from hf_bones.app.uploads import ended_like_ctrl_c, uploads_folder
 from hf_bones.images.opening import DEFAULT_LIMITS
 
-DEMO_STYLES = ("app/demo/browser/demo.css",)
+DEMO_STYLES = ("app/demo/browser/demo.css", "app/demo/browser/tabs.css")
 
 
 @contextmanager
