@@ -3,6 +3,8 @@
 HF_BONES_MODEL, a variable in the Space's settings, names other models: Hub ids with commas between them.
 """
 
+import importlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -10,18 +12,18 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
-MODELS = ["bundled"]  # a name of a folder here, `bundled`, or a Hub id
+MODELS = ["bundled"]  # `bundled`, Hub ids, and folders that lie here
 
 
 @contextmanager
-def wheel_beside() -> Iterator[None]:
+def package_of_wheel() -> Iterator[None]:
     """While it lasts, the package of the wheel that lies here is first on the path, unpacked: no index need have it, and a Space installs
     its libraries before the files of its repository are there. Without a wheel the package that is installed is used."""
-    wheels = sorted(HERE.glob("hf_bones-*.whl"))
     with tempfile.TemporaryDirectory(prefix="hf-bones-package-") as package:
-        for wheel in wheels:
+        for wheel in HERE.glob("hf_bones-*.whl"):
             with zipfile.ZipFile(wheel) as files:
                 files.extractall(package)
         sys.path.insert(0, package)
@@ -29,11 +31,22 @@ def wheel_beside() -> Iterator[None]:
         yield
 
 
-def main() -> None:
-    with wheel_beside():
-        from hf_bones.app import launch
+def lent_gpu() -> Any:
+    """What takes work to the GPU that a ZeroGPU Space lends to decorated functions, None elsewhere. `spaces` must come before torch."""
+    if importlib.util.find_spec("spaces") is None:
+        return None
+    decorate = importlib.import_module("spaces").GPU
+    return decorate(importlib.import_module("hf_bones.inference.lent_gpu").run)
 
-        launch(os.environ.get("HF_BONES_MODEL") or MODELS[0], open_browser=False)
+
+def main() -> None:
+    named = [name.strip() for name in os.environ.get("HF_BONES_MODEL", "").split(",") if name.strip()] or MODELS
+    with package_of_wheel():
+        run = lent_gpu()
+        from hf_bones.app import launch
+        from hf_bones.app.demo.models.shelf import ModelEntry
+
+        launch(*(ModelEntry(HERE / name if (HERE / name).is_dir() else name, run=run) for name in named), open_browser=False)
 
 
 if __name__ == "__main__":

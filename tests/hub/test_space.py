@@ -6,18 +6,27 @@ import ast
 import json
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
+from gradio_client import Client, handle_file
 from hub_server import HubServer
+from PIL import Image
 from repository import ROOT
 from typer.testing import CliRunner
 
 import hf_bones
 from hf_bones.cli.main import app
+from hf_bones.dataset.drawn.radiograph import draw_radiograph
 from hf_bones.hub.push import PushError
 from hf_bones.hub.space import space_files, write_space
 
@@ -142,23 +151,64 @@ def test_a_dry_run_writes_the_folder_and_asks_nobody(tmp_path: Path, monkeypatch
     assert wrong.exit_code == 2 and "cannot be a Hub id" in wrong.output and not (tmp_path / "other").exists()
 
 
-STARTED = """
-import json, os, sys
-sys.path.insert(0, sys.argv[1])
-import app, hf_bones.app
-
-seen = {}
-def launch(*given, **options):
-    import hf_bones, importlib.metadata
-    seen.update(options, given=given, package=hf_bones.__file__, path=os.environ["PYTHONPATH"], version=importlib.metadata.version("hf-bones"))
+SPACES = """
+import pickle, sys
+assert "torch" not in sys.modules, "torch came before spaces"
+def GPU(task):
+    print("decorated", task.__name__, "of package", sys.modules["hf_bones"].__path__[0], file=sys.stderr, flush=True)
+    def lend(*given):
+        print("lent for", given[2], file=sys.stderr, flush=True)
+        return pickle.loads(pickle.dumps(task(*pickle.loads(pickle.dumps(given)))))
+    return lend
 """
 
 
-def started(folder: Path, code: str, **environment: str) -> dict[str, object]:
-    """What `code` prints as its last line, run with the libraries of this environment and the package of the wheel alone."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "PYTHON"))}
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(folder)], env={**inherited, **environment}, capture_output=True, text=True, cwd=folder, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+@pytest.mark.slow
+def test_what_was_pushed_starts_with_the_package_of_its_wheel_and_answers(checkpoint: Path, tmp_path: Path) -> None:
+    """Here the libraries are those of this environment; `scripts/bench/space.py` installs them into an empty one."""
+    folder, temporary = tmp_path / "space", tmp_path / "temporary"
+    temporary.mkdir()
+    write_space(folder, [str(checkpoint)])
+    (folder / "spaces.py").write_text(SPACES)  # as on ZeroGPU, where a GPU is lent to decorated functions
+    Image.fromarray(draw_radiograph(3, size=96).pixels).save(tmp_path / "film.png")
+    with started(folder, TMPDIR=str(temporary)) as (server, address):
+        client = Client(address, verbose=False)
+        finding = client.predict(handle_file(tmp_path / "film.png"), api_name="/predict")
+        packages = list(temporary.glob("hf-bones-package-*"))
+        assert len(packages) == 1 and (packages[0] / "hf_bones" / "checkpoint").is_dir()
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) is not None
+    said = (folder / "said.txt").read_text()
+    assert finding["verdict"] in {"healthy", "fractured", "beyond_repair", "refer"} and finding["checkpoint"] == "run"
+    assert f"decorated run of package {packages[0] / 'hf_bones'}" in said and "lent for _classify" in said
+    assert "Traceback" not in said, said
+    assert list(temporary.glob("hf-bones-*")) == [], "package and uploads are gone"
+
+
+@contextmanager
+def started(folder: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """`app.py` as a Space runs it, but for its port; what it says goes to `said.txt`."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "PYTHON", "GRADIO"))}
+    own = {"GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", **environment}
+    with (folder / "said.txt").open("wb") as said:
+        server = subprocess.Popen([sys.executable, "app.py"], env=inherited | own, cwd=folder, stdout=said, stderr=said)
+        try:
+            address, end = f"http://127.0.0.1:{port}", time.monotonic() + 180
+            while not is_up(address):
+                assert server.poll() is None and time.monotonic() < end, (folder / "said.txt").read_text()
+                time.sleep(0.2)
+            yield server, address
+        finally:
+            server.kill()
+            server.wait()
+
+
+def is_up(address: str) -> bool:
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=5) as page:
+            return page.status == 200
+    except OSError:
+        return False

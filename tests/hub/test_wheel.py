@@ -54,7 +54,9 @@ def test_pip_installs_it_without_an_index_and_it_answers_from_there(wheel: Path,
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile", "--disable-pip-version-check"]
     subprocess.run([*pip, "--target", target, wheel], check=True)
     code = "import hf_bones, importlib.metadata as m; print(hf_bones.__file__, m.version('hf-bones'), m.distribution('hf-bones')._path)"
-    done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(target)}, capture_output=True, text=True, check=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(target)}, capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     place, version, about = done.stdout.split()
     assert place.startswith(str(target)) and about.startswith(str(target)) and version == hf_bones.__version__
     assert (target / "bin" / "hf-bones").is_file()

@@ -47,7 +47,9 @@ def test_answers_are_those_of_the_plain_predictor(checkpoint: Path, monkeypatch:
     elsewhere, plain = Elsewhere(monkeypatch), BonePredictor.from_pretrained(checkpoint)
     lent = LentGpuPredictor.load(checkpoint, revision=None, run=elsewhere)
     assert lent.model.device.type == "cpu" and lent.names == plain.names and lent.calibrated
-    for mine, other in zip(lent.predict(PICTURES, heatmap=True, mirror=True), plain.predict(PICTURES, heatmap=True, mirror=True), strict=True):
+    for mine, other in zip(
+        lent.predict(PICTURES, heatmap=True, mirror=True), plain.predict(PICTURES, heatmap=True, mirror=True), strict=True
+    ):
         assert mine.probabilities == pytest.approx(other.probabilities, abs=1e-6) and mine.verdict == other.verdict
         assert mine.heatmap is not None and np.allclose(mine.heatmap, other.heatmap, atol=1e-5)
     target = plain.names[1]
