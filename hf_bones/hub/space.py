@@ -32,6 +32,7 @@ def write_space(folder: Path, models: Sequence[str] = (BUNDLED,), *, zero_gpu: b
     lends a GPU for moments (torch with CUDA). What an earlier call left and is no longer needed goes. Raises `PushError` for a model that
     is none of these, or whose folder must not be pushed, and `PackageError` as `write_wheel`.
     """
+    models = list(dict.fromkeys(models))
     folders = _checkpoint_folders(models)
     pins = pinned_requirements()
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,12 +40,12 @@ def write_space(folder: Path, models: Sequence[str] = (BUNDLED,), *, zero_gpu: b
         old.unlink()
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     for name, files in folders.items():
-        place = folder / CHECKPOINTS / Path(name).name
+        place = folder / CHECKPOINTS / _own_name(name)
         place.mkdir(parents=True)
         for file in files:
             shutil.copyfile(file, place / file.name)
     write_wheel(folder)
-    named = [f"{CHECKPOINTS}/{Path(name).name}" if name in folders else name for name in models]
+    named = [f"{CHECKPOINTS}/{_own_name(name)}" if name in folders else name for name in models]
     (folder / "app.py").write_text(render("hub/space_app.py.j2", models=Markup(_as_code(named))), encoding="utf-8")
     (folder / "requirements.txt").write_text("\n".join([*([] if zero_gpu else [CPU_TORCH]), *pins]) + "\n", encoding="utf-8")
     readme = render(
@@ -54,7 +55,7 @@ def write_space(folder: Path, models: Sequence[str] = (BUNDLED,), *, zero_gpu: b
         version=hf_bones.__version__,
         zero_gpu=zero_gpu,
         hub_ids=[Markup(name) for name in models if name not in folders and name != BUNDLED],
-        folders=[Path(name).name for name in folders],
+        folders=[_own_name(name) for name in folders],
     )
     (folder / "README.md").write_text(readme, encoding="utf-8")
     return space_files(folder)
@@ -77,8 +78,8 @@ def push_space(
 ) -> Pushed:
     """Uploads a Space for `models` (as for `write_space`) to `owner/name`, made if it is not there, in one commit.
 
-    private: of a new Space; that of an existing one is left as it is. Its earlier wheel and checkpoints go in the same commit where they are
-    no longer needed; files of others in it stay. Raises `PushError` for what must not be pushed and for what the Hub refuses.
+    private: of a new Space; that of an existing one is left as it is. Its earlier wheel and checkpoints go in the same commit where they
+    are no longer needed; files of others in it stay. Raises `PushError` for what must not be pushed and for what the Hub refuses.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
@@ -117,10 +118,14 @@ def _checkpoint_folders(models: Sequence[str]) -> dict[str, list[Path]]:
             folders[model] = files_to_push(Path(model).expanduser())
         elif not HUB_ID.fullmatch(model):
             raise PushError(f"no model {model!r}: it is neither '{BUNDLED}', nor a folder here, nor a Hub id such as 'owner/name'")
-    names = [Path(name).name for name in folders]
+    names = [_own_name(name) for name in folders]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise PushError(f"two folders of the models are called {', '.join(twice)}; a Space keeps them by that name, so rename one")
     return folders
+
+
+def _own_name(folder: str) -> str:
+    return Path(folder).expanduser().resolve().name
 
 
 def _as_code(names: Sequence[str]) -> str:

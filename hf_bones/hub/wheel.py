@@ -33,7 +33,7 @@ class PackageError(ValueError):
 
 
 def write_wheel(folder: Path) -> Path:
-    """Writes `hf_bones-VERSION-py3-none-any.whl` into `folder` and returns its path: code, bundled model and all other files of the package.
+    """Writes `hf_bones-VERSION-py3-none-any.whl` into `folder` and returns its path: code, bundled model, all of the package.
 
     Raises `PackageError` where the package is not installed, or its metadata are of another version or older than its pyproject.toml.
     """

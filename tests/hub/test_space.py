@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -89,11 +90,12 @@ def test_models_are_hub_ids_and_folders_which_go_along(checkpoint: Path, tmp_pat
 
 
 def test_what_is_no_model_is_refused_before_anything_is_written(checkpoint: Path, tmp_path: Path) -> None:
-    out = tmp_path / "space"
+    out, namesake = tmp_path / "space", tmp_path / "other" / "run"
+    shutil.copytree(checkpoint, namesake)
     for models, said in (
         (["runs/never-made/at-all"], "neither 'bundled', nor a folder here, nor a Hub id"),
         ([], "needs a model"),
-        ([str(checkpoint), str(checkpoint)], "two folders"),
+        ([str(checkpoint), str(namesake)], "two folders of the models are called run"),
     ):
         with pytest.raises(PushError, match=re.escape(said)):
             write_space(out, models)
