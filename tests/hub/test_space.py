@@ -135,7 +135,11 @@ def test_a_space_goes_up_in_one_commit_and_is_brought_up_to_date(hub: HubServer,
     assert pushed["url"] == f"{hub.url}/spaces/{NAME}" and repo.private
     assert again == pushed["commit"], "nothing changed, so there is no new commit"
     first = hub.files(NAME, pushed["commit"], "space")
-    assert set(first) == {*pushed["files"], ".gitattributes"} and "checkpoints/run/model.safetensors" in first
+    written = tmp_path / "written"
+    assert list(write_space(written, [str(checkpoint)])) == pushed["files"] and "checkpoints/run/model.safetensors" in first
+    assert {name: first[name] for name in first if name != ".gitattributes"} == {
+        name: (written / name).read_bytes() for name in pushed["files"]
+    }
     assert repo.commits[again][WHEEL].lfs and repo.commits[again]["checkpoints/run/model.safetensors"].lfs
     assert set(hub.files(NAME, second, "space")) == {"README.md", "app.py", WHEEL, "requirements.txt", ".gitattributes"}
     assert repo.messages[second] == "Another model" and len(repo.commits) == 3
