@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, expect
 from small_films import encoded
 from tiny import grey, telling_checkpoint
 
-import hf_bones.app.demo.page as demo_page
+import hf_bones.app.demo.tabs.classify as classify_tab
 from hf_bones.app.demo.classify import Answer, answer
 from hf_bones.app.demo.examples import draw_examples
 from hf_bones.app.demo.page import build_demo, serve
@@ -139,7 +139,7 @@ def test_an_answer_stands_beside_its_own_film_alone(page: Page, film: Path, monk
         answered.append(name)
         return answer(predictor, source, name, *opener)
 
-    monkeypatch.setattr(demo_page, "answer", slowly)
+    monkeypatch.setattr(classify_tab, "answer", slowly)
     first, second, third = draw_examples()[:3]
     page.get_by_role("button", name=first.caption).click()
     assert started.acquire(timeout=WAIT / 1000)

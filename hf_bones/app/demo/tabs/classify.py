@@ -80,8 +80,9 @@ def build_classify(page: Page) -> None:
         predictor = page.shelf.get(ready).predictor
         return texts.header_html(predictor), texts.definitions_html(predictor.scheme)
 
-    with gr.Tab("Classify"):
+    with gr.Tab(page.words("page.tab_classify"), id="classify"):
         header = gr.HTML()
+        turns, turn = gr.State(Turns()), gr.Number(visible=False)  # its number comes from `turn.js`
         with gr.Row(elem_classes="bones-page"):
             with gr.Column(elem_classes="bones-input"):
                 image = RadiographInput(
@@ -124,7 +125,6 @@ def build_classify(page: Page) -> None:
                 gr.HTML(fragment(texts.TEMPLATE, "privacy"))
 
     shown = [finding, verdict, probabilities, heat, caption, image]
-    turns, turn = gr.State(Turns()), gr.Number(visible=False)  # its number comes from `turn.js`
     count = function("app/demo/browser/turn.js")
     empty, reading = json.dumps(texts.verdict_html(None, THREE_CLASS)), json.dumps(texts.reading_html())
     take_back = call("app/demo/browser/late.js", "verdict", f"empty: {empty}", f"reading: {reading}")
