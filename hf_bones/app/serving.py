@@ -34,7 +34,7 @@ def serve(
     open_browser: bool = False,
     wait: bool = True,
     styles: tuple[str, ...] = DEMO_STYLES,
-    js: str | None = "app/demo/browser/files.js",
+    js: str | None = None,
     footer_links: tuple[str, ...] = ("api", "settings"),
     app_kwargs: Mapping[str, Any] | None = None,
 ) -> str:

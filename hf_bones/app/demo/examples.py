@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from hf_bones.app.demo.wording import Words
 from hf_bones.dataset.drawn.radiograph import HARD, PLAIN, draw_radiograph
 from hf_bones.labels import THREE_CLASS
 from hf_bones.pages.pictures import png
@@ -30,11 +31,13 @@ VISIBLE = 0.005  # least broken share of a film that a visitor is shown as an ex
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A drawn radiograph as a PNG file: its bytes, its name, the label it was drawn with, and a caption."""
+    """A drawn radiograph as a PNG file: its bytes, its name, the label it was drawn with, the region, whether it is hard, and a caption."""
 
     png: bytes
     name: str
     label: str
+    region: str
+    is_hard: bool
     caption: str
 
     def picture(self) -> Image.Image:
@@ -50,8 +53,15 @@ def draw_examples(size: int = 320) -> list[Example]:
         hard = "" if chosen["judged_as_drawn"] else " (hard)"
         caption = f"{drawn.region.capitalize()}, {drawn.label.replace('_', ' ')}{hard}"
         name = f"drawn-{drawn.label}-{drawn.region}-{drawn.seed}.png"
-        examples.append(Example(png(Image.fromarray(drawn.pixels)), name, drawn.label, caption))
+        examples.append(Example(png(Image.fromarray(drawn.pixels)), name, drawn.label, drawn.region, bool(hard), caption))
     return examples
+
+
+def example_caption(example: Example, words: Words) -> str:
+    """Its caption in the page's language."""
+    label = words(f"classify.verdict.{example.label}.title").lower()
+    caption = words("classify.example", region=words(f"classify.region.{example.region}"), label=label)
+    return words("classify.hard", caption=caption) if example.is_hard else caption
 
 
 def choose_examples(judged: Sequence[JudgedFilm]) -> list[dict[str, Any]]:

@@ -23,3 +23,12 @@ class AnyFileButton(gr.UploadButton):
 
     def preprocess(self, payload: Any) -> str | None:
         return None if payload is None else payload.path
+
+
+class AnyFilesButton(AnyFileButton):
+    """The same for several files at once: their paths."""
+
+    def preprocess(self, payload: Any) -> list[str] | None:  # type: ignore[override]
+        if payload is None:
+            return None
+        return [one.path for one in getattr(payload, "root", None) or [payload]]

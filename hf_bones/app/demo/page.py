@@ -7,7 +7,6 @@ from pathlib import Path
 
 import gradio as gr
 
-from hf_bones.app.demo import texts
 from hf_bones.app.demo.asked import ALL, Asked
 from hf_bones.app.demo.context import Page
 from hf_bones.app.demo.models.picker import build_picker
@@ -40,7 +39,7 @@ def build_demo(
         with gr.Tabs():
             for build in TABS:
                 build(page)
-        gr.HTML(fragment(texts.TEMPLATE, "notice"), elem_id="notice")
+        gr.HTML(fragment("app/demo/page.html.j2", "notice", words), elem_id="notice")
     shelf.start()
     return demo.queue(max_size=ALL)
 

@@ -34,7 +34,7 @@ def test_each_language_has_the_same_texts_with_the_same_slots(language: str) -> 
 
 def test_no_german_text_is_english() -> None:
     for key, text in load_words("de").texts.items():
-        left = set(re.findall(r"[a-z]+", re.sub(r"<[^>]*>|`[^`]*`|\{\w+\}", " ", text))) & ENGLISH
+        left = set(re.findall(r"\b[a-z]+\b", re.sub(r"<[^>]*>|`[^`]*`|\{\w+\}", " ", text))) & ENGLISH
         assert not left, f"{key}: {sorted(left)} in {text!r}"
 
 
