@@ -11,14 +11,24 @@ from hf_bones.app.demo.asked import ALL, Asked
 from hf_bones.app.demo.context import Page
 from hf_bones.app.demo.models.picker import build_picker
 from hf_bones.app.demo.models.shelf import ModelEntry, Shelf
+from hf_bones.app.demo.tabs.batch import build_batch
 from hf_bones.app.demo.tabs.classify import build_classify
+from hf_bones.app.demo.tabs.compare import build_compare
+from hf_bones.app.demo.tabs.data import build_data
+from hf_bones.app.demo.tabs.model import build_model
 from hf_bones.app.demo.wording import load_words
 from hf_bones.app.serving import serve, serving
 from hf_bones.pages.templates import fragment
 
 CLEAN_EVERY, KEEP_FOR = 600, 600  # s; uploads older than KEEP_FOR are deleted every CLEAN_EVERY, and all of them at the end
 
-TABS: tuple[Callable[[Page], None], ...] = (build_classify,)  # in their order on the page
+TABS: tuple[Callable[[Page], None], ...] = (
+    build_classify,
+    build_batch,
+    build_compare,
+    build_data,
+    build_model,
+)  # in their order on the page
 
 
 def build_demo(
