@@ -52,7 +52,7 @@ def _empty_venv(folder: Path, space: Path, bars: list[Bar]) -> Path:
     python = folder / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
     began = time.monotonic()
-    subprocess.run([python, "-m", "pip", "install", "-qq", "-r", space / "requirements.txt"], check=True)
+    subprocess.run([python, "-m", "pip", "--retries", "1", "install", "-qq", "-r", space / "requirements.txt"], check=True)
     bars.append(bar("install of the requirements, s", time.monotonic() - began, n=1))
     there = subprocess.run([python, "-m", "pip", "show", "-qq", "hf-bones"], check=False, capture_output=True).returncode == 0
     bars.append(bar("hf-bones among what was installed", float(there), n=1, target=0, at_most=True))
