@@ -44,4 +44,4 @@ def test_the_example_of_the_page_gets_a_finding(address: str, tmp_path: Path, la
         assert event == "complete" and finding["source"] == "wrist.png" and finding["checkpoint"] == "my-model"
         assert set(finding["probabilities"]) == {"healthy", "fractured", "beyond_repair"}
     else:
-        assert re.match(r"(healthy|fractured|beyond_repair|refer) \{'healthy': 0\.\d+", done.stdout)
+        assert re.search(r"^(healthy|fractured|beyond_repair|refer) \{'healthy': 0\.\d+", done.stdout, re.MULTILINE)
