@@ -13,9 +13,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-import hf_bones
 from hf_bones.hub.push import Pushed, PushError, check_repo_id, files_to_push, said_plainly
-from hf_bones.hub.wheel import pinned_requirements, write_wheel
+from hf_bones.hub.wheel import package_version, pinned_requirements, write_wheel
 from hf_bones.inference.checkpoint import BUNDLED, HUB_ID
 from hf_bones.pages.templates import render
 
@@ -52,7 +51,7 @@ def write_space(folder: Path, models: Sequence[str] = (BUNDLED,), *, zero_gpu: b
         "hub/space_readme.md.j2",
         gradio=next(pin.partition("==")[2] for pin in pins if pin.startswith("gradio==")),
         python=PYTHON,
-        version=hf_bones.__version__,
+        version=package_version(),
         zero_gpu=zero_gpu,
         hub_ids=[Markup(name) for name in models if name not in folders and name != BUNDLED],
         folders=[_own_name(name) for name in folders],
@@ -97,7 +96,7 @@ def push_space(
                 url.repo_id,
                 repo_type="space",
                 operations=[*added, *(CommitOperationDelete(path_in_repo=name, is_folder=False) for name in gone)],
-                commit_message=message or f"hf-bones {hf_bones.__version__}",
+                commit_message=message or f"hf-bones {package_version()}",
             )
     return Pushed(str(url), done.oid, names)
 

@@ -17,10 +17,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-import hf_bones
-
 DISTRIBUTION = "hf-bones"
-PACKAGE = Path(hf_bones.__file__).parent
+PACKAGE = Path(__file__).parents[1]
 _LEFT_OUT = {".pyc", ".pyi"}
 _AS_SMALL_AS_CAN_BE = (".safetensors", ".npz", ".png")  # most of the time for a quarter of the size
 _MADE_ON = (1980, 1, 1, 0, 0, 0)  # the earliest that a ZIP can say
@@ -37,13 +35,13 @@ def write_wheel(folder: Path) -> Path:
 
     Raises `PackageError` where the package is not installed, or its metadata are of another version or older than its pyproject.toml.
     """
-    installed = _installed()
-    about = f"hf_bones-{hf_bones.__version__}.dist-info"
+    installed, version = _installed(), package_version()
+    about = f"hf_bones-{version}.dist-info"
     contents = {f"hf_bones/{path.relative_to(PACKAGE).as_posix()}": path.read_bytes() for path in _package_files()}
     contents |= {f"{about}/{name}": text.encode() for name, text in _metadata_files(installed).items()}
     record = f"{about}/RECORD"
     contents[record] = "".join([*(_record_line(name, content) for name, content in contents.items()), f"{record},,\n"]).encode()
-    path = folder / f"hf_bones-{hf_bones.__version__}-py3-none-any.whl"
+    path = folder / f"hf_bones-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
         for name, content in contents.items():
             entry = zipfile.ZipInfo(name, _MADE_ON)
@@ -51,6 +49,14 @@ def write_wheel(folder: Path) -> Path:
             entry.external_attr = 0o100644 << 16
             wheel.writestr(entry, content)
     return path
+
+
+def package_version() -> str:
+    """What `hf_bones/__init__.py`, the one place that says it, gives as the version."""
+    stated = re.search(r'^__version__ = "([^"]+)"', (PACKAGE / "__init__.py").read_text(encoding="utf-8"), re.MULTILINE)
+    if stated is None:
+        raise PackageError(f"{PACKAGE / '__init__.py'} states no __version__; {_REINSTALL}")
+    return stated[1]
 
 
 def pinned_requirements() -> list[str]:
@@ -75,8 +81,8 @@ def _installed() -> metadata.Distribution:
         found = metadata.distribution(DISTRIBUTION)
     except metadata.PackageNotFoundError as error:
         raise PackageError(f"hf-bones in {PACKAGE.parent} is not installed, so its requirements are unknown; {_REINSTALL}") from error
-    if found.version != hf_bones.__version__:
-        raise PackageError(f"hf-bones {hf_bones.__version__} runs, but {found.version} is installed; {_REINSTALL}")
+    if found.version != package_version():
+        raise PackageError(f"hf-bones {package_version()} runs, but {found.version} is installed; {_REINSTALL}")
     project = PACKAGE.parent / "pyproject.toml"
     if project.is_file():
         stated = _normal(tomllib.loads(project.read_text(encoding="utf-8")).get("project", {}).get("dependencies", []))

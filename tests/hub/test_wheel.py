@@ -83,11 +83,13 @@ def test_metadata_name_the_requirements(wheel: Path) -> None:
 
 
 def test_metadata_of_another_version_or_another_project_file_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(hf_bones, "__version__", "9.9.9")
+    package = tmp_path / "hf_bones"
+    package.mkdir()
+    (package / "__init__.py").write_text('__version__ = "9.9.9"\n')
+    monkeypatch.setattr(wheels, "PACKAGE", package)
     with pytest.raises(PackageError, match=r"9\.9\.9 runs, but .* is installed; install it again"):
         write_wheel(tmp_path)
-    monkeypatch.undo()
-    monkeypatch.setattr(wheels, "PACKAGE", tmp_path / "hf_bones")
+    (package / "__init__.py").write_text(f'__version__ = "{hf_bones.__version__}"\n')
     (tmp_path / "pyproject.toml").write_text('[project]\ndependencies = ["torch>=1"]\n')
     with pytest.raises(PackageError, match="states other requirements than are installed"):
         pinned_requirements()
