@@ -52,7 +52,7 @@ def draw_examples(size: int = 320) -> list[Example]:
         drawn = draw_radiograph(chosen["seed"], chosen["label"], size=size, mode=chosen["mode"])
         hard = "" if chosen["judged_as_drawn"] else " (hard)"
         caption = f"{drawn.region.capitalize()}, {drawn.label.replace('_', ' ')}{hard}"
-        name = f"drawn-{drawn.label}-{drawn.region}-{drawn.seed}.png"
+        name = _name(chosen)
         examples.append(Example(png(Image.fromarray(drawn.pixels)), name, drawn.label, drawn.region, bool(hard), caption))
     return examples
 
@@ -62,6 +62,15 @@ def example_caption(example: Example, words: Words) -> str:
     label = words(f"classify.verdict.{example.label}.title").lower()
     caption = words("classify.example", region=words(f"classify.region.{example.region}"), label=label)
     return words("classify.hard", caption=caption) if example.is_hard else caption
+
+
+def example_names() -> list[str]:
+    """The names of the examples, without drawing them."""
+    return [_name(chosen) for chosen in read_json(EXAMPLES_FILE)["examples"]]
+
+
+def _name(chosen: dict[str, Any]) -> str:
+    return f"drawn-{chosen['label']}-{chosen['region']}-{chosen['seed']}.png"
 
 
 def choose_examples(judged: Sequence[JudgedFilm]) -> list[dict[str, Any]]:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from hf_bones.app.demo.result.cards import title_of
 from hf_bones.app.demo.wording import Words
 from hf_bones.inference.finding import NOT_A_BONE_XRAY, REFER, UNREADABLE, Finding
-from hf_bones.pages.text import words as plain_words
 
 
 def in_short(name: str, words: Words) -> str:
     """A class or verdict in a word or two; a class of a scheme of its own keeps its name."""
     if name == UNREADABLE:
         return words("batch.unreadable")
-    key = f"classify.verdict.{name}.title"
-    return words(key) if words.has(key) else plain_words(name)
+    return title_of(name, words)
 
 
 def remarks(finding: Finding, words: Words) -> str:
     """Why a film got no class, or what else is possible; "" where there is nothing to say."""
     if not finding.readable:
         key = f"classify.refused.{finding.reasons[0]}"
-        return " ".join(part for part in (words(key) if words.has(key) else finding.reasons[1], finding.reasons[2]) if part)
+        return words(key) if words.has(key) else finding.reasons[1]
     if finding.unfamiliar:
         return words("classify.verdict.unfamiliar.meaning")
     if finding.verdict == NOT_A_BONE_XRAY:

@@ -1,4 +1,4 @@
-"""Inputs that hand over an uploaded file untouched, whatever it holds: `open_image` is to judge it."""
+"""Inputs that hand over uploaded files untouched, whatever they hold: `open_image` is to judge them."""
 
 from __future__ import annotations
 
@@ -7,28 +7,12 @@ from typing import Any
 import gradio as gr
 
 
-class RadiographInput(gr.Image):
-    """gradio's image input, without its own image loading."""
+class AnyFilesButton(gr.UploadButton):
+    """gradio's upload button, which gives the paths of all files; its own way leaves an empty file behind for each upload."""
 
-    is_template = True  # shown by gradio's own Image
+    is_template = True  # shown by gradio's own
 
-    def preprocess(self, payload: Any) -> str | None:
-        return None if payload is None else payload.path
-
-
-class AnyFileButton(gr.UploadButton):
-    """gradio's upload button, likewise; its own way leaves an empty file behind for each upload."""
-
-    is_template = True
-
-    def preprocess(self, payload: Any) -> str | None:
-        return None if payload is None else payload.path
-
-
-class AnyFilesButton(AnyFileButton):
-    """The same for several files at once: their paths."""
-
-    def preprocess(self, payload: Any) -> list[str] | None:  # type: ignore[override]
+    def preprocess(self, payload: Any) -> list[str] | None:
         if payload is None:
             return None
         return [one.path for one in getattr(payload, "root", None) or [payload]]

@@ -7,65 +7,92 @@ from pathlib import Path
 
 import gradio as gr
 
-from hf_bones.app.demo.asked import ALL, Asked
+from hf_bones.app.demo.agents import agents_server, require_mcp
+from hf_bones.app.demo.asked import Asked
 from hf_bones.app.demo.context import Page
 from hf_bones.app.demo.models.picker import build_picker
 from hf_bones.app.demo.models.shelf import ModelEntry, Shelf
+from hf_bones.app.demo.programs import build_programs
 from hf_bones.app.demo.tabs.batch import build_batch
 from hf_bones.app.demo.tabs.classify import build_classify
 from hf_bones.app.demo.tabs.compare import build_compare
 from hf_bones.app.demo.tabs.data import build_data
 from hf_bones.app.demo.tabs.model import build_model
-from hf_bones.app.demo.wording import load_words
+from hf_bones.app.demo.wording import DEFAULT, load_words
+from hf_bones.app.no_fetching import take_no_addresses
 from hf_bones.app.serving import serve, serving
+from hf_bones.inference.checkpoint import BUNDLED
 from hf_bones.pages.templates import fragment
 
 CLEAN_EVERY, KEEP_FOR = 600, 600  # s; uploads older than KEEP_FOR are deleted every CLEAN_EVERY, and all of them at the end
 
-TABS: tuple[Callable[[Page], None], ...] = (
-    build_classify,
-    build_batch,
-    build_compare,
-    build_data,
-    build_model,
-)  # in their order on the page
+# In their order on the page.
+TABS: tuple[Callable[[Page], None], ...] = (build_classify, build_batch, build_compare, build_data, build_model)
 
 
 def build_demo(
     *models: str | Path | ModelEntry,
     revision: str | None = None,
     allow_any_model: bool = False,
-    language: str = "en",
+    language: str = DEFAULT,
 ) -> gr.Blocks:
     """The page for one model or several: `bundled`, folders, or Hub ids; `revision` is that of a single Hub id.
 
-    The first model is being loaded when this returns; the page shows how far it is. Raises ValueError for a language without words.
+    The first model is being loaded when this returns; the page shows how far it is. The endpoint `/predict` takes one film and the name of
+    a model, and gives the finding. Raises ValueError for a language without words.
     """
-    entries = [one if isinstance(one, ModelEntry) else ModelEntry(one, revision) for one in models or ("bundled",)]
-    shelf, words = Shelf(entries, allow_any=allow_any_model), load_words(language)
-    with gr.Blocks(title="hf_bones", analytics_enabled=False, delete_cache=(CLEAN_EVERY, KEEP_FOR)) as demo:
-        model, ready = build_picker(shelf)
-        page = Page(shelf, words, Asked(), model, ready)
-        with gr.Tabs():
-            for build in TABS:
-                build(page)
-        gr.HTML(fragment("app/demo/page.html.j2", "notice", words), elem_id="notice")
-    shelf.start()
-    return demo.queue(max_size=ALL)
+    demo, _ = _page(models, revision, allow_any_model, language)
+    return demo
 
 
 def launch(
     *models: str | Path | ModelEntry,
     revision: str | None = None,
     allow_any_model: bool = False,
-    language: str = "en",
+    language: str = DEFAULT,
     host: str | None = None,
     port: int | None = None,
     allowed: Sequence[str] = (),
     share: bool = False,
     open_browser: bool = True,
+    auth: tuple[str, str] | None = None,
+    mcp: bool = False,
 ) -> None:
-    """Opens the demo and stays until it is stopped. See `build_demo` and `serve`."""
+    """Opens the demo and stays until it is stopped. See `build_demo` and `serve`.
+
+    auth: user and password. mcp: agents are served too (`agents.py`); raises ValueError where the package for that is missing.
+    """
+    if mcp:
+        require_mcp()
     with serving():
-        demo = build_demo(*models, revision=revision, allow_any_model=allow_any_model, language=language)
-        serve(demo, host=host, port=port, allowed=allowed, share=share, open_browser=open_browser)
+        demo, page = _page(models, revision, allow_any_model, language)
+        serve(
+            demo,
+            host=host,
+            port=port,
+            allowed=allowed,
+            share=share,
+            open_browser=open_browser,
+            auth=auth,
+            auth_message=page.words("server.log_in"),
+            app_kwargs=agents_server(page.shelf, page.asked, auth) if mcp else None,
+        )
+
+
+def _page(models: Sequence[str | Path | ModelEntry], revision: str | None, allow_any: bool, language: str) -> tuple[gr.Blocks, Page]:
+    entries = [one if isinstance(one, ModelEntry) else ModelEntry(one, revision) for one in models or (BUNDLED,)]
+    shelf, words = Shelf(entries, allow_any=allow_any), load_words(language)
+    asked = Asked(words)
+    with gr.Blocks(title="hf_bones", analytics_enabled=False, delete_cache=(CLEAN_EVERY, KEEP_FOR)) as demo:
+        model, ready = build_picker(shelf, words)
+        page = Page(shelf, words, asked, model, ready)
+        with gr.Tabs():
+            for build in TABS:
+                build(page)
+        gr.HTML(fragment("app/demo/page.html.j2", "notice", words), elem_id="notice")
+        build_programs(shelf, asked)
+    take_no_addresses(demo)
+    demo.queue(max_size=None)
+    asked.keep_line(demo)
+    shelf.start()
+    return demo, page

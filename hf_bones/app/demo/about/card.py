@@ -48,7 +48,7 @@ def card_html(text: str, shipped: Shipped) -> Markup:
 
 
 def _links_of_the_web(line: list[Token]) -> list[Token]:
-    """A line whose links lead to another site, in a window of their own that learns nothing of this page; of other links the text is left."""
+    """A line whose links lead to another site, in a window of its own that learns nothing of this page; of others the text is left."""
     kept: list[Token] = []
     shown: list[bool] = []
     for token in line:

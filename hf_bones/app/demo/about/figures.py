@@ -18,8 +18,8 @@ _LEAST = 10  # films of a source that is shown apart
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure as text: `value`, "–" where there is none; `interval`, "0.86–0.94" or ""; whether that is `rough`, coming from few groups; and
-    `counts`, "48 / 114", of a share."""
+    """A figure as text: `value`, "–" where there is none; `interval`, "0.86–0.94" or ""; whether that is `rough`, coming from few
+    groups; and `counts`, "48 / 114", of a share."""
 
     value: str
     interval: str = ""
@@ -30,8 +30,9 @@ class Cell:
 @dataclass(frozen=True)
 class Measured:
     """What was measured. `classes`: in order. figures: (key, cell). own: cells of `headlines`. sources: (name, films, cells of
-    `headlines`), those with few films left out. baselines: (model, cells of `headlines`). confusion: counts, a row for each true class. decisions: (true class, cells in the order
-    of `DECIDED`). n, split: of the films that it was measured on. looks: how often these were looked at; None where nobody counted."""
+    `headlines`), those with few films left out. baselines: (model, cells of `headlines`). confusion: counts, a row for each true class.
+    decisions: (true class, cells in the order of `DECIDED`). n, split: of the films that it was measured on. looks: how often these were
+    looked at; None where nobody counted."""
 
     classes: tuple[str, ...]
     n: int
@@ -62,6 +63,7 @@ def _measured(found: Mapping[str, Any]) -> Measured:
     classes = tuple(map(str, found["classes"]))
     tables = [table_from(part) for part in found["slices"]]
     whole = next(table for table in tables if (table.kind, table.model) == ("all", CHECKPOINT))
+    sources = [table for table in tables if (table.kind, table.model) == ("source", CHECKPOINT)]
     shown = [*CARD, *(f"{kind}_{name}" for name in classes for kind in ("sensitivity", "specificity")), *CALIBRATION]
     return Measured(
         classes,
@@ -71,9 +73,7 @@ def _measured(found: Mapping[str, Any]) -> Measured:
         tuple((key, _cell(whole.figures[key])) for key in shown if key in whole.figures),
         CARD,
         _cells(whole),
-        tuple(
-            (each.name, each.n, _cells(each)) for each in tables if (each.kind, each.model) == ("source", CHECKPOINT) and each.n >= _LEAST
-        ),
+        tuple((each.name, each.n, _cells(each)) for each in sources if each.n >= _LEAST),
         tuple((each.model, _cells(each)) for each in tables if each.kind == "all" and each.model != CHECKPOINT),
         tuple(tuple(map(int, row)) for row in (found.get("confusion_rows_true") or {}).get("all:all", [])),
         tuple((str(each["name"]), tuple(_share(each[key]) for key in DECIDED)) for each in found.get("decisions") or []),

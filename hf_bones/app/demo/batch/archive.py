@@ -35,7 +35,8 @@ class ArchiveError(ValueError):
 
 @dataclass(frozen=True)
 class ArchiveLimits:
-    """entries: of a zip. entry_bytes: of one of them, unpacked. total_bytes: of all of them. ratio: bytes that one packed byte may become."""
+    """entries: of a zip. entry_bytes: of one of them, unpacked. total_bytes: of all of them. ratio: bytes that a packed byte may
+    become."""
 
     entries: int = 2000
     entry_bytes: int = DEFAULT_LIMITS.max_bytes
@@ -65,9 +66,9 @@ def is_archive(path: Path) -> bool:
         return stream.read(4) in _MAGIC
 
 
-def list_archive(path: Path, limits: ArchiveLimits = ArchiveLimits()) -> Listing:  # noqa: B008 - frozen
-    """What a zip holds, in its order; folders and hidden files go unmentioned. Raises `ArchiveError` for one that is damaged, or that claims
-    more than `limits` in all."""
+def list_archive(path: Path, limits: ArchiveLimits = ArchiveLimits()) -> Listing:
+    """What a zip holds, in its order; folders and hidden files go unmentioned. Raises `ArchiveError` for one that is damaged, or that
+    claims more than `limits` in all."""
     with _opened(path) as archive:
         infos = archive.infolist()
     if len(infos) > limits.entries:
@@ -88,7 +89,7 @@ def list_archive(path: Path, limits: ArchiveLimits = ArchiveLimits()) -> Listing
     return Listing(tuple(entries), tuple(left_out))
 
 
-def read_entry(path: Path, place: int, limits: ArchiveLimits = ArchiveLimits()) -> bytes:  # noqa: B008 - frozen
+def read_entry(path: Path, place: int, limits: ArchiveLimits = ArchiveLimits()) -> bytes:
     """The bytes of the entry at `place` of the list of contents, at most `limits.entry_bytes`.
 
     Raises `ArchiveError` where it is damaged or not what the list said.
@@ -112,7 +113,7 @@ def read_entry(path: Path, place: int, limits: ArchiveLimits = ArchiveLimits()) 
 
 
 def shown_name(name: str) -> str:
-    """A name from elsewhere as it is shown, put into tables and used below the root of a zip of ours: never a path out of it, never empty."""
+    """A name from elsewhere as it is shown, put into tables and used below the root of a zip of ours: no path out of it, never empty."""
     parts = [one_line(part) for part in name.replace("\\", "/").split("/")]
     kept = [part for part in parts if part not in ("", ".", "..") and not part.endswith(":")]
     return "/".join(kept)[-_NAME_LENGTH:].lstrip("/") or "film"

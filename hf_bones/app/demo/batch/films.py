@@ -43,7 +43,7 @@ class Gathered:
 
 def gather(
     uploads: Iterable[tuple[Path, str]],
-    limits: ArchiveLimits = ArchiveLimits(),  # noqa: B008 - frozen
+    limits: ArchiveLimits = ArchiveLimits(),
     most: int = MOST_FILMS,
 ) -> Gathered:
     """The films among uploaded files, given as (path, the name it had); those beyond `most` are left out.

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from hf_bones.app.demo.batch.archive import ArchiveError
 from hf_bones.app.demo.batch.rows import Row
-from hf_bones.app.demo.result.pictures import explained_class, picture_with_overlay
+from hf_bones.app.demo.classify import likeliest_abnormal
+from hf_bones.app.demo.result.pictures import picture_with_overlay
 from hf_bones.images.opening import DEFAULT_LIMITS, ImageRefusedError, Radiograph
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.pages.pictures import jpeg
@@ -51,7 +52,7 @@ def write_overlays(rows: Sequence[Row], model: Model, csv: str, target: Path, st
                     missing.append(row.film.name)
                 else:
                     row.film.keep()
-                    heat = model.heat(pixels, explained_class(row.finding, normal))
+                    heat = model.heat(pixels, likeliest_abnormal(row.finding, normal))
                     picture = picture_with_overlay(pixels, heat, scale, row.finding.boxes)
                     archive.writestr(_free(f"{row.film.name}.jpg", taken), jpeg(picture, QUALITY))
             yield done

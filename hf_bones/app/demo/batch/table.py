@@ -36,7 +36,7 @@ def left_out_html(left_out: Sequence[tuple[str, str]], words: Words) -> str:
 
 
 def csv_text(rows: Iterable[Row], names: Sequence[str], revision: str) -> str:
-    """The table that `hf-bones predict --csv` writes, of these rows: `file, verdict, p_<class>…, reasons, checkpoint, revision, options`."""
+    """The table that `hf-bones predict --csv` writes, of these rows: file, verdict, a probability for each class, and what they rest on."""
     stream = io.StringIO()
     table = CsvWriter(stream, line_end="\n")
     table.writerow(csv_columns(names))

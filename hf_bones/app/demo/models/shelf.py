@@ -50,10 +50,11 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class State:
-    """Where a model is, and a sentence that says so to a visitor."""
+    """Where a model is, and a sentence that says so to a visitor. seconds: how long it has been loading."""
 
     kind: Literal["absent", "loading", "ready", "failed"]
     sentence: str
+    seconds: float = 0.0
 
 
 @dataclass(eq=False)
@@ -121,7 +122,7 @@ class Shelf:
         return self.state(name)
 
     def get(self, name: str | None = None) -> Served:
-        """The model, when it is loaded. Raises CheckpointError with a sentence for visitors where it may not be had, or cannot be loaded."""
+        """The model, when it is loaded. Raises CheckpointError with a sentence for visitors where it may not be had or loaded."""
         return self._asked(name).served.result()
 
     def state(self, name: str | None = None) -> State:
@@ -132,7 +133,8 @@ class Shelf:
         if loading is None:
             return State("absent", f"{name} is not loaded yet.")
         if not loading.served.done():
-            return State("loading", f"Loading {name} … {time.monotonic() - loading.begun:.0f} s")
+            seconds = time.monotonic() - loading.begun
+            return State("loading", f"Loading {name} … {seconds:.0f} s", seconds)
         if (error := loading.failed()) is not None:
             return State("failed", str(error))
         return State("ready", f"{name} is ready.")

@@ -136,7 +136,7 @@ def build_batch(page: Page) -> None:
         yield {overlays: gr.Button(visible=False), stop: gr.Button(visible=True, interactive=True)}
         folder = Path(tempfile.mkdtemp(prefix="overlays-", dir=get_upload_folder()))
         target, total, last = folder / "heat-maps.zip", len(batch.rows), 0.0
-        over = {stop: gr.Button(visible=False)}
+        over, handed_over = {stop: gr.Button(visible=False)}, False
         try:
             with page.asked.admit(request):
                 for done in write_overlays(batch.rows, page.shelf.get(batch.model), batch.csv, target, batch.stop):
@@ -149,10 +149,12 @@ def build_batch(page: Page) -> None:
                 download: gr.DownloadButton(label, value=str(target), visible=True),
                 **over,
             }
+            handed_over = True  # gradio knows the file by now, and deletes it by its age
         except ValueError as error:
             yield {progress: told("failed", words("batch.overlays_none", why=error)), **over}
-        finally:  # gradio serves a copy, which goes by age
-            shutil.rmtree(folder)
+        finally:
+            if not handed_over:
+                shutil.rmtree(folder)
 
     shown = [progress, stop, left_out, csv, overlays, download, table, state]
     options: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

@@ -36,6 +36,7 @@ from hf_bones.pages.templates import fragment
 
 TEMPLATE = "app/demo/tabs/classify.html.j2"
 THUMBNAIL_SIDE = 200  # px
+AT_ONCE = 32  # visitors whose films are opened and go through the network together; the others wait in line
 _BROWSER = "app/demo/browser"
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "trigger_mode": "multiple"}
 
@@ -75,7 +76,9 @@ def build_classify(page: Page) -> None:
                 served = page.shelf.get(model)
                 judged = judge(served, films)
         except CheckpointError as error:
-            found = {**empty(turn, words), "state": "failed", "verdict": failed_html(str(error), words, turn)}
+            found = failed(turn, str(error), words)
+        except gr.Error as error:  # too many films of this visitor are waiting
+            found = failed(turn, str(error.message), words)
         else:
             found = answered(turn, films, judged, served, model, kept, words)
         return found if turns.stands(turn) else gr.skip()
@@ -97,10 +100,12 @@ def build_classify(page: Page) -> None:
             js_on_load=tab_script(words),
             server_functions=[_called(later, name, page) for name in ("heat", "pixels", "stability", "picture", "report")],
             elem_id="classify",
+            apply_default_css=False,
         )
         files = AnyFilesButton("files", elem_id="classify-files", file_count="multiple")
+        line = gr.HTML(elem_id="line")  # where gradio shows a visitor's place in line, beside the tab and never over it
+        turns, turn, adding = gr.State(Turns()), gr.Number(visible=False), gr.Number(visible=False)  # numbers come from `turn.js`
         definitions = gr.HTML(elem_id="definitions")
-    turns, turn, adding = gr.State(Turns()), gr.Number(visible=False), gr.Number(visible=False)  # these come from `turn.js`
     count = function(f"{_BROWSER}/turn.js")
     for event, first_step, given, film in (
         (files.upload, begin_files, [files], "given"),
@@ -118,7 +123,7 @@ def build_classify(page: Page) -> None:
             show_progress="hidden",
             **_PRIVATE,
         )
-        started.then(classify_newest, [turns, page.model], tab, show_progress_on=tab, **_PRIVATE)
+        started.then(classify_newest, [turns, page.model], tab, concurrency_limit=AT_ONCE, show_progress_on=line, **_PRIVATE)
     page.ready.change(describe, page.ready, [header, definitions], queue=False, show_progress="hidden", api_visibility="private")
 
 
@@ -138,6 +143,11 @@ def tab_script(words: Words) -> str:
 def empty(turn: int, words: Words) -> Shown:
     """The tab without a film."""
     return {"turn": turn, "state": "empty", "verdict": verdict_html(None, THREE_CLASS, words, turn), "films": []}
+
+
+def failed(turn: int, sentence: str, words: Words) -> Shown:
+    """The tab where nothing could answer."""
+    return {"turn": turn, "state": "failed", "verdict": failed_html(sentence, words, turn), "films": []}
 
 
 def reading(turn: int, films: Films, words: Words) -> Shown:

@@ -64,7 +64,7 @@ def build_compare(page: Page) -> None:
         return gr.skip() if found is None else (found[0], shown_name(found[1]))
 
     def take_example() -> tuple[bytes, str]:
-        example: Example = random.choice(draw_examples())  # noqa: S311 - which drawing is shown
+        example: Example = random.choice(draw_examples())
         return example.png, example.name
 
     options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -91,10 +91,8 @@ def compared_html(shelf: Shelf, models: tuple[str, str], source: Path | bytes, n
         if judged.radiograph is not None:
             view = view or data_url(view_of(judged.radiograph.pixels))
         sides.append(_side(model, judged, served.predictor.names, words))
-    verdicts = {side["finding"].verdict for side in sides if "finding" in side}
-    agree = (
-        "" if len([side for side in sides if "finding" in side]) < 2 else words("compare.same" if len(verdicts) == 1 else "compare.differ")
-    )
+    verdicts = [side["finding"].verdict for side in sides if "finding" in side]
+    agree = "" if len(verdicts) < 2 else words("compare.same" if len(set(verdicts)) == 1 else "compare.differ")
     return fragment(TEMPLATE, "both", sides, view, words("compare.film", name=name), agree, words, in_short)
 
 

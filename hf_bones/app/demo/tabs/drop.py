@@ -29,8 +29,8 @@ def build_drop(name: str, texts: dict[str, str], *, many: bool = False) -> tuple
     """The area, whose event `upload` comes when files are on the server; the input that holds them; and the script that puts them into it,
     for an event whose first input that is.
 
-    name: of the area on the page. texts: `drop`, `choose`, with `many` `folder` too; and what it says while it works: `uploading` with slots
-    {done} and {total}, `failed` with {count} and {names}, `too_large` with {names}, `busy`.
+    name: of the area on the page. texts: `drop`, `choose`, with `many` `folder` too; and what it says at work: `uploading` with slots {done}
+    and {total}, `failed` with {count} and {names}, `too_large` with {names}, `busy`.
     """
     options = (f"texts: {json.dumps(texts)}", f"many: {json.dumps(many)}", f"most: {DEFAULT_LIMITS.max_bytes}", f"name: {json.dumps(name)}")
     area = gr.HTML(
