@@ -17,8 +17,9 @@ from hf_bones.pages.templates import PACKAGE
 SCRIPTS, STYLES = sorted(PACKAGE.rglob("*.js")), sorted(PACKAGE.rglob("*.css"))
 PARSERS = {".js": Parser(Language(tree_sitter_javascript.language())), ".css": Parser(Language(tree_sitter_css.language()))}
 EVERY_BROWSER_HAS = {
-    "Boolean", "DataTransfer", "Event", "Image", "JSON", "Math", "Number", "Object", "Option", "Promise", "Set", "String", "clearTimeout",
-    "document", "fetch", "getComputedStyle", "sessionStorage", "setTimeout", "window",
+    "Blob", "Boolean", "DataTransfer", "Error", "Event", "File", "Image", "JSON", "Map", "Math", "Number", "Object", "Option", "Promise",
+    "ResizeObserver", "Set", "String", "URL", "Uint8ClampedArray", "clearTimeout", "document", "fetch", "getComputedStyle", "globalThis",
+    "navigator", "requestAnimationFrame", "sessionStorage", "setTimeout", "window",
 }  # fmt: skip
 DECLARES = {
     "variable_declarator": "name",
@@ -75,13 +76,9 @@ def test_a_name_that_nobody_declared_is_found() -> None:
 
 
 def test_a_script_is_called_with_what_it_is_given() -> None:
-    called = call("app/demo/browser/verdict.js", "element", other="app/demo/browser/examples.js")
-    assert (
-        called.startswith("(({ element, watch }) => {")
-        and called.endswith("});")
-        and "({ element, other: ({ element, trigger }) =>" in called
-    )
-    assert function("app/demo/browser/files.js").startswith("() => {")
+    called = call("app/demo/browser/links.js", "element", other="app/demo/browser/drawing.js")
+    assert called.startswith("(({ element }) => {") and called.endswith("});") and "({ element, other: ({ canvas }) =>" in called
+    assert function("app/demo/browser/camera.js").startswith("({ dialog, ")
 
 
 def test_the_colours_of_the_classes_come_from_the_palette_alone() -> None:

@@ -52,16 +52,8 @@ def draw_examples(size: int = 320) -> list[Example]:
         drawn = draw_radiograph(chosen["seed"], chosen["label"], size=size, mode=chosen["mode"])
         hard = "" if chosen["judged_as_drawn"] else " (hard)"
         caption = f"{drawn.region.capitalize()}, {drawn.label.replace('_', ' ')}{hard}"
-        name = _name(chosen)
-        examples.append(Example(png(Image.fromarray(drawn.pixels)), name, drawn.label, drawn.region, bool(hard), caption))
+        examples.append(Example(png(Image.fromarray(drawn.pixels)), _name(chosen), drawn.label, drawn.region, bool(hard), caption))
     return examples
-
-
-def example_caption(example: Example, words: Words) -> str:
-    """Its caption in the page's language."""
-    label = words(f"classify.verdict.{example.label}.title").lower()
-    caption = words("classify.example", region=words(f"classify.region.{example.region}"), label=label)
-    return words("classify.hard", caption=caption) if example.is_hard else caption
 
 
 def example_names() -> list[str]:
@@ -71,6 +63,13 @@ def example_names() -> list[str]:
 
 def _name(chosen: dict[str, Any]) -> str:
     return f"drawn-{chosen['label']}-{chosen['region']}-{chosen['seed']}.png"
+
+
+def example_caption(example: Example, words: Words) -> str:
+    """Its caption in the page's language."""
+    label = words(f"classify.verdict.{example.label}.title").lower()
+    caption = words("classify.example", region=words(f"classify.region.{example.region}"), label=label)
+    return words("classify.hard", caption=caption) if example.is_hard else caption
 
 
 def choose_examples(judged: Sequence[JudgedFilm]) -> list[dict[str, Any]]:

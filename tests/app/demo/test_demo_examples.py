@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hf_bones.app.demo import texts
 from hf_bones.app.demo.classify import answer
-from hf_bones.app.demo.examples import EXAMPLES_FILE, choose_examples, draw_examples
+from hf_bones.app.demo.examples import EXAMPLES_FILE, choose_examples, draw_examples, example_caption
+from hf_bones.app.demo.wording import load_words
 from hf_bones.dataset.drawn.radiograph import draw_radiograph
 from hf_bones.evaluation.drawn_films import JudgedFilm
 from hf_bones.inference.predictor import BonePredictor
@@ -27,7 +27,9 @@ def test_examples_are_drawn_two_of_a_class_and_the_same_each_time(predictor: Bon
     assert all(example.name.startswith("drawn-") and len(example.png) <= 60_000 for example in examples)
     assert [example.png for example in draw_examples()] == [example.png for example in examples]
     assert all(answer(predictor, example.png, example.name).finding.readable for example in examples)
-    assert "drawn, not real" in texts.examples_html(examples)
+    assert [example_caption(example, load_words()) for example in examples] == [example.caption for example in examples]
+    assert example_caption(examples[0], load_words("de")).startswith("Unterschenkel, gesund")
+    assert "drawn, not real" in load_words()("classify.examples")
 
 
 def test_the_break_of_a_broken_example_is_plain_to_see() -> None:

@@ -24,11 +24,13 @@
     return answer.error ? null : answer;
   }
   async function picture(film) {
-    const answer = film && await made("picture", { token: film.token });
-    if (answer) save(bare(film.name) + "-overlay.png", await (await fetch(answer.picture)).blob());
+    const answer = await made("picture", { token: film.token });
+    if (!answer) return;
+    const response = await fetch(answer.picture);
+    save(bare(film.name) + "-overlay.png", await response.blob());
   }
   async function report(films) {
-    const answer = films.length && await made("report", { tokens: films.map((film) => film.token) });
+    const answer = await made("report", { tokens: films.map((film) => film.token) });
     if (answer) save(nameOf(films, "-report.html"), new Blob([answer.html], { type: "text/html" }));
   }
   return { text, picture, report };

@@ -33,7 +33,8 @@ def build_picker(shelf: Shelf, words: Words) -> tuple[gr.components.Component, g
         done = state.kind in ("ready", "failed")
         return _html(state, name, words), name if state.kind == "ready" else "", gr.Timer(active=not done)
 
-    options: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    # Through the queue: gradio's page tells of a changed state (`ready.change`) for events that went through it alone.
+    options: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
     look.tick(chosen, model, [status, ready, look], **options)
     model.change(chosen, model, [status, ready, look], trigger_mode="multiple", **options)
     return model, ready
