@@ -1,6 +1,7 @@
 """The Space: the demo of hf_bones. `hf-bones space push` writes this file; change the template, not this.
 
-HF_BONES_MODEL, a variable in the Space's settings, names other models: Hub ids with commas between them.
+In the Space's settings, the variable HF_BONES_MODEL names other models, Hub ids with commas between them, and the secret HF_BONES_AUTH
+(USER:PASSWORD) lets in only who logs in.
 """
 
 import importlib
@@ -11,6 +12,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +42,15 @@ def lent_gpu() -> Any:
 
 
 def main() -> None:
-    named = [name.strip() for name in os.environ.get("HF_BONES_MODEL", "").split(",") if name.strip()] or MODELS
     with package_of_wheel():
         run = lent_gpu()
         from hf_bones.app import launch
-        from hf_bones.app.demo.models.shelf import ModelEntry
+        from hf_bones.app.demo.settings import MODELS as VARIABLE
+        from hf_bones.app.demo.settings import log_in, models_named
 
-        launch(*(ModelEntry(HERE / name if (HERE / name).is_dir() else name, run=run) for name in named), open_browser=False)
+        own = [str(HERE / name) if (HERE / name).is_dir() else name for name in MODELS]
+        entries = models_named(None if os.environ.get(VARIABLE) else own)
+        launch(*(replace(entry, run=run) for entry in entries), auth=log_in(), open_browser=False)
 
 
 if __name__ == "__main__":
