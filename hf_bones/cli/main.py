@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hf_bones.cli import collection, curate, data, download, measure, predict, share, train
+from hf_bones.cli import collection, curate, data, download, measure, predict, share, space, train
 from hf_bones.cli.commands import SETTINGS, Group, Root, command
 
 DATA, TRAIN, MEASURE, SHARE = "Data", "Train", "Measure", "Share"
@@ -43,11 +43,11 @@ def options(
     """Options of `hf-bones` itself."""
 
 
-def _group(name: str, help: str, functions: Sequence[Callable[..., Any]]) -> None:
+def _group(panel: str, name: str, help: str, functions: Sequence[Callable[..., Any]]) -> None:
     group = typer.Typer(cls=Group, help=help, no_args_is_help=True, rich_markup_mode=None)
     for function in functions:
         command(group, function)
-    app.add_typer(group, name=name, rich_help_panel=DATA)
+    app.add_typer(group, name=name, rich_help_panel=panel)
 
 
 def _commands(panel: str, *functions: Callable[..., Any]) -> None:
@@ -57,13 +57,14 @@ def _commands(panel: str, *functions: Callable[..., Any]) -> None:
 
 _commands(DATA, download.download, data.collect, data.contact_sheet, share.review, data.build, data.cache)
 command(app, data.contact_sheet, earlier_name="look")
-_group("collection", "Look at a collection, export it, fetch it again, forget and credit images.", collection.COMMANDS)
-_group("curate", "Check, dedup and split a collection or a built dataset, and find suspect labels.", curate.COMMANDS)
+_group(DATA, "collection", "Look at a collection, export it, fetch it again, forget and credit images.", collection.COMMANDS)
+_group(DATA, "curate", "Check, dedup and split a collection or a built dataset, and find suspect labels.", curate.COMMANDS)
 _commands(TRAIN, train.quickstart, train.recipes, train.accelerate_config, train.train, train.distill)
 command(app, measure.compare, panel=MEASURE, without=measure.OF_A_COMPARISON)
 _commands(MEASURE, measure.evaluate, measure.calibrate, measure.audit, measure.site, measure.resolution, measure.augment_check)
 _commands(MEASURE, measure.join_patches, measure.second_look, predict.predict)
 _commands(SHARE, share.demo, share.push)
+_group(SHARE, "space", "The demo as a Space of your own on the Hub.", space.COMMANDS)
 
 
 def run(*words: str) -> int:

@@ -6,6 +6,8 @@ patients, pickles) stays. Not here: pulling (`inference/checkpoint.py`) and the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,19 +78,13 @@ def push_checkpoint(
     files = files_to_push(folder)
     names = tuple(path.name for path in files)
 
-    import httpx2
     from huggingface_hub import CommitOperationAdd, HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
-    from huggingface_hub.utils import validate_repo_id
 
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError as error:
-        raise PushError(f"{repo_id!r} cannot be a Hub id: {error}") from error
+    check_repo_id(repo_id)
     api = HfApi(token=token)
     if dry_run:
         return Pushed(f"{api.endpoint}/{repo_id}", None, names)
-    try:
+    with said_plainly(repo_id, kept=f"The checkpoint is still in {folder}"):
         url = api.create_repo(repo_id, private=private, exist_ok=True)
         if revision is not None:
             api.create_branch(url.repo_id, branch=revision, exist_ok=True)
@@ -98,6 +94,28 @@ def push_checkpoint(
             commit_message=commit_message or "Push checkpoint with hf-bones",
             revision=revision,
         )
+    return Pushed(str(url), done.oid, names)
+
+
+def check_repo_id(repo_id: str) -> None:
+    """Raises `PushError` for what cannot be the name of a repository."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise PushError(f"{repo_id!r} cannot be a Hub id: {error}") from error
+
+
+@contextmanager
+def said_plainly(repo_id: str, *, kept: str) -> Iterator[None]:
+    """Within it, what the Hub refuses while `repo_id` is pushed is a `PushError`; `kept` says what is not lost where it does not answer."""
+    import httpx2
+    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+
+    try:
+        yield
     except LocalTokenNotFoundError as error:
         raise PushError(f"pushing {repo_id} needs a token: log in with `hf auth login` or set HF_TOKEN") from error
     except HfHubHTTPError as error:
@@ -108,5 +126,4 @@ def push_checkpoint(
             ) from error
         raise PushError(f"the Hub refused {repo_id}: {error}") from error
     except httpx2.HTTPError as error:
-        raise PushError(f"the Hub cannot be reached to push {repo_id}: {error}. The checkpoint is still in {folder}") from error
-    return Pushed(str(url), done.oid, names)
+        raise PushError(f"the Hub cannot be reached to push {repo_id}: {error}. {kept}") from error

@@ -53,6 +53,8 @@ class HubRequest(Request):
         repo_type, repo_id = wanted.get("type") or "model", f"{owner}/{wanted['name']}"
         prefix = next(prefix for prefix, kind in TYPE_PREFIX.items() if kind == repo_type)
         address = {"url": f"{self.hub.url}/{prefix}{repo_id}", "name": repo_id}
+        if repo_type == "space" and wanted.get("sdk") not in ("gradio", "docker", "static"):
+            return self.error(400, "", "a Space needs an sdk: gradio, docker or static")
         if (repo_type, repo_id) in self.hub.repos:
             return self.answer(
                 409, {"error": "You already created this repo", **address}, {"X-Error-Message": "You already created this repo"}

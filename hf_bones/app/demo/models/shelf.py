@@ -20,6 +20,7 @@ from typing import Literal
 from hf_bones.app.demo.models.batching import Served
 from hf_bones.images.opening_process import OpeningProcesses
 from hf_bones.inference.checkpoint import BUNDLED, HUB_ID, CheckpointError, find_checkpoint
+from hf_bones.inference.lent_gpu import LentGpuPredictor, Run
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.record import public_name
 
@@ -32,10 +33,18 @@ TRY_AGAIN = 10.0  # s after which a model that failed is tried again when somebo
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model as it is named to the command: `bundled`, a folder, or a Hub id with an optional revision."""
+    """A model as it is named to the command: `bundled`, a folder, or a Hub id with an optional revision. run: where a GPU is lent for
+    moments, what takes work to it (`inference/lent_gpu.py`)."""
 
     model: str | Path = BUNDLED
     revision: str | None = None
+    run: Run | None = None
+
+    def load(self) -> BonePredictor:
+        """Its predictor. Raises CheckpointError."""
+        if self.run is None:
+            return BonePredictor.from_pretrained(self.model, revision=self.revision)
+        return LentGpuPredictor.load(self.model, revision=self.revision, run=self.run)
 
     def check(self) -> None:
         """Raises CheckpointError for a folder that holds no checkpoint. Whether the Hub has a model is seen when it is loaded."""
@@ -158,7 +167,7 @@ class Shelf:
 
     def _load(self, name: str, entry: ModelEntry, loading: _Loading) -> None:
         try:
-            served = Served(BonePredictor.from_pretrained(entry.model, revision=entry.revision), self._processes.open, name=name)
+            served = Served(entry.load(), self._processes.open, name=name)
         except Exception as error:  # noqa: BLE001 - handed to whoever asks for the model
             loading.ended = time.monotonic()
             _LOG.warning("%s cannot be loaded: %s", name, error)
