@@ -26,7 +26,7 @@ from hf_bones.app.demo.page import serve
 local = BonePredictor.from_pretrained(output).predict(picture)[0]
 demo = build_demo("ada/bars")
 address = serve(demo, host=None, port=None, wait=False)
-finding = Client(address, verbose=False).predict(handle_file(picture), api_name="/classify")[0]
+finding = Client(address, verbose=False).predict(handle_file(picture), api_name="/predict")
 demo.close()
 print(json.dumps({"demo": finding, "local": local.to_dict()}))
 """

@@ -7,25 +7,59 @@ from typing import Annotated
 
 import typer
 
+from hf_bones.app.demo.wording import DEFAULT, languages, load_words
 from hf_bones.app.port import require_free_port
 from hf_bones.cli.options import AllowHost, Browser, Host, ModelOption, Place, Port, Revision
 from hf_bones.cli.output import answer
 
 
 def demo(
-    model: ModelOption = "bundled",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL",
+            help="`bundled`, a checkpoint folder, or a Hub id, with @REVISION or without; may be repeated: the page lets choose. "
+            "Without it those in HF_BONES_MODEL (commas between them), else `bundled`.",
+        ),
+    ] = None,
     revision: Revision = None,
+    allow_any_model: Annotated[bool, typer.Option("--allow-any-model", help="Visitors may type any other Hub id.")] = False,
+    language: Annotated[str, typer.Option(help=f"Language of the page: {', '.join(languages())}.")] = DEFAULT,
     host: Host = None,
     port: Port = None,
     allow_host: AllowHost = None,
+    auth: Annotated[
+        str | None,
+        typer.Option(metavar="USER:PASSWORD", help="Let in only who logs in. Others on this machine can read it here: see --auth-file."),
+    ] = None,
+    auth_file: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="The same from a file's first line; HF_BONES_AUTH in the environment does it too."),
+    ] = None,
+    mcp: Annotated[bool, typer.Option("--mcp", help="Serve agents too, by the Model Context Protocol. Needs `hf-bones[mcp]`.")] = False,
     share: Annotated[bool, typer.Option(help="Also open a public gradio link.")] = False,
     browser: Browser = True,
 ) -> None:
     """Open the web demo."""
     require_free_port(host, port)
+    load_words(language)
+    from hf_bones.app.demo.settings import log_in, models_named
+
+    models, user = models_named(model, revision), log_in(auth, auth_file)
     from hf_bones.app import launch
 
-    launch(model, revision=revision, host=host, port=port, allowed=allow_host or (), share=share, open_browser=browser)
+    launch(
+        *models,
+        allow_any_model=allow_any_model,
+        language=language,
+        host=host,
+        port=port,
+        allowed=allow_host or (),
+        auth=user,
+        mcp=mcp,
+        share=share,
+        open_browser=browser,
+    )
 
 
 def review(

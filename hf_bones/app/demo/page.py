@@ -34,9 +34,9 @@ def build_demo(
     """The page for one model or several: `bundled`, folders, or Hub ids; `revision` is that of a single Hub id.
 
     The first model is being loaded when this returns; the page shows how far it is. The endpoint `/predict` takes one film and the name of
-    a model, and gives the finding. Raises ValueError for a language without words.
+    a model, and gives the finding. Raises ValueError for a language without words, and CheckpointError for a folder without a checkpoint.
     """
-    demo, _ = _page(models, revision, allow_any_model, language)
+    demo, _ = make_page(models, revision, allow_any_model, language)
     return demo
 
 
@@ -60,7 +60,7 @@ def launch(
     if mcp:
         require_mcp()
     with serving():
-        demo, page = _page(models, revision, allow_any_model, language)
+        demo, page = make_page(models, revision, allow_any_model, language)
         serve(
             demo,
             host=host,
@@ -74,9 +74,14 @@ def launch(
         )
 
 
-def _page(models: Sequence[str | Path | ModelEntry], revision: str | None, allow_any: bool, language: str) -> tuple[gr.Blocks, Page]:
+def make_page(
+    models: Sequence[str | Path | ModelEntry], revision: str | None = None, allow_any: bool = False, language: str = DEFAULT
+) -> tuple[gr.Blocks, Page]:
+    """As `build_demo`, with what the page is made of."""
     entries = [one if isinstance(one, ModelEntry) else ModelEntry(one, revision) for one in models or (BUNDLED,)]
     shelf, words = Shelf(entries, allow_any=allow_any), load_words(language)
+    for entry in entries:
+        entry.check()
     asked = Asked(words)
     with gr.Blocks(title="hf_bones", analytics_enabled=False, delete_cache=(CLEAN_EVERY, KEEP_FOR)) as demo:
         model, ready = build_picker(shelf, words)

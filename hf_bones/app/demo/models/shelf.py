@@ -6,6 +6,7 @@ No gradio here.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -18,11 +19,14 @@ from typing import Literal
 
 from hf_bones.app.demo.models.batching import Served
 from hf_bones.images.opening_process import OpeningProcesses
-from hf_bones.inference.checkpoint import BUNDLED, HUB_ID, CheckpointError
+from hf_bones.inference.checkpoint import BUNDLED, HUB_ID, CheckpointError, find_checkpoint
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.record import public_name
 
+_LOG = logging.getLogger(__name__)
+
 KEEP = 2  # models that stay loaded
+MOST_FAILED = 16  # models that are remembered as such
 TRY_AGAIN = 10.0  # s after which a model that failed is tried again when somebody asks for it
 
 
@@ -32,6 +36,12 @@ class ModelEntry:
 
     model: str | Path = BUNDLED
     revision: str | None = None
+
+    def check(self) -> None:
+        """Raises CheckpointError for a folder that holds no checkpoint. Whether the Hub has a model is seen when it is loaded."""
+        text = str(self.model)
+        if text == BUNDLED or (self.revision is None and (Path(text).expanduser().exists() or not HUB_ID.fullmatch(text))):
+            find_checkpoint(self.model)
 
     @property
     def name(self) -> str:
@@ -151,19 +161,19 @@ class Shelf:
             served = Served(BonePredictor.from_pretrained(entry.model, revision=entry.revision), self._processes.open, name=name)
         except Exception as error:  # noqa: BLE001 - handed to whoever asks for the model
             loading.ended = time.monotonic()
+            _LOG.warning("%s cannot be loaded: %s", name, error)
             loading.served.set_exception(_for_visitors(error, name, entry))
+            self._forget_oldest(failed=True, most=MOST_FAILED)
         else:
+            self._forget_oldest(failed=False, most=self._keep - 1)
             loading.ended = time.monotonic()
             loading.served.set_result(served)
-        self._drop_oldest()
 
-    def _drop_oldest(self) -> None:
-        """Forgets the models over `keep` that nobody has asked for the longest; those that are being loaded stay."""
+    def _forget_oldest(self, *, failed: bool, most: int) -> None:
+        """Forgets models over `most` that nobody has asked for the longest, of those that failed or of those that are ready."""
         with self._lock:
-            done = [name for name, loading in self._loaded.items() if loading.served.done()]
-            failed = [name for name in done if self._loaded[name].failed() is not None]
-            ready = [name for name in done if name not in failed]
-            for name in [*ready[: max(0, len(ready) - self._keep)], *failed[: max(0, len(failed) - 16)]]:
+            done = [name for name, loading in self._loaded.items() if loading.served.done() and (loading.failed() is not None) is failed]
+            for name in done[: max(0, len(done) - most)]:
                 del self._loaded[name]
 
 
