@@ -56,4 +56,3 @@ def test_an_unreadable_film_is_one_for_both(shelf: Shelf) -> None:
 def test_a_model_that_is_not_offered_is_refused(shelf: Shelf) -> None:
     html = compared_html(shelf, ("one", "/etc"), png(grey()), "wrist.png", WORDS)
     assert "no model" in html and "Heat map of one" in html
-

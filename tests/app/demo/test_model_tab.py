@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from hf_bones.app.demo.about.figures import DECIDED
+from hf_bones.app.demo.about.figures import CALIBRATION, DECIDED
 from hf_bones.app.demo.about.shipped import PLOTS
 from hf_bones.app.demo.tabs.model import figure_words, model_html
 from hf_bones.app.demo.wording import languages, load_words
 from hf_bones.inference.checkpoint import find_folder
+from hf_bones.metrics.headlines import CARD
 
 WORDS = load_words("en")
 
@@ -61,7 +62,7 @@ def test_damaged_figures_take_nothing_else_with_them(checkpoint: Path) -> None:
 @pytest.mark.parametrize("language", languages())
 def test_every_figure_and_plot_has_its_words(language: str) -> None:
     words = load_words(language)
-    for key in ("auroc_abnormal", "balanced_accuracy", "macro_f1", "sensitivity_odd_class", "specificity_healthy", "ece", "brier", "log_loss"):
+    for key in (*CARD, *CALIBRATION, "sensitivity_odd_class", "specificity_healthy"):
         assert figure_words(key, words)
     assert "Odd class" in figure_words("sensitivity_odd_class", words)
     for file in PLOTS:

@@ -186,7 +186,9 @@ def test_a_batch_is_stopped_and_the_next_one_begins_anew(page: Page, tmp_path: P
     assert shown_files(page) == ["film 7.png"]
 
 
-def test_a_page_that_closes_takes_its_batch_with_it(browser: Browser, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_closes_takes_its_batch_with_it(
+    browser: Browser, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     go_on, begun = threading.Semaphore(0), []
     predict = Served.predict
 
@@ -278,6 +280,8 @@ def test_each_tab_is_fit_for_everybody(page: Page, tmp_path: Path) -> None:
             found += [f"{name}, {look}: {one}" for one in grave_findings(page, without=OF_GRADIO)]
         page.evaluate("document.body.classList.remove('dark')")
     assert not found, "\n".join(found)
+    tabs = page.get_by_role("tab").all_inner_texts()
+    assert tabs == [load_words("en")(f"page.tab_{name}") for name in ("classify", *there)]
     page.set_viewport_size({"width": 390, "height": 844})
     for name in there:
         open_tab(page, name)

@@ -44,7 +44,11 @@
     const body = element.querySelector("tbody"), all = rows();
     if (!place()) return;
     place().hidden = !body;
-    if (!body) return;
+    if (!body) {  // the next batch is shown whole, in its own order
+      [key, up, verdict, part] = ["number", true, "", ""];
+      place().querySelector("input").value = "";
+      return;
+    }
     const order = [...all].sort(compare);
     if (order.some((row, at) => row !== all[at])) body.append(...order);
     let shown = 0;

@@ -31,6 +31,12 @@ SHEET_SIDE = 180  # px of a drawn film
 def build_data(page: Page) -> None:
     """The tab for the data of the chosen model."""
     words = page.words
+
+    def fill(ready: str) -> tuple[str, str]:
+        if not ready:
+            return fragment(TEMPLATE, "waiting", words), ""
+        return facts_html(page.shelf.get(ready), words), sheet_html(draw_examples(), words)
+
     with gr.Tab(words("page.tab_data"), id="data") as tab, gr.Column(elem_classes="bones-tab bones-data"):
         facts = gr.HTML(fragment(TEMPLATE, "waiting", words), elem_id="data-facts")
         gr.HTML(fragment(TEMPLATE, "seen_head", words))
@@ -39,11 +45,7 @@ def build_data(page: Page) -> None:
         area, files, hand_over = build_drop("data", texts)
         result = gr.HTML(elem_id="data-seen")
         sheet = gr.HTML(elem_id="data-sheet")
-
-    def fill(ready: str) -> tuple[str, str]:
-        if not ready:
-            return fragment(TEMPLATE, "waiting", words), ""
-        return facts_html(page.shelf.get(ready), words), sheet_html(draw_examples(), words)
+        fill_when_opened(page, tab, [facts, sheet], fill)
 
     def look(uploads: list[tuple[Path, str]], model: str, request: gr.Request) -> str:
         found = first_of(uploads)
@@ -56,7 +58,6 @@ def build_data(page: Page) -> None:
         except CheckpointError as error:
             return fragment(TEMPLATE, "note", str(error))
 
-    fill_when_opened(page, tab, [facts, sheet], fill)
     options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     comparing = json.dumps(fragment(TEMPLATE, "note", words("data.comparing")))
     area.upload(None, None, result, js=f"() => {comparing}", **options)

@@ -21,13 +21,13 @@ TEMPLATE = "app/demo/tabs/model.html.j2"
 def build_model(page: Page) -> None:
     """The tab for the figures and the card of the chosen model."""
     words = page.words
-    with gr.Tab(words("page.tab_model"), id="model") as tab, gr.Column(elem_classes="bones-tab bones-model"):
-        facts = gr.HTML(fragment(TEMPLATE, "waiting", words), elem_id="model-facts")
 
     def fill(ready: str) -> str:
         return model_html(page.shelf.get(ready), words) if ready else fragment(TEMPLATE, "waiting", words)
 
-    fill_when_opened(page, tab, [facts], fill)
+    with gr.Tab(words("page.tab_model"), id="model") as tab, gr.Column(elem_classes="bones-tab bones-model"):
+        facts = gr.HTML(fragment(TEMPLATE, "waiting", words), elem_id="model-facts")
+        fill_when_opened(page, tab, [facts], fill)
 
 
 def model_html(served: Served, words: Words) -> str:

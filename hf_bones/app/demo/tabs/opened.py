@@ -10,7 +10,8 @@ from hf_bones.app.demo.context import Page
 
 
 def fill_when_opened(page: Page, tab: gr.Tab, outputs: list[gr.components.Component], fill: Callable[[str], object]) -> None:
-    """Puts `fill(name of the model)` into `outputs`; the name is "" while the model is being loaded."""
+    """Puts `fill(name of the model)` into `outputs`; the name is "" while the model is being loaded. Call it within `tab`: between two tabs
+    gradio takes nothing, not even a state."""
     is_open = gr.State(False)
 
     def opened(ready: str) -> tuple[object, ...]:
