@@ -40,12 +40,22 @@ METHODS = [
     (evaluate.Metric, "_compute", ("predictions", "references", "kwargs")),
     (gradio.Image, "preprocess", ("payload",)),
     (gradio.UploadButton, "preprocess", ("payload",)),
+    (gradio.File, "preprocess", ("payload",)),
+    (gradio.File, "example_payload", ()),
+    (gradio.File, "example_value", ()),
+    (gradio.JSON, "api_info", ()),
+    (gradio.blocks.Block, "async_move_resource_to_block_cache", ("url_or_file_path",)),
+    (gradio.queueing.Queue, "push", ("body", "request", "username")),
 ]
 ATTRIBUTES = [
     (TensorBoardCallback, "_SummaryWriter"),
     (TrackioCallback, "_trackio"),
     (TrackioCallback, "_initialized"),
     (httpx2.AsyncHTTPTransport, "_pool"),
+    (gradio.Blocks, "_queue"),
+    (lambda: gradio.Blocks()._queue, "event_queue_per_concurrency_id"),
+    (lambda: gradio.Blocks()._queue, "active_jobs"),
+    (gradio.Blocks, "GRADIO_CACHE"),
     (torch.nn.Module, "_modules"),
     (lambda: Dataset.from_dict({"label": [0]}), "_fingerprint"),
 ]

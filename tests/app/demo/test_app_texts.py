@@ -83,6 +83,14 @@ def test_every_verdict_and_every_refusal_has_words_of_its_own(language: str) -> 
     assert [bool(card.score) for card in cards[:5]] == [True, True, True, False, False]
 
 
+def test_a_class_that_is_not_the_likeliest_is_explained_and_what_else_is_possible_is_named() -> None:
+    shares = {"healthy": 0.03, "fractured": 0.56, "beyond_repair": 0.41}
+    card = card_of(Finding("film", "beyond_repair", "model", probabilities=shares, prediction_set=("beyond_repair",)), THREE_CLASS, WORDS)
+    assert card.more == (WORDS("classify.not_likeliest", name="Fractured"),)
+    both = Finding("film", "fractured", "model", probabilities=shares, prediction_set=("fractured", "beyond_repair"))
+    assert card_of(both, THREE_CLASS, WORDS).more == ("Possible too: Beyond repair.",)
+
+
 def test_a_class_of_somebody_s_own_scheme_is_told_in_that_scheme_s_words(predictor: BonePredictor) -> None:
     scheme = LabelScheme("own", (LabelClass("healthy", "All is well."), LabelClass("cast_on", "There is a cast.")))
     finding = Finding("film", "cast_on", "model", probabilities={"healthy": 0.2, "cast_on": 0.8})

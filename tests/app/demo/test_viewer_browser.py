@@ -6,6 +6,7 @@ Run: pytest tests/app/demo/test_viewer_browser.py. The tests share one open page
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,17 @@ def test_the_result_can_be_taken_along(page: Page, tmp_path: Path, button: str, 
     download.value.save_as(tmp_path / name)
     assert holds(tmp_path / name)
     expect(page.locator(".take .made")).to_have_text(f"Saved: {name}")
+
+
+def test_the_report_of_one_film_is_one_page_of_paper(page: Page, browser: Browser, tmp_path: Path) -> None:
+    with page.expect_download(timeout=WAIT) as download:
+        page.get_by_role("button", name="One-page report (HTML)").click()
+    download.value.save_as(tmp_path / "report.html")
+    printed = browser.new_page()
+    printed.goto((tmp_path / "report.html").as_uri())
+    pages = re.findall(rb"/Type\s*/Page\b", printed.pdf(format="A4"))
+    printed.close()
+    assert len(pages) == 1
 
 
 def test_the_camera_takes_a_picture_and_is_off_afterwards(page: Page) -> None:

@@ -139,10 +139,14 @@ def _is_ours(name: str, scheme: LabelScheme) -> bool:
 
 
 def _more(finding: Finding, words: Words) -> tuple[str, ...]:
+    shares = finding.probabilities
+    likeliest = max(shares, key=shares.__getitem__) if shares else finding.verdict
     others = [title_of(name, words) for name in finding.prediction_set if name != finding.verdict]
     more = []
     if others and finding.verdict not in (NOT_A_BONE_XRAY, UNREADABLE):
         more.append(words("classify.open" if finding.verdict == REFER else "classify.also", names=", ".join(others)))
+    if finding.verdict in shares and likeliest != finding.verdict:
+        more.append(words("classify.not_likeliest", name=title_of(likeliest, words)))
     out = [view.source for view in finding.views if view.verdict in (UNREADABLE, NOT_A_BONE_XRAY)]
     if out:
         more.append(words("classify.left_out", names=", ".join(out)))

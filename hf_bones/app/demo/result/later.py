@@ -123,6 +123,7 @@ class Later:
     def _heat_html(self, film: KeptFilm, served: Served, heat: Heat) -> str:
         words, scheme, scale = self._words, served.predictor.scheme, served.predictor.heat_scale
         shown, meaning = legend(scale), words(f"classify.heat.{scale.unit}")
+        shown["marks"] = [mark.replace(".", words("classify.decimal")) for mark in shown["marks"]]
         colour = words("classify.heat.colour", meaning=meaning)
         if not scale.of_patches:
             name = likeliest_abnormal(film.finding, scheme.normal)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from hf_bones import __version__
 from hf_bones.app.demo.result.cards import card_of, technical_facts, title_of
 from hf_bones.app.demo.wording import Words
 from hf_bones.images.opening import Radiograph
@@ -15,7 +14,7 @@ from hf_bones.inference.decision import DecisionRule
 from hf_bones.inference.finding import Finding
 from hf_bones.pages.pictures import data_url
 from hf_bones.pages.templates import render
-from hf_bones.record import now
+from hf_bones.record import environment, now
 
 JPEG_QUALITY = 88
 
@@ -49,5 +48,9 @@ def report_html(whole: Finding, films: Sequence[ReportedFilm], decision: Decisio
         shares=[(title_of(name, words), given[name]) for name in scheme.names if name in given],
         views=views,
         about=list(about),
-        made=words("classify.report.made", date=now().replace("T", " ").replace("+00:00", " UTC"), package=f"hf-bones {__version__}"),
+        made=words(
+            "classify.report.made",
+            date=now().replace("T", " ").replace("+00:00", " UTC"),
+            package=f"hf-bones {environment()['packages'].get('hf-bones', '')}",
+        ),
     )
