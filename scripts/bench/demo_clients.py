@@ -45,13 +45,15 @@ async def _ask_all(address: str, films: Sequence[Path], clients: int) -> list[As
 
 async def _ask(http: httpx.AsyncClient, film: Path) -> Asked:
     begun = time.perf_counter()
-    finding, error = None, ""
+    finding, error, step = None, "", "upload"
     try:
         uploaded = (await http.post("gradio_api/upload", files={"files": (film.name, film.read_bytes())})).raise_for_status().json()[0]
+        step = "call"
         body = {"film": {"path": uploaded, "meta": {"_type": "gradio.FileData"}}}
         called = await http.post("gradio_api/call/v2/predict", json=body)
         if called.status_code != 200:
             return Asked(film, time.perf_counter() - begun, None, f"refused: {called.text}")
+        step = "answer"
         events = (await http.get(f"gradio_api/call/v2/predict/{called.json()['event_id']}")).text
         said, _, data = events.rpartition("event: ")[2].partition("\ndata: ")
         if said == "complete":
@@ -59,5 +61,5 @@ async def _ask(http: httpx.AsyncClient, film: Path) -> Asked:
         else:
             error = f"{said}: {data.strip()}"
     except (httpx.HTTPError, ValueError, LookupError) as fault:
-        error = f"lost: {type(fault).__name__}: {fault}"
+        error = f"lost at the {step}: {type(fault).__name__}: {fault}"
     return Asked(film, time.perf_counter() - begun, finding, error)
