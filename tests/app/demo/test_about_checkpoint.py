@@ -120,6 +120,10 @@ license: mit
 # <script>alert(1)</script>
 <img src=x onerror=alert(1)> ![spy](https://spy.example/a.png) ![up](../secret.png) ![x](fake.png) ![y](big.png)
 [bad](javascript:alert(1)) [file](/etc/passwd) [data](data:text/html,x) [good](https://a.example/b "t") <javascript:alert(1)>
+
+```html"><script>
+<script>alert(1)</script>
+```
 """
     html = card_html(text, Shipped(tmp_path))
     assert "<script" not in html and "<img" not in html and "&lt;script&gt;" in html

@@ -41,7 +41,12 @@ def card_html(text: str, shipped: Shipped) -> Markup:
             return str(Markup("<em>{}</em>").format(alt))
         return str(Markup('<img alt="{}" src="{}">').format(alt, address))
 
+    def code(_: Any, line: Sequence[Token], place: int, *__: Any) -> str:
+        return str(Markup('<pre tabindex="0"><code>{}</code></pre>\n').format(line[place].content))
+
     markdown.add_render_rule("image", picture)
+    markdown.add_render_rule("fence", code)
+    markdown.add_render_rule("code_block", code)
     markdown.add_render_rule("table_open", lambda *_: '<div class="wide" tabindex="0" role="group"><table>\n')
     markdown.add_render_rule("table_close", lambda *_: "</table></div>\n")
     return Markup(markdown.renderer.render(tokens, markdown.options, {}))
