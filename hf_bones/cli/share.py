@@ -23,7 +23,7 @@ def demo(
         ),
     ] = None,
     revision: Revision = None,
-    allow_any_model: Annotated[bool, typer.Option("--allow-any-model", help="Visitors may type any other Hub id.")] = False,
+    allow_any_model: Annotated[bool, typer.Option(help="Visitors may type any other Hub id.")] = False,
     language: Annotated[str, typer.Option(help=f"Language of the page: {', '.join(languages())}.")] = DEFAULT,
     host: Host = None,
     port: Port = None,
@@ -36,7 +36,7 @@ def demo(
         Path | None,
         typer.Option(dir_okay=False, help="The same from a file's first line; HF_BONES_AUTH in the environment does it too."),
     ] = None,
-    mcp: Annotated[bool, typer.Option("--mcp", help="Serve agents too, by the Model Context Protocol. Needs `hf-bones[mcp]`.")] = False,
+    mcp: Annotated[bool, typer.Option(help="Serve agents too, by the Model Context Protocol. Needs `hf-bones[mcp]`.")] = False,
     share: Annotated[bool, typer.Option(help="Also open a public gradio link.")] = False,
     browser: Browser = True,
 ) -> None:

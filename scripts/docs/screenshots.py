@@ -137,9 +137,10 @@ def read_it(page: Page) -> None:
 
 # The theme, the colours of the classes, and the style sheet that both pages have.
 LOOK = ("hf_bones/app/assets.py", "hf_bones/pages/palette.py", "hf_bones/app/demo/browser/demo.css")
+DEMO = ("page.py", "page.html.j2", "examples.py", "words/en.json", "models/picker*", "tabs/classify*", "result/cards*", "browser/*")
 PICTURES = {
     "demo": Picture(
-        (*(f"hf_bones/app/demo/{name}" for name in ("page.py", "texts.py", "texts.html.j2", "examples.py", "browser/*.js")), *LOOK),
+        (*(f"hf_bones/app/demo/{name}" for name in DEMO), *LOOK),
         demo,
         classify_an_example,
     ),

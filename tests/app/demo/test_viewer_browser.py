@@ -238,14 +238,14 @@ def test_frames_can_be_taken_off_the_film(page: Page, monkeypatch: pytest.Monkey
         shown["films"][0]["boxes"] = [{"cx": 0.5, "cy": 0.5, "w": 0.4, "h": 0.4, "score": 0.42}]
         return shown
 
-    expect(page.get_by_role("button", name="Frames")).to_be_disabled()
+    expect(page.get_by_role("button", name="Frames", exact=True)).to_be_disabled()
     monkeypatch.setattr(classify_tab, "answered", with_a_box)
     send_files(page, "drop", {"framed.png": png(grey())})
     expect_answer(page, "framed.png")
     canvas = page.locator(".viewer canvas")
     framed = canvas.evaluate(GREY)
-    page.get_by_role("button", name="Frames").click()
-    expect(page.get_by_role("button", name="Frames")).to_have_attribute("aria-pressed", "false")
+    page.get_by_role("button", name="Frames", exact=True).click()
+    expect(page.get_by_role("button", name="Frames", exact=True)).to_have_attribute("aria-pressed", "false")
     bare = canvas.evaluate(GREY)
     changed = [at for at, (one, other) in enumerate(zip(framed, bare, strict=True)) if one != other]
     assert changed and {framed[at] for at in changed} & {255}, "white lines across the middle, and the film below them"
