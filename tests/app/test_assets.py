@@ -18,8 +18,8 @@ SCRIPTS, STYLES = sorted(PACKAGE.rglob("*.js")), sorted(PACKAGE.rglob("*.css"))
 PARSERS = {".js": Parser(Language(tree_sitter_javascript.language())), ".css": Parser(Language(tree_sitter_css.language()))}
 EVERY_BROWSER_HAS = {
     "Array", "Blob", "Boolean", "CSS", "DataTransfer", "Error", "Event", "File", "Image", "JSON", "Map", "Math", "Number", "Object",
-    "Option", "Promise", "ResizeObserver", "Set", "String", "URL", "Uint8ClampedArray", "clearTimeout", "document", "fetch", "getComputedStyle", "globalThis",
-    "navigator", "requestAnimationFrame", "sessionStorage", "setTimeout", "window",
+    "Option", "Promise", "ResizeObserver", "Set", "String", "URL", "Uint8ClampedArray", "clearTimeout", "document", "fetch",
+    "getComputedStyle", "globalThis", "navigator", "requestAnimationFrame", "sessionStorage", "setTimeout", "window",
 }  # fmt: skip
 DECLARES = {
     "variable_declarator": "name",
