@@ -128,7 +128,7 @@ def test_three_hundred_films_of_a_zip_become_a_table_that_is_sorted_filtered_and
     assert shown_files(page) == [names[200]]
     with page.expect_download() as downloading:
         page.get_by_role("link", name="Table as CSV").click()
-    with open(downloading.value.path(), encoding="utf-8", newline="") as stream:
+    with Path(downloading.value.path()).open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["file"] for row in rows] == names and {row["checkpoint"] for row in rows} == {"one"}
     assert [row["verdict"] == "unreadable" for row in rows] == [number in bad for number in range(300)]
