@@ -275,7 +275,7 @@ def test_each_tab_is_fit_for_everybody(page: Page, tmp_path: Path) -> None:
         elif name == "data":
             give(page, name, films[0])
         expect(page.locator(f".bones-{name}").locator(result).first).to_be_visible(timeout=WAIT)
-        for look in ("light", "dark") if name in ("batch", "model") else ("light",):
+        for look in ("light", "dark") if name == "model" else ("light",):
             page.evaluate("dark => document.body.classList.toggle('dark', dark)", look == "dark")
             found += [f"{name}, {look}: {one}" for one in grave_findings(page, without=OF_GRADIO)]
         page.evaluate("document.body.classList.remove('dark')")
