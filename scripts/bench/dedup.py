@@ -25,7 +25,7 @@ from pathlib import Path
 import dedup_scale
 import numpy as np
 from dedup_changes import CHANGES, FIRST_EIGHT, TARGETS, Picture
-from harness import VENVS, Bar, arguments, bar, peer_venv, print_bars, run_worker, work_folder, write_result
+from harness import RESULTS, VENVS, Bar, arguments, bar, peer_venv, print_bars, run_worker, work_folder, write_result
 from PIL import Image
 from tqdm import tqdm
 
@@ -62,13 +62,15 @@ def main() -> None:
     parser.add_argument("--changed", type=int, default=500, help="films that are put through each of the changes")
     parser.add_argument("--work", type=Path, help="folder for pictures and fingerprints, kept, so that a further run resumes")
     parser.add_argument("--peer-venv", type=Path, default=VENVS / "dedup-peers", help="where the peers are, or are to be installed")
+    parser.add_argument("--kept-peers", action="store_true", help="the peers' figures of the last result, which must be of the same films")
     parser.add_argument("--part", action="append", choices=PARTS, help="only this part; the result is written when --work has both")
     options = parser.parse_args()
     films = read_films(options.data, 240 if options.quick else None)
     parts = options.part or list(PARTS)
     with work_folder(options.work) as work:
         if "copies" in parts:
-            found = copies(films, work, 20 if options.quick else options.changed, options.peer_venv.expanduser(), options.quick)
+            kept = kept_peers(films) if options.kept_peers else None
+            found = copies(films, work, 20 if options.quick else options.changed, options.peer_venv.expanduser(), options.quick, kept)
             write_json(work / "bars-copies.json", {"bars": found})
         if "scale" in parts:
             found = scale(films, work, (500, 1000) if options.quick else (10_000, 30_000, 100_000))
@@ -104,8 +106,20 @@ def read_films(data: Path, most: int | None) -> Films:
     return films
 
 
-def copies(films: Films, work: Path, count: int, venv: Path, quick: bool) -> list[Bar]:
-    """Recall on changed copies, false links among all pairs of films, the same for the peers; and the stated copies of DATA."""
+def kept_peers(films: Films) -> list[Bar]:
+    """The peers' bars of the last result. What is asked of them is drawn from a fixed seed, so that it is the same for the same films.
+
+    Raises SystemExit where that result is of other films.
+    """
+    last = json.loads((RESULTS / "dedup.json").read_text(encoding="utf-8"))
+    if last["data_sha256"] != sha256_rows(films.hashes):
+        raise SystemExit("--kept-peers: the last result is of other films; ask the peers again")
+    return [line for line in last["bars"] if line["peer"] is not None]
+
+
+def copies(films: Films, work: Path, count: int, venv: Path, quick: bool, kept: list[Bar] | None = None) -> list[Bar]:
+    """Recall on changed copies, false links among all pairs of films, the same for the peers (unless their bars are `kept`); and the
+    stated copies of DATA."""
     rng = random.Random(0)
     chosen = rng.sample(sorted(films.pixels), count)
     pictures, wanted = dict(films.pixels), {}
@@ -116,7 +130,7 @@ def copies(films: Films, work: Path, count: int, venv: Path, quick: bool) -> lis
             wanted[_pair(name, copy)] = change
     hard = _hard_pairs(films, rng, len(wanted))
     found = {"hf-bones": our_pairs(pictures, work)}
-    if not quick or (venv / "bin" / "installed").is_file():
+    if kept is None and (not quick or (venv / "bin" / "installed").is_file()):
         for peer in PEERS:
             found[peer] = peer_pairs(peer, pictures, work, venv)
     bars: list[Bar] = []
@@ -139,7 +153,7 @@ def copies(films: Films, work: Path, count: int, venv: Path, quick: bool) -> lis
         changed = [pair for pair in pairs if "~" in "".join(pair) and _origin(pair[0]) != _origin(pair[1])]
         stray = sum(not films.stated(pair) for pair in changed)
         bars.append(bar(f"{who}: changed copies linked to other films", stray, n=len(wanted), peer=other))
-    return bars + _stated_bars(films, found["hf-bones"])
+    return bars + (kept or []) + _stated_bars(films, found["hf-bones"])
 
 
 def further_pairs(films: Films, pairs: set[Pair]) -> list[Pair]:
