@@ -25,9 +25,10 @@ RECORDS = {"headline": "accuracy", "refusals": "decide"}  # of a table that is n
 
 def table(name: str) -> str:
     """A Markdown table of a result file's bars, or a line saying that it is not measured."""
-    path = ROOT / "scripts" / "bench" / "results" / f"{RECORDS.get(name, name)}.json"
+    record = RECORDS.get(name, name)
+    path = ROOT / "scripts" / "bench" / "results" / f"{record}.json"
     if not path.is_file():
-        return f"Not measured yet (`scripts/bench/{name}.py`).\n"
+        return f"Not measured yet (`scripts/bench/{record}.py`).\n"
     result = read_json(path)
     bars = [bar for bar in result["bars"] if name not in ("collect", "cache") or bar["target"] is not None or "images/s" in bar["bar"]]
     lines = [*TABLES.get(name, plain)(bars), "", f"`{result['command']}`, {result['date'][:10]}, {result['machine']}."]
