@@ -265,7 +265,7 @@ def test_card_and_data_of_the_model_are_a_click_away_and_the_film_stays(page: Pa
     for link, tab in (("Card", "page.tab_model"), ("Data", "page.tab_data")):
         page.get_by_role("link", name=link, exact=True).click()
         expect(page.get_by_role("tab", name=load_words()(tab), exact=True)).to_have_attribute("aria-selected", "true")
-        page.get_by_role("tab", name=load_words()("page.tab_classify")).click()
+        page.get_by_role("tab", name=load_words()("page.tab_classify"), exact=True).click()
     expect(page.locator(".viewer")).to_have_attribute("data-film", "wrist.png")
     expect(page.locator(".verdict")).to_have_attribute("data-state", "ok")
 
