@@ -38,7 +38,7 @@ def lent_gpu() -> Any:
     if importlib.util.find_spec("spaces") is None:
         return None
     decorate = importlib.import_module("spaces").GPU
-    return decorate(importlib.import_module("hf_bones.inference.lent_gpu").run)
+    return decorate(importlib.import_module("hf_bones.app.demo.models.lent_gpu").run)
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from base64 import b64decode
 from collections.abc import Callable
 from io import BytesIO
@@ -15,7 +14,8 @@ import pytest
 from grey_images import dicom
 from markupsafe import escape
 from PIL import Image
-from tiny import grey, png
+from small_demo import BAD_FILES
+from tiny import grey
 
 from hf_bones.app.demo.classify import VIEW_SIDE
 from hf_bones.app.demo.page import build_demo
@@ -88,24 +88,7 @@ def test_a_large_film_is_sent_smaller_and_says_its_size(shown_for: Callable[[Pat
     assert (shown["films"][0]["width"], shown["films"][0]["height"]) == (VIEW_SIDE, 3 * VIEW_SIDE // 2)
 
 
-def bomb() -> bytes:
-    """A PNG whose header claims 60,000 × 60,000 pixels."""
-    whole = png(grey())
-    header = b"IHDR" + (60_000).to_bytes(4, "big") * 2 + whole[24:29]
-    return whole[:12] + header + zlib.crc32(header).to_bytes(4, "big") + whole[33:]
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"<html>not found</html>", Refusal.NOT_AN_IMAGE),
-        (b"", Refusal.NOT_AN_IMAGE),
-        (png(grey())[:900], Refusal.UNDECODABLE),
-        (bomb(), Refusal.BOMB),
-        (png(grey(9, 9)), Refusal.TOO_SMALL),
-    ],
-    ids=["text", "empty", "cut", "bomb", "tiny"],
-)
+@pytest.mark.parametrize(("content", "reason"), BAD_FILES.values(), ids=BAD_FILES)
 def test_a_bad_file_gets_a_clear_message(shown_for: Callable[[Path], Shown], tmp_path: Path, content: bytes, reason: Refusal) -> None:
     path = tmp_path / "wrist.jpg"
     path.write_bytes(content)

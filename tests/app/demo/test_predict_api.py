@@ -6,7 +6,6 @@ import json
 import time
 import urllib.error
 import urllib.request
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ import pytest
 from gradio_client import Client, handle_file
 from grey_images import dicom
 from PIL import Image
-from small_demo import save_checkpoint
-from tiny import grey, png
+from small_demo import BAD_FILES, save_checkpoint
+from tiny import grey
 
 from hf_bones.app.demo.examples import example_names
 from hf_bones.app.demo.models.shelf import ModelEntry
@@ -93,24 +92,7 @@ def test_any_kind_of_film_reaches_the_model_as_it_is(client: Client, predictor: 
     assert "Doe" not in json.dumps(finding)
 
 
-def bomb() -> bytes:
-    """A PNG whose header claims 60,000 × 60,000 pixels."""
-    whole = png(grey())
-    header = b"IHDR" + (60_000).to_bytes(4, "big") * 2 + whole[24:29]
-    return whole[:12] + header + zlib.crc32(header).to_bytes(4, "big") + whole[33:]
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"<html>not found</html>", Refusal.NOT_AN_IMAGE),
-        (b"", Refusal.NOT_AN_IMAGE),
-        (png(grey())[:900], Refusal.UNDECODABLE),
-        (bomb(), Refusal.BOMB),
-        (png(grey(9, 9)), Refusal.TOO_SMALL),
-    ],
-    ids=["text", "empty", "cut", "bomb", "tiny"],
-)
+@pytest.mark.parametrize(("content", "reason"), BAD_FILES.values(), ids=BAD_FILES)
 def test_a_bad_file_gets_a_finding_that_says_why(client: Client, tmp_path: Path, content: bytes, reason: Refusal) -> None:
     path = tmp_path / "wrist.jpg"
     path.write_bytes(content)

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Literal
 
 from hf_bones.app.demo.models.batching import Served
+from hf_bones.app.demo.models.lent_gpu import LentGpuPredictor, Run
 from hf_bones.images.opening_process import OpeningProcesses
 from hf_bones.inference.checkpoint import BUNDLED, HUB_ID, CheckpointError, find_checkpoint
-from hf_bones.inference.lent_gpu import LentGpuPredictor, Run
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.record import public_name
 
@@ -34,7 +34,7 @@ TRY_AGAIN = 10.0  # s after which a model that failed is tried again when somebo
 @dataclass(frozen=True)
 class ModelEntry:
     """A model as it is named to the command: `bundled`, a folder, or a Hub id with an optional revision. run: where a GPU is lent for
-    moments, what takes work to it (`inference/lent_gpu.py`)."""
+    moments, what takes work to it (`lent_gpu.py`)."""
 
     model: str | Path = BUNDLED
     revision: str | None = None

@@ -1,4 +1,4 @@
-"""Answers from a process that has a GPU for a moment. Run: pytest tests/inference/test_lent_gpu.py"""
+"""Answers from a process that has a GPU for a moment. Run: pytest tests/app/demo/test_lent_gpu.py"""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from tiny import bar_picture, telling_checkpoint
 
-from hf_bones.inference import lent_gpu
+from hf_bones.app.demo.models import lent_gpu
+from hf_bones.app.demo.models.lent_gpu import LentGpuPredictor, run
 from hf_bones.inference.checkpoint import CheckpointError
 from hf_bones.inference.decision import DecisionRule, write_decision
-from hf_bones.inference.lent_gpu import LentGpuPredictor, run
 from hf_bones.inference.predictor import BonePredictor
 from hf_bones.labels import THREE_CLASS
 
